@@ -1,0 +1,40 @@
+# Every verb sets up what it needs in .venv; nothing is installed outside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.ready
+SETUP_DEV := $(VENV)/.ready-dev
+
+.PHONY: help quickstart test lint types check tensorboard clean
+
+help:  ## Show these verbs
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+quickstart: $(SETUP)  ## The whole pipeline on real CarRacing in about 15 minutes on 2 cores
+	$(BIN)/python scripts/pipeline.py --preset quick --run runs/quickstart
+
+test: $(SETUP_DEV)  ## All tests: no GPU, no display, no data needed
+	$(BIN)/python -m pytest
+
+lint: $(SETUP_DEV)  ## Style
+	$(BIN)/ruff check .
+
+types: $(SETUP_DEV)  ## Types
+	$(BIN)/mypy
+
+check: test lint types  ## What CI runs
+
+tensorboard: $(SETUP)  ## Curves and pictures of all runs
+	$(BIN)/tensorboard --logdir runs
+
+clean:  ## Remove the virtual environment; runs are kept
+	rm -rf $(VENV)
+
+$(SETUP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(SETUP_DEV): $(SETUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

@@ -1,0 +1,153 @@
+"""An agent: V, M and C from one run directory, acting in one environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.controller import LinearController
+from agents.evaluators import ControllerSpec, one_thread
+from rollouts.artifacts import Stage, config_from_dict
+from rollouts.envs import ActionSpec, EnvConfig, Frame
+from rollouts.errors import UserError
+from worldmodels.checkpoint import load_tensors
+from worldmodels.dream import join_features
+from worldmodels.mdn_rnn import State
+from worldmodels.vae import reparameterise
+from worldmodels.world_model import WorldModel
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+def find_agent(name: str | Path) -> Path:
+    """The folder that holds an agent: a run directory (its newest finished round), or ``pretrained/NAME``.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(name)
+    if not path.exists() and path.parts and path.parts[0] == "pretrained":
+        path = PRETRAINED.joinpath(*path.parts[1:])
+    rounds = sorted(path.glob("round-*"), key=lambda p: int(p.name.removeprefix("round-")), reverse=True)
+    for folder in (*rounds, path):
+        if Stage(folder, "controller").complete:
+            return folder
+    if not path.exists():
+        known = ", ".join(f"pretrained/{p.name}" for p in sorted(PRETRAINED.glob("*"))) or "none"
+        raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({known}).")
+    Stage.require(path, "controller", "train_controller.py")
+    raise AssertionError("unreachable: require names what is missing")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A world model and a controller for it."""
+
+    folder: Path
+    model: WorldModel
+    spec: ControllerSpec
+    controller: LinearController
+    parameters: Tensor  #: [P]
+    env: EnvConfig
+
+    @classmethod
+    def load(cls, name: str | Path, device: torch.device | str = "cpu") -> Agent:
+        """Load the newest agent of a run directory, or ``pretrained/NAME``; nothing is unpickled.
+
+        Raises:
+            UserError: a stage is missing, damaged, or does not fit the others.
+        """
+        return cls.from_folder(find_agent(name), device)
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> Agent:
+        """As :meth:`load`, from exactly this folder: one round of a run."""
+        manifest = Stage(folder, "controller").manifest
+        model = WorldModel.load(folder, device)
+        spec = config_from_dict(ControllerSpec, manifest["spec"])
+        controller = spec.build(model)
+        parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)
+        if len(parameters) != controller.parameter_count:
+            raise UserError(
+                f"The controller in {folder} has {len(parameters)} parameters, its world model asks for "
+                f"{controller.parameter_count}; evolve it again."
+            )
+        return cls(folder, model, spec, controller, parameters, config_from_dict(EnvConfig, manifest["env"]))
+
+    def begin(self, seed: int) -> Acting:
+        """Start acting in one episode."""
+        return Acting(self, seed)
+
+
+class Acting:
+    """An agent in the middle of one episode: what it sees (z) and what it remembers (M's state)."""
+
+    def __init__(self, agent: Agent, seed: int) -> None:
+        self.agent, self.rng = agent, np.random.default_rng(seed)
+        self.state: State = agent.model.initial_state(1)
+        self.z: Tensor = torch.zeros(1, agent.model.latent_size, device=agent.model.device)
+
+    @torch.inference_mode()
+    def act(self, frame: Frame) -> NDArray[np.float32]:
+        """See a frame and choose the action vector ``[A]``. Call :meth:`remember` with what was done in the end."""
+        mean, logvar = self.agent.model.encode(frame[None])
+        self.z = mean
+        if self.agent.spec.latent == "sample":
+            noise = torch.from_numpy(self.rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
+            self.z = reparameterise(mean, logvar, noise)
+        features = join_features(self.z, self.state, self.agent.spec.features)
+        return self.agent.controller.act(self.agent.parameters, features)[0].cpu().numpy()
+
+    def remember(self, action: NDArray[np.float32]) -> None:
+        """Advance M's memory by the action that was done."""
+        tensor = torch.from_numpy(np.asarray(action, np.float32))[None].to(self.z.device)
+        self.state = self.agent.model.remember(self.z, tensor, self.state)
+
+
+@lru_cache(maxsize=2)
+def _load_once(folder: Path) -> Agent:
+    return Agent.from_folder(folder)
+
+
+@dataclass(frozen=True)
+class AgentPolicy:
+    """A policy factory for ``rollouts.collect``: the agent itself on even seeds, with noise on odd ones.
+
+    The noise is a first-order autoregressive process on the action, ``n' = 0.9 n + sqrt(1 - 0.81) noise N(0, 1)``
+    in half-ranges of the action space: it leads into states that the agent would never see, and out of them again.
+    A discrete action is replaced by a random one with probability ``noise``.
+    """
+
+    folder: Path
+    noise: float = 0.15
+
+    def __call__(self, seed: int, spec: ActionSpec) -> NoisyActing:
+        return NoisyActing(_load_once(self.folder), seed, self.noise if seed % 2 else 0.0)
+
+
+class NoisyActing:
+    """An agent with action noise for one episode, as a plain policy."""
+
+    def __init__(self, agent: Agent, seed: int, noise: float) -> None:
+        self.acting, self.noise, self.spec = agent.begin(seed), noise, agent.model.action_spec
+        self.rng = np.random.default_rng((seed, 1))
+        self.drift = np.zeros(self.spec.size)
+
+    def __call__(self, frame: Frame) -> NDArray[np.float32]:
+        with one_thread():
+            action = self.acting.act(frame)
+            if self.noise and self.spec.kind == "discrete":
+                if self.rng.random() < self.noise:
+                    action = np.eye(self.spec.size, dtype=np.float32)[self.rng.integers(self.spec.size)]
+            elif self.noise:
+                low, high = np.array(self.spec.low), np.array(self.spec.high)
+                self.drift = 0.9 * self.drift + np.sqrt(1 - 0.81) * self.noise * self.rng.standard_normal(len(low))
+                action = np.clip(action + self.drift * (high - low) / 2, low, high).astype(np.float32)
+            self.acting.remember(action)
+        return action

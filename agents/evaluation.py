@@ -1,0 +1,173 @@
+"""The protocol for reported scores: 100 episodes of the stock environment on test seeds, with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.agent import find_agent
+from agents.evaluators import ControllerSpec, RealEvaluator, RealTask
+from rollouts.artifacts import (
+    Stage,
+    config_from_dict,
+    config_to_dict,
+    file_hash,
+    git_commit,
+    package_versions,
+    write_json,
+)
+from rollouts.collect import record_episode
+from rollouts.console import progress_bar
+from rollouts.envs import EnvConfig, make_env, reported, resolve
+from rollouts.errors import UserError
+from rollouts.policies import POLICIES
+from rollouts.seeds import RANGE, TEST
+from rollouts.workers import WorkerPool
+from worldmodels.checkpoint import load_tensors
+
+SCORE_EPISODES = 100
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to measure."""
+
+    episodes: int = SCORE_EPISODES
+    """Episodes; fewer than 100 may be shown, but are not called a score."""
+    seed: int = TEST
+    """First seed; the others follow. Test seeds lie below one thousand million."""
+
+
+def evaluate(
+    agent: str | Path, episodes: int = SCORE_EPISODES, seed: int = TEST, workers: int = 0, env: EnvConfig | None = None
+) -> dict[str, Any]:
+    """Score an agent in the environment as its authors ship it.
+
+    Args:
+        agent: a run directory or ``pretrained/NAME``; ``random`` with ``env`` gives the random policy's returns.
+        seed: first of ``episodes`` consecutive seeds.
+        env: the environment, if not the agent's own.
+
+    Returns:
+        The report, see :func:`summarise`.
+
+    Raises:
+        UserError: there is no such agent, or the seeds were used for choosing it.
+    """
+    if episodes < 1:
+        raise UserError(f"At least one episode is needed, got {episodes}.")
+    if not TEST <= seed <= TEST + RANGE - episodes:
+        raise UserError(f"Scores are measured on test seeds, 0 to {RANGE - 1:,}; {seed} is none (others chose agents).")
+    seeds = range(seed, seed + episodes)
+    if str(agent) == "random":
+        if env is None:
+            raise UserError("The random policy needs an environment: --env.id carracing")
+        world = reported(env)
+        returns, lengths = _random_returns(world, seeds, workers)
+        return _report("random policy", world, seeds, returns, lengths, {})
+    folder = find_agent(agent)
+    manifest = Stage(folder, "controller").manifest
+    world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
+    weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
+    steps = resolve(world).max_episode_steps or 10_000
+    task = RealTask(folder, world, config_from_dict(ControllerSpec, manifest["spec"]), steps)
+    with RealEvaluator(task, workers, lanes_per_task=5) as evaluator:
+        outcome = evaluator(weights.double().numpy()[None], list(seeds), progress=f"evaluate on {resolve(world).id}")
+    return _report(
+        str(agent),
+        world,
+        seeds,
+        outcome.returns,
+        outcome.lengths,
+        {
+            "controller": file_hash(folder / "controller" / "weights.safetensors"),
+            "parameters": len(weights),
+            "validation": manifest.get("validation"),
+        },
+    )
+
+
+def summarise(returns: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
+    """Mean, standard deviation, standard error, and the bootstrap 95 % interval of the mean (10,000 resamples)."""
+    values = np.asarray(returns, float)
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(len(values), size=(10_000, len(values)))].mean(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return {
+        "mean": float(values.mean()),
+        "sd": sd,
+        "standard_error": sd / len(values) ** 0.5,
+        "interval_95_low": float(low),
+        "interval_95_high": float(high),
+        "min": float(values.min()),
+        "median": float(np.median(values)),
+        "max": float(values.max()),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """A report for people."""
+    lines = [
+        f"{report['agent']} on {report['environment']}, {len(report['episodes'])} episodes, seeds "
+        f"{report['episodes'][0]['seed']} to {report['episodes'][-1]['seed']}",
+        f"  mean   {report['mean']:9.2f} ± {report['sd']:.2f} (standard deviation)",
+        f"  95 %   {report['interval_95_low']:9.2f} to {report['interval_95_high']:.2f} (bootstrap, of the mean)",
+        f"  min    {report['min']:9.2f}   median {report['median']:.2f}   max {report['max']:.2f}",
+    ]
+    if not report["is_score"]:
+        lines.append(f"  (not a score: that takes {SCORE_EPISODES} episodes)")
+    return "\n".join(lines)
+
+
+def save_report(report: dict[str, Any], path: Path) -> None:
+    """Write the report as JSON."""
+    write_json(path, report)
+
+
+def _report(
+    agent: str,
+    env: EnvConfig,
+    seeds: Sequence[int],
+    returns: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        "agent": agent,
+        "environment": resolve(env).id,
+        "env": config_to_dict(env),
+        **summarise(returns),
+        "is_score": len(returns) >= SCORE_EPISODES,
+        **facts,
+        "episodes": [
+            {"seed": int(s), "return": round(float(r), 4), "length": int(n)}
+            for s, r, n in zip(seeds, returns, lengths, strict=True)
+        ],
+        "versions": package_versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def _random_episode(env: EnvConfig, seed: int) -> tuple[float, int]:
+    world = make_env(env)
+    episode = record_episode(world, POLICIES["random"], "random", seed, world.preset.max_episode_steps or 10_000)
+    world.close()
+    return episode.total_reward, len(episode)
+
+
+def _random_returns(
+    env: EnvConfig, seeds: Sequence[int], workers: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    results: dict[int, tuple[float, int]] = {}
+    with progress_bar(len(seeds), "random policy", "episode") as bar, WorkerPool(workers) as pool:
+        for index, result in pool.run(_random_episode, [(env, seed) for seed in seeds]):
+            results[index] = result
+            bar.update()
+    ordered = [results[index] for index in range(len(seeds))]
+    return np.array([r for r, _ in ordered]), np.array([n for _, n in ordered])

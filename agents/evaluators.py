@@ -1,0 +1,158 @@
+"""Evaluators: a population's returns, wherever its lanes run. All have one interface:
+
+``evaluator(parameters [C, P], seeds) -> Outcome`` with ``C x len(seeds)`` lanes, candidate by candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.controller import LinearController
+from agents.lanes import Lanes, LatentKind, Outcome, RealLanes, rollout
+from rollouts.console import progress_bar
+from rollouts.envs import EnvConfig
+from rollouts.workers import WorkerPool
+from worldmodels.dream import Dream, Features, feature_size
+from worldmodels.world_model import WorldModel
+
+Evaluator = Callable[[NDArray[np.float64], Sequence[int]], Outcome]
+
+
+@dataclass(frozen=True)
+class ControllerSpec:
+    """What a controller sees and how big it is."""
+
+    features: Features = "zh"
+    hidden: int = 0
+    bias: bool = True
+    latent: LatentKind = "sample"
+
+    def build(self, model: WorldModel) -> LinearController:
+        """The controller for one world model."""
+        return LinearController(feature_size(model, self.features), model.action_spec, self.hidden, self.bias)
+
+
+@torch.inference_mode()
+def evaluate_lanes(
+    lanes: Lanes,
+    controller: LinearController,
+    parameters: NDArray[np.float64],
+    seeds: Sequence[int],
+    max_steps: int,
+    patience: int | None,
+    device: torch.device,
+) -> Outcome:
+    """Every candidate on every seed, as one batch of lanes."""
+    lanes.reset(seeds, len(parameters))
+    candidates = torch.as_tensor(parameters, dtype=torch.float32, device=device)
+    of_lane = torch.arange(len(parameters)).repeat_interleave(len(seeds))
+    mine, shown = candidates[of_lane], len(of_lane)
+
+    def act(features: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+        nonlocal mine, shown
+        if len(active) != shown:  # lanes have ended: gather the others' parameters once, not in every step
+            mine, shown = candidates[of_lane[active]], len(active)
+        return controller.act(mine if len(candidates) > 1 else candidates[0], features)
+
+    return rollout(lanes, act, len(of_lane), max_steps, patience)
+
+
+class DreamEvaluator:
+    """All lanes in one dream on one device."""
+
+    def __init__(self, dream: Dream, spec: ControllerSpec) -> None:
+        self.dream, self.controller = dream, spec.build(dream.model)
+
+    def __call__(self, parameters: NDArray[np.float64], seeds: Sequence[int]) -> Outcome:
+        return evaluate_lanes(
+            self.dream, self.controller, parameters, seeds, self.dream.horizon, None, self.dream.model.device
+        )
+
+
+@dataclass(frozen=True)
+class RealTask:
+    """Everything a worker needs to know to run real lanes."""
+
+    run: Path  #: where V and M are
+    env: EnvConfig
+    spec: ControllerSpec
+    max_steps: int
+    patience: int | None = None
+
+
+class RealEvaluator:
+    """Real lanes in worker processes, each with V and M of its own on one thread.
+
+    The work is cut into blocks of ``lanes_per_task`` lanes whatever the number of workers, and a block is computed
+    the same way wherever it runs: results do not depend on the workers.
+    """
+
+    def __init__(self, task: RealTask, workers: int, lanes_per_task: int = 16) -> None:
+        self.task, self.lanes_per_task = task, lanes_per_task
+        self.pool = WorkerPool(workers, _load_worker, (task,))
+
+    def __call__(self, parameters: NDArray[np.float64], seeds: Sequence[int], progress: str | None = None) -> Outcome:
+        rows = max(1, self.lanes_per_task // len(seeds))
+        columns = min(len(seeds), self.lanes_per_task)
+        blocks = [
+            (slice(i, i + rows), slice(j, j + columns))
+            for i in range(0, len(parameters), rows)
+            for j in range(0, len(seeds), columns)
+        ]
+        tasks = [(parameters[candidates], list(seeds[lucks])) for candidates, lucks in blocks]
+        returns = np.zeros((len(parameters), len(seeds)))
+        lengths = np.zeros((len(parameters), len(seeds)), np.int64)
+        bar = progress_bar(len(parameters) * len(seeds), progress, "episode") if progress else None
+        for index, outcome in self.pool.run(_run_block, tasks):
+            shape = returns[blocks[index]].shape
+            returns[blocks[index]] = outcome.returns.reshape(shape)
+            lengths[blocks[index]] = outcome.lengths.reshape(shape)
+            if bar is not None:
+                bar.update(len(outcome.returns))
+                bar.set_postfix(mean=f"{returns[lengths > 0].mean():.1f}", refresh=False)
+        if bar is not None:
+            bar.close()
+        return Outcome(returns.reshape(-1), lengths.reshape(-1))
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def __enter__(self) -> RealEvaluator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_worker: tuple[RealTask, RealLanes, LinearController] | None = None
+
+
+def _load_worker(task: RealTask) -> None:
+    global _worker
+    model = WorldModel.load(task.run)
+    _worker = task, RealLanes(model, task.env, task.spec.features, task.spec.latent), task.spec.build(model)
+
+
+def _run_block(parameters: NDArray[np.float64], seeds: Sequence[int]) -> Outcome:
+    assert _worker is not None
+    task, lanes, controller = _worker
+    with one_thread():
+        return evaluate_lanes(lanes, controller, parameters, seeds, task.max_steps, task.patience, torch.device("cpu"))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums are grouped by threads: with one thread, results are the same in a worker and in the main process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,300 @@
+"""Evolve C with CMA-ES, in the real world or in the dream.
+
+One generation: ask for candidates, run each of them on the same few episodes (common random numbers), tell their mean
+returns. Every so often the mean of the distribution is scored in the real world on validation seeds; the best of these
+means is the agent. Fitness is the only thing a strategy depends on, so ``history.jsonl``, one line of fitness per
+generation, is the whole training state: to continue, it is told again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.controller import LinearController
+from agents.evaluators import ControllerSpec, DreamEvaluator, Evaluator, RealEvaluator, RealTask
+from agents.strategies import CMAES, Covariance
+from rollouts.artifacts import Stage, config_to_dict, file_hash
+from rollouts.console import progress_bar, say
+from rollouts.envs import EnvConfig
+from rollouts.errors import UserError
+from rollouts.seeds import VALIDATION, evolution_seed
+from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.dream import Dream, StartKind, feature_size
+from worldmodels.training import MetricsLog
+from worldmodels.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """How to evolve C. The defaults are the paper's for CarRacing."""
+
+    world: Literal["real", "dream"] = "real"
+    """Where fitness is measured."""
+    spec: ControllerSpec = field(default_factory=ControllerSpec)
+    """What the controller sees, and its size."""
+    generations: int = 1800
+    """Generations. May be raised later to evolve on."""
+    population: int = 64
+    """Candidates per generation."""
+    rollouts: int = 16
+    """Episodes per candidate, the same ones for all candidates of a generation."""
+    sigma: float = 0.1
+    """Initial step size."""
+    covariance: Covariance = "full"
+    """Full CMA-ES, or separable (diagonal)."""
+    max_steps: int = 1000
+    """Steps per episode, in the real world and in the dream."""
+    patience: int | None = None
+    """Real world: end an episode after so many steps without a positive reward. Fitness only."""
+    temperature: float = 1.0
+    """Dream: tau. Above 1 makes the dream harder to exploit."""
+    starts: StartKind = "any"
+    """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
+    validation_every: int = 25
+    """Generations between scores of the mean in the real world."""
+    validation_episodes: int = 16
+    """Episodes of such a score."""
+    lanes_per_task: int = 16
+    """Real episodes that one worker runs side by side."""
+    seed: int = 0
+    """Decides candidates and episodes."""
+
+
+def evolve(
+    config: ControllerConfig,
+    run: Path,
+    env: EnvConfig,
+    workers: int,
+    device: torch.device,
+    start_from: Path | None = None,
+) -> Path:
+    """Evolve a controller on the world model in ``run`` and write ``run/controller/weights.safetensors``.
+
+    The file holds ``selected`` (the best validated mean: the agent), ``mean`` (the last one) and ``best`` (the
+    candidate of highest fitness ever).
+
+    Args:
+        env: the real environment, for ``world=real`` and for validation.
+        start_from: a controller's folder whose ``selected`` weights become the initial mean; it may see fewer
+            features.
+
+    Raises:
+        UserError: V or M is missing, or the options make no sense.
+    """
+    _check(config)
+    model = WorldModel.load(run, device)
+    controller = config.spec.build(model)
+    inputs = {
+        "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
+        "vae": file_hash(run / "vae" / "weights.safetensors"),
+    }
+    if start_from is not None:
+        inputs["start_from"] = file_hash(start_from / "weights.safetensors")
+    stage = Stage.open(run, "controller", config, inputs, growable=("generations",))
+    if stage.complete and (stage.path / "weights.safetensors").exists():
+        return stage.path
+    strategy = CMAES(
+        _initial_mean(controller, model, start_from), config.sigma, config.population, config.seed, config.covariance
+    )
+    history, selected = _replay(stage, strategy)
+    say(
+        f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.population} "
+        f"candidates x {config.rollouts} episodes in the {config.world} world"
+        + (f", {len(history)} of them done before." if history else ".")
+    )
+    seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
+    with ExitStack() as stack:
+        real = stack.enter_context(
+            RealEvaluator(
+                RealTask(run, env, config.spec, config.max_steps, config.patience), workers, config.lanes_per_task
+            )
+        )
+        validate = (
+            real
+            if config.patience is None
+            else stack.enter_context(
+                RealEvaluator(RealTask(run, env, config.spec, config.max_steps), workers, config.lanes_per_task)
+            )
+        )
+        evaluator: Evaluator = real
+        if config.world == "dream":
+            dream = Dream(model, config.temperature, config.max_steps, config.starts, config.spec.features)
+            evaluator = DreamEvaluator(dream, config.spec)
+        log = MetricsLog(stage.path, len(history))
+        bar = stack.enter_context(progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)))
+        for generation in range(len(history), config.generations):
+            record = _generation(config, generation, strategy, evaluator)
+            mean = strategy.mean
+            if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
+                scores = validate(mean[None], seeds).returns
+                record |= {
+                    "validation": float(scores.mean()),
+                    "validation_sd": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,
+                }
+                if selected is None or record["validation"] > selected[0]:
+                    selected = (record["validation"], generation, mean)
+            history.append(record)
+            _append(stage, record)
+            _log(log, history, strategy)
+            bar.update()
+            bar.set_postfix(_postfix(history), refresh=False)
+        log.close()
+    return _finish(stage, config, controller, env, strategy, history, selected)
+
+
+def _generation(config: ControllerConfig, generation: int, strategy: CMAES, evaluator: Evaluator) -> dict[str, Any]:
+    """Ask, evaluate, tell."""
+    start = time.perf_counter()
+    candidates = strategy.ask()
+    seeds = [evolution_seed(config.seed, generation, rollout) for rollout in range(config.rollouts)]
+    outcome = evaluator(candidates, seeds)
+    fitness = outcome.returns.reshape(config.population, config.rollouts).mean(1)
+    if not np.isfinite(fitness).all():
+        raise UserError(
+            f"Generation {generation}: a return is not a finite number. The world model or the environment is broken; "
+            "look at the dream with scripts/watch.py, or fit M again."
+        )
+    strategy.tell(fitness)
+    return {
+        "generation": generation,
+        "fitness": fitness.tolist(),
+        "sigma": strategy.sigma,
+        "steps": int(outcome.lengths.sum()),
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _replay(
+    stage: Stage, strategy: CMAES
+) -> tuple[list[dict[str, Any]], tuple[float, int, NDArray[np.float64]] | None]:
+    """Tell the strategy everything it was told before; a last line cut short by a kill is dropped.
+
+    Raises:
+        UserError: the replay goes another way than the record (another version of pycma, say).
+    """
+    path, history, selected = stage.path / "history.jsonl", list[dict[str, Any]](), None
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        strategy.ask()
+        strategy.tell(np.array(record["fitness"]))
+        if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):
+            raise UserError(
+                f"{path} cannot be continued: at generation {record['generation']} the step size is "
+                f"{strategy.sigma:.6g} instead of {record['sigma']:.6g}. It was probably made with another version of "
+                f"the package cma ({stage.manifest['versions'].get('cma')}); install that one, or start anew."
+            )
+        if "validation" in record and (selected is None or record["validation"] > selected[0]):
+            selected = (record["validation"], record["generation"], strategy.mean)
+        history.append(record)
+    if path.exists():
+        path.write_text("".join(json.dumps(record) + "\n" for record in history))
+    return history, selected
+
+
+def _append(stage: Stage, record: dict[str, Any]) -> None:
+    with (stage.path / "history.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: CMAES) -> None:
+    record, fitness = history[-1], np.array(history[-1]["fitness"])
+    values = {
+        "fitness/min": fitness.min(),
+        "fitness/mean": fitness.mean(),
+        "fitness/max": fitness.max(),
+        "sigma": strategy.sigma,
+        "environment_steps": float(sum(r["steps"] for r in history)),
+        "mean_norm": float(np.linalg.norm(strategy.mean)),
+    }
+    if "validation" in record:
+        values |= {"validation/real": record["validation"], "validation/fitness": float(fitness.mean())}
+    log.scalars(record["generation"] + 1, {name: float(value) for name, value in values.items()})
+
+
+def _postfix(history: Sequence[dict[str, Any]]) -> dict[str, str]:
+    fitness = np.array(history[-1]["fitness"])
+    shown = {"mean": f"{fitness.mean():.1f}", "max": f"{fitness.max():.1f}", "sigma": f"{history[-1]['sigma']:.3f}"}
+    scores = [record["validation"] for record in history if "validation" in record]
+    return shown | ({"real": f"{scores[-1]:.1f}", "best": f"{max(scores):.1f}"} if scores else {})
+
+
+def _finish(
+    stage: Stage,
+    config: ControllerConfig,
+    controller: LinearController,
+    env: EnvConfig,
+    strategy: CMAES,
+    history: Sequence[dict[str, Any]],
+    selected: tuple[float, int, NDArray[np.float64]] | None,
+) -> Path:
+    assert selected is not None  # the last generation is always validated
+    score, generation, weights = selected
+    save_tensors(
+        {
+            name: torch.tensor(np.asarray(value), dtype=torch.float32)
+            for name, value in (("selected", weights), ("mean", strategy.mean), ("best", strategy.best))
+        },
+        stage.path / "weights.safetensors",
+    )
+    stage.finish(
+        env=config_to_dict(env),
+        spec=config_to_dict(config.spec),
+        parameters=controller.parameter_count,
+        selected_generation=generation,
+        validation=score,
+        environment_steps=int(sum(record["steps"] for record in history)) if config.world == "real" else 0,
+    )
+    say(
+        f"C: the mean of generation {generation + 1} is kept; it scored {score:.1f} over "
+        f"{config.validation_episodes} validation episodes."
+    )
+    return stage.path
+
+
+def _initial_mean(controller: LinearController, model: WorldModel, start_from: Path | None) -> NDArray[np.float64]:
+    """Zeros, or an earlier agent's weights, widened if the new controller sees more."""
+    if start_from is None:
+        return np.zeros(controller.parameter_count)
+    parameters = load_tensors(start_from / "weights.safetensors")["selected"]
+    if len(parameters) != controller.parameter_count:
+        before: dict[str, Any] = Stage(start_from.parent, "controller").manifest["spec"]
+        if before["features"] != "z" or before["hidden"] or before["bias"] != controller.bias:
+            raise UserError(
+                f"The controller in {start_from} ({len(parameters)} parameters) cannot be the start of one with "
+                f"{controller.parameter_count}: only a linear one on [z] can grow."
+            )
+        parameters = controller.grow(parameters, feature_size(model, "z"))
+    return parameters.double().numpy()
+
+
+def _check(config: ControllerConfig) -> None:
+    for name in (
+        "generations",
+        "rollouts",
+        "sigma",
+        "max_steps",
+        "validation_every",
+        "validation_episodes",
+        "lanes_per_task",
+    ):
+        if getattr(config, name) <= 0:
+            raise UserError(f"--controller.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    if config.population < 4:
+        raise UserError(f"CMA-ES needs a population of at least 4, got {config.population}.")
+    if config.temperature < 0:
+        raise UserError(f"The temperature cannot be negative, got {config.temperature}.")
+    if config.patience is not None and config.patience < 1:
+        raise UserError(f"--controller.patience must be at least one step, got {config.patience}.")

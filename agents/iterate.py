@@ -1,0 +1,80 @@
+"""Iterate: watch the world with the agent one has, learn it better, evolve again (the paper's section 6).
+
+Every round is a run directory of its own inside the run, ``round-1``, ``round-2``, ...; M (and V) of a round learn
+from the episodes of all rounds up to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from agents.agent import AgentPolicy
+from agents.evolution import ControllerConfig, evolve
+from rollouts.artifacts import Stage, config_from_dict
+from rollouts.collect import CollectConfig, collect
+from rollouts.console import say
+from rollouts.envs import EnvConfig
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
+from worldmodels.fit_vae import VAEConfig, fit_vae, reuse_vae
+
+
+@dataclass(frozen=True)
+class IterateConfig:
+    """Rounds after the first pass through all stages. Each continues from the last round's weights."""
+
+    rounds: int = 1
+    """How many rounds; may be raised later."""
+    episodes: int = 100
+    """Episodes recorded per round with the current agent: half as it is, half with action noise."""
+    noise: float = 0.15
+    """Size of that noise, in half-ranges of the action space."""
+    vae: VAEConfig | None = None
+    """How to refit V in every round; None keeps the first V."""
+    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
+    """How to refit M in every round."""
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    """How to evolve C in every round; the initial mean is the last round's agent."""
+
+
+def round_folder(run: Path, number: int) -> Path:
+    """Round 0 is the run itself."""
+    return run if number == 0 else run / f"round-{number}"
+
+
+def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device) -> Path:
+    """Run all rounds that are not finished yet.
+
+    Returns:
+        The last round's folder, which holds the newest agent.
+
+    Raises:
+        UserError: the first pass is missing.
+    """
+    if config.rounds < 0:
+        raise UserError(f"--iterate.rounds cannot be negative, got {config.rounds}.")
+    env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train_controller.py").manifest["env"])
+    max_steps = Stage.require(run, "rollouts", "collect.py").config(CollectConfig).max_steps
+    for number in range(1, config.rounds + 1):
+        before, folder = round_folder(run, number - 1), round_folder(run, number)
+        say(f"Round {number} of {config.rounds}: {folder}")
+        collect(
+            CollectConfig(config.episodes, "default", max_steps),
+            env,
+            folder,
+            workers,
+            number,
+            ("agent", AgentPolicy(before, config.noise)),
+        )
+        stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
+        if config.vae is None:
+            reuse_vae(folder, before / "vae" / "weights.safetensors")
+        else:
+            fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
+        fit_mdn_rnn(config.mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors")
+        evolve(config.controller, folder, env, workers, device, before / "controller")
+    return round_folder(run, config.rounds)

@@ -1,0 +1,145 @@
+"""The whole pipeline's configuration, and presets of it with a stated budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agents.evaluation import EvaluateConfig
+from agents.evaluators import ControllerSpec
+from agents.evolution import ControllerConfig
+from agents.iterate import IterateConfig
+from agents.watch import WatchConfig
+from rollouts.collect import CollectConfig
+from rollouts.envs import EnvConfig
+from worldmodels.fit_mdn_rnn import MDNRNNConfig
+from worldmodels.fit_vae import VAEConfig
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """All stages, in order."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    iterate: IterateConfig = field(default_factory=lambda: IterateConfig(rounds=0))
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+
+
+#: The toy environment, everything in well under a minute: for tests, and to see how the pieces fit.
+TINY = PipelineConfig(
+    env=EnvConfig("toy"),
+    collect=CollectConfig(episodes=30, max_steps=50),
+    vae=VAEConfig(
+        latent_size=8, steps=120, batch_size=32, learning_rate=1e-3, kl_floor=0.1, log_every=20, checkpoint_every=40
+    ),
+    mdnrnn=MDNRNNConfig(
+        hidden_size=32,
+        mixtures=3,
+        steps=200,
+        batch_size=32,
+        sequence_length=24,
+        learning_rate=5e-3,
+        starts=64,
+        log_every=20,
+        checkpoint_every=60,
+    ),
+    controller=ControllerConfig(
+        spec=ControllerSpec("zh"),
+        generations=8,
+        population=8,
+        rollouts=2,
+        sigma=0.3,
+        max_steps=50,
+        validation_every=4,
+        validation_episodes=4,
+    ),
+    evaluate=EvaluateConfig(episodes=10),
+    watch=WatchConfig(max_steps=50),
+)
+
+#: CarRacing in about a quarter of an hour on 2 cores: an agent that follows the road, a dream worth a look.
+QUICK = PipelineConfig(
+    env=EnvConfig("carracing-fast"),
+    collect=CollectConfig(episodes=60, policy="brownian"),
+    vae=VAEConfig(
+        steps=700,
+        batch_size=128,
+        learning_rate=1e-3,
+        decay=True,
+        precision="bfloat16",
+        log_every=20,
+        checkpoint_every=100,
+    ),
+    mdnrnn=MDNRNNConfig(
+        steps=500,
+        batch_size=32,
+        sequence_length=128,
+        burn_in=16,
+        learning_rate=2e-3,
+        decay=True,
+        reward_spread=(8, 15),
+        log_every=10,
+        checkpoint_every=100,
+    ),
+    controller=ControllerConfig(
+        spec=ControllerSpec("z"),
+        generations=30,
+        population=16,
+        rollouts=3,
+        sigma=0.15,
+        max_steps=500,
+        patience=100,
+        validation_every=10,
+        validation_episodes=8,
+    ),
+    iterate=IterateConfig(rounds=0),
+    evaluate=EvaluateConfig(episodes=20),
+)
+
+#: CarRacing in an afternoon on 2 cores.
+LAPTOP = PipelineConfig(
+    env=EnvConfig("carracing-fast"),
+    collect=CollectConfig(episodes=160, policy="brownian"),
+    vae=VAEConfig(steps=3000, batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16"),
+    mdnrnn=MDNRNNConfig(steps=2000, batch_size=64, sequence_length=256, burn_in=16, decay=True, reward_spread=(8, 15)),
+    controller=ControllerConfig(
+        spec=ControllerSpec("z"),
+        generations=120,
+        population=24,
+        rollouts=4,
+        sigma=0.15,
+        max_steps=1000,
+        patience=100,
+        validation_every=10,
+    ),
+    iterate=IterateConfig(
+        rounds=1,
+        episodes=120,
+        vae=VAEConfig(steps=2000, batch_size=128, learning_rate=5e-4, decay=True, precision="bfloat16"),
+        mdnrnn=MDNRNNConfig(
+            steps=2000, batch_size=64, sequence_length=256, burn_in=16, decay=True, reward_spread=(8, 15)
+        ),
+        controller=ControllerConfig(
+            spec=ControllerSpec("zh"),
+            generations=150,
+            population=32,
+            rollouts=6,
+            sigma=0.05,
+            patience=100,
+            validation_every=10,
+        ),
+    ),
+)
+
+#: The settings of Ha & Schmidhuber (2018) for CarRacing, on Gymnasium's own renderer: weeks on a large machine.
+PAPER = PipelineConfig(
+    env=EnvConfig("carracing"),
+    collect=CollectConfig(episodes=10_000, policy="linear"),
+    mdnrnn=MDNRNNConfig(reward_head=False, termination_head=False),
+)
+
+PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER}

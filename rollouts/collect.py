@@ -1,0 +1,151 @@
+"""Collect: watch the world. Episodes are recorded in parallel, and each is a function of its seed alone."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rollouts.artifacts import Stage, config_to_dict
+from rollouts.console import duration, progress_bar, say, size
+from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
+from rollouts.episodes import Episode, EpisodeStore
+from rollouts.errors import UserError
+from rollouts.policies import POLICIES, PolicyFactory, PolicyName
+from rollouts.seeds import collection_seed
+from rollouts.workers import WorkerPool
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """How to watch the world."""
+
+    episodes: int = 100
+    """Number of episodes. May be raised later: the same command then adds the missing ones."""
+    policy: PolicyName = "default"
+    """Exploration policy; 'default' is the environment's own."""
+    max_steps: int = 1000
+    """Stop recording an episode after so many steps."""
+
+
+def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int) -> Episode:
+    """Play one episode and keep all of it, the fatal action and the last observation included."""
+    policy = make_policy(seed, env.action_spec)
+    frame, _ = env.reset(seed=seed)
+    frames, actions, rewards, ends = [frame], [], [], []
+    for step in range(max_steps):
+        action = np.array(policy(frame), np.float32)
+        frame, reward, terminated, truncated, _ = env.step(action)
+        frames.append(frame)
+        actions.append(action)
+        rewards.append(reward)
+        ends.append((terminated, truncated or (step + 1 == max_steps and not terminated)))
+        if terminated or truncated:
+            break
+    return Episode(
+        np.stack(frames),
+        np.stack(actions),
+        np.array(rewards, np.float32),
+        np.array([end[0] for end in ends]),
+        np.array([end[1] for end in ends]),
+        seed,
+        policy_name,
+    )
+
+
+_worker_env: ImageEnv | None = None
+
+
+def _make_worker_env(env: EnvConfig) -> None:
+    global _worker_env
+    _worker_env = make_env(env)
+
+
+def _record_in_worker(
+    store: Path, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int
+) -> tuple[int, float]:
+    assert _worker_env is not None
+    episode = record_episode(_worker_env, make_policy, policy_name, seed, max_steps)
+    EpisodeStore(store).append(episode)
+    return len(episode), episode.total_reward
+
+
+def collect(
+    config: CollectConfig,
+    env: EnvConfig,
+    run: Path,
+    workers: int,
+    round_index: int = 0,
+    agent_policy: tuple[str, PolicyFactory] | None = None,
+) -> EpisodeStore:
+    """Record ``config.episodes`` episodes into ``run/rollouts``; those already there are kept.
+
+    Args:
+        round_index: which round of an iterated run; every round has seeds of its own.
+        agent_policy: ``(name, factory)`` of a trained agent to record instead of an exploration policy.
+
+    Raises:
+        UserError: the environment cannot be made, or the disk is too small.
+    """
+    if config.episodes < 1:
+        raise UserError(f"--collect.episodes must be at least 1, got {config.episodes}.")
+    preset = resolve(env)
+    exploration = preset.exploration if config.policy == "default" else config.policy
+    name, make_policy = agent_policy or (exploration, POLICIES[exploration])
+    make_env(env).close()  # a wrong environment is refused before anything is written
+    stage = Stage.open(run, "rollouts", config, {"observation_hash": preset.observation_hash}, growable=("episodes",))
+    store = EpisodeStore(stage.path / "episodes")
+    seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
+    missing = [seed for seed in seeds if seed not in store]
+    if missing:
+        steps = 1000 if preset.max_episode_steps is None else preset.max_episode_steps
+        _announce(env, make_policy, min(config.max_steps, steps), len(missing), workers, run)
+        tasks = [(store.path, make_policy, name, seed, config.max_steps) for seed in missing]
+        with (
+            progress_bar(len(seeds), f"collect ({name})", "episode", len(seeds) - len(missing)) as bar,
+            WorkerPool(workers, _make_worker_env, (env,)) as pool,
+        ):
+            returns: list[float] = []
+            for _, (_, total) in pool.run(_record_in_worker, tasks):
+                returns.append(total)
+                bar.update()
+                bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
+    if not stage.complete:
+        lengths, totals = zip(*((len(e), e.total_reward) for e in store), strict=True)
+        stage.finish(
+            env=config_to_dict(env),
+            policy=name,
+            round=round_index,
+            observation_hash=preset.observation_hash,
+            episodes=len(lengths),
+            steps=int(sum(lengths)),
+            mean_return=float(np.mean(totals)),
+            sd_return=float(np.std(totals)),
+        )
+    return store
+
+
+def _announce(
+    env_config: EnvConfig, make_policy: PolicyFactory, steps: int, episodes: int, workers: int, run: Path
+) -> None:
+    """Say what the recording will cost, from a short measurement; refuse if the disk is too small."""
+    env, probe_steps = make_env(env_config), min(steps, 100)
+    record_episode(env, make_policy, "probe", 0, 2)  # the first steps load fonts, models and caches
+    start = time.perf_counter()
+    probe = record_episode(env, make_policy, "probe", 0, probe_steps)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, observations=probe.observations)
+    seconds = (time.perf_counter() - start) / len(probe)
+    env.close()
+    total = steps * episodes
+    need, free = buffer.tell() / len(probe) * total, shutil.disk_usage(run).free
+    say(
+        f"Recording {episodes} episodes of at most {steps} steps: up to {total:,} steps, {size(need)} on disk "
+        f"({size(free)} free), about {duration(seconds * total / max(workers, 1))} with {workers or 'no'} worker(s)."
+    )
+    if need > free:
+        raise UserError(f"{size(need)} are needed and {size(free)} are free: record fewer episodes, or free some disk.")

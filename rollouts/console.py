@@ -1,0 +1,49 @@
+"""What people see while they wait: one progress bar, one way to say a sentence."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def say(sentence: str) -> None:
+    """Print one line without tearing a progress bar apart."""
+    tqdm.write(sentence, file=sys.stderr)
+
+
+def progress_bar(total: int, description: str, unit: str, done: int = 0) -> Any:
+    """A progress bar on stderr; when that is a file, a line every 30 seconds instead of a stream of updates."""
+    live = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=description,
+        unit=unit,
+        file=sys.stderr,
+        dynamic_ncols=live,
+        mininterval=0.3 if live else 30.0,
+        maxinterval=60.0,
+        smoothing=0.05,
+        leave=True,
+    )
+
+
+def duration(seconds: float) -> str:
+    """``95 -> '1 min 35 s'``, ``7300 -> '2 h 02 min'``."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes for people: ``3_200_000 -> '3.2 MB'``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,268 @@
+"""Environments as image worlds: what is particular to each one stands in its preset, and nowhere else.
+
+``make_env("carracing")`` gives a Gymnasium environment whose observations are uint8 HWC RGB of one size and whose
+actions are one float vector, whatever the environment underneath. That vector is what a controller puts out, what
+is recorded, and what M is told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+import rollouts.fast_car_racing as fast_car_racing
+from rollouts.artifacts import fingerprint
+from rollouts.errors import UserError
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """How a controller's raw outputs become the action vector, and the vector an environment action.
+
+    ``box``: ``action = clip(scale * tanh(raw) + offset, low, high)``, given to the environment as it is.
+    ``discrete``: ``action = one_hot(argmax(raw))``; the environment gets ``choices[argmax]``.
+    ``threshold``: as ``box``, then below -1/3, between, above +1/3 choose one of ``choices`` (Take Cover, as the
+    paper's code did).
+    """
+
+    kind: Literal["box", "discrete", "threshold"]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    choices: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Length of the action vector."""
+        return len(self.low)
+
+    def to_env(self, action: NDArray[np.float32]) -> Any:
+        """The environment's own action for one action vector ``[size]``."""
+        if self.kind == "box":
+            return np.asarray(action, np.float32)
+        if self.kind == "discrete":
+            return self.choices[int(np.argmax(action))]
+        return self.choices[1 + int(action[0] > 1 / 3) - int(action[0] < -1 / 3)]
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """Which world. Options left at None are the preset's; for an id that has no preset they are worked out."""
+
+    id: str = "carracing-fast"
+    """A preset (carracing, carracing-fast, toy) or the id of any Gymnasium environment with image observations."""
+    kwargs: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Keyword arguments for gymnasium.make, e.g. --env.kwargs lap_complete_percent 1.0"""
+    crop: tuple[int, int, int, int] | None = None
+    """Rows and columns to keep, as top bottom left right, before resizing."""
+    size: int | None = None
+    """Side of the square observation in pixels (64: what the paper's V expects)."""
+    max_episode_steps: int | None = None
+    """Length at which an episode is truncated."""
+
+
+@dataclass(frozen=True)
+class EnvPreset:
+    """Everything that is particular to one environment."""
+
+    name: str
+    id: str
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    crop: tuple[int, int, int, int] | None = None
+    size: int = 64
+    max_episode_steps: int | None = None
+    action: ActionSpec | None = None
+    exploration: str = "held"
+    reported_on: str | None = None
+    """The preset that scores are measured on, where this one is only a faster twin."""
+
+    @property
+    def observation_hash(self) -> str:
+        """Identifies the preprocessing: data, models and agents with different hashes do not mix."""
+        world = self.reported_on or self.name
+        return fingerprint([world, self.crop, self.size, "area"])
+
+
+# H: carracing/model.py get_action. tanh; gas = (a+1)/2; brake = clip(a, 0, 1): the zero controller drives on half gas.
+_CAR_ACTION = ActionSpec("box", (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.5, 1.0), (0.0, 0.5, 0.0))
+
+PRESETS: dict[str, EnvPreset] = {
+    preset.name: preset
+    for preset in (
+        # Rows 84-95 are the dashboard, whose drawing differs between Gymnasium versions; the paper cuts it off too.
+        EnvPreset(
+            "carracing",
+            "CarRacing-v3",
+            crop=(0, 84, 0, 96),
+            max_episode_steps=1000,
+            action=_CAR_ACTION,
+            exploration="brownian",
+        ),
+        EnvPreset(
+            "carracing-fast",
+            "worldmodels/FastCarRacing-v3",
+            crop=(0, 84, 0, 96),
+            max_episode_steps=1000,
+            action=_CAR_ACTION,
+            exploration="brownian",
+            reported_on="carracing",
+        ),
+        EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50),
+    )
+}
+
+
+def register() -> None:
+    """Make this project's real environments known to Gymnasium (idempotent)."""
+    fast_car_racing.register()
+    if "worldmodels/Toy-v0" not in gym.registry:
+        gym.register("worldmodels/Toy-v0", "rollouts.toy:ToyEnv", max_episode_steps=50)
+
+
+def resolve(config: EnvConfig | str) -> EnvPreset:
+    """The full preset that a config asks for.
+
+    Raises:
+        UserError: an option makes no sense.
+    """
+    config = EnvConfig(config) if isinstance(config, str) else config
+    preset = PRESETS.get(config.id) or EnvPreset(config.id, config.id)
+    changes: dict[str, Any] = {
+        key: value for key in ("crop", "size", "max_episode_steps") if (value := getattr(config, key)) is not None
+    }
+    if config.kwargs:
+        changes["kwargs"] = tuple(
+            sorted({**dict(preset.kwargs), **{k: _literal(v) for k, v in config.kwargs.items()}}.items())
+        )
+    for key in ("size", "max_episode_steps"):
+        if key in changes and changes[key] < 1:
+            raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
+    if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:
+        changes["action"] = None
+    return dataclasses.replace(preset, **changes)
+
+
+def reported(config: EnvConfig) -> EnvConfig:
+    """The same world as its authors ship it, on which scores are reported."""
+    return dataclasses.replace(config, id=resolve(config).reported_on or config.id)
+
+
+def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEnv:
+    """One environment with preprocessed observations and vector actions.
+
+    Args:
+        config: a preset's name, a Gymnasium id, or an :class:`EnvConfig`.
+        render_mode: ``"rgb_array"`` to be able to ``render()`` large frames for people.
+
+    Raises:
+        UserError: the id is unknown, cannot be made, or has no image observations.
+    """
+    register()
+    preset = resolve(config)
+    try:
+        env = gym.make(
+            preset.id, render_mode=render_mode, max_episode_steps=preset.max_episode_steps, **dict(preset.kwargs)
+        )
+    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
+        known = ", ".join(PRESETS)
+        raise UserError(
+            f"The environment {preset.id!r} could not be made ({' '.join(str(error).split())}). Expected one of "
+            f"{known}, or the id of an installed Gymnasium environment."
+        ) from error
+    return ImageEnv(env, preset)
+
+
+def action_spec(preset: EnvPreset, space: gym.Space[Any]) -> ActionSpec:
+    """The preset's action mapping, or the natural one for a Box or Discrete action space."""
+    if preset.action is not None:
+        return preset.action
+    if isinstance(space, gym.spaces.Discrete):
+        n = int(space.n)
+        return ActionSpec(
+            "discrete",
+            (0.0,) * n,
+            (1.0,) * n,
+            (1.0,) * n,
+            (0.0,) * n,
+            tuple(range(int(space.start), int(space.start) + n)),
+        )
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.isfinite([space.low, space.high]).all():
+        low, high = space.low.astype(float), space.high.astype(float)
+        return ActionSpec("box", tuple(low), tuple(high), tuple((high - low) / 2), tuple((high + low) / 2))
+    raise UserError(
+        f"{preset.name} has the action space {space}; only Discrete and bounded one-dimensional Box spaces work."
+    )
+
+
+class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
+    """Any Gymnasium environment with images, seen as ``[size, size, 3]`` uint8 and driven by one float vector."""
+
+    def __init__(self, env: gym.Env[Any, Any], preset: EnvPreset) -> None:
+        super().__init__(env)
+        self.preset = preset
+        self.action_spec = action_spec(preset, env.action_space)
+        shape = _image_shape(env.observation_space, preset.name)
+        if preset.crop is not None:
+            top, bottom, left, right = preset.crop
+            if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
+                raise UserError(f"The crop {preset.crop} (top bottom left right) does not fit frames of {shape[:2]}.")
+        self.observation_space = gym.spaces.Box(0, 255, (preset.size, preset.size, 3), np.uint8)
+        self.action_space = gym.spaces.Box(
+            np.array(self.action_spec.low, np.float32), np.array(self.action_spec.high, np.float32), dtype=np.float32
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        return preprocess(observation, self.preset), info
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(self.action_spec.to_env(action))
+        return preprocess(observation, self.preset), float(reward), bool(terminated), bool(truncated), info
+
+
+def preprocess(observation: Any, preset: EnvPreset) -> Frame:
+    """Crop, make RGB, and resize by area averaging: ``[H, W(, C)] -> [size, size, 3]`` uint8."""
+    frame = observation["screen"] if isinstance(observation, dict) else observation
+    if preset.crop is not None:
+        top, bottom, left, right = preset.crop
+        frame = frame[top:bottom, left:right]
+    if frame.ndim == 2 or frame.shape[2] == 1:
+        frame = np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
+    if frame.shape[:2] != (preset.size, preset.size):
+        frame = cv2.resize(frame, (preset.size, preset.size), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(frame)
+
+
+def _image_shape(space: gym.Space[Any], name: str) -> tuple[int, ...]:
+    if isinstance(space, gym.spaces.Dict) and "screen" in space.spaces:
+        space = space.spaces["screen"]
+    shape = space.shape
+    pictures = isinstance(space, gym.spaces.Box) and space.dtype == np.uint8
+    if pictures and shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))):
+        return shape
+    raise UserError(
+        f"{name} has no image observations (its space is {space}); expected uint8 pictures of shape "
+        "[height, width, 3] or [height, width, 1]. gymnasium.wrappers.AddRenderObservation makes them from render()."
+    )
+
+
+def _literal(text: str) -> Any:
+    """``'1.0' -> 1.0``, ``'false' -> False``: values for keyword arguments typed on a command line."""
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,135 @@
+"""Episodes and where they are kept: one compressed file each, memory bounded by the largest episode."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollouts.artifacts import atomic_path
+from rollouts.console import say
+from rollouts.errors import UserError
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happened, from a reset to an end. T steps hold T+1 observations and T of everything else.
+
+    At step t the agent saw ``observations[t]``, did ``actions[t]`` and received ``rewards[t]``, ``terminated[t]``,
+    ``truncated[t]`` and ``observations[t+1]``. The fatal action and the last observation are in it.
+    """
+
+    observations: NDArray[np.uint8]  #: [T+1, H, W, 3]
+    actions: NDArray[np.float32]  #: [T, A]
+    rewards: NDArray[np.float32]  #: [T]
+    terminated: NDArray[np.bool_]  #: [T]
+    truncated: NDArray[np.bool_]  #: [T]
+    seed: int
+    policy: str
+
+    def __post_init__(self) -> None:
+        steps = len(self.actions)
+        lengths = {len(self.rewards), len(self.terminated), len(self.truncated), len(self.observations) - 1}
+        if lengths != {steps} or steps == 0:
+            raise ValueError(
+                f"an episode of {steps} actions has {lengths} of the rest: expected T, and T+1 observations"
+            )
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def total_reward(self) -> float:
+        return float(self.rewards.sum(dtype=np.float64))
+
+
+class EpisodeStore:
+    """A folder of episodes, named by their seeds. Many processes may write to it while others read.
+
+    Files appear whole or not at all; a damaged one is named once and skipped.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._damaged: set[Path] = set()
+
+    def file(self, seed: int) -> Path:
+        return self.path / f"episode-{seed:010d}.npz"
+
+    @property
+    def files(self) -> list[Path]:
+        """Episode files in the order of their seeds; one that turned out damaged is left out."""
+        return [file for file in sorted(self.path.glob("episode-*.npz")) if file not in self._damaged]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __contains__(self, seed: int) -> bool:
+        return self.file(seed).exists()
+
+    def append(self, episode: Episode) -> Path:
+        """Write one episode, atomically; the same seed replaces."""
+        with atomic_path(self.file(episode.seed)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                observations=episode.observations,
+                actions=episode.actions,
+                rewards=episode.rewards,
+                terminated=episode.terminated,
+                truncated=episode.truncated,
+                seed=np.array(episode.seed),
+                policy=np.array(episode.policy),
+            )
+        return self.file(episode.seed)
+
+    def load(self, file: Path) -> Episode:
+        """Read one episode.
+
+        Raises:
+            UserError: the file is damaged or is no episode.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as data:
+                return Episode(
+                    data["observations"],
+                    data["actions"],
+                    data["rewards"],
+                    data["terminated"],
+                    data["truncated"],
+                    int(data["seed"]),
+                    str(data["policy"]),
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+            raise UserError(f"{file} is not a readable episode ({error}); delete it and collect again.") from error
+
+    def __iter__(self) -> Iterator[Episode]:
+        """Every readable episode, one in memory at a time."""
+        for file in self.files:
+            if (episode := self.read(file)) is not None:
+                yield episode
+
+    def read(self, file: Path) -> Episode | None:
+        """As :meth:`load`, but a damaged file is named on stderr and None is returned."""
+        try:
+            return self.load(file)
+        except UserError as error:
+            self._damaged.add(file)
+            say(f"Skipped: {error}")
+            return None
+
+    def seeds(self) -> list[int]:
+        return [int(file.stem.removeprefix("episode-")) for file in self.files]
+
+    def require_episodes(self) -> EpisodeStore:
+        """This store, if there is anything in it.
+
+        Raises:
+            UserError: there is no episode.
+        """
+        if not self.files:
+            raise UserError(f"{self.path} holds no episodes. Collect some first: python scripts/collect.py")
+        return self

@@ -1,0 +1,29 @@
+"""Which seeds are for what. The ranges do not overlap, so no reported score was ever selected on.
+
+A seed decides one whole episode (track, policy noise, latent samples): never the worker, never the lane.
+"""
+
+from __future__ import annotations
+
+RANGE = 1_000_000_000
+TEST = 0  #: reported scores: seeds 0, 1, 2, ...
+VALIDATION = 1 * RANGE  #: choosing checkpoints
+COLLECTION = 2 * RANGE  #: training data; hidden from fitness
+EVOLUTION = 3 * RANGE  #: fitness; below 2**32, as environments and Box2D expect
+
+MAX_EPISODES_PER_ROUND = 10_000_000
+
+
+def collection_seed(round_index: int, episode: int) -> int:
+    """Seed of one recorded episode; every round of an iterated run has its own."""
+    return COLLECTION + round_index * MAX_EPISODES_PER_ROUND + episode
+
+
+def evolution_seed(run_seed: int, generation: int, rollout: int) -> int:
+    """Seed of one fitness rollout, the same for every candidate of a generation (common random numbers)."""
+    return EVOLUTION + (run_seed * 7_919_993 + generation * 1_009 + rollout) % RANGE
+
+
+def held_out(seed: int) -> bool:
+    """Whether a recorded episode is kept out of training V and M, for their diagnostics: one in ten."""
+    return seed % 10 == 9

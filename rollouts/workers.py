@@ -1,0 +1,141 @@
+"""A pool of worker processes that cannot hang.
+
+The standard library's ``ProcessPoolExecutor`` does the work; this module adds what long experiments need: when a
+worker dies (killed, out of memory) or stalls, the pool is rebuilt and the unfinished tasks are done again; a task
+that keeps killing its worker ends the run with a clear error; workers never outlive their parent. Tasks are pure
+functions of their arguments, so work done twice gives the same answer.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
+from types import TracebackType
+from typing import Any
+
+from rollouts.errors import UserError
+
+
+def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+    def leave_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        wait_for([parent.sentinel])
+        os._exit(1)  # the parent was killed: nobody is left to return a result to
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    if setup is not None:
+        setup(*arguments)
+
+
+class WorkerPool:
+    """``workers`` processes that run ``function(task)`` for many tasks; 0 runs everything in this process.
+
+    Args:
+        workers: number of processes.
+        setup: called once in every worker with ``arguments``, to load models or make environments.
+        stall_s: when no task has finished for so many seconds, the workers are taken for stuck and replaced.
+        retries: how often a task may be lost with its worker before the pool gives up.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        setup: Callable[..., None] | None = None,
+        arguments: tuple[Any, ...] = (),
+        stall_s: float = 600.0,
+        retries: int = 3,
+    ) -> None:
+        if workers < 0:
+            raise UserError(f"The number of workers cannot be negative (got {workers}); 0 uses this process alone.")
+        self.workers, self.stall_s, self.retries = workers, stall_s, retries
+        self._setup, self._arguments = setup, arguments
+        self._pool: ProcessPoolExecutor | None = None
+        self._ready_in_process = False
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers, busy ones too."""
+        if self._pool is not None:
+            processes = list((self._pool._processes or {}).values())
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.join()
+            self._pool = None
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """Yield ``(index of the task, function(*task))`` as the results come in.
+
+        Raises:
+            UserError: a task lost its worker ``retries`` times.
+            Exception: whatever ``function`` raised in the worker, with the worker's traceback.
+        """
+        if self.workers == 0:
+            if self._setup is not None and not self._ready_in_process:
+                self._setup(*self._arguments)
+                self._ready_in_process = True
+            yield from ((index, function(*task)) for index, task in enumerate(tasks))
+            return
+        unfinished, losses = set(range(len(tasks))), 0
+        while unfinished:
+            finished_before = len(unfinished)
+            try:
+                for index, result in self._attempt(function, tasks, sorted(unfinished)):
+                    unfinished.discard(index)
+                    yield index, result
+            except (BrokenProcessPool, TimeoutError) as loss:
+                self.close()
+                losses = 1 if len(unfinished) < finished_before else losses + 1
+                if losses > self.retries:
+                    reason = str(loss) or "it did not answer"
+                    raise UserError(
+                        f"A worker process was lost {losses} times in a row ({reason}). The usual cause is too "
+                        "little memory: try fewer --workers, or --workers 0 to see the error itself."
+                    ) from loss
+
+    def _attempt(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], indices: list[int]
+    ) -> Iterator[tuple[int, Any]]:
+        if self._pool is None:
+            # "spawn": forked copies of a process that has used torch or OpenCV threads can deadlock.
+            self._pool = ProcessPoolExecutor(
+                self.workers, multiprocessing.get_context("spawn"), _start_worker, (self._setup, self._arguments)
+            )
+        queue, running = iter(indices), dict[Future[Any], int]()
+
+        def feed() -> None:
+            # One task in reserve per worker keeps them busy; more would only be lost with a broken pool.
+            assert self._pool is not None
+            while len(running) < 2 * self.workers and (index := next(queue, None)) is not None:
+                running[self._pool.submit(function, *tasks[index])] = index
+
+        feed()
+        while running:
+            done, _ = wait(running, timeout=self.stall_s, return_when=FIRST_COMPLETED)
+            if not done:
+                raise TimeoutError(f"no result for {self.stall_s:.0f} s")
+            for future in done:
+                yield running.pop(future), future.result()
+            feed()
+
+
+def default_workers() -> int:
+    """One worker per CPU that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

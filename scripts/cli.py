@@ -1,0 +1,152 @@
+"""What all scripts share: presets, overrides, where a run lives, and how a user's mistake is told.
+
+A script names the sections of :class:`agents.presets.PipelineConfig` it uses. Their values come from, in this order:
+the command line, the stage's own ``config.json`` (so that the same command continues), the preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from agents.presets import PRESETS
+from rollouts.artifacts import Stage, config_from_dict, read_json, write_json
+from rollouts.console import say
+from rollouts.errors import UserError
+from rollouts.workers import default_workers
+
+RUNS = Path("runs")
+PresetName = Literal["tiny", "quick", "laptop", "paper"]
+STAGE_OF = {"collect": "rollouts", "vae": "vae", "mdnrnn": "mdnrnn", "controller": "controller"}
+
+_RUN = "Run directory. Default: the newest one under runs/, or a new one where the script starts a run."
+_PRESET = "Where options come from that are not given. Default: the run's own preset, else laptop."
+_DEVICE = "auto, cpu, cuda or mps, for training and dreaming."
+_WORKERS = "Worker processes for real environments; 0 runs everything in one. Results do not depend on it."
+
+
+def main(
+    description: str | None,
+    body: Callable[[Any], None],
+    sections: Sequence[str] = (),
+    extra: Sequence[tuple[str, Any, Any, str]] = (),
+    starts_run: bool = False,
+    needs_run: bool = True,
+) -> None:
+    """Parse the command line, call ``body(arguments)``, and exit with 0 only if it succeeded.
+
+    Args:
+        description: the script's docstring, shown by ``--help``.
+        body: receives an object with ``run, preset, device, workers``, the sections and the extra options.
+        sections: fields of ``PipelineConfig`` that may be overridden, e.g. ``--vae.latent-size 64``.
+        extra: ``(name, type, default, help)`` of further options.
+        starts_run: the script may begin a new run.
+        needs_run: the script works on a run at all.
+    """
+    try:
+        body(_parse(description, sections, extra, starts_run, needs_run, sys.argv[1:]))
+    except UserError as error:
+        say(f"Error: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("Stopped. The same command continues from here.")
+        sys.exit(130)
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _parse(
+    description: str | None,
+    sections: Sequence[str],
+    extra: Sequence[tuple[str, Any, Any, str]],
+    starts_run: bool,
+    needs_run: bool,
+    argv: Sequence[str],
+) -> Any:
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset")
+    first.add_argument("--run", type=Path)
+    given, _ = first.parse_known_args(argv)
+    run = given.run or (None if starts_run else _newest_run())
+    asked = given.preset
+    if asked is not None and asked not in PRESETS:
+        raise UserError(f"There is no preset {asked!r}; choose one of {', '.join(PRESETS)}.")
+    note = run / "run.json" if run else None
+    preset = asked or (read_json(note)["preset"] if note and note.exists() else "laptop")
+    defaults = {name: _default(name, preset, run, asked is None) for name in sections}
+    fields: list[Any] = [
+        (name, Annotated[kind, tyro.conf.arg(help=told)], dataclasses.field(default=value))
+        for name, kind, value, told in extra
+    ]
+    if needs_run:
+        fields += [
+            ("run", Annotated[Path | None, tyro.conf.arg(help=_RUN)], dataclasses.field(default=None)),
+            ("preset", Annotated[PresetName, tyro.conf.arg(help=_PRESET)], dataclasses.field(default=preset)),
+        ]
+    fields += [
+        ("device", Annotated[str, tyro.conf.arg(help=_DEVICE)], dataclasses.field(default="auto")),
+        ("workers", Annotated[int, tyro.conf.arg(help=_WORKERS)], dataclasses.field(default=default_workers())),
+    ]
+    fields += [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
+    arguments_type = dataclasses.make_dataclass("Arguments", fields, frozen=True)
+    arguments: Any = tyro.cli(
+        arguments_type, args=list(argv), description=description, config=(tyro.conf.AvoidSubcommands,)
+    )
+    if not needs_run:
+        return arguments
+    if run is None:
+        if not starts_run:
+            raise UserError(f"There is no run under {RUNS}/ yet. Start one: python scripts/pipeline.py --preset quick")
+        run = _new_run(preset)
+        say(f"New run: {run}   (continue it with --run {run})")
+    if not starts_run and not run.exists():
+        raise UserError(f"There is no run at {run}. Start one: python scripts/collect.py --run {run}")
+    if asked is not None or not (run / "run.json").exists():
+        write_json(run / "run.json", {"preset": preset})
+    return dataclasses.replace(arguments, run=run)
+
+
+def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> Any:
+    """A section's value in the preset, or what its stage was made with."""
+    value = getattr(PRESETS[preset], section)
+    if use_saved and run is not None:
+        if section == "env":
+            rollouts = Stage(run, "rollouts")
+            if rollouts.complete:
+                return config_from_dict(type(value), rollouts.manifest["env"])
+        stage = STAGE_OF.get(section)
+        if stage and (run / stage / "config.json").exists():
+            return Stage(run, stage).config(type(value))
+    return value
+
+
+def latest_agent() -> Path:
+    """The newest run under ``runs/``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if (run := _newest_run()) is None:
+        raise UserError(
+            f"There is no run under {RUNS}/ yet. Name one with --agent, or start one with scripts/pipeline.py."
+        )
+    return run
+
+
+def _newest_run() -> Path | None:
+    runs = [path.parent for path in RUNS.glob("*/run.json")]
+    return max(runs, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _new_run(preset: str) -> Path:
+    number = 1
+    while (run := RUNS / f"{preset}-{number}").exists():
+        number += 1
+    return run

@@ -1,0 +1,29 @@
+"""M: train the MDN-RNN on what V sees in a run's episodes, and report how well it foresees.
+
+python scripts/train_mdnrnn.py --run runs/car
+python scripts/train_mdnrnn.py --run runs/car --mdnrnn.hidden-size 512 --mdnrnn.reward-spread 8 15
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli import main
+
+from rollouts.artifacts import Stage
+from rollouts.episodes import EpisodeStore
+from worldmodels.checkpoint import pick_device
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+
+
+def body(arguments: Any) -> None:
+    """Train, or train on."""
+    rollouts = Stage.require(arguments.run, "rollouts", "collect.py")
+    Stage.require(arguments.run, "vae", "train_vae.py")
+    fit_mdn_rnn(
+        arguments.mdnrnn, arguments.run, [EpisodeStore(rollouts.path / "episodes")], pick_device(arguments.device)
+    )
+
+
+if __name__ == "__main__":
+    main(__doc__, body, ("mdnrnn",))

@@ -1,0 +1,161 @@
+"""Does M know its world? Measured on episodes it has never seen, fed with reality and running free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rollouts.episodes import EpisodeStore
+from worldmodels.latents import LatentEpisode, LatentWindows, spread_rewards
+from worldmodels.mdn_rnn import mixture_entropy, mixture_nll
+from worldmodels.pictures import grid, to_float, to_uint8
+from worldmodels.training import generator_for
+
+if TYPE_CHECKING:
+    from worldmodels.world_model import WorldModel
+
+WINDOW = 50  #: steps over which predicted and actual return are compared
+WARM_UP = 20  #: real steps before M runs free
+HORIZONS = (1, 2, 5, 10, 20, 50)
+STRIP_HORIZONS = (0, 5, 10, 15, 20, 25, 30, 40, 50)
+
+
+@torch.inference_mode()
+def diagnose(
+    model: WorldModel, episodes: Sequence[LatentEpisode], spread: tuple[int, int] | None, quick: bool = False
+) -> dict[str, Any]:
+    """All figures about M on held-out episodes; ``quick`` looks at fewer of them.
+
+    Returns:
+        ``z_nll_per_dim`` and ``mixture_entropy`` (teacher-forced, nats); ``open_loop``: root mean squared latent error
+        by horizon beside the error of a picture that stands still; ``window_return``: R² of predicted against actual
+        return, fed with reality and running free (0 is as good as a constant); ``termination``: recall of deaths and
+        false alarms at p > 0.5.
+    """
+    episodes = episodes[:8] if quick else episodes[:64]
+    nll, entropy, foreseen, alarms, ends, others = [], [], 0, 0, 0, 0
+    predicted, actual = [], []
+    for number, episode in enumerate(episodes):
+        data = LatentWindows([episode], model.device)
+        zero = torch.zeros(1, dtype=torch.long)
+        windows = data.window(zero, zero, len(episode), 0, generator_for(1, number))
+        prediction, _ = model.mdnrnn(windows.z[:, :-1], windows.actions)
+        nll.append(float(mixture_nll(prediction.mixture, windows.z[:, 1:]).mean()) * len(episode))
+        entropy.append(float(mixture_entropy(prediction.mixture.logits).mean()) * len(episode))
+        if prediction.termination is not None:
+            alarm = (prediction.termination[0] > 0).cpu().numpy()
+            foreseen += int((alarm & episode.terminated).sum())
+            alarms += int((alarm & ~episode.terminated).sum())
+            ends += int(episode.terminated.sum())
+            others += int((~episode.terminated).sum())
+        if prediction.reward is not None:
+            predicted += window_sums(prediction.reward[0].cpu().numpy())
+            actual += window_sums(episode.rewards)
+    steps = sum(len(episode) for episode in episodes)
+    free = _run_free(model, episodes, spread)
+    return {
+        "episodes": len(episodes),
+        "steps": steps,
+        "z_nll_per_dim": sum(nll) / steps,
+        "mixture_entropy": sum(entropy) / steps,
+        "open_loop": free["open_loop"],
+        "window_return": {
+            "window": WINDOW,
+            "windows": len(actual),
+            "teacher_forced_r2": r_squared(predicted, actual),
+            "free_running_windows": len(free["actual"]),
+            "free_running_r2": r_squared(free["predicted"], free["actual"]),
+        },
+        "termination": {
+            "ends": ends,
+            "recall": foreseen / ends if ends else None,
+            "false_alarm_rate": alarms / others if others else None,
+        },
+    }
+
+
+def window_sums(rewards: NDArray[np.float32]) -> list[float]:
+    """Sums over consecutive windows of :data:`WINDOW` steps; a shorter rest is left out unless it is all there is."""
+    if len(rewards) < WINDOW:
+        return [float(rewards.sum())]
+    whole = len(rewards) // WINDOW * WINDOW
+    return [float(total) for total in rewards[:whole].reshape(-1, WINDOW).sum(1)]
+
+
+def r_squared(predicted: Sequence[float], actual: Sequence[float]) -> float | None:
+    """``1 - sum (y - y_hat)^2 / sum (y - mean y)^2``: 1 is perfect, 0 no better than the best constant, below is worse.
+
+    None when there is nothing to explain.
+    """
+    y, y_hat = np.array(actual, float), np.array(predicted, float)
+    variation = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
+    return 1.0 - float(((y - y_hat) ** 2).sum()) / variation if variation > 0 else None
+
+
+def _run_free(model: WorldModel, episodes: Sequence[LatentEpisode], spread: tuple[int, int] | None) -> dict[str, Any]:
+    """Warm M up with reality, then let it run on its own predictions with the actions that were really done."""
+    places = [
+        (e, start)
+        for e, episode in enumerate(episodes)
+        for start in range(0, len(episode) - WARM_UP - WINDOW + 1, 2 * WINDOW)
+    ][:256]
+    if not places:
+        return {"open_loop": {}, "predicted": [], "actual": []}
+    data = LatentWindows(episodes, model.device)
+    episode, start = (torch.tensor(column) for column in zip(*places, strict=True))
+    windows = data.window(episode, start, WARM_UP + WINDOW, 0, generator_for(2, 0))
+    generator, state, z = generator_for(3, 0), model.initial_state(len(places)), windows.z[:, 0]
+    total, open_loop = torch.zeros(len(places), device=model.device), dict[str, dict[str, float]]()
+    for t in range(WARM_UP + WINDOW):
+        z = windows.z[:, t] if t <= WARM_UP else z
+        z, reward, _, state = model.step(z, windows.actions[:, t], state, noise=model.noise(len(places), generator))
+        if t >= WARM_UP:
+            total += reward
+            if (horizon := t + 1 - WARM_UP) in HORIZONS:
+                open_loop[str(horizon)] = {
+                    "error": _rms(z - windows.z[:, t + 1]),
+                    "standing_still": _rms(windows.z[:, WARM_UP] - windows.z[:, t + 1]),
+                }
+    actual = []
+    for e, begin in places:
+        rewards = episodes[e].rewards if spread is None else spread_rewards(episodes[e].rewards, *spread)
+        actual.append(float(rewards[begin + WARM_UP : begin + WARM_UP + WINDOW].sum()))
+    return {"open_loop": open_loop, "predicted": total.tolist(), "actual": actual}
+
+
+def _rms(difference: Tensor) -> float:
+    return float(difference.square().mean().sqrt())
+
+
+@torch.inference_mode()
+def dream_strip(
+    model: WorldModel, episodes: Sequence[LatentEpisode], stores: Sequence[EpisodeStore], temperature: float = 1.0
+) -> NDArray[np.uint8]:
+    """A picture in three rows: what happened, V's reconstruction of it, and M's free-running dream of it.
+
+    The dream is warmed up with reality, then gets only the actions; columns are 0, 5, 10 ... 50 steps later.
+    """
+    episode = max(episodes, key=lambda e: float(e.rewards.sum()) if len(e) > WARM_UP + WINDOW else -np.inf)
+    horizon = min(WINDOW, max(len(episode) - WARM_UP, 1))
+    warm = min(WARM_UP, len(episode) - 1)
+    first = max((len(episode) - warm - horizon) // 3, 0)
+    store = next(store for store in stores if store.path == episode.file.parent)
+    real = store.load(episode.file).observations[first : first + warm + horizon + 1]
+    z_real = torch.as_tensor(episode.mean[first : first + warm + horizon + 1]).float().to(model.device)
+    actions = torch.as_tensor(episode.actions[first : first + warm + horizon]).to(model.device)
+    state, z, dreamed, generator = model.initial_state(1), z_real[:1], [z_real[warm : warm + 1]], generator_for(4, 0)
+    for t in range(len(actions)):
+        z = z_real[t : t + 1] if t <= warm else z
+        z, _, _, state = model.step(z, actions[t : t + 1], state, temperature, model.noise(1, generator))
+        if t >= warm:
+            dreamed.append(z)
+    columns = [h for h in STRIP_HORIZONS if h <= horizon and h < len(dreamed)]
+    reality = real[[warm + h for h in columns]]
+    seen = to_uint8(model.vae.decode(model.vae.encode(to_float(reality, model.device))[0]))
+    dream = model.decode(torch.cat([dreamed[h] for h in columns]))
+    return grid(np.concatenate([reality, seen, dream]), len(columns))

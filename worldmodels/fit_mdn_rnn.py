@@ -1,0 +1,256 @@
+"""Fit M: learn what comes next, from what V sees and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rollouts.artifacts import Stage, config_from_dict, config_to_dict, file_hash, write_json
+from rollouts.console import say, size
+from rollouts.envs import EnvConfig, make_env
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.diagnostics import diagnose, dream_strip
+from worldmodels.fit_vae import common_observation_hash, data_hash, learning_rate
+from worldmodels.frames import split
+from worldmodels.latents import LatentWindows, Windows, encode_sources
+from worldmodels.mdn_rnn import MDNRNN, Prediction, mixture_entropy, mixture_nll
+from worldmodels.pictures import save_png
+from worldmodels.training import MetricsLog, generator_for, train
+from worldmodels.vae import ConvVAE
+from worldmodels.world_model import DreamStarts, WorldModel
+
+
+@dataclass(frozen=True)
+class MDNRNNConfig:
+    """How to fit M. The defaults are the paper's, with the two heads that a dream needs."""
+
+    hidden_size: int = 256
+    """LSTM units (paper: 256 for CarRacing, 512 for Take Cover)."""
+    mixtures: int = 5
+    """Gaussians in the mixture of each latent dimension."""
+    reward_head: bool = True
+    """Predict the reward; without it a dream pays 1 per step survived."""
+    termination_head: bool = True
+    """Predict the end of the episode; without it a dream ends only at its horizon."""
+    steps: int = 4000
+    """Optimiser steps. May be raised later to train on."""
+    batch_size: int = 100
+    """Windows per step."""
+    sequence_length: int = 999
+    """Steps per window; longer than an episode means the whole episode."""
+    burn_in: int = 0
+    """Steps at a window's start that only warm the state up, where the window begins inside an episode."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    decay: bool = False
+    """Let the learning rate fall to a twentieth along half a cosine."""
+    gradient_clip: float = 1.0
+    """Every element of the gradient is clipped to plus or minus this."""
+    reward_weight: float = 1.0
+    """Weight of the squared error of the (standardised) reward beside the latents' nats per dimension."""
+    reward_spread: tuple[int, int] | None = None
+    """Spread each reward over so many steps after and before it, e.g. 8 15 for CarRacing's tiles."""
+    termination_weight: float = 1.0
+    """Weight of the termination head's cross-entropy."""
+    death_weight: float = 10.0
+    """Weight of the rare steps that end an episode, against all others (paper's code: 10)."""
+    starts: int = 2048
+    """Starting points kept for dreams."""
+    seed: int = 0
+    """Decides initial weights, windows and latent samples."""
+    log_every: int = 20
+    """Steps between lines in the log."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+
+
+def mdn_rnn_loss(
+    prediction: Prediction, windows: Windows, config: MDNRNNConfig, reward_scale: float
+) -> dict[str, Tensor]:
+    """The loss and its terms over the steps that count.
+
+    ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated)``. The latents' term is
+    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit.
+    """
+    weight = windows.counts / windows.counts.sum().clamp(min=1)
+    terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * weight).sum()}
+    loss = terms["z_nll_per_dim"]
+    if prediction.reward is not None:
+        error = (prediction.reward - windows.rewards) / reward_scale
+        terms["reward_error"] = (0.5 * error.square() * weight).sum()
+        loss = loss + config.reward_weight * terms["reward_error"]
+    if prediction.termination is not None:
+        cross_entropy = F.binary_cross_entropy_with_logits(
+            prediction.termination,
+            windows.terminated,
+            reduction="none",
+            pos_weight=torch.tensor(config.death_weight, device=windows.z.device),
+        )
+        terms["termination_nats"] = (cross_entropy * weight).sum()
+        loss = loss + config.termination_weight * terms["termination_nats"]
+    return {"loss": loss, **terms}
+
+
+def fit_mdn_rnn(
+    config: MDNRNNConfig,
+    run: Path,
+    stores: Sequence[EpisodeStore],
+    device: torch.device,
+    start_from: Path | None = None,
+) -> Path:
+    """Fit M on latent episodes and write ``run/mdnrnn``: weights, dream starts, diagnostics and pictures.
+
+    Args:
+        start_from: weights to continue from, for a refit on more data.
+
+    Raises:
+        UserError: V is missing, data and V do not belong together, or the loss is no longer a number.
+    """
+    _check(config)
+    vae_stage = Stage.require(run, "vae", "train_vae.py")
+    observation_hash = common_observation_hash(stores)
+    if vae_stage.manifest["observation_hash"] != observation_hash:
+        raise UserError(
+            f"The episodes (preprocessing {observation_hash}) and V in {vae_stage.path} (preprocessing "
+            f"{vae_stage.manifest['observation_hash']}) disagree; fit V on these episodes first."
+        )
+    vae_hash = file_hash(vae_stage.path / "weights.safetensors")
+    inputs = {"observation_hash": observation_hash, "vae": vae_hash, "episodes": data_hash(stores)}
+    if start_from is not None:
+        inputs["start_from"] = file_hash(start_from)
+    stage = Stage.open(run, "mdnrnn", config, inputs, growable=("steps",))
+    weights = stage.path / "weights.safetensors"
+    if stage.complete and weights.exists():
+        return weights
+
+    env = config_from_dict(EnvConfig, Stage(stores[0].path.parent.parent, "rollouts").manifest["env"])
+    action_spec = make_env(env).action_spec
+    vae = ConvVAE(**vae_stage.manifest["architecture"])
+    load_weights(vae, vae_stage.path / "weights.safetensors")
+    vae = vae.on(device).eval()
+    training, held_out = (
+        encode_sources(vae, vae_hash, part, run / "latents" / name, device)
+        for part, name in zip(split(stores), ("training", "held_out"), strict=True)
+    )
+    data = LatentWindows(training, device, config.reward_spread)
+    length = min(config.sequence_length, int(data.lengths.max()))
+    say(
+        f"M: {len(training)} episodes, {data.steps:,} steps, {size(data.steps * 4.0 * vae.latent_size)} resident; "
+        f"{config.steps:,} steps of {config.batch_size} windows of {length}."
+    )
+
+    torch.manual_seed(config.seed)
+    architecture: dict[str, Any] = {
+        "latent_size": vae.latent_size,
+        "action_size": action_spec.size,
+        "hidden_size": config.hidden_size,
+        "mixtures": config.mixtures,
+        "reward_head": config.reward_head,
+        "termination_head": config.termination_head,
+    }
+    mdnrnn = MDNRNN(**architecture)
+    if start_from is not None:
+        load_weights(mdnrnn, start_from)
+    mdnrnn = mdnrnn.to(device)
+    trainable = [parameter for parameter in mdnrnn.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(trainable, lr=config.learning_rate)
+    reward_scale = max(float(data.rewards.std()), 1e-3)
+
+    def update(step: int) -> Mapping[str, Tensor]:
+        optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
+        windows = data.sample(config.batch_size, length, config.burn_in, generator_for(config.seed, step))
+        prediction, _ = mdnrnn(windows.z[:, :-1], windows.actions)
+        terms = mdn_rnn_loss(prediction, windows, config, reward_scale)
+        optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        torch.nn.utils.clip_grad_value_(trainable, config.gradient_clip)
+        optimiser.step()
+        return {**terms, "mixture_entropy": mixture_entropy(prediction.mixture.logits).mean()}
+
+    world_model = WorldModel(vae, mdnrnn, env, action_spec, observation_hash)
+
+    def report(step: int, log: MetricsLog) -> None:
+        facts = diagnose(world_model, held_out, config.reward_spread, quick=True)
+        for name, value in flatten(facts).items():
+            log.board.add_scalar(f"held_out/{name}", value, step)
+        log.board.add_image("dream", dream_strip(world_model, held_out, stores), step, dataformats="HWC")
+
+    train(
+        stage,
+        {"mdnrnn": mdnrnn, "optimiser": optimiser},
+        update,
+        config.steps,
+        config.log_every,
+        config.checkpoint_every,
+        device,
+        report,
+        headline=("z_nll_per_dim", "reward_error"),
+    )
+    mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
+    facts = diagnose(world_model, held_out, config.reward_spread)
+    write_json(stage.path / "diagnostics.json", facts)
+    save_png(dream_strip(world_model, held_out, stores), stage.path / "dream.png", scale=2)
+    starts = DreamStarts.gather(world_model, training, config.starts, config.seed)
+    save_tensors(starts.tensors(), stage.path / "starts.safetensors")
+    save_tensors(mdnrnn.state_dict(), weights)
+    stage.finish(
+        observation_hash=observation_hash,
+        vae=vae_hash,
+        weights=file_hash(weights),
+        architecture=architecture,
+        env=config_to_dict(env),
+        action_spec=asdict(action_spec),
+    )
+    _tell(facts, stage)
+    return weights
+
+
+def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested report with their paths as names, for TensorBoard."""
+    flat: dict[str, float] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{name}/"))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[prefix + name] = float(value)
+    return flat
+
+
+def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
+    r2 = facts["window_return"]["teacher_forced_r2"]
+    recall, alarms = facts["termination"]["recall"], facts["termination"]["false_alarm_rate"]
+    say(
+        f"M: held-out latents {facts['z_nll_per_dim']:.3f} nats per dimension"
+        + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
+        + ("" if recall is None else f"; {recall:.0%} of ends foreseen, {alarms:.2%} false alarms")
+        + f". Look at {stage.path / 'dream.png'}"
+    )
+
+
+def _check(config: MDNRNNConfig) -> None:
+    positive = (
+        "hidden_size",
+        "mixtures",
+        "steps",
+        "batch_size",
+        "sequence_length",
+        "learning_rate",
+        "gradient_clip",
+        "death_weight",
+        "starts",
+        "log_every",
+        "checkpoint_every",
+    )
+    for name in positive:
+        if getattr(config, name) <= 0:
+            raise UserError(f"--mdnrnn.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    if not 0 <= config.burn_in < config.sequence_length:
+        raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {config.burn_in}.")

@@ -1,0 +1,222 @@
+"""Fit V: learn to see, from recorded frames alone."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rollouts.artifacts import Stage, file_hash, fingerprint, write_json
+from rollouts.console import say, size
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.frames import FrameBatches, read_frames, split
+from worldmodels.pictures import grid, save_png, to_float, to_uint8
+from worldmodels.training import MetricsLog, generator_for, train
+from worldmodels.vae import ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
+
+ACTIVE_NATS = 0.02
+"""A latent unit whose average KL is below this carries nothing: it has collapsed."""
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """How to fit V. The defaults are the paper's."""
+
+    latent_size: int = 32
+    """Length of the latent vector z (paper: 32 for CarRacing, 64 for Take Cover)."""
+    steps: int = 100_000
+    """Optimiser steps (the paper's single pass over 10 million frames). May be raised later to train on."""
+    batch_size: int = 100
+    """Frames per step."""
+    learning_rate: float = 1e-4
+    """Adam's step size."""
+    decay: bool = False
+    """Let the learning rate fall to a twentieth along half a cosine; helps short trainings."""
+    kl_floor: float = 0.5
+    """KL below this many nats per latent unit is not penalised (free bits)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 convolutions are up to twice as fast on recent CPUs and GPUs."""
+    memory_gb: float = 4.0
+    """Frames kept in memory at a time."""
+    seed: int = 0
+    """Decides initial weights, batches and noise."""
+    log_every: int = 50
+    """Steps between lines in the log."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+
+
+def fit_vae(
+    config: VAEConfig, run: Path, stores: Sequence[EpisodeStore], device: torch.device, start_from: Path | None = None
+) -> Path:
+    """Fit V on the frames of ``stores`` and write ``run/vae/weights.safetensors``.
+
+    Args:
+        start_from: weights to continue from, for a refit on more data.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        UserError: there are no episodes, they do not belong together, or the loss is no longer a number.
+    """
+    check_config(config)
+    inputs = {"observation_hash": common_observation_hash(stores), "episodes": data_hash(stores)}
+    if start_from is not None:
+        inputs["start_from"] = file_hash(start_from)
+    stage = Stage.open(run, "vae", config, inputs, growable=("steps",))
+    weights = stage.path / "weights.safetensors"
+    if stage.complete and weights.exists():
+        return weights
+    training, test = split(stores)
+    batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
+    held_out = read_frames(test[:8])
+    held_out = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), 512)).astype(int)]
+    resident = min(config.memory_gb * 1e9, batches.frames * held_out[0].nbytes)
+    say(f"V: {batches.frames:,} frames for training, {size(resident)} of them in memory; {config.steps:,} steps.")
+
+    torch.manual_seed(config.seed)
+    vae = ConvVAE(config.latent_size)
+    if start_from is not None:
+        load_weights(vae, start_from)
+    vae = vae.on(device)
+    optimiser = torch.optim.Adam(vae.parameters(), lr=config.learning_rate)
+
+    def update(step: int) -> Mapping[str, Tensor]:
+        optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
+        frames = to_float(batches(step), device)
+        noise = torch.randn(len(frames), config.latent_size, generator=generator_for(config.seed, step)).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            reconstruction, mean, logvar = vae(frames, noise)
+        loss = vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor)
+        optimiser.zero_grad(set_to_none=True)
+        loss.total.backward()
+        optimiser.step()
+        return {"loss": loss.total, "reconstruction": loss.reconstruction, "kl": loss.kl}
+
+    def report(step: int, log: MetricsLog) -> None:
+        facts = evaluate_vae(vae, held_out, device)
+        log.board.add_scalar("held_out/reconstruction", facts["reconstruction"], step)
+        log.board.add_scalar("held_out/kl", facts["kl"], step)
+        log.board.add_scalar("held_out/active_units", facts["active_units"], step)
+        log.board.add_histogram("kl_per_unit", np.array(facts["kl_per_unit"]), step)
+        log.board.add_image("reconstructions", reconstructions(vae, held_out, device), step, dataformats="HWC")
+        log.board.add_image("prior_samples", prior_samples(vae, device), step, dataformats="HWC")
+
+    train(
+        stage,
+        {"vae": vae, "optimiser": optimiser},
+        update,
+        config.steps,
+        config.log_every,
+        config.checkpoint_every,
+        device,
+        report,
+        headline=("reconstruction", "kl"),
+    )
+    load_trained(stage, vae, device)
+    facts = evaluate_vae(vae, held_out, device)
+    write_json(stage.path / "diagnostics.json", facts)
+    save_png(reconstructions(vae, held_out, device), stage.path / "reconstructions.png", scale=2)
+    save_png(prior_samples(vae, device), stage.path / "prior_samples.png", scale=2)
+    save_tensors(vae.state_dict(), weights)
+    stage.finish(
+        observation_hash=inputs["observation_hash"],
+        weights=file_hash(weights),
+        architecture={"latent_size": config.latent_size},
+    )
+    say(
+        f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
+        f"{facts['kl']:.1f} nats, {facts['active_units']} of {config.latent_size} units active. "
+        f"Look at {stage.path / 'reconstructions.png'}"
+    )
+    return weights
+
+
+def reuse_vae(run: Path, weights: Path) -> Path:
+    """Use another round's V unchanged: copy its stage into ``run``."""
+    target = run / "vae"
+    if not (target / "manifest.json").exists():
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "weights.safetensors", "manifest.json"):  # the manifest last: it says complete
+            shutil.copyfile(weights.parent / name, target / name)
+    return target / "weights.safetensors"
+
+
+def load_trained(stage: Stage, vae: torch.nn.Module, device: torch.device) -> None:
+    """Put the final checkpoint into ``vae``, also when a run was stopped between its last step and its results."""
+    vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])
+
+
+def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
+    """Constant, or half a cosine from ``base`` down to ``base / 20``."""
+    return base * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))) if decay else base
+
+
+def check_config(config: VAEConfig) -> None:
+    """Refuse values that cannot work."""
+    for name in ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every"):
+        if getattr(config, name) <= 0:
+            raise UserError(f"--vae.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    if config.kl_floor < 0:
+        raise UserError(f"--vae.kl-floor cannot be negative, got {config.kl_floor}.")
+
+
+def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
+    """The preprocessing that all stores share.
+
+    Raises:
+        UserError: they were recorded with different preprocessing.
+    """
+    stages = [Stage(store.path.parent.parent, "rollouts") for store in stores]
+    hashes = {str(stage.path): stage.manifest["inputs"]["observation_hash"] for stage in stages}
+    if len(set(hashes.values())) != 1:
+        told = ", ".join(f"{path}: {value}" for path, value in hashes.items())
+        raise UserError(f"These episodes were recorded with different preprocessing and cannot be mixed: {told}.")
+    return next(iter(hashes.values()))
+
+
+def data_hash(stores: Sequence[EpisodeStore]) -> str:
+    """Identifies the episodes by name and size, without reading them."""
+    return fingerprint([(file.name, file.stat().st_size) for store in stores for file in store.files])
+
+
+@torch.no_grad()
+def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> dict[str, object]:
+    """Reconstruction error from the mean, KL in total and per unit (nats), and the number of active units."""
+    pictures = to_float(frames, device)
+    mean, logvar = vae.encode(pictures)
+    kl = kl_to_standard_normal(mean, logvar).mean(0)
+    error = reconstruction_error(vae.decode(mean), pictures).mean()
+    return {
+        "reconstruction": float(error),
+        "kl": float(kl.sum()),
+        "frames": len(frames),
+        "active_units": int((kl > ACTIVE_NATS).sum()),
+        "kl_per_unit": [round(float(value), 4) for value in kl],
+    }
+
+
+@torch.no_grad()
+def reconstructions(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device, count: int = 8) -> NDArray[np.uint8]:
+    """Originals above their reconstructions."""
+    chosen = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
+    mean, _ = vae.encode(to_float(chosen, device))
+    return grid(np.concatenate([chosen, to_uint8(vae.decode(mean))]), count)
+
+
+@torch.no_grad()
+def prior_samples(vae: ConvVAE, device: torch.device, count: int = 16) -> NDArray[np.uint8]:
+    """Frames decoded from z ~ N(0, 1): what V dreams of without M."""
+    z = torch.randn(count, vae.latent_size, generator=generator_for(0, 0)).to(device)
+    return grid(to_uint8(vae.decode(z)), count // 2)

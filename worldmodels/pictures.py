@@ -1,0 +1,46 @@
+"""Pictures of what a model sees: grids and strips of frames, as arrays, PNG files and TensorBoard images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rollouts.artifacts import atomic_path
+
+Frames = NDArray[np.uint8]
+
+
+def to_float(frames: Frames | Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 ``[N, H, W, 3]`` -> float ``[N, 3, H, W]`` in [0, 1], in channels-last memory (which convolutions like)."""
+    tensor = torch.as_tensor(frames).to(device, non_blocking=True)
+    return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+
+
+def to_uint8(frames: Tensor) -> Frames:
+    """float ``[N, 3, H, W]`` in [0, 1] -> uint8 ``[N, H, W, 3]``."""
+    scaled = frames.detach().float().clamp(0, 1).mul(255).round()
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def grid(frames: Frames, columns: int, gap: int = 2) -> Frames:
+    """Lay ``[N, H, W, 3]`` out in rows of ``columns`` with thin light gaps."""
+    count, height, width, _ = frames.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 235, np.uint8)
+    for index, frame in enumerate(frames):
+        y, x = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
+        canvas[y : y + height, x : x + width] = frame
+    return canvas
+
+
+def save_png(picture: Frames, path: Path, scale: int = 1) -> None:
+    """Write an RGB picture ``[H, W, 3]``, enlarged ``scale`` times without blurring."""
+    enlarged = picture.repeat(scale, 0).repeat(scale, 1)
+    encoded = cv2.imencode(".png", cv2.cvtColor(enlarged, cv2.COLOR_RGB2BGR))[1]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

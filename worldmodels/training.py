@@ -1,0 +1,135 @@
+"""The training loop, for everything that learns by gradient.
+
+What a step does is a function of (seed, step) alone: batches and noise come from generators made for that step. So
+a checkpoint needs no position in the data and no state of any random generator, and a run that was interrupted and
+continued equals one that was not, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from rollouts.artifacts import Stage
+from rollouts.console import progress_bar
+from rollouts.errors import UserError
+from worldmodels.checkpoint import load_state, save_state
+
+
+class Stateful(Protocol):
+    """A module, an optimiser, a schedule: anything that can be saved and restored."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+def generator_for(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The random generator of one step; a SplitMix-like spread keeps neighbouring seeds apart."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xBF58476D1CE4E5B9) & (2**63 - 1)
+    return torch.Generator(device=device).manual_seed(mixed)
+
+
+def numpy_generator_for(seed: int, step: int) -> np.random.Generator:
+    """As :func:`generator_for`, for NumPy."""
+    return np.random.default_rng((seed, step))
+
+
+class MetricsLog:
+    """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        kept = []
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line)
+                except (json.JSONDecodeError, KeyError):
+                    break  # a line cut short by a kill; everything after it is redone
+        self.path.write_text("".join(f"{line}\n" for line in kept))
+        self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line, and one point to every curve."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self.board.close()
+
+
+def train(
+    stage: Stage,
+    parts: Mapping[str, Stateful],
+    update: Callable[[int], Mapping[str, Tensor]],
+    steps: int,
+    log_every: int,
+    checkpoint_every: int,
+    device: torch.device,
+    report: Callable[[int, MetricsLog], None] = lambda step, log: None,
+    headline: tuple[str, ...] = (),
+) -> None:
+    """Call ``update(step)`` for every step up to ``steps``, logging and saving on the way; continue if begun before.
+
+    Args:
+        stage: where metrics, events and ``state.pt`` go.
+        parts: what is saved and restored.
+        update: does step ``step`` (counted from 0) and returns scalars, whose means are logged.
+        log_every: steps between lines in the log; checked for NaN here, so that the device is not waited for.
+        checkpoint_every: steps between checkpoints; rounded up to a multiple of ``log_every``.
+        report: called after every checkpoint with pictures and diagnostics to draw; must not change ``parts``.
+        headline: the metrics shown beside the progress bar.
+
+    Raises:
+        UserError: a loss is not finite, or the checkpoint is damaged.
+    """
+    state_path, first = stage.path / "state.pt", 0
+    if state_path.exists():
+        state = load_state(state_path, device)
+        first = int(state["step"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    if first >= steps:
+        return
+    checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
+    log, sums, count = MetricsLog(stage.path, first), dict[str, Tensor](), 0
+    start = time.perf_counter()
+    with progress_bar(steps, stage.name, "step", first) as bar:
+        for step in range(first, steps):
+            for name, value in update(step).items():
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
+            count += 1
+            done = step + 1
+            bar.update()
+            if done % log_every and done != steps:
+                continue
+            means = {name: float(total) / count for name, total in sums.items()}
+            _refuse_nan(stage, done, means)
+            log.scalars(done, {**means, "seconds": round(time.perf_counter() - start, 3)})
+            bar.set_postfix({name: f"{means[name]:.4g}" for name in headline}, refresh=False)
+            sums, count = {}, 0
+            if done % checkpoint_every == 0 or done == steps:
+                save_state({"step": done, **{name: part.state_dict() for name, part in parts.items()}}, state_path)
+                report(done, log)
+    log.close()
+
+
+def _refuse_nan(stage: Stage, step: int, means: Mapping[str, float]) -> None:
+    bad = [name for name, value in means.items() if not math.isfinite(value)]
+    if bad:
+        raise UserError(
+            f"{stage.name}: {', '.join(bad)} is no longer a number at step {step}. Nothing after the last checkpoint "
+            f"was kept. Use a lower learning rate, or check the data, then delete {stage.path} and start again."
+        )
