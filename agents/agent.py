@@ -34,7 +34,8 @@ def find_agent(name: str | Path) -> Path:
     path = Path(name)
     if not path.exists() and path.parts and path.parts[0] == "pretrained":
         path = PRETRAINED.joinpath(*path.parts[1:])
-    rounds = sorted(path.glob("round-*"), key=lambda p: int(p.name.removeprefix("round-")), reverse=True)
+    rounds = [p for p in path.glob("round-*") if p.name.removeprefix("round-").isdigit()]
+    rounds.sort(key=lambda p: int(p.name.removeprefix("round-")), reverse=True)
     for folder in (*rounds, path):
         if Stage(folder, "controller").complete:
             return folder
@@ -66,10 +67,10 @@ class Agent:
         return cls.from_folder(find_agent(name), device)
 
     @classmethod
-    def from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> Agent:
+    def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
         manifest = Stage(folder, "controller").manifest
-        model = WorldModel.load(folder, device)
+        model = WorldModel.load(folder, device, fast)
         spec = config_from_dict(ControllerSpec, manifest["spec"])
         controller = spec.build(model)
         parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)
@@ -112,7 +113,7 @@ class Acting:
 
 @lru_cache(maxsize=2)
 def _load_once(folder: Path) -> Agent:
-    return Agent.from_folder(folder)
+    return Agent.from_folder(folder, fast=True)
 
 
 @dataclass(frozen=True)

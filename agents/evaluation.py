@@ -75,9 +75,11 @@ def evaluate(
     world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
     steps = resolve(world).max_episode_steps or 10_000
-    task = RealTask(folder, world, config_from_dict(ControllerSpec, manifest["spec"]), steps)
+    task = RealTask(folder, world, config_from_dict(ControllerSpec, manifest["spec"]), fast=False)
     with RealEvaluator(task, workers, lanes_per_task=5) as evaluator:
-        outcome = evaluator(weights.double().numpy()[None], list(seeds), progress=f"evaluate on {resolve(world).id}")
+        outcome = evaluator(
+            weights.double().numpy()[None], list(seeds), steps, progress=f"evaluate on {resolve(world).id}"
+        )
     return _report(
         str(agent),
         world,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,9 +31,13 @@ class ControllerSpec:
     """What a controller sees and how big it is."""
 
     features: Features = "zh"
+    """What it sees: z, [z, h] or [z, c, h]."""
     hidden: int = 0
+    """Units of a hidden tanh layer; 0 is the paper's linear controller."""
     bias: bool = True
+    """Add a constant to every output."""
     latent: LatentKind = "sample"
+    """In the real world: z drawn from V's posterior, as the paper does, or its mean."""
 
     def build(self, model: WorldModel) -> LinearController:
         """The controller for one world model."""
@@ -83,8 +88,7 @@ class RealTask:
     run: Path  #: where V and M are
     env: EnvConfig
     spec: ControllerSpec
-    max_steps: int
-    patience: int | None = None
+    fast: bool = True  #: encode with reduced precision; not for reported scores
 
 
 class RealEvaluator:
@@ -98,15 +102,23 @@ class RealEvaluator:
         self.task, self.lanes_per_task = task, lanes_per_task
         self.pool = WorkerPool(workers, _load_worker, (task,))
 
-    def __call__(self, parameters: NDArray[np.float64], seeds: Sequence[int], progress: str | None = None) -> Outcome:
-        rows = max(1, self.lanes_per_task // len(seeds))
-        columns = min(len(seeds), self.lanes_per_task)
+    def __call__(
+        self,
+        parameters: NDArray[np.float64],
+        seeds: Sequence[int],
+        max_steps: int,
+        patience: int | None = None,
+        progress: str | None = None,
+    ) -> Outcome:
+        """Returns and lengths, candidate by candidate; the limits are those of :func:`agents.lanes.rollout`."""
+        rows = even_share(len(parameters), max(1, self.lanes_per_task // len(seeds)))
+        columns = even_share(len(seeds), self.lanes_per_task)
         blocks = [
             (slice(i, i + rows), slice(j, j + columns))
             for i in range(0, len(parameters), rows)
             for j in range(0, len(seeds), columns)
         ]
-        tasks = [(parameters[candidates], list(seeds[lucks])) for candidates, lucks in blocks]
+        tasks = [(parameters[candidates], list(seeds[lucks]), max_steps, patience) for candidates, lucks in blocks]
         returns = np.zeros((len(parameters), len(seeds)))
         lengths = np.zeros((len(parameters), len(seeds)), np.int64)
         bar = progress_bar(len(parameters) * len(seeds), progress, "episode") if progress else None
@@ -131,28 +143,37 @@ class RealEvaluator:
         self.close()
 
 
-_worker: tuple[RealTask, RealLanes, LinearController] | None = None
+_worker: tuple[RealLanes, LinearController] | None = None
 
 
 def _load_worker(task: RealTask) -> None:
     global _worker
-    model = WorldModel.load(task.run)
-    _worker = task, RealLanes(model, task.env, task.spec.features, task.spec.latent), task.spec.build(model)
+    model = WorldModel.load(task.run, fast=task.fast)
+    _worker = RealLanes(model, task.env, task.spec.features, task.spec.latent), task.spec.build(model)
 
 
-def _run_block(parameters: NDArray[np.float64], seeds: Sequence[int]) -> Outcome:
+def even_share(count: int, most: int) -> int:
+    """Size of the parts when ``count`` things are cut evenly into parts of at most ``most``: workers end together."""
+    return -(-count // -(-count // most))
+
+
+def _run_block(parameters: NDArray[np.float64], seeds: Sequence[int], max_steps: int, patience: int | None) -> Outcome:
     assert _worker is not None
-    task, lanes, controller = _worker
+    lanes, controller = _worker
     with one_thread():
-        return evaluate_lanes(lanes, controller, parameters, seeds, task.max_steps, task.patience, torch.device("cpu"))
+        return evaluate_lanes(lanes, controller, parameters, seeds, max_steps, patience, torch.device("cpu"))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Sums are grouped by threads: with one thread, results are the same in a worker and in the main process."""
     before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if multiprocessing.parent_process() is None:  # a worker stays at one thread: switching costs 0.2 ms
+            torch.set_num_threads(before)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,9 @@ from numpy.typing import NDArray
 from agents.controller import LinearController
 from agents.evaluators import ControllerSpec, DreamEvaluator, Evaluator, RealEvaluator, RealTask
 from agents.strategies import CMAES, Covariance
-from rollouts.artifacts import Stage, config_to_dict, file_hash
+from rollouts.artifacts import Stage, atomic_path, config_to_dict, file_hash
 from rollouts.console import progress_bar, say
-from rollouts.envs import EnvConfig
+from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
 from rollouts.seeds import VALIDATION, evolution_seed
 from worldmodels.checkpoint import load_tensors, save_tensors
@@ -113,20 +114,10 @@ def evolve(
         + (f", {len(history)} of them done before." if history else ".")
     )
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
+    full_length = resolve(env).max_episode_steps or config.max_steps
     with ExitStack() as stack:
-        real = stack.enter_context(
-            RealEvaluator(
-                RealTask(run, env, config.spec, config.max_steps, config.patience), workers, config.lanes_per_task
-            )
-        )
-        validate = (
-            real
-            if config.patience is None
-            else stack.enter_context(
-                RealEvaluator(RealTask(run, env, config.spec, config.max_steps), workers, config.lanes_per_task)
-            )
-        )
-        evaluator: Evaluator = real
+        real = stack.enter_context(RealEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
+        evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
             dream = Dream(model, config.temperature, config.max_steps, config.starts, config.spec.features)
             evaluator = DreamEvaluator(dream, config.spec)
@@ -136,7 +127,7 @@ def evolve(
             record = _generation(config, generation, strategy, evaluator)
             mean = strategy.mean
             if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
-                scores = validate(mean[None], seeds).returns
+                scores = real(mean[None], seeds, full_length).returns
                 record |= {
                     "validation": float(scores.mean()),
                     "validation_sd": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,
@@ -144,8 +135,8 @@ def evolve(
                 if selected is None or record["validation"] > selected[0]:
                     selected = (record["validation"], generation, mean)
             history.append(record)
-            _append(stage, record)
             _log(log, history, strategy)
+            _append(stage, record)  # last: a generation that is not in the history is done, and logged, again
             bar.update()
             bar.set_postfix(_postfix(history), refresh=False)
         log.close()
@@ -200,7 +191,8 @@ def _replay(
             selected = (record["validation"], record["generation"], strategy.mean)
         history.append(record)
     if path.exists():
-        path.write_text("".join(json.dumps(record) + "\n" for record in history))
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in history))
     return history, selected
 
 

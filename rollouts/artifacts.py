@@ -56,24 +56,45 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left half-written in ``folder``; files of processes that live are kept."""
+    for file in folder.rglob(".*.tmp"):
+        owner = file.name.split(".")[-2]
+        if owner.isdigit() and int(owner) != os.getpid() and not _alive(int(owner)):
+            file.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; a damaged file is named.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; a damaged file is named.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or is no JSON object.
     """
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}). Delete it and run its stage again.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged (it holds no object). Delete it and run its stage again.")
+    return value
 
 
 def fingerprint(value: object) -> str:
@@ -155,11 +176,24 @@ class Stage:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return read_json(self.path / "manifest.json")
+        manifest = read_json(self.path / "manifest.json")
+        if manifest.get("format") != FORMAT_VERSION:
+            raise UserError(
+                f"{self.path} is of format {manifest.get('format')}, this version reads format {FORMAT_VERSION}. "
+                "Use the version it was made with, or delete that folder to make it anew."
+            )
+        return manifest
 
     @property
     def complete(self) -> bool:
         return (self.path / "manifest.json").exists() and bool(self.manifest.get("complete"))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything in it that its options and inputs have shaped."""
+        own = {"config.json", "manifest.json"}
+        present = {file.name for file in self.path.iterdir()} if self.path.exists() else set()
+        return own <= present and present != own
 
     def config(self, cls: type[T]) -> T:
         """The stage's configuration as it was resolved when the stage ran."""
@@ -176,13 +210,15 @@ class Stage:
     ) -> Stage:
         """Start the stage, or continue it if the folder holds the same configuration and inputs.
 
+        A folder in which nothing was made yet (its first command was refused, say) is started anew.
         ``growable`` names the options that may be larger than before (``--vae.steps 20000`` trains on).
 
         Raises:
             UserError: the folder was made with other options, or from other inputs.
         """
         stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
-        if (stage.path / "config.json").exists() and (stage.path / "manifest.json").exists():
+        sweep(run)
+        if stage.begun:
             before = read_json(stage.path / "config.json")
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
@@ -200,8 +236,7 @@ class Stage:
             if not grown:
                 return stage
         stage.path.mkdir(parents=True, exist_ok=True)
-        write_json(stage.path / "config.json", wanted)
-        write_json(
+        write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
             stage.path / "manifest.json",
             {
                 "format": FORMAT_VERSION,
@@ -212,6 +247,7 @@ class Stage:
                 "git_commit": git_commit(),
             },
         )
+        write_json(stage.path / "config.json", wanted)
         return stage
 
     def check_inputs(self, inputs: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from rollouts.artifacts import atomic_path
 from rollouts.console import say
 from rollouts.errors import UserError
+
+DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""All that NumPy and zipfile raise, between them, for a file that is not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class EpisodeStore:
                     int(data["seed"]),
                     str(data["policy"]),
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        except DAMAGE as error:
             raise UserError(f"{file} is not a readable episode ({error}); delete it and collect again.") from error
 
     def __iter__(self) -> Iterator[Episode]:

@@ -21,8 +21,15 @@ from typing import Any
 
 from rollouts.errors import UserError
 
+_setup_error: Exception | None = None
+
+
+class _StalledError(Exception):
+    """No task has finished for too long."""
+
 
 def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    global _setup_error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
     def leave_with_parent() -> None:
@@ -32,8 +39,17 @@ def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...])
         os._exit(1)  # the parent was killed: nobody is left to return a result to
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
-    if setup is not None:
-        setup(*arguments)
+    try:
+        if setup is not None:
+            setup(*arguments)
+    except Exception as error:  # told to the parent by the first task, as if it had happened there
+        _setup_error = error
+
+
+def _run_task(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+    if _setup_error is not None:
+        raise _setup_error
+    return function(*task)
 
 
 class WorkerPool:
@@ -84,8 +100,8 @@ class WorkerPool:
         """Yield ``(index of the task, function(*task))`` as the results come in.
 
         Raises:
-            UserError: a task lost its worker ``retries`` times.
-            Exception: whatever ``function`` raised in the worker, with the worker's traceback.
+            UserError: a task lost its worker more than ``retries`` times.
+            Exception: whatever ``function`` or ``setup`` raised in the worker, with the worker's traceback.
         """
         if self.workers == 0:
             if self._setup is not None and not self._ready_in_process:
@@ -93,46 +109,51 @@ class WorkerPool:
                 self._ready_in_process = True
             yield from ((index, function(*task)) for index, task in enumerate(tasks))
             return
-        unfinished, losses = set(range(len(tasks))), 0
-        while unfinished:
-            finished_before = len(unfinished)
+        losses = dict.fromkeys(range(len(tasks)), 0)  # of every unfinished task
+        while losses:
+            running = dict[Future[Any], int]()
             try:
-                for index, result in self._attempt(function, tasks, sorted(unfinished)):
-                    unfinished.discard(index)
+                for index, result in self._attempt(function, tasks, sorted(losses), running):
+                    del losses[index]
                     yield index, result
-            except (BrokenProcessPool, TimeoutError) as loss:
+            except (BrokenProcessPool, _StalledError) as loss:
                 self.close()
-                losses = 1 if len(unfinished) < finished_before else losses + 1
-                if losses > self.retries:
-                    reason = str(loss) or "it did not answer"
+                for index in list(running.values()) or [min(losses)]:
+                    losses[index] += 1
+                if max(losses.values()) > self.retries:
                     raise UserError(
-                        f"A worker process was lost {losses} times in a row ({reason}). The usual cause is too "
+                        f"A task lost its worker process {self.retries + 1} times ({loss}). The usual cause is too "
                         "little memory: try fewer --workers, or --workers 0 to see the error itself."
                     ) from loss
 
     def _attempt(
-        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], indices: list[int]
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[tuple[Any, ...]],
+        indices: list[int],
+        running: dict[Future[Any], int],
     ) -> Iterator[tuple[int, Any]]:
         if self._pool is None:
             # "spawn": forked copies of a process that has used torch or OpenCV threads can deadlock.
             self._pool = ProcessPoolExecutor(
                 self.workers, multiprocessing.get_context("spawn"), _start_worker, (self._setup, self._arguments)
             )
-        queue, running = iter(indices), dict[Future[Any], int]()
+        queue = iter(indices)
 
         def feed() -> None:
             # One task in reserve per worker keeps them busy; more would only be lost with a broken pool.
             assert self._pool is not None
             while len(running) < 2 * self.workers and (index := next(queue, None)) is not None:
-                running[self._pool.submit(function, *tasks[index])] = index
+                running[self._pool.submit(_run_task, function, tasks[index])] = index
 
         feed()
         while running:
             done, _ = wait(running, timeout=self.stall_s, return_when=FIRST_COMPLETED)
             if not done:
-                raise TimeoutError(f"no result for {self.stall_s:.0f} s")
+                raise _StalledError(f"No result for {self.stall_s:.0f} s.")
             for future in done:
-                yield running.pop(future), future.result()
+                result = future.result()  # a lost task stays in ``running``
+                yield running.pop(future), result
             feed()
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +29,18 @@ RUNS = Path("runs")
 PresetName = Literal["tiny", "quick", "laptop", "paper"]
 STAGE_OF = {"collect": "rollouts", "vae": "vae", "mdnrnn": "mdnrnn", "controller": "controller"}
 
+#: What a full, read-only or misnamed disk answers; anything else is a bug and keeps its traceback.
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
 _RUN = "Run directory. Default: the newest one under runs/, or a new one where the script starts a run."
 _PRESET = "Where options come from that are not given. Default: the run's own preset, else laptop."
 _DEVICE = "auto, cpu, cuda or mps, for training and dreaming."
@@ -51,15 +66,25 @@ def main(
         needs_run: the script works on a run at all.
     """
     try:
-        body(_parse(description, sections, extra, starts_run, needs_run, sys.argv[1:]))
+        arguments = _parse(description, sections, extra, starts_run, needs_run, sys.argv[1:])
+        with _begun(arguments.run, arguments.preset) if starts_run else nullcontext():
+            body(arguments)
+    except BrokenPipeError:
+        os._exit(1)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        say(
+            f"Error: {error.filename or 'The disk'}: {error.strerror}. Nothing was lost that was complete; mend this "
+            "(free some space, fix permissions, or choose another path) and run the same command again."
+        )
+        sys.exit(2)
     except UserError as error:
         say(f"Error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         say("Stopped. The same command continues from here.")
         sys.exit(130)
-    except BrokenPipeError:
-        os._exit(1)
 
 
 def _parse(
@@ -74,12 +99,14 @@ def _parse(
     first.add_argument("--preset")
     first.add_argument("--run", type=Path)
     given, _ = first.parse_known_args(argv)
-    run = given.run or (None if starts_run else _newest_run())
+    run = given.run or (_newest_run() if needs_run and not starts_run else None)
     asked = given.preset
     if asked is not None and asked not in PRESETS:
         raise UserError(f"There is no preset {asked!r}; choose one of {', '.join(PRESETS)}.")
     note = run / "run.json" if run else None
-    preset = asked or (read_json(note)["preset"] if note and note.exists() else "laptop")
+    preset = asked or (read_json(note).get("preset") if note and note.exists() else "laptop")
+    if preset not in PRESETS:
+        raise UserError(f"{note} names the preset {preset!r}, which does not exist; give one of them with --preset.")
     defaults = {name: _default(name, preset, run, asked is None) for name in sections}
     fields: list[Any] = [
         (name, Annotated[kind, tyro.conf.arg(help=told)], dataclasses.field(default=value))
@@ -108,9 +135,19 @@ def _parse(
         say(f"New run: {run}   (continue it with --run {run})")
     if not starts_run and not run.exists():
         raise UserError(f"There is no run at {run}. Start one: python scripts/collect.py --run {run}")
-    if asked is not None or not (run / "run.json").exists():
-        write_json(run / "run.json", {"preset": preset})
     return dataclasses.replace(arguments, run=run)
+
+
+@contextmanager
+def _begun(run: Path, preset: str) -> Iterator[None]:
+    """Note the preset that a new run begins with; if nothing else comes of it, no trace is left."""
+    if not (run / "run.json").exists():
+        write_json(run / "run.json", {"preset": preset})
+    try:
+        yield
+    finally:
+        if [file.name for file in run.iterdir()] == ["run.json"]:
+            shutil.rmtree(run)
 
 
 def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> Any:

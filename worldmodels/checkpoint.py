@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rollouts.artifacts import atomic_path
@@ -17,8 +18,9 @@ from rollouts.errors import UserError
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, atomically."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with atomic_path(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        temporary.write_bytes(content)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -49,8 +51,10 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
     """Write a training state (tensors, numbers, strings, containers of them), atomically."""
+    content = io.BytesIO()  # given a path, torch turns a full disk into an error that no longer says so
+    torch.save(dict(state), content)
     with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -61,6 +61,8 @@ class Dream:
             raise UserError(f"The temperature cannot be negative, got {temperature}.")
         if horizon < 1:
             raise UserError(f"The horizon of a dream must be at least one step, got {horizon}.")
+        if features not in get_args(Features):
+            raise UserError(f"What is seen of a dream is 'z', 'zh' or 'zch', not {features!r}.")
         if model.starts is None:
             raise UserError("This world model was saved without starting points; fit M again to dream with it.")
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
@@ -178,10 +180,12 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin every lane anew; the seed decides starts and noise."""
+        """Begin every lane anew; the seed, or every lane's own, decides starts and noise."""
         first = seed if isinstance(seed, int) or seed is None else next((s for s in seed if s is not None), None)
         super().reset(seed=first, options=options)
-        self.dream.reset([int(s) for s in self.np_random.integers(2**31, size=self.num_envs)])
+        own = [None] * self.num_envs if isinstance(seed, int) or seed is None else seed
+        drawn = self.np_random.integers(2**31, size=self.num_envs)
+        self.dream.reset([int(d) if s is None else s for s, d in zip(own, drawn, strict=True)])
         self._finished[:] = False
         return self._observe(), {}
 
@@ -206,7 +210,7 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         return tuple(self.dream.model.decode(self.dream.z)) if self.render_mode == "rgb_array" else None
 
     def _observe(self) -> NDArray[np.float32]:
-        return self.dream.features().float().cpu().numpy()
+        return self.dream.features().float().cpu().numpy().copy()
 
     def _action_vectors(self, actions: Any) -> Tensor:
         if isinstance(self.single_action_space, gym.spaces.Discrete):

@@ -126,6 +126,7 @@ def fit_mdn_rnn(
     inputs = {"observation_hash": observation_hash, "vae": vae_hash, "episodes": data_hash(stores)}
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
+    sources = split(stores)
     stage = Stage.open(run, "mdnrnn", config, inputs, growable=("steps",))
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
@@ -138,7 +139,7 @@ def fit_mdn_rnn(
     vae = vae.on(device).eval()
     training, held_out = (
         encode_sources(vae, vae_hash, part, run / "latents" / name, device)
-        for part, name in zip(split(stores), ("training", "held_out"), strict=True)
+        for part, name in zip(sources, ("training", "held_out"), strict=True)
     )
     data = LatentWindows(training, device, config.reward_spread)
     length = min(config.sequence_length, int(data.lengths.max()))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import Stage, file_hash, fingerprint, write_json
+from rollouts.artifacts import Stage, atomic_path, file_hash, fingerprint, write_json
 from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
@@ -22,7 +22,7 @@ from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.frames import FrameBatches, read_frames, split
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
 from worldmodels.training import MetricsLog, generator_for, train
-from worldmodels.vae import ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
+from worldmodels.vae import FRAME_SIZE, ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
@@ -74,13 +74,18 @@ def fit_vae(
     inputs = {"observation_hash": common_observation_hash(stores), "episodes": data_hash(stores)}
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
+    training, test = split(stores)
     stage = Stage.open(run, "vae", config, inputs, growable=("steps",))
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
-    training, test = split(stores)
     batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
     held_out = read_frames(test[:8])
+    if held_out.shape[1:] != (FRAME_SIZE, FRAME_SIZE, 3):
+        raise UserError(
+            f"V sees frames of {FRAME_SIZE}x{FRAME_SIZE} pixels, but these episodes hold {held_out.shape[1]}x"
+            f"{held_out.shape[2]}: collect with --env.size {FRAME_SIZE}, into another --run."
+        )
     held_out = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), 512)).astype(int)]
     resident = min(config.memory_gb * 1e9, batches.frames * held_out[0].nbytes)
     say(f"V: {batches.frames:,} frames for training, {size(resident)} of them in memory; {config.steps:,} steps.")
@@ -147,9 +152,9 @@ def reuse_vae(run: Path, weights: Path) -> Path:
     """Use another round's V unchanged: copy its stage into ``run``."""
     target = run / "vae"
     if not (target / "manifest.json").exists():
-        target.mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "weights.safetensors", "manifest.json"):  # the manifest last: it says complete
-            shutil.copyfile(weights.parent / name, target / name)
+            with atomic_path(target / name) as temporary:
+                shutil.copyfile(weights.parent / name, temporary)
     return target / "weights.safetensors"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.episodes import EpisodeStore
+from rollouts.episodes import DAMAGE, EpisodeStore
 from rollouts.errors import UserError
 from rollouts.seeds import held_out
 from worldmodels.training import numpy_generator_for
@@ -34,15 +35,15 @@ def split(stores: Sequence[EpisodeStore]) -> tuple[list[Source], list[Source]]:
     return train or test, test
 
 
-def frame_count(file: Path) -> int:
-    """Frames in an episode's file, read from the array's header alone; 0 when the file is damaged."""
+def frames_shape(file: Path) -> tuple[int, ...]:
+    """Shape ``[T+1, H, W, 3]`` of an episode's frames, from the array's header alone; T+1 is 0 in a damaged file."""
     try:
         with zipfile.ZipFile(file) as archive, archive.open("observations.npy") as header:
             version = np.lib.format.read_magic(header)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return int(read(header)[0][0])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return 0
+            return tuple(read(header)[0])
+    except DAMAGE:
+        return (0,)
 
 
 class FrameBatches:
@@ -54,12 +55,13 @@ class FrameBatches:
 
     def __init__(self, sources: Sequence[Source], batch_size: int, seed: int, memory: float = 4e9) -> None:
         self.batch_size, self.seed = batch_size, seed
-        counts = {source: frame_count(source[1]) for source in sources}
+        shapes = {source: frames_shape(source[1]) for source in sources}
+        counts = {source: shape[0] for source, shape in shapes.items()}
         self.sources = [source for source in sources if counts[source]]
         self.frames = sum(counts.values())
         if self.frames < batch_size:
             raise UserError(f"{self.frames} readable frames are fewer than one batch of {batch_size}; collect more.")
-        frame_bytes = next(store.load(file).observations[0].nbytes for store, file in self.sources)
+        frame_bytes = math.prod(shapes[self.sources[0]][1:])
         self._counts, self._budget = counts, max(int(memory / frame_bytes), batch_size)
         self._plan: list[tuple[Source, ...]] = []
         self._pass, self._first_step = -1, 0
@@ -71,6 +73,8 @@ class FrameBatches:
         """The frames ``[batch_size, H, W, 3]`` of one step. Steps are asked for in increasing order."""
         while step >= self._next_step:
             self._start_pass(self._pass + 1, self._next_step)
+        if step < self._first_step:
+            raise ValueError(f"step {step} was asked for after a later one")
         first = self._first_step
         for number, chunk in enumerate(self._plan):
             batches = max(1, sum(self._counts[source] for source in chunk) // self.batch_size)
@@ -82,7 +86,7 @@ class FrameBatches:
                 start = (step - first) * self.batch_size
                 return frames[np.take(order, range(start, start + self.batch_size), mode="wrap")]
             first += batches
-        raise ValueError(f"step {step} was asked for after a later one")
+        raise AssertionError("unreachable: a pass covers all steps up to the next one")
 
     def _start_pass(self, number: int, first_step: int) -> None:
         order = numpy_generator_for(self.seed, number).permutation(len(self.sources))

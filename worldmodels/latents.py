@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from rollouts.artifacts import atomic_path
 from rollouts.console import progress_bar
-from rollouts.episodes import Episode
+from rollouts.episodes import DAMAGE, Episode
 from rollouts.errors import UserError
 from worldmodels.frames import Source
 from worldmodels.pictures import to_float
@@ -90,7 +89,7 @@ def _read(path: Path, file: Path) -> LatentEpisode | None:
             return LatentEpisode(
                 data["mean"], data["logvar"], data["actions"], data["rewards"], data["terminated"], file
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGE:
         return None
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from rollouts.artifacts import Stage
+from rollouts.artifacts import Stage, atomic_path
 from rollouts.console import progress_bar
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, save_state
@@ -56,7 +56,8 @@ class MetricsLog:
                         kept.append(line)
                 except (json.JSONDecodeError, KeyError):
                     break  # a line cut short by a kill; everything after it is redone
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
         self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

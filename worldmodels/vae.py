@@ -5,17 +5,24 @@ Architecture and loss as in Ha & Schmidhuber (2018), appendix "Variational Autoe
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodels.layers import ConvSpec, decoder_stack, encoder_stack
+from worldmodels.layers import ConvSpec, conv_stack
 
 #: All convolutions are unpadded, of stride 2; 64 -> 31 -> 14 -> 6 -> 2 and 1 -> 5 -> 13 -> 30 -> 64.
 ENCODER = (ConvSpec(32, 4, 2), ConvSpec(64, 4, 2), ConvSpec(128, 4, 2), ConvSpec(256, 4, 2))
-DECODER = (ConvSpec(128, 5, 2), ConvSpec(64, 5, 2), ConvSpec(32, 6, 2), ConvSpec(3, 6, 2))
+DECODER = (
+    ConvSpec(128, 5, 2, up="transposed"),
+    ConvSpec(64, 5, 2, up="transposed"),
+    ConvSpec(32, 6, 2, up="transposed"),
+    ConvSpec(3, 6, 2, up="transposed", activation=None),  # logits
+)
 FRAME_SIZE = 64
 
 
@@ -65,12 +72,12 @@ class ConvVAE(nn.Module):
     def __init__(self, latent_size: int = 32) -> None:
         super().__init__()
         self.latent_size = latent_size
-        self.encoder, side = encoder_stack(3, FRAME_SIZE, ENCODER)
+        self.encoder, side = conv_stack(3, FRAME_SIZE, ENCODER)
         features = side * side * ENCODER[-1].channels
         self.mean = nn.Linear(features, latent_size)
         self.logvar = nn.Linear(features, latent_size)
         self.expand = nn.Linear(latent_size, features)  # linear, without ReLU, as in the authors' code
-        self.decoder, _ = decoder_stack(features, 1, DECODER)
+        self.decoder, _ = conv_stack(features, 1, DECODER)
 
     def on(self, device: torch.device | str) -> ConvVAE:
         """Move to a device, in channels-last memory: convolutions run up to a quarter faster in it."""
@@ -93,6 +100,29 @@ class ConvVAE(nn.Module):
         """
         mean, logvar = self.encode(frames)
         return self.decode(reparameterise(mean, logvar, noise)), mean, logvar
+
+
+def fast_encoder(vae: ConvVAE) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+    """V's encoder for one CPU core: bfloat16 convolutions on weights laid out for them, twice as fast as float32.
+
+    Its latents differ from ``vae.encode``'s by 0.2 %. For fitness and recording; scores are measured with the original.
+
+    Returns:
+        a function of uint8 frames ``[N, 64, 64, 3]``, or None where the processor has no bfloat16 arithmetic.
+    """
+    if vae.mean.weight.device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    from torch.utils.mkldnn import to_mkldnn  # slow to import, and not needed by anyone else
+
+    stack = copy.deepcopy(vae.encoder).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    convolutions = to_mkldnn(stack, torch.bfloat16)
+
+    def encode(frames: Tensor) -> tuple[Tensor, Tensor]:
+        pictures = frames.permute(0, 3, 1, 2).to(torch.bfloat16).div_(255.0).contiguous()
+        features = convolutions(pictures.to_mkldnn()).to_dense().float().flatten(1)
+        return vae.mean(features), vae.logvar(features)
+
+    return encode
 
 
 def reparameterise(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from worldmodels.latents import LatentEpisode
 from worldmodels.mdn_rnn import MDNRNN, State, sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.training import generator_for
-from worldmodels.vae import ConvVAE
+from worldmodels.vae import ConvVAE, fast_encoder
 
 WARM_UP = 50
 """Real steps that M watches before a dream starts in the middle of an episode."""
@@ -128,10 +128,14 @@ class WorldModel:
         self.vae, self.mdnrnn = vae.eval(), mdnrnn.eval()
         self.env, self.action_spec, self.observation_hash, self.starts = env, action_spec, observation_hash, starts
         self.generator = generator_for(seed, 0)
+        self._fast_encoder: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     @classmethod
-    def load(cls, run: Path | str, device: torch.device | str = "cpu") -> WorldModel:
+    def load(cls, run: Path | str, device: torch.device | str = "cpu", fast: bool = False) -> WorldModel:
         """Load V and M from a run directory (or a pretrained folder, which has the same layout).
+
+        Args:
+            fast: encode with :func:`worldmodels.vae.fast_encoder` where it can be had.
 
         Raises:
             UserError: a stage is missing or damaged, or M was fitted to another V.
@@ -151,7 +155,7 @@ class WorldModel:
         mdnrnn = MDNRNN(**manifest["architecture"])
         load_weights(mdnrnn, stage.path / "weights.safetensors")
         starts_file = stage.path / "starts.safetensors"
-        return cls(
+        model = cls(
             vae.on(device),
             mdnrnn.to(device),
             config_from_dict(EnvConfig, manifest["env"]),
@@ -159,6 +163,12 @@ class WorldModel:
             manifest["observation_hash"],
             DreamStarts.load(starts_file, device) if starts_file.exists() else None,
         )
+        model.use_fast_encoder(fast)
+        return model
+
+    def use_fast_encoder(self, fast: bool) -> None:
+        """Encode with :func:`worldmodels.vae.fast_encoder` from now on, where it can be had; or no longer."""
+        self._fast_encoder = fast_encoder(self.vae) if fast else None
 
     @property
     def device(self) -> torch.device:
@@ -171,6 +181,8 @@ class WorldModel:
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """uint8 frames ``[N, 64, 64, 3]`` -> mean and log variance ``[N, latent_size]``."""
+        if self._fast_encoder is not None:
+            return self._fast_encoder(torch.as_tensor(frames))
         return self.vae.encode(to_float(frames, self.device))
 
     @torch.inference_mode()

@@ -1,0 +1,88 @@
+"""C against a naive loop over candidates, and what its outputs mean."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from agents import LinearController
+from agents.controller import squash
+from rollouts import UserError
+from rollouts.envs import PRESETS, ActionSpec
+
+CAR = PRESETS["carracing"].action
+PUSH = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))
+DISCRETE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "spec", "hidden", "bias", "parameters"),
+    [
+        (32 + 256, CAR, 0, True, 867),
+        (32, CAR, 0, True, 99),
+        (32, CAR, 40, True, 1443),
+        (64 + 512 + 512, PUSH, 0, False, 1088),
+    ],
+    ids=["full", "V only", "V and a hidden layer", "Take Cover"],
+)
+def test_parameters_are_as_many_as_in_the_paper(inputs, spec, hidden, bias, parameters):
+    assert LinearController(inputs, spec, hidden, bias).parameter_count == parameters
+
+
+def naive_action(parameters: np.ndarray, features: np.ndarray, hidden: int, bias: bool) -> np.ndarray:
+    """One candidate, one lane, weights row by row, every row with its bias last."""
+    values, start = features, 0
+    for rows in [hidden, 3] if hidden else [3]:
+        row = len(values) + bias
+        weights = parameters[start : start + rows * row].reshape(rows, row)
+        start += rows * row
+        values = np.tanh(weights @ (np.append(values, 1.0) if bias else values))
+    return np.array([values[0], np.clip((values[1] + 1) / 2, 0, 1), np.clip(values[2], 0, 1)])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_a_population_at_once_acts_as_each_candidate_alone(hidden, bias):
+    controller, rng = LinearController(5, CAR, hidden, bias), np.random.default_rng(0)
+    population, features = rng.normal(size=(7, controller.parameter_count)), rng.normal(size=(7, 5))
+    wanted = np.stack([naive_action(p, f, hidden, bias) for p, f in zip(population, features, strict=True)])
+    lanes = torch.tensor(features)
+    np.testing.assert_allclose(controller.act(torch.tensor(population), lanes), wanted, atol=1e-12)
+    one_for_all = np.stack([naive_action(population[0], f, hidden, bias) for f in features])
+    np.testing.assert_allclose(controller.act(torch.tensor(population[0]), lanes), one_for_all, atol=1e-12)
+
+
+def test_the_zero_controller_of_the_car_drives_straight_on_half_gas():
+    controller = LinearController(8, CAR)
+    assert controller.act(torch.zeros(27), torch.randn(2, 8)).tolist() == [[0.0, 0.5, 0.0]] * 2
+
+
+def test_raw_outputs_are_squashed_into_the_action_space():
+    raw = torch.tensor([[1.0, -1.0, -1.0], [-50.0, 50.0, 50.0]])
+    wanted = [[math.tanh(1), 0.5 + 0.5 * math.tanh(-1), 0.0], [-1.0, 1.0, 1.0]]
+    torch.testing.assert_close(squash(raw, CAR), torch.tensor(wanted))
+
+
+def test_discrete_actions_are_the_largest_output_as_one_hot():
+    raw = torch.tensor([[0.1, 3.0, -1.0], [-3.0, -2.0, -1.0]])
+    assert squash(raw, DISCRETE).tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_grown_controller_acts_as_before_whatever_it_remembers(bias):
+    small, large = LinearController(4, CAR, bias=bias), LinearController(4 + 16, CAR, bias=bias)
+    parameters, z = torch.randn(small.parameter_count), torch.randn(50, 4)
+    grown = large.grow(parameters, inputs_before=4)
+    assert grown.shape == (large.parameter_count,)
+    memory = 10 * torch.randn(50, 16)
+    torch.testing.assert_close(large.act(grown, torch.cat([z, memory], 1)), small.act(parameters, z))
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(UserError, match="cannot have -1 units"):
+        LinearController(4, CAR, hidden=-1)
+    with pytest.raises(UserError, match="without a hidden layer"):
+        LinearController(8, CAR, hidden=3).grow(torch.zeros(15), 4)

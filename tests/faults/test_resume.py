@@ -1,0 +1,153 @@
+"""Interrupted and continued equals uninterrupted, bit for bit, in every stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents.evolution import evolve
+from agents.iterate import iterate
+from rollouts.collect import collect
+from rollouts.episodes import EpisodeStore
+from tests.faults.helpers import CPU, MICRO, Interrupted, differences, interrupted_at, snapshot
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+from worldmodels.fit_vae import fit_vae
+
+DREAM = dataclasses.replace(MICRO.controller, world="dream", temperature=1.1)
+
+
+def stores(run: Path) -> list[EpisodeStore]:
+    return [EpisodeStore(run / "rollouts" / "episodes")]
+
+
+STAGES: dict[str, Callable[[Path], object]] = {
+    "rollouts": lambda run: collect(MICRO.collect, MICRO.env, run, 0),
+    "vae": lambda run: fit_vae(MICRO.vae, run, stores(run), CPU),
+    "mdnrnn": lambda run: fit_mdn_rnn(MICRO.mdnrnn, run, stores(run), CPU),
+    "controller": lambda run: evolve(MICRO.controller, run, MICRO.env, 0, CPU),
+    "round-1": lambda run: iterate(MICRO.iterate, run, 0, CPU),
+}
+
+#: Where each stage is broken off, one after the other: between checkpoints, while a file is written, at the end.
+PLACES = {
+    "rollouts": [("rollouts.collect.record_episode", 5), ("numpy.savez_compressed", 3)],
+    "vae": [
+        ("worldmodels.fit_vae.vae_loss", 7),
+        ("os.fsync", 2),
+        ("worldmodels.training.save_state", 1),
+        ("worldmodels.fit_vae.save_png", 2),
+        ("worldmodels.fit_vae.save_tensors", 1),
+    ],
+    "mdnrnn": [
+        ("worldmodels.latents.encode_episode", 3),
+        ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 8),
+        ("worldmodels.training.MetricsLog.scalars", 2),
+        ("worldmodels.fit_mdn_rnn.save_tensors", 1),
+        ("worldmodels.fit_mdn_rnn.save_tensors", 2),
+    ],
+    "controller": [
+        ("agents.strategies.CMAES.tell", 2),
+        ("worldmodels.training.MetricsLog.scalars", 1),
+        ("agents.evaluators.evaluate_lanes", 5),
+        ("agents.evolution.save_tensors", 1),
+    ],
+    "round-1": [
+        ("rollouts.collect.record_episode", 4),
+        ("worldmodels.fit_vae.vae_loss", 3),
+        ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 5),
+        ("agents.strategies.CMAES.tell", 2),
+    ],
+}
+
+
+def before(stage: str, finished: Path, run: Path) -> Path:
+    """A copy of a finished run as it was before ``stage``."""
+    names = list(STAGES)
+    run.mkdir()
+    for name in names[: names.index(stage)]:
+        shutil.copytree(finished / name, run / name)
+    return run
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_is_broken_off_again_and_again_ends_as_if_it_had_not_been(
+    stage: str, finished: Path, tmp_path: Path
+):
+    run = before(stage, finished, tmp_path / "run")
+    for place, times in PLACES[stage]:
+        with interrupted_at(place, times):
+            STAGES[stage](run)
+    STAGES[stage](run)
+    produced = {"round-1": {"evaluation.json", "real.mp4", "dream.mp4"}}.get(stage, set())
+    assert set(differences(finished / stage, run / stage)) == produced  # these three are the pipeline's own
+
+
+def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(finished: Path, tmp_path: Path):
+    whole, parts = (before("controller", finished, tmp_path / name) for name in ("whole", "parts"))
+    evolve(DREAM, whole, MICRO.env, 0, CPU)
+    for place, times in (("agents.strategies.CMAES.tell", 3), ("agents.evaluators.evaluate_lanes", 2)):
+        with interrupted_at(place, times):
+            evolve(DREAM, parts, MICRO.env, 0, CPU)
+    evolve(DREAM, parts, MICRO.env, 0, CPU)
+    assert differences(whole, parts) == []
+
+
+def test_a_line_cut_short_by_a_kill_is_done_again(finished: Path, tmp_path: Path):
+    run = before("controller", finished, tmp_path / "run")
+    with interrupted_at("agents.strategies.CMAES.tell", 4):
+        STAGES["controller"](run)
+    for name in ("history.jsonl", "metrics.jsonl"):
+        file = run / "controller" / name
+        file.write_text(file.read_text()[:-20])
+    STAGES["controller"](run)
+    assert differences(finished / "controller", run / "controller") == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_finished_stage_is_left_as_it_is(stage: str, finished: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    times = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
+    STAGES[stage](run)
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == times
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+def test_training_on_survives_an_interruption_at_its_very_beginning(writes: int, finished: Path, tmp_path: Path):
+    run = before("controller", finished, tmp_path / "run")
+    longer = dataclasses.replace(MICRO.mdnrnn, steps=20)
+    with interrupted_at("rollouts.artifacts.write_json", writes):
+        fit_mdn_rnn(longer, run, stores(run), CPU)
+    fit_mdn_rnn(longer, run, stores(run), CPU)
+    assert '"step": 20' in (run / "mdnrnn" / "metrics.jsonl").read_text()
+
+
+def test_history_is_never_open_for_writing_as_a_whole(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Truncate-then-write would lose weeks of evolution to a kill at the wrong moment, or to a full disk."""
+    run = before("controller", finished, tmp_path / "run")
+    with interrupted_at("agents.strategies.CMAES.tell", 4):
+        STAGES["controller"](run)
+    history = snapshot(run / "controller")["history.jsonl"]
+
+    def stop(self: Path, *_: object, **__: object) -> int:
+        self.open("w").close()
+        raise Interrupted
+
+    monkeypatch.setattr(Path, "write_text", stop)
+    with pytest.raises(Interrupted):
+        STAGES["controller"](run)
+    assert snapshot(run / "controller")["history.jsonl"] == history
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away_and_the_rest_is_not(finished: Path, tmp_path: Path):
+    run = before("vae", finished, tmp_path / "run")
+    dead, alive = (run / "rollouts" / f".episode.npz.{pid}.tmp" for pid in (2**22 + 1, 1))
+    for file in (dead, alive):
+        file.write_bytes(b"half")
+    STAGES["rollouts"](run)
+    assert (dead.exists(), alive.exists()) == (False, True)
+    assert len(stores(run)[0]) == MICRO.collect.episodes

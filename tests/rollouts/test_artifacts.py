@@ -1,0 +1,165 @@
+"""Run directories: nothing half-written, nothing silently ignored, nothing mixed up."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from agents.presets import PRESETS, PipelineConfig
+from rollouts import UserError
+from rollouts.artifacts import (
+    Stage,
+    atomic_path,
+    config_from_dict,
+    config_to_dict,
+    file_hash,
+    fingerprint,
+    read_json,
+    write_json,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    steps: int = 10
+    rate: float = 0.5
+    spread: tuple[int, int] | None = None
+
+
+def begin_stage(run: Path, options: Options = Options(), **inputs: str) -> Stage:
+    """A stage that has made something."""
+    stage = Stage.open(run, "vae", options, inputs, growable=("steps",))
+    (stage.path / "state.pt").touch()
+    return stage
+
+
+def test_a_file_that_fails_to_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+
+    def fail_halfway() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_in_one_sentence(code, tmp_path):
+    with pytest.raises(UserError, match=r"The disk is full: .* could not be written"), atomic_path(tmp_path / "x"):
+        raise OSError(code, "full")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_of_the_system_are_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(PermissionError), atomic_path(tmp_path / "x"):
+        raise PermissionError("no")
+
+
+def test_damaged_and_missing_json_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    with pytest.raises(UserError, match=r"config\.json does not exist"):
+        read_json(path)
+    for content in ('{"steps": 1', "[1, 2]"):
+        path.write_text(content)
+        with pytest.raises(UserError, match=r"config\.json is damaged"):
+            read_json(path)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_survives_the_way_to_json_and_back(name):
+    preset = PRESETS[name]
+    assert config_from_dict(PipelineConfig, json.loads(json.dumps(config_to_dict(preset)))) == preset
+
+
+def test_an_unknown_option_is_an_error_at_any_depth():
+    with pytest.raises(UserError, match=r"Unknown Options option\(s\): stpes"):
+        config_from_dict(Options, {"stpes": 1})
+    nested = config_to_dict(PipelineConfig())
+    nested["controller"]["spec"]["colour"] = "blue"
+    with pytest.raises(UserError, match=r"Unknown ControllerSpec option\(s\): colour"):
+        config_from_dict(PipelineConfig, nested)
+
+
+def test_tuples_are_tuples_again():
+    options = Options(spread=(8, 15))
+    assert config_from_dict(Options, config_to_dict(options)) == options
+
+
+def test_hashes_identify_content_and_not_order_or_name(tmp_path):
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 2, "b": 1})
+    for name, content in (("one", b"x"), ("two", b"x"), ("three", b"y")):
+        (tmp_path / name).write_bytes(content)
+    assert file_hash(tmp_path / "one") == file_hash(tmp_path / "two") != file_hash(tmp_path / "three")
+
+
+def test_a_stage_continues_with_the_options_it_was_made_with(tmp_path):
+    begin_stage(tmp_path, data="abc").finish(weights="123")
+    stage = Stage.open(tmp_path, "vae", Options(), {"data": "abc"})
+    assert stage.complete
+    assert stage.config(Options) == Options()
+    assert stage.manifest["weights"] == "123"
+    assert {"format", "versions", "git_commit", "inputs"} <= set(stage.manifest)
+
+
+def test_changed_options_are_refused_by_name_and_value(tmp_path):
+    begin_stage(tmp_path)
+    with pytest.raises(UserError, match=r"\(rate was 0\.5, is now 0\.1\)"):
+        Stage.open(tmp_path, "vae", Options(rate=0.1))
+
+
+@pytest.mark.parametrize(("steps", "accepted"), [(20, True), (5, False)])
+def test_a_growable_option_may_grow_but_not_shrink(steps, accepted, tmp_path):
+    begin_stage(tmp_path).finish()
+    wanted = replace(Options(), steps=steps)
+    if accepted:
+        stage = Stage.open(tmp_path, "vae", wanted, growable=("steps",))
+        assert not stage.complete  # there is more to do
+        assert stage.config(Options) == wanted
+    else:
+        with pytest.raises(UserError, match="steps was 10, is now 5"):
+            Stage.open(tmp_path, "vae", wanted, growable=("steps",))
+
+
+def test_inputs_that_disagree_are_both_named(tmp_path):
+    begin_stage(tmp_path, frames="aaa")
+    with pytest.raises(UserError, match="made from frames aaa, but frames is now bbb"):
+        begin_stage(tmp_path, frames="bbb")
+
+
+def test_a_stage_that_made_nothing_yet_may_be_started_with_other_options(tmp_path):
+    Stage.open(tmp_path, "vae", Options(rate=0.1))
+    assert Stage.open(tmp_path, "vae", Options(rate=0.2)).config(Options).rate == 0.2
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    stage = begin_stage(tmp_path)
+    abandoned, alive = (stage.path / f".state.pt.{pid}.tmp" for pid in (dead.pid, os.getppid()))
+    abandoned.touch()
+    alive.touch()
+    begin_stage(tmp_path)
+    assert not abandoned.exists()
+    assert alive.exists()
+
+
+def test_a_stage_that_is_needed_but_not_finished_names_the_script_that_makes_it(tmp_path):
+    with pytest.raises(UserError, match=r"has no 'vae' stage yet.*python scripts/train_vae\.py --run"):
+        Stage.require(tmp_path, "vae", "train_vae.py")
+    stage = Stage.open(tmp_path, "vae", Options())
+    with pytest.raises(UserError, match="unfinished"):
+        Stage.require(tmp_path, "vae", "train_vae.py")
+    stage.finish()
+    assert Stage.require(tmp_path, "vae", "train_vae.py").path == Path(tmp_path, "vae")

@@ -1,0 +1,95 @@
+"""Recording: the time convention, on an environment whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rollouts import EnvConfig, EpisodeStore, UserError, make_env
+from rollouts.artifacts import Stage
+from rollouts.collect import CollectConfig, collect, record_episode
+from rollouts.policies import POLICIES
+from rollouts.toy import ToyEnv
+
+
+def test_an_episode_of_t_steps_holds_t_plus_1_observations_and_t_of_the_rest(toy_episodes):
+    for episode in toy_episodes:
+        steps = len(episode)
+        assert episode.observations.shape == (steps + 1, 64, 64, 3)
+        assert episode.actions.shape == (steps, 1)
+        assert len(episode.rewards) == len(episode.terminated) == len(episode.truncated) == steps
+
+
+def test_observations_follow_the_actions_between_them(toy_episodes, read_toy):
+    for episode in toy_episodes:
+        x, wind = read_toy(episode.observations[0])
+        for frame, action in zip(episode.observations[1:-1], episode.actions[:-1, 0], strict=True):
+            x += 0.15 * action + 0.06 * wind
+            assert read_toy(frame)[0] == pytest.approx(x, abs=0.02)
+
+
+def test_a_fall_terminates_at_the_last_step_and_nowhere_else(toy_episodes):
+    fallen = [episode for episode in toy_episodes if len(episode) < 50]
+    assert len(fallen) > 5
+    for episode in fallen:
+        assert episode.terminated.tolist() == [False] * (len(episode) - 1) + [True]
+        assert not episode.truncated.any()
+        assert episode.rewards[-1] < 0  # |x| > 1
+
+
+@pytest.mark.parametrize(("asked", "steps"), [(7, 7), (500, 50)])
+def test_the_recorders_limit_and_the_environments_own_truncate_and_do_not_terminate(asked, steps):
+    def stay(seed, spec):
+        env = ToyEnv()
+        env.reset(seed=seed)
+
+        def act(frame):
+            action = np.clip([-0.4 * env.wind - 6 * env.x], -1, 1)
+            env.step(action)
+            return action
+
+        return act
+
+    episode = record_episode(make_env("toy"), stay, "stay", seed=3, max_steps=asked)
+    assert len(episode) == steps
+    assert episode.truncated.tolist() == [False] * (steps - 1) + [True]
+    assert not episode.terminated.any()
+
+
+def test_an_end_at_the_limit_is_an_end(toy_episodes):
+    full = next(episode for episode in toy_episodes if episode.terminated[-1])
+    again = record_episode(make_env("toy"), POLICIES["held"], "held", full.seed, max_steps=len(full))
+    assert again.terminated[-1]
+    assert not again.truncated[-1]
+
+
+def test_an_episode_is_a_function_of_its_seed():
+    env, other = make_env("toy"), make_env("toy")
+    record_episode(other, POLICIES["held"], "held", 9, 50)  # another past
+    one, two = (record_episode(e, POLICIES["held"], "held", 4, 50) for e in (env, other))
+    assert np.array_equal(one.observations, two.observations)
+    assert np.array_equal(one.actions, two.actions)
+    three = record_episode(env, POLICIES["held"], "held", 5, 50)
+    assert not np.array_equal(one.observations[0], three.observations[0])
+
+
+def test_the_same_command_adds_only_the_missing_episodes(tmp_path):
+    env = EnvConfig("toy")
+    store = collect(CollectConfig(3), env, tmp_path, workers=0)
+    before = {file: file.stat().st_mtime_ns for file in store.files}
+    store.files[1].unlink()
+    again = collect(CollectConfig(5), env, tmp_path, workers=0)
+    assert len(again) == 5
+    assert sum(file in before and file.stat().st_mtime_ns == before[file] for file in again.files) == 2
+    manifest = Stage(tmp_path, "rollouts").manifest
+    assert manifest["complete"]
+    assert manifest["episodes"] == 5
+    assert manifest["steps"] == sum(len(episode) for episode in EpisodeStore(store.path))
+
+
+def test_options_that_make_no_sense_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="at least 1, got 0"):
+        collect(CollectConfig(0), EnvConfig("toy"), tmp_path / "run", workers=0)
+    with pytest.raises(UserError, match="NoSuchEnv"):
+        collect(CollectConfig(1), EnvConfig("NoSuchEnv-v0"), tmp_path / "run", workers=0)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,56 @@
+"""A run made by the scripts, one after the other, and a way to call them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.helpers import call
+
+COMMON = ("--workers", 0, "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def scripted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory that the scripts made, a round of iteration included. Read it, do not write to it."""
+    run = tmp_path_factory.mktemp("scripted") / "run"
+    assert call("collect", "--preset", "tiny", "--run", run, *COMMON) == 0
+    for script in ("train_vae", "train_mdnrnn", "train_controller", "iterate"):
+        assert call(script, "--run", run, *COMMON) == 0
+    return run
+
+
+@pytest.fixture
+def run(scripted_run: Path, tmp_path: Path) -> Path:
+    """A copy of it to break. Its files are links: replace them, never write into them."""
+    return Path(shutil.copytree(scripted_run, tmp_path / "run", copy_function=os.link))
+
+
+@pytest.fixture
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Calls a script that must refuse: exit status 2, one sentence on stderr, no file changed. Returns the sentence."""
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(script: str, *arguments: object) -> str:
+        before = _state(tmp_path)
+        capsys.readouterr()
+        assert call(script, *arguments, *COMMON) == 2
+        told = capsys.readouterr()
+        sentences = [line for line in told.err.splitlines() if line.startswith("Error: ")]
+        assert len(sentences) == 1, told.err
+        assert told.err.rstrip().endswith(sentences[0])
+        assert "Traceback" not in told.err
+        assert _state(tmp_path) == before
+        return sentences[0]
+
+    return refuse
+
+
+def _state(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}

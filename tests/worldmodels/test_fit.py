@@ -1,0 +1,123 @@
+"""Fitting: schedules, figures of merit, and refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rollouts import EpisodeStore, UserError
+from worldmodels import MDNRNN
+from worldmodels.diagnostics import WINDOW, r_squared, window_sums
+from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn, flatten, mdn_rnn_loss
+from worldmodels.fit_vae import VAEConfig, fit_vae, learning_rate
+from worldmodels.latents import Windows
+from worldmodels.training import generator_for
+
+CPU = torch.device("cpu")
+
+
+def test_the_learning_rate_is_constant_or_half_a_cosine_down_to_a_twentieth():
+    assert [learning_rate(0.1, False, step, 10) for step in (0, 5, 10)] == [0.1] * 3
+    assert learning_rate(0.1, True, 0, 10) == pytest.approx(0.1)
+    assert learning_rate(0.1, True, 5, 10) == pytest.approx((0.1 + 0.005) / 2)
+    assert learning_rate(0.1, True, 10, 10) == pytest.approx(0.005)
+
+
+def test_r_squared_by_hand():
+    assert r_squared([1, 2, 3], [1, 2, 3]) == 1.0
+    assert r_squared([2, 2, 2], [1, 2, 3]) == 0.0
+    assert r_squared([3, 2, 1], [1, 2, 3]) == -3.0
+    assert r_squared([1, 2], [5, 5]) is None
+    assert r_squared([], []) is None
+
+
+def test_sums_over_windows_leave_out_a_rest_unless_it_is_all_there_is():
+    assert window_sums(np.ones(2 * WINDOW + 7, np.float32)) == [WINDOW, WINDOW]
+    assert window_sums(np.ones(7, np.float32)) == [7.0]
+
+
+def test_nested_reports_get_paths_as_names():
+    report = {"a": 1, "b": {"c": 2.5, "d": {"e": 3}}, "none": None, "text": "x", "yes": True}
+    assert flatten(report) == {"a": 1.0, "b/c": 2.5, "b/d/e": 3.0}
+
+
+def test_random_numbers_differ_between_seeds_and_steps_and_are_repeatable():
+    draws = {
+        (seed, step): torch.rand(1, generator=generator_for(seed, step)).item()
+        for seed in range(20)
+        for step in range(20)
+    }
+    assert len(set(draws.values())) == 400
+    assert torch.rand(1, generator=generator_for(3, 4)).item() == draws[3, 4]
+
+
+def windows_of(steps: int, lanes: int = 2) -> Windows:
+    return Windows(
+        torch.randn(lanes, steps + 1, 4),
+        torch.randn(lanes, steps, 1),
+        torch.randn(lanes, steps),
+        (torch.rand(lanes, steps) < 0.2).float(),
+        torch.ones(lanes, steps),
+    )
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    mdnrnn, windows = MDNRNN(4, 1, 8, 3), windows_of(6)
+    prediction, _ = mdnrnn(windows.z[:, :-1], windows.actions)
+    config = MDNRNNConfig(reward_weight=3.0, termination_weight=5.0)
+    terms = mdn_rnn_loss(prediction, windows, config, reward_scale=2.0)
+    total = terms["z_nll_per_dim"] + 3 * terms["reward_error"] + 5 * terms["termination_nats"]
+    torch.testing.assert_close(terms["loss"], total)
+    error = (prediction.reward - windows.rewards) / 2
+    torch.testing.assert_close(terms["reward_error"], error.square().mean() / 2)
+
+
+def test_steps_that_do_not_count_have_no_part_in_the_loss():
+    mdnrnn, windows = MDNRNN(4, 1, 8, 3), windows_of(6)
+    counts = torch.ones(2, 6)
+    counts[1, 3:] = 0
+    garbage = windows.rewards.clone()
+    garbage[1, 3:] = 1e6
+    z = windows.z.clone()
+    z[1, 4:] = 1e6
+    losses = []
+    for changed in (windows, replace(windows, z=z, rewards=garbage)):
+        prediction, _ = mdnrnn(changed.z[:, :-1], changed.actions)
+        terms = mdn_rnn_loss(prediction, replace(changed, counts=counts), MDNRNNConfig(), 1.0)
+        losses.append(torch.stack(list(terms.values())))
+    torch.testing.assert_close(*losses)
+
+
+def test_a_fitted_run_explains_itself(tiny_run):
+    for stage in ("vae", "mdnrnn"):
+        lines = [json.loads(line) for line in (tiny_run / stage / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})
+        assert lines[-1]["loss"] < lines[0]["loss"]
+    facts = json.loads((tiny_run / "mdnrnn" / "diagnostics.json").read_text())
+    assert {"z_nll_per_dim", "mixture_entropy", "open_loop", "window_return", "termination"} <= set(facts)
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [({"steps": 0}, "--vae.steps"), ({"kl_floor": -1.0}, "--vae.kl-floor"), ({"batch_size": -1}, "--vae.batch-size")],
+)
+def test_v_refuses_values_that_cannot_work(change, option, tmp_path):
+    with pytest.raises(UserError, match=option):
+        fit_vae(VAEConfig(**change), tmp_path, [], CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "option"), [({"mixtures": 0}, "--mdnrnn.mixtures"), ({"burn_in": 999}, "--mdnrnn.burn-in")]
+)
+def test_m_refuses_values_that_cannot_work(change, option, tmp_path):
+    with pytest.raises(UserError, match=option):
+        fit_mdn_rnn(MDNRNNConfig(**change), tmp_path, [], CPU)
+
+
+def test_m_needs_a_v(tmp_path):
+    with pytest.raises(UserError, match=r"has no 'vae' stage yet.*train_vae\.py"):
+        fit_mdn_rnn(MDNRNNConfig(), tmp_path, [EpisodeStore(tmp_path)], CPU)

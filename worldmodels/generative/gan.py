@@ -1,0 +1,184 @@
+"""Adversarial objectives: any loss, penalty, constraint, architecture and conditioning, as update units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.generative.losses import Adversarial, autoencoder_error, began_convergence, began_critic, began_next_k
+from worldmodels.generative.networks import Autoencoder, Critic, Generator
+from worldmodels.generative.penalties import Score, clip_weights, dragan_penalty, gradient_penalty, refuse_batch_norm
+from worldmodels.generative.units import Average, Batch, Loss, Unit, do_nothing
+from worldmodels.training import Stateful
+
+Penalty = Callable[[Score, Tensor, Tensor, Batch], Tensor]
+"""(critic with labels filled in, real, fake, batch) -> scalar."""
+MakeOptimiser = Callable[[nn.Module], torch.optim.Optimizer]
+
+
+def between_real_and_fake(score: Score, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+    """The gradient penalty of WGAN-GP, with its random numbers drawn."""
+    return gradient_penalty(score, real, fake, batch.uniform(len(real)))
+
+
+def around_real(score: Score, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+    """The penalty of DRAGAN, with its random numbers drawn."""
+    return dragan_penalty(score, real, batch.uniform(*real.shape), batch.uniform(len(real)))
+
+
+class GAN:
+    """A generator against a critic.
+
+    Args:
+        game: the losses of both sides.
+        critic_steps: critic updates before each generator update, every one on fresh data and fresh fakes.
+        penalty: a term of the critic's loss, times ``penalty_weight``.
+        clip: bound on the critic's parameters after each of its updates.
+        average_decay: of the moving average of the generator, which is what samples are drawn from.
+
+    Raises:
+        ValueError: a penalty on per-sample gradients meets a critic that normalises over its batch.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        critic: Critic,
+        game: Adversarial,
+        generator_optimiser: MakeOptimiser,
+        critic_optimiser: MakeOptimiser,
+        critic_steps: int = 1,
+        penalty: Penalty | None = None,
+        penalty_weight: float = 10.0,
+        clip: float | None = None,
+        average_decay: float = 0.0,
+    ) -> None:
+        if penalty:
+            refuse_batch_norm(critic)
+        self.generator, self.critic, self.game = generator, critic, game
+        self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
+        self.critic_steps, self.penalty, self.penalty_weight, self.clip = critic_steps, penalty, penalty_weight, clip
+        self.average = Average(generator, average_decay)
+
+    def generate(self, batch: Batch) -> Tensor:
+        """As many fakes as there are data in the batch, with their labels."""
+        return self.generator(batch.normal(len(batch.x), self.generator.latent_size), _for(self.generator, batch))
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        """The critic's side, on detached fakes."""
+        labels = _for(self.critic, batch)
+        with torch.no_grad():
+            fake = self.generate(batch)
+        loss = self.game.critic(self.critic(batch.x, labels), self.critic(fake, labels))
+        terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
+        if self.penalty is None:
+            return Loss(loss.total, terms)
+        penalty = self.penalty(lambda x: self.critic(x, labels), batch.x, fake, batch)
+        return Loss(loss.total + self.penalty_weight * penalty, {**terms, "penalty": penalty})
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """The generator's side, on fresh fakes."""
+        loss = self.game.generator(self.critic(self.generate(batch), _for(self.critic, batch)))
+        return Loss(loss, {"generator": loss})
+
+    def units(self) -> list[Unit]:
+        """The critic's updates, then the generator's."""
+        clip = do_nothing if self.clip is None else self._clip
+        return [
+            Unit("critic", self.critic_optimiser, self.critic_loss, self.critic_steps, clip),
+            Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
+        ]
+
+    def _clip(self) -> None:
+        assert self.clip is not None
+        clip_weights(self.critic, self.clip)
+
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint must hold."""
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "generator_optimiser": self.generator_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "average": self.average,
+        }
+
+
+class BEGAN:
+    """A generator against an autoencoder that reconstructs real images well and fakes badly. Berthelot et al. (2017).
+
+    ``k`` balances the two; it is part of the state.
+
+    Args:
+        gamma: the ratio E L(G(z)) / E L(x) to hold; lower gives sharper and more uniform images.
+        gain: lambda_k of the paper, the step size of k.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        critic: Autoencoder,
+        generator_optimiser: MakeOptimiser,
+        critic_optimiser: MakeOptimiser,
+        gamma: float = 0.75,
+        gain: float = 1e-3,
+        average_decay: float = 0.0,
+    ) -> None:
+        self.generator, self.critic, self.gamma, self.gain = generator, critic, gamma, gain
+        self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
+        self.average = Average(generator, average_decay)
+        self.k = torch.zeros(())
+
+    def generate(self, batch: Batch) -> Tensor:
+        """As many fakes as there are data in the batch."""
+        return self.generator(batch.normal(len(batch.x), self.generator.latent_size))
+
+    def errors(self, x: Tensor) -> Tensor:
+        """L(x) of every sample, ``[N]``."""
+        return autoencoder_error(x, self.critic(x))
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        """The autoencoder's side; moves ``k`` once, after using it."""
+        with torch.no_grad():
+            fake = self.generate(batch)
+        real_error, fake_error = self.errors(batch.x), self.errors(fake)
+        k = self.k.to(real_error.device)
+        loss = began_critic(real_error, fake_error, k)
+        self.k = began_next_k(k, real_error, fake_error, self.gamma, self.gain)
+        convergence = began_convergence(real_error, fake_error, self.gamma)
+        return Loss(loss.total, {"critic": loss.total, "convergence": convergence, "k": k})
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        loss = self.errors(self.generate(batch)).mean()
+        return Loss(loss, {"generator": loss})
+
+    def units(self) -> list[Unit]:
+        """The autoencoder's update, then the generator's."""
+        return [
+            Unit("critic", self.critic_optimiser, self.critic_loss),
+            Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
+        ]
+
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint must hold."""
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "generator_optimiser": self.generator_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "average": self.average,
+            "balance": self,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.k = state_dict["k"]
+
+
+def _for(network: Generator | Critic, batch: Batch) -> Tensor | None:
+    return batch.labels if network.classes else None
