@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.agent import find_agent
-from agents.evaluators import ControllerSpec, RealEvaluator, RealTask
+from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
 from rollouts.artifacts import (
     Stage,
     config_from_dict,
@@ -76,7 +76,7 @@ def evaluate(
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
     steps = resolve(world).max_episode_steps or 10_000
     task = RealTask(folder, world, config_from_dict(ControllerSpec, manifest["spec"]), fast=False)
-    with RealEvaluator(task, workers, lanes_per_task=5) as evaluator:
+    with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
         outcome = evaluator(
             weights.double().numpy()[None], list(seeds), steps, progress=f"evaluate on {resolve(world).id}"
         )

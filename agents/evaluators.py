@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from agents.lanes import Lanes, LatentKind, Outcome, RealLanes, rollout
 from rollouts.console import progress_bar
 from rollouts.envs import EnvConfig
 from rollouts.workers import WorkerPool
-from worldmodels.dream import Dream, Features, feature_size
+from worldmodels.dream import Dream, Features, StartKind, feature_size
 from worldmodels.world_model import WorldModel
 
 Evaluator = Callable[[NDArray[np.float64], Sequence[int]], Outcome]
@@ -69,38 +70,61 @@ def evaluate_lanes(
     return rollout(lanes, act, len(of_lane), max_steps, patience)
 
 
-class DreamEvaluator:
-    """All lanes in one dream on one device."""
+class LanesTask(Protocol):
+    """Everything a worker needs to know to run some lanes."""
 
-    def __init__(self, dream: Dream, spec: ControllerSpec) -> None:
-        self.dream, self.controller = dream, spec.build(dream.model)
+    @property
+    def spec(self) -> ControllerSpec: ...
 
-    def __call__(self, parameters: NDArray[np.float64], seeds: Sequence[int]) -> Outcome:
-        return evaluate_lanes(
-            self.dream, self.controller, parameters, seeds, self.dream.horizon, None, self.dream.model.device
-        )
+    def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
+        """Load the model and make the lanes."""
 
 
 @dataclass(frozen=True)
 class RealTask:
-    """Everything a worker needs to know to run real lanes."""
+    """Real lanes, seen through V and M."""
 
     run: Path  #: where V and M are
     env: EnvConfig
     spec: ControllerSpec
     fast: bool = True  #: encode with reduced precision; not for reported scores
 
+    def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
+        model = WorldModel.load(self.run, device, self.fast)
+        return model, RealLanes(model, self.env, self.spec.features, self.spec.latent)
 
-class RealEvaluator:
-    """Real lanes in worker processes, each with V and M of its own on one thread.
+
+@dataclass(frozen=True)
+class DreamTask:
+    """Lanes in M's dream."""
+
+    run: Path
+    spec: ControllerSpec
+    temperature: float
+    horizon: int
+    starts: StartKind
+
+    def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
+        model = WorldModel.load(self.run, device)
+        return model, Dream(model, self.temperature, self.horizon, self.starts, self.spec.features)
+
+
+class PoolEvaluator:
+    """Lanes in worker processes, each with V and M of its own on one thread.
 
     The work is cut into blocks of ``lanes_per_task`` lanes whatever the number of workers, and a block is computed
-    the same way wherever it runs: results do not depend on the workers.
+    the same way wherever it runs: results do not depend on the workers. Two processes of one thread each beat one of
+    two threads, and by far when something else wants a core too: threads that share a sum wait for the slowest.
+
+    Args:
+        device: ``cpu``; a GPU wants ``workers=0`` and blocks as large as the population.
     """
 
-    def __init__(self, task: RealTask, workers: int, lanes_per_task: int = 16) -> None:
-        self.task, self.lanes_per_task = task, lanes_per_task
-        self.pool = WorkerPool(workers, _load_worker, (task,))
+    def __init__(
+        self, task: LanesTask, workers: int, lanes_per_task: int = 16, device: torch.device | str = "cpu"
+    ) -> None:
+        self.task, self.lanes_per_task, self.device = task, lanes_per_task, torch.device(device)
+        self.pool = WorkerPool(workers)
 
     def __call__(
         self,
@@ -118,38 +142,52 @@ class RealEvaluator:
             for i in range(0, len(parameters), rows)
             for j in range(0, len(seeds), columns)
         ]
-        tasks = [(parameters[candidates], list(seeds[lucks]), max_steps, patience) for candidates, lucks in blocks]
+        tasks = [
+            (self.task, self.device, parameters[candidates], list(seeds[lucks]), max_steps, patience)
+            for candidates, lucks in blocks
+        ]
         returns = np.zeros((len(parameters), len(seeds)))
         lengths = np.zeros((len(parameters), len(seeds)), np.int64)
-        bar = progress_bar(len(parameters) * len(seeds), progress, "episode") if progress else None
-        for index, outcome in self.pool.run(_run_block, tasks):
-            shape = returns[blocks[index]].shape
-            returns[blocks[index]] = outcome.returns.reshape(shape)
-            lengths[blocks[index]] = outcome.lengths.reshape(shape)
-            if bar is not None:
-                bar.update(len(outcome.returns))
-                bar.set_postfix(mean=f"{returns[lengths > 0].mean():.1f}", refresh=False)
-        if bar is not None:
-            bar.close()
+        with progress_bar(len(parameters) * len(seeds), progress, "episode") if progress else nullcontext() as bar:
+            for index, outcome in self.pool.run(_run_block, tasks):
+                shape = returns[blocks[index]].shape
+                returns[blocks[index]] = outcome.returns.reshape(shape)
+                lengths[blocks[index]] = outcome.lengths.reshape(shape)
+                if bar is not None:
+                    bar.update(len(outcome.returns))
+                    bar.set_postfix(mean=f"{returns[lengths > 0].mean():.1f}", refresh=False)
         return Outcome(returns.reshape(-1), lengths.reshape(-1))
 
     def close(self) -> None:
         self.pool.close()
 
-    def __enter__(self) -> RealEvaluator:
+    def __enter__(self) -> PoolEvaluator:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-_worker: tuple[RealLanes, LinearController] | None = None
+DREAM_LANES_PER_TASK = 256
 
 
-def _load_worker(task: RealTask) -> None:
-    global _worker
-    model = WorldModel.load(task.run, fast=task.fast)
-    _worker = RealLanes(model, task.env, task.spec.features, task.spec.latent), task.spec.build(model)
+def dream_evaluator(task: DreamTask, workers: int, device: torch.device) -> PoolEvaluator:
+    """Dreams in worker processes on CPUs; on a GPU in this process, the whole population as one batch."""
+    if device.type == "cpu":
+        return PoolEvaluator(task, workers, DREAM_LANES_PER_TASK)
+    return PoolEvaluator(task, 0, 1_000_000, device)
+
+
+_loaded: dict[str, tuple[Lanes, LinearController]] = {}
+
+
+def _load(task: LanesTask, device: torch.device) -> tuple[Lanes, LinearController]:
+    """The lanes of a task, made once in every process that works on it."""
+    key = f"{task} {device}"
+    if key not in _loaded:
+        model, lanes = task.lanes(device)
+        _loaded[key] = lanes, task.spec.build(model)
+    return _loaded[key]
 
 
 def even_share(count: int, most: int) -> int:
@@ -157,11 +195,17 @@ def even_share(count: int, most: int) -> int:
     return -(-count // -(-count // most))
 
 
-def _run_block(parameters: NDArray[np.float64], seeds: Sequence[int], max_steps: int, patience: int | None) -> Outcome:
-    assert _worker is not None
-    lanes, controller = _worker
+def _run_block(
+    task: LanesTask,
+    device: torch.device,
+    parameters: NDArray[np.float64],
+    seeds: Sequence[int],
+    max_steps: int,
+    patience: int | None,
+) -> Outcome:
+    lanes, controller = _load(task, device)
     with one_thread():
-        return evaluate_lanes(lanes, controller, parameters, seeds, max_steps, patience, torch.device("cpu"))
+        return evaluate_lanes(lanes, controller, parameters, seeds, max_steps, patience, device)
 
 
 @contextmanager

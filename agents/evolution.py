@@ -22,7 +22,15 @@ import torch
 from numpy.typing import NDArray
 
 from agents.controller import LinearController
-from agents.evaluators import ControllerSpec, DreamEvaluator, Evaluator, RealEvaluator, RealTask
+from agents.evaluators import (
+    ControllerSpec,
+    DreamTask,
+    Evaluator,
+    PoolEvaluator,
+    RealTask,
+    dream_evaluator,
+)
+from agents.lanes import check_observations
 from agents.strategies import CMAES, Covariance
 from rollouts.artifacts import Stage, atomic_path, config_to_dict, file_hash
 from rollouts.console import progress_bar, say
@@ -30,7 +38,7 @@ from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
 from rollouts.seeds import VALIDATION, evolution_seed
 from worldmodels.checkpoint import load_tensors, save_tensors
-from worldmodels.dream import Dream, StartKind, feature_size
+from worldmodels.dream import StartKind, feature_size
 from worldmodels.training import MetricsLog
 from worldmodels.world_model import WorldModel
 
@@ -94,6 +102,7 @@ def evolve(
     """
     _check(config)
     model = WorldModel.load(run, device)
+    check_observations(model, env)
     controller = config.spec.build(model)
     inputs = {
         "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
@@ -116,11 +125,12 @@ def evolve(
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
     full_length = resolve(env).max_episode_steps or config.max_steps
     with ExitStack() as stack:
-        real = stack.enter_context(RealEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
+        real = stack.enter_context(PoolEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
-            dream = Dream(model, config.temperature, config.max_steps, config.starts, config.spec.features)
-            evaluator = DreamEvaluator(dream, config.spec)
+            task = DreamTask(run, config.spec, config.temperature, config.max_steps, config.starts)
+            dream = stack.enter_context(dream_evaluator(task, workers, device))
+            evaluator = partial(dream, max_steps=config.max_steps)
         log = MetricsLog(stage.path, len(history))
         bar = stack.enter_context(progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)))
         for generation in range(len(history), config.generations):

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.agent import Agent
+from agents.evaluators import one_thread
 from agents.panels import Bar, Frame, Panel, draw
 from agents.video import write_video
 from rollouts.console import progress_bar
@@ -53,7 +54,8 @@ def real_panels(agent: Agent, config: WatchConfig) -> Iterator[Panel]:
     world = reported(agent.env)
     env = make_env(world, render_mode="rgb_array")
     frame, _ = env.reset(seed=config.seed)
-    acting, expected, total, returns = agent.begin(config.seed), frame, 0.0, [0.0]
+    acting, total, returns = agent.begin(config.seed), 0.0, [0.0]
+    expected, _ = agent.model.encode(frame[None])
     for step in range(config.max_steps):
         action = acting.act(frame)
         if step % config.every == 0:
@@ -65,15 +67,14 @@ def real_panels(agent: Agent, config: WatchConfig) -> Iterator[Panel]:
                 (
                     ("what it is shown", frame),
                     ("what V makes of it", agent.model.decode(acting.z)[0]),
-                    ("what M expected", expected),
+                    ("what M expected", agent.model.decode(expected)[0]),
                 ),
                 action_bars(agent, action),
                 acting.z[0].float().cpu().numpy(),
                 tuple(returns),
             )
         tensor = torch.from_numpy(action)[None].to(acting.z.device)
-        following, _, _, acting.state = agent.model.step(acting.z, tensor, acting.state, temperature=0.0)
-        expected = agent.model.decode(following)[0]
+        expected, _, _, acting.state = agent.model.step(acting.z, tensor, acting.state, temperature=0.0)
         frame, reward, terminated, truncated, _ = env.step(action)
         total += reward
         returns.append(total)
@@ -113,13 +114,14 @@ def watch(agent: Agent, config: WatchConfig, out: Path) -> Path:
     """Write what there is to see as .mp4 or .gif.
 
     Raises:
-        UserError: the suffix is unknown.
+        UserError: the suffix is unknown, or the options make no sense.
     """
-    fps = max(round(50 / config.every), 1)
-    with progress_bar(-(-config.max_steps // config.every), f"watch ({config.world})", "frame") as bar:
+    episode, fps = panels(agent, config), max(round(50 / config.every), 1)
+    steps = -(-config.max_steps // config.every)
+    with one_thread(), progress_bar(steps, f"watch ({config.world})", "frame") as bar:
 
         def frames() -> Iterator[Frame]:
-            for panel in panels(agent, config):
+            for panel in episode:
                 bar.update()
                 yield draw(panel)
 

@@ -192,8 +192,10 @@ class Stage:
     def begun(self) -> bool:
         """Whether there is anything in it that its options and inputs have shaped."""
         own = {"config.json", "manifest.json"}
-        present = {file.name for file in self.path.iterdir()} if self.path.exists() else set()
-        return own <= present and present != own
+        files = list(self.path.iterdir()) if self.path.exists() else []
+        results = [file for file in files if file.name not in own and "tfevents" not in file.name]
+        made = any(file.is_dir() or file.stat().st_size for file in results)
+        return made and own <= {file.name for file in files}
 
     def config(self, cls: type[T]) -> T:
         """The stage's configuration as it was resolved when the stage ran."""

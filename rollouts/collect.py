@@ -93,6 +93,8 @@ def collect(
     """
     if config.episodes < 1:
         raise UserError(f"--collect.episodes must be at least 1, got {config.episodes}.")
+    if config.max_steps < 1:
+        raise UserError(f"--collect.max-steps must be at least 1, got {config.max_steps}.")
     preset = resolve(env)
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])

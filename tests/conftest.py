@@ -34,7 +34,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, device, env = tmp_path_factory.mktemp("runs") / "tiny", torch.device("cpu"), EnvConfig("toy")
     store = collect(CollectConfig(episodes=12, max_steps=50), env, run, workers=0)
     vae = VAEConfig(
-        latent_size=4, steps=40, batch_size=16, learning_rate=1e-3, kl_floor=0.1, log_every=20, checkpoint_every=40
+        latent_size=4, steps=24, batch_size=16, learning_rate=1e-3, kl_floor=0.1, log_every=8, checkpoint_every=24
     )
     mdnrnn = MDNRNNConfig(
         hidden_size=16,

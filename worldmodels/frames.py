@@ -57,6 +57,8 @@ class FrameBatches:
         self.batch_size, self.seed = batch_size, seed
         shapes = {source: frames_shape(source[1]) for source in sources}
         counts = {source: shape[0] for source, shape in shapes.items()}
+        for store, file in (source for source in sources if not counts[source]):
+            store.read(file)  # names it
         self.sources = [source for source in sources if counts[source]]
         self.frames = sum(counts.values())
         if self.frames < batch_size:

@@ -102,8 +102,6 @@ def interrupted_at(place: str, times: int) -> Iterator[None]:
     raise AssertionError(f"{place} was called only {count} times")
 
 
-
-
 def snapshot(folder: Path) -> dict[str, Any]:
     """Every file under a folder with what has to be equal in it. TensorBoard's events hold times and are left out."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and "tfevents" not in file.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from agents.evolution import evolve
 from agents.iterate import iterate
+from agents.pipeline import run_pipeline
 from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore
 from tests.faults.helpers import CPU, MICRO, Interrupted, differences, interrupted_at, snapshot
@@ -107,12 +109,15 @@ def test_a_line_cut_short_by_a_kill_is_done_again(finished: Path, tmp_path: Path
     assert differences(finished / "controller", run / "controller") == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_finished_stage_is_left_as_it_is(stage: str, finished: Path, tmp_path: Path):
+@pytest.mark.parametrize("stage", [*STAGES, "pipeline"])
+def test_what_is_finished_is_left_as_it_is(stage: str, finished: Path, tmp_path: Path):
     run = tmp_path / "run"
-    shutil.copytree(finished, run)
+    shutil.copytree(finished, run, copy_function=os.link)
     times = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
-    STAGES[stage](run)
+    if stage == "pipeline":
+        run_pipeline(MICRO, run, 0, CPU)
+    else:
+        STAGES[stage](run)
     assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == times
 
 

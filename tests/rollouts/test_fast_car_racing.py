@@ -171,6 +171,7 @@ def test_leaving_the_field_agrees_and_looks_the_same():
     assert max(differences) < 2
 
 
+@pytest.mark.skipif(gym.__version__ < "1.4", reason="before 1.4 the score is an unrounded number across the bars")
 def test_panel_looks_the_same():
     env = FastCarRacing()
     env.reset(seed=4)

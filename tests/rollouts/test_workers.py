@@ -130,12 +130,12 @@ def test_the_sweep_leaves_what_belongs_to_this_process(tmp_path: Path):
 def test_fitness_is_the_same_for_any_number_of_workers(tiny_run: Path):
     import numpy as np  # here, so that the workers of the tests above do not import torch
 
-    from agents.evaluators import ControllerSpec, RealEvaluator, RealTask
+    from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
 
     candidates = np.random.default_rng(0).normal(size=(3, 21))
     outcomes = []
     for workers in (0, 2):
-        with RealEvaluator(RealTask(tiny_run, EnvConfig("toy"), ControllerSpec()), workers, 4) as evaluator:
+        with PoolEvaluator(RealTask(tiny_run, EnvConfig("toy"), ControllerSpec()), workers, 4) as evaluator:
             outcomes.append(evaluator(candidates, [7, 8, 9], 30))
     assert np.array_equal(outcomes[0].returns, outcomes[1].returns)
     assert np.array_equal(outcomes[0].lengths, outcomes[1].lengths)

@@ -128,6 +128,7 @@ class Model(NamedTuple):
     objective: Objective
     sampler: Sampler
     low: float  #: lower end of the range in which the objective wants its images
+    headline: tuple[str, ...]  #: the terms to show beside a progress bar
 
 
 def build(config: Config, shape: Shape, device: torch.device) -> Model:
@@ -165,7 +166,7 @@ def _gan(config: GANConfig, shape: Shape, device: torch.device) -> Model:
         config.clip or None,
         config.average_decay,
     )
-    return Model(gan, Sampler(cast(Generator, gan.average.network)), low=-1.0)
+    return Model(gan, Sampler(cast(Generator, gan.average.network)), -1.0, ("critic", "generator"))
 
 
 def _images_gan(config: GANConfig, shape: Shape, classes: int) -> tuple[Generator, Critic]:
@@ -209,7 +210,7 @@ def _began(config: BEGANConfig, shape: Shape, device: torch.device) -> Model:
         config.gain,
         config.average_decay,
     )
-    return Model(objective, Sampler(cast(Generator, objective.average.network)), low=-1.0)
+    return Model(objective, Sampler(cast(Generator, objective.average.network)), -1.0, ("convergence", "k"))
 
 
 def _autoencoder(config: AutoencoderConfig | VAEConfig, shape: Shape, device: torch.device) -> Model:
@@ -226,16 +227,15 @@ def _autoencoder(config: AutoencoderConfig | VAEConfig, shape: Shape, device: to
         vae = VAE(coder.encoder, coder.features, config.latent_size, coder.decoder, classes, learned).to(device)
         likelihood = _likelihood(config, vae.output_logvar)
         adam = _adam(vae, config.learning_rate)
-        return Model(
-            VAEObjective(vae, likelihood, adam, config.kl_weight, config.free_nats), Sampler(vae, likelihood), 0.0
-        )
+        bound = VAEObjective(vae, likelihood, adam, config.kl_weight, config.free_nats)
+        return Model(bound, Sampler(vae, likelihood), 0.0, ("distortion", "rate"))
     if learned:
         raise ValueError("an autoencoder without a prior would learn a variance of 0: use --likelihood gaussian")
     model = _join(coder, config.latent_size, config.sparsity_weight > 0).to(device)
     likelihood = _likelihood(config, None)
     adam = _adam(model, config.learning_rate)
     objective = AutoencoderObjective(model, likelihood, adam, config.noise, config.sparsity_weight, config.sparsity)
-    return Model(objective, Sampler(model, likelihood), 0.0)
+    return Model(objective, Sampler(model, likelihood), 0.0, ("distortion",))
 
 
 def _join(coder: Coder, latent_size: int, sigmoid_code: bool = False) -> Autoencoder:

@@ -1,4 +1,4 @@
-"""Train any image model in a run directory: ``run/images/`` holds weights, grids, metrics and the state to go on from."""
+"""Train any image model in a run directory: ``run/images/`` holds weights, grids, metrics, and the training state."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from worldmodels.training import MetricsLog, generator_for, train
 
 COLLAPSED = 0.05
 """Samples whose mean distance is below this share of the data's are all alike."""
-GRACE = 0.25
-"""Share of the steps before which a lack of diversity is not yet called collapse."""
+GRACE_SHARE, GRACE_STEPS = 0.25, 200
+"""Share of the steps, and their least number, before which a lack of diversity is not yet called collapse."""
 
 
 class CollapseError(UserError):
@@ -82,12 +82,11 @@ def fit_images(name: str, config: Config, run: Path, device: torch.device) -> Pa
         config.checkpoint_every,
         device,
         watch.report,
-        headline=("critic", "generator", "distortion", "rate", "k"),
+        headline=model.headline,
     )
     state = load_state(stage.path / "state.pt", device)  # also when stopped between the last step and the results
     for key, part in parts.items():
         part.load_state_dict(state[key])
-    watch.check_collapse(config.steps, None)
     save_png(watch.grid(), stage.path / "samples.png", scale=2)
     save_tensors(model.sampler.network.state_dict(), weights)
     stage.finish(weights=file_hash(weights), architecture=shape._asdict())
@@ -158,32 +157,33 @@ class Watch:
         self.check_collapse(step, log)
         network.train(training)
 
-    def check_collapse(self, step: int, log: MetricsLog | None) -> None:
+    def check_collapse(self, step: int, log: MetricsLog) -> None:
         """Measure diversity and active units.
 
         Raises:
-            CollapseError: at two checkpoints in a row, or at the end.
+            CollapseError: at two checkpoints in a row.
         """
         if not self.generates:
             return
         diversity = mean_distance(self.sampler.sample(self.count, generator_for(0, 1))) / mean_distance(self.real)
         latents = self.latents()
-        if log is not None:
-            log.board.add_scalar("diversity", diversity, step)
-            if latents is not None:
-                log.board.add_scalar("active_units", latents.active_by_kl, step)
-                log.board.add_histogram("kl_per_unit", latents.kl_per_unit, step)
+        log.board.add_scalar("diversity", diversity, step)
+        if latents is not None:
+            log.board.add_scalar("active_units", latents.active_by_kl, step)
+            log.board.add_histogram("kl_per_unit", latents.kl_per_unit, step)
         told = None
         if diversity < COLLAPSED:
             told = f"all samples are alike (their spread is {diversity:.1%} of the data's)"
         elif latents is not None and latents.collapsed:
             told = "no latent unit carries information any more"
-        self.collapses = self.collapses + 1 if told and step >= GRACE * self.steps else 0
-        if told and (self.collapses >= 2 or step == self.steps):
+        self.collapses = self.collapses + 1 if told and step >= max(GRACE_SHARE * self.steps, GRACE_STEPS) else 0
+        if self.collapses >= 2:
             raise CollapseError(
                 f"The model has collapsed: at step {step} {told}. Try another loss or penalty, a lower learning rate "
                 "or KL weight, or another --seed."
             )
+        if told and step == self.steps:
+            say(f"Careful: {told}.")
 
 
 @torch.no_grad()
