@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.evaluation import EvaluateConfig
 from agents.evaluators import ControllerSpec
@@ -61,110 +61,69 @@ TINY = PipelineConfig(
     watch=WatchConfig(max_steps=50),
 )
 
+_SHORT_V = VAEConfig(
+    batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", log_every=20, checkpoint_every=100
+)
+_SHORT_M = MDNRNNConfig(
+    batch_size=32,
+    sequence_length=128,
+    burn_in=16,
+    learning_rate=2e-3,
+    decay=True,
+    reward_spread=(8, 15),
+    log_every=10,
+    checkpoint_every=100,
+)
+_SHORT_C = ControllerConfig(
+    spec=ControllerSpec("z"),
+    population=16,
+    rollouts=3,
+    sigma=0.15,
+    max_steps=500,
+    patience=100,
+    validation_every=8,
+    validation_episodes=8,
+)
+
 #: CarRacing in about a quarter of an hour on 2 cores. A first pass on drifting actions gives eyes and a driver that
 #: sees only z; its drives then teach V and M what a road looks like at speed, and it grows a memory: [z] -> [z, h].
 QUICK = PipelineConfig(
     env=EnvConfig("carracing-fast"),
     collect=CollectConfig(episodes=60),
-    vae=VAEConfig(
-        steps=500,
-        batch_size=128,
-        learning_rate=1e-3,
-        decay=True,
-        precision="bfloat16",
-        log_every=20,
-        checkpoint_every=100,
-    ),
-    mdnrnn=MDNRNNConfig(
-        steps=60,
-        batch_size=32,
-        sequence_length=128,
-        burn_in=16,
-        learning_rate=2e-3,
-        decay=True,
-        reward_spread=(8, 15),
-        log_every=10,
-        checkpoint_every=60,
-    ),
-    controller=ControllerConfig(
-        spec=ControllerSpec("z"),
-        generations=24,
-        population=16,
-        rollouts=3,
-        sigma=0.15,
-        max_steps=500,
-        patience=100,
-        validation_every=8,
-        validation_episodes=8,
-    ),
+    vae=replace(_SHORT_V, steps=500),
+    mdnrnn=replace(_SHORT_M, steps=60),
+    controller=replace(_SHORT_C, generations=24),
     iterate=IterateConfig(
         rounds=1,
         episodes=60,
-        vae=VAEConfig(
-            steps=250,
-            batch_size=128,
-            learning_rate=5e-4,
-            decay=True,
-            precision="bfloat16",
-            log_every=20,
-            checkpoint_every=100,
-        ),
-        mdnrnn=MDNRNNConfig(
-            steps=400,
-            batch_size=32,
-            sequence_length=128,
-            burn_in=16,
-            learning_rate=2e-3,
-            decay=True,
-            reward_spread=(8, 15),
-            log_every=10,
-            checkpoint_every=100,
-        ),
-        controller=ControllerConfig(
-            spec=ControllerSpec("zh"),
-            generations=12,
-            population=16,
-            rollouts=3,
-            sigma=0.05,
-            patience=100,
-            validation_every=4,
-            validation_episodes=8,
-        ),
+        vae=replace(_SHORT_V, steps=250, learning_rate=5e-4),
+        mdnrnn=replace(_SHORT_M, steps=400),
+        controller=replace(_SHORT_C, spec=ControllerSpec("zh"), generations=12, sigma=0.05, validation_every=4),
     ),
     evaluate=EvaluateConfig(episodes=20),
 )
 
-#: CarRacing in an afternoon on 2 cores.
+#: The same at greater length: CarRacing in an afternoon on 2 cores.
 LAPTOP = PipelineConfig(
     env=EnvConfig("carracing-fast"),
-    collect=CollectConfig(episodes=160, policy="brownian"),
-    vae=VAEConfig(steps=3000, batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16"),
-    mdnrnn=MDNRNNConfig(steps=2000, batch_size=64, sequence_length=256, burn_in=16, decay=True, reward_spread=(8, 15)),
-    controller=ControllerConfig(
-        spec=ControllerSpec("z"),
-        generations=120,
-        population=24,
-        rollouts=4,
-        sigma=0.15,
-        max_steps=1000,
-        patience=100,
-        validation_every=10,
-    ),
+    collect=CollectConfig(episodes=160),
+    vae=replace(_SHORT_V, steps=3000),
+    mdnrnn=replace(_SHORT_M, steps=500),
+    controller=replace(_SHORT_C, generations=120, population=24, rollouts=4, max_steps=1000, validation_episodes=16),
     iterate=IterateConfig(
-        rounds=1,
+        rounds=2,
         episodes=120,
-        vae=VAEConfig(steps=2000, batch_size=128, learning_rate=5e-4, decay=True, precision="bfloat16"),
-        mdnrnn=MDNRNNConfig(
-            steps=2000, batch_size=64, sequence_length=256, burn_in=16, decay=True, reward_spread=(8, 15)
-        ),
-        controller=ControllerConfig(
+        vae=replace(_SHORT_V, steps=1500, learning_rate=5e-4),
+        mdnrnn=replace(_SHORT_M, steps=2000, batch_size=64, sequence_length=256),
+        controller=replace(
+            _SHORT_C,
             spec=ControllerSpec("zh"),
-            generations=150,
+            generations=100,
             population=32,
             rollouts=6,
             sigma=0.05,
-            patience=100,
-            validation_every=10,
+            max_steps=1000,
+            validation_episodes=16,
         ),
     ),
 )

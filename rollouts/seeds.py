@@ -5,6 +5,8 @@ A seed decides one whole episode (track, policy noise, latent samples): never th
 
 from __future__ import annotations
 
+from rollouts.errors import UserError
+
 RANGE = 1_000_000_000
 TEST = 0  #: reported scores: seeds 0, 1, 2, ...
 VALIDATION = 1 * RANGE  #: choosing checkpoints
@@ -15,7 +17,16 @@ MAX_EPISODES_PER_ROUND = 10_000_000
 
 
 def collection_seed(round_index: int, episode: int) -> int:
-    """Seed of one recorded episode; every round of an iterated run has its own."""
+    """Seed of one recorded episode; every round of an iterated run has its own.
+
+    Raises:
+        UserError: there are more rounds, or more episodes in a round, than seeds for them.
+    """
+    if not (0 <= round_index < RANGE // MAX_EPISODES_PER_ROUND and 0 <= episode < MAX_EPISODES_PER_ROUND):
+        raise UserError(
+            f"There are seeds for {RANGE // MAX_EPISODES_PER_ROUND} rounds of {MAX_EPISODES_PER_ROUND:,} episodes; "
+            f"episode {episode:,} of round {round_index} is beyond them."
+        )
     return COLLECTION + round_index * MAX_EPISODES_PER_ROUND + episode
 
 

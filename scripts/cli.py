@@ -124,7 +124,10 @@ def _parse(
     fields += [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
     arguments_type = dataclasses.make_dataclass("Arguments", fields, frozen=True)
     arguments: Any = tyro.cli(
-        arguments_type, args=list(argv), description=description, config=(tyro.conf.AvoidSubcommands,)
+        arguments_type,
+        args=list(argv),
+        description=(description or "").replace("\npython ", "\n  python "),  # tyro joins lines that begin with a word
+        config=(tyro.conf.AvoidSubcommands,),
     )
     if not needs_run:
         return arguments

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.helpers import Interrupted, call, differences
+from tests.faults.helpers import call, differences
 
 COMMON = ("--workers", 0, "--device", "cpu")
 
@@ -56,7 +56,7 @@ def test_a_result_that_does_not_fit_is_told_and_leaves_nothing(
     name: str, small_disk: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ):
     subprocess.run(["mount", "-o", "remount,size=16k", str(small_disk)], check=True)
-    (small_disk / "full").write_bytes(bytes(8192))
+    (small_disk / "full").write_bytes(bytes(16384))
     script = "evaluate" if name.endswith("json") else "watch"
     options = ("--episodes", 2) if script == "evaluate" else ("--watch.max-steps", 8)
     assert call(script, "--agent", finished, "--out", small_disk / name, *options, *COMMON) == 2
@@ -82,7 +82,7 @@ def test_every_stage_tells_of_a_full_disk_and_goes_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """The disk fills up at the third file; the first that a stage writes are small."""
+    """The disk fills up at the fourth file."""
     run = Path(shutil.copytree(finished, tmp_path / "run", copy_function=os.link))
     shutil.rmtree(run / stage)
     if script != "iterate":
@@ -121,10 +121,10 @@ def test_a_line_of_a_log_that_does_not_fit_is_told(
     assert differences(finished / "controller", run / "controller") == []
 
 
-def test_a_bug_keeps_its_traceback(finished: Path, monkeypatch: pytest.MonkeyPatch):
-    def bug(*_: object, **__: object) -> None:
-        raise Interrupted
+def test_an_error_that_is_not_the_disks_keeps_its_traceback(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    def bug(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "forgotten")
 
     monkeypatch.setattr("agents.agent.find_agent", bug)
-    with pytest.raises(Interrupted):
+    with pytest.raises(FileNotFoundError):
         call("watch", "--agent", finished)

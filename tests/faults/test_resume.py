@@ -15,9 +15,12 @@ from agents.iterate import iterate
 from agents.pipeline import run_pipeline
 from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
 from tests.faults.helpers import CPU, MICRO, Interrupted, differences, interrupted_at, snapshot
+from worldmodels.checkpoint import load_state
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
+from worldmodels.vae import VAELoss, vae_loss
 
 DREAM = dataclasses.replace(MICRO.controller, world="dream", temperature=1.1)
 
@@ -156,3 +159,21 @@ def test_what_a_killed_process_left_half_written_is_swept_away_and_the_rest_is_n
     STAGES["rollouts"](run)
     assert (dead.exists(), alive.exists()) == (False, True)
     assert len(stores(run)[0]) == MICRO.collect.episodes
+
+
+def test_what_was_kept_before_a_loss_became_nan_can_be_continued(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, calls = before("vae", finished, tmp_path / "run"), iter(range(100))
+
+    def vae_loss_that_breaks(*arguments: object) -> VAELoss:
+        loss = vae_loss(*arguments)
+        return loss if next(calls) < 5 else VAELoss(*(term * float("nan") for term in loss))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("worldmodels.fit_vae.vae_loss", vae_loss_that_breaks)
+        with pytest.raises(UserError, match="is no longer a number at step 6"):
+            STAGES["vae"](run)
+    assert load_state(run / "vae" / "state.pt", CPU)["step"] == 4
+    STAGES["vae"](run)
+    assert differences(finished / "vae", run / "vae") == []

@@ -36,7 +36,7 @@ class Options:
 def begin_stage(run: Path, options: Options = Options(), **inputs: str) -> Stage:
     """A stage that has made something."""
     stage = Stage.open(run, "vae", options, inputs, growable=("steps",))
-    (stage.path / "state.pt").touch()
+    (stage.path / "state.pt").write_bytes(b"weights")
     return stage
 
 
@@ -141,6 +141,13 @@ def test_inputs_that_disagree_are_both_named(tmp_path):
 def test_a_stage_that_made_nothing_yet_may_be_started_with_other_options(tmp_path):
     Stage.open(tmp_path, "vae", Options(rate=0.1))
     assert Stage.open(tmp_path, "vae", Options(rate=0.2)).config(Options).rate == 0.2
+
+
+def test_a_stage_of_another_format_is_refused(tmp_path):
+    manifest = begin_stage(tmp_path).path / "manifest.json"
+    write_json(manifest, read_json(manifest) | {"format": 999})
+    with pytest.raises(UserError, match="is of format 999, this version reads format 1"):
+        Stage.require(tmp_path, "vae", "train_vae.py")
 
 
 def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -228,18 +227,3 @@ def test_can_be_pickled():
     env = pickle.loads(pickle.dumps(FastCarRacing(domain_randomize=True)))
     assert isinstance(env, FastCarRacing)
     assert env.domain_randomize
-
-
-def test_is_many_times_faster():
-    def seconds(env: CarRacing, steps: int) -> float:
-        env.reset(seed=7)
-        for _ in range(50):
-            env.step(np.array([0.0, 0.2, 0.0], np.float32))
-        start = time.process_time()
-        for _ in range(steps):
-            env.step(np.array([0.0, 0.2, 0.0], np.float32))
-        return (time.process_time() - start) / steps
-
-    ratio = seconds(CarRacing(), 40) / seconds(FastCarRacing(), 200)
-    print(f"{ratio:.1f} times Gymnasium's speed")
-    assert ratio > 10  # 20 to 30 on a quiet machine

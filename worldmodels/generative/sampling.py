@@ -47,9 +47,11 @@ def reconstruction_pairs(sampler: Sampler, x: Tensor, labels: Tensor | None = No
     made = sampler.decode(sampler.encode(x, labels), labels)
     if x.ndim != 4:
         return np.concatenate([scatter(x), scatter(made)], 1)
-    originals, copies = rgb(x), rgb(made)
-    rows = [part[i : i + 10] for i in range(0, len(originals), 10) for part in (originals, copies)]
-    return grid(np.concatenate(rows), min(len(originals), 10))
+    columns = min(len(x), 10)
+    missing = np.full((-len(x) % columns, *x.shape[2:], 3), 235, np.uint8)  # of the last row
+    originals, copies = (np.concatenate([rgb(part), missing]) for part in (x, made))
+    rows = [part[i : i + columns] for i in range(0, len(originals), columns) for part in (originals, copies)]
+    return grid(np.concatenate(rows), columns)
 
 
 # Walks

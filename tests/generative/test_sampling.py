@@ -1,0 +1,120 @@
+"""Walks, attributes and pictures of a trained model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from rollouts.errors import UserError
+from worldmodels.generative import sampling
+from worldmodels.generative.architectures import dcgan_generator
+from worldmodels.generative.autoencoders import fixed_gaussian
+from worldmodels.generative.build import Sampler
+from worldmodels.generative.networks import VAE
+from worldmodels.training import generator_for
+
+
+@pytest.mark.parametrize("between", [sampling.lerp, sampling.slerp])
+def test_ends_are_exact(between):
+    start, end = torch.randn(2, 5, 8).unbind()
+    torch.testing.assert_close(between(start, end, 0.0), start)
+    torch.testing.assert_close(between(start, end, 1.0), end)
+
+
+def test_slerp_keeps_to_the_shell():
+    start, end = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 4.0])
+    middle = sampling.slerp(start, end, 0.5)
+    assert middle.norm().item() == pytest.approx(3)
+    torch.testing.assert_close(middle, torch.full((2,), 3 / math.sqrt(2)))
+    a, b = torch.randn(2, 100, 16).unbind()
+    lengths = torch.stack([a.norm(dim=1), b.norm(dim=1)])
+    for share in (0.2, 0.7):
+        inside = sampling.slerp(a, b, share).norm(dim=1)
+        assert (inside >= lengths.min(0).values - 1e-4).all()
+        assert (inside <= lengths.max(0).values + 1e-4).all()
+
+
+@pytest.mark.parametrize("other", [[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
+def test_slerp_without_an_angle_is_a_straight_line(other):
+    """Opposite, zero, equal and parallel vectors."""
+    start, end = torch.tensor([1.0, 0.0]), torch.tensor(other)
+    torch.testing.assert_close(sampling.slerp(start, end, 0.25), sampling.lerp(start, end, 0.25))
+
+
+def linear_sampler() -> Sampler:
+    """A decoder that stretches latents, and an encoder that undoes it, for 1x2x2 images."""
+    vae = VAE(nn.Flatten(), 4, 4, nn.Sequential(nn.Linear(4, 4, bias=False), nn.Unflatten(1, (1, 2, 2))))
+    matrix = torch.linalg.qr(torch.randn(4, 4))[0]
+    vae.decoder[0].weight.data, vae.mean.weight.data = matrix, matrix.T.contiguous()
+    nn.init.zeros_(vae.mean.bias)
+    return Sampler(vae, fixed_gaussian(1.0))
+
+
+def test_attribute_vector_recovers_a_planted_direction():
+    torch.manual_seed(0)
+    sampler = linear_sampler()
+    direction = torch.tensor([0.0, 2.0, 0.0, -1.0])
+    has = torch.arange(4000) % 3 == 0
+    z = torch.randn(4000, 4) + has[:, None] * direction
+    codes = sampler.encode(sampler.decode(z))
+    torch.testing.assert_close(codes, z, atol=1e-5, rtol=0)
+    torch.testing.assert_close(sampling.attribute_vector(codes, has), direction, atol=0.12, rtol=0)
+    with pytest.raises(ValueError, match="with the attribute and samples without it"):
+        sampling.attribute_vector(codes, torch.ones(4000, dtype=torch.bool))
+
+
+def test_latent_arithmetic():
+    z, v = torch.randn(3, 4), torch.randn(4)
+    moved = sampling.apply_attribute(z, v, [-1, 0, 2])
+    torch.testing.assert_close(moved[:, 1], z)
+    torch.testing.assert_close(moved[:, 2] - 2 * v, z)
+    torch.testing.assert_close(moved[:, 0] + v, z)
+
+
+def test_pictures_have_the_right_tiles():
+    torch.manual_seed(0)
+    sampler = Sampler(dcgan_generator(8, 1, 4, 4, classes=2).eval())
+    rng = generator_for(0, 0)
+    assert sampler.sample(12, rng).shape == (12, 1, 8, 8)
+    assert sampling.interpolation(sampler, 2, 5, rng).shape == (2 * 10 + 2, 5 * 10 + 2, 3)
+    assert sampling.latent_walk(sampler, 1, 3, 7, rng).shape == (3 * 10 + 2, 7 * 10 + 2, 3)
+    same = sampler.sample(4, generator_for(1, 0)), sampler.sample(4, generator_for(1, 0))
+    assert torch.equal(*same)
+    with pytest.raises(UserError, match="A GAN has no encoder"):
+        sampler.encode(torch.zeros(1, 1, 8, 8))
+
+
+def test_reconstructions_and_attributes_as_pictures():
+    sampler = linear_sampler()
+    x = torch.rand(12, 1, 2, 2)
+    pairs = sampling.reconstruction_pairs(sampler, x)
+    assert pairs.shape == (4 * 4 + 2, 10 * 4 + 2, 3)
+    np.testing.assert_allclose(pairs[2:4, 2:4].astype(int), pairs[6:8, 2:4].astype(int), atol=1)
+    rows = sampling.attribute_rows(sampler, x[:3], torch.ones(4), [0.0, 1.0])
+    np.testing.assert_allclose(rows[2:4, 2:4].astype(int), rows[2:4, 6:8].astype(int), atol=1)
+
+
+def test_neighbours_show_memorisation():
+    data = torch.rand(30, 1, 4, 4)
+    picture = sampling.neighbour_rows(data[5:8], data)
+    assert np.array_equal(picture[2:6], picture[8:12])
+
+
+def test_scatter_places_points():
+    picture = sampling.scatter(torch.tensor([[0.0, 0.0], [1.9, 1.9], [5.0, 5.0]]), side=100)
+    dark = np.argwhere(picture[..., 0] < 255).tolist()
+    assert len(dark) == 2
+    assert [49, 50] in dark
+    assert any(row < 5 and column > 95 for row, column in dark)
+
+
+def test_gif_plays(tmp_path):
+    frames = [np.full((4, 4, 3), value, np.uint8) for value in (0, 120, 240)]
+    sampling.save_gif(frames, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 3

@@ -1,0 +1,249 @@
+"""Measures of a trained model, with real data (and a perfect sampler) as reference rows, as one JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rollouts.artifacts import fingerprint, package_versions, read_json
+from rollouts.console import say
+from rollouts.errors import UserError
+from worldmodels.checkpoint import load_weights, save_tensors
+from worldmodels.generative import metrics
+from worldmodels.generative.autoencoders import log_likelihood_bound
+from worldmodels.generative.build import Sampler
+from worldmodels.generative.datasets import Batches, Samples, to_tensor
+from worldmodels.generative.elbo import bits_per_dimension, collapse_report
+from worldmodels.generative.fit_images import Trained
+from worldmodels.generative.networks import VAE, Autoencoder
+from worldmodels.generative.synthetic import MODES
+from worldmodels.layers import ConvSpec, conv_stack
+from worldmodels.training import generator_for
+
+Measures = dict[str, Any]
+COUNT = {"points": 2500, "images": 1000}
+"""Generated samples per evaluation; the same number of real ones is held against them."""
+
+
+class Classifier(nn.Module):
+    """A small convolutional classifier; its last hidden layer gives features."""
+
+    def __init__(self, channels: int, size: int, classes: int, features: int = 64) -> None:
+        super().__init__()
+        specs = [ConvSpec(16, 3, 2, "same"), ConvSpec(32, 3, 2, "same"), ConvSpec(64, 3, 1, "same")]
+        stack, side = conv_stack(channels, size, specs)
+        self.body = nn.Sequential(*stack, nn.Flatten(), nn.Linear(64 * side * side, features), nn.ReLU())
+        self.head = nn.Linear(features, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the classes."""
+        return self.head(self.body(x))
+
+
+def frozen_classifier(samples: Samples, cache: Path, steps: int = 600) -> Classifier:
+    """A classifier of the training images, trained once (seeded) and kept in ``cache``."""
+    classifier = Classifier(samples.channels, samples.size, samples.classes)
+    weights = cache / f"classifier-{fingerprint([samples.hash, steps])}.safetensors"
+    if weights.exists():
+        load_weights(classifier, weights)
+        return classifier.eval().requires_grad_(False)
+    say(f"Training a classifier of {samples.name} for the measures, once ({weights}) …")
+    torch.manual_seed(0)
+    classifier = Classifier(samples.channels, samples.size, samples.classes)
+    optimiser = torch.optim.Adam(classifier.parameters(), lr=2e-3)
+    batches = Batches(
+        to_tensor(samples.train), samples.train_labels, min(64, len(samples.train)), 0, torch.device("cpu")
+    )
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
+        x, labels = batches(step)
+        assert labels is not None
+        optimiser.zero_grad()
+        F.cross_entropy(classifier(x), labels).backward()
+        optimiser.step()
+    save_tensors(classifier.state_dict(), weights)
+    return classifier.eval().requires_grad_(False)
+
+
+class Features(NamedTuple):
+    """A named way of turning images into vectors; distances are only comparable under one name."""
+
+    name: str
+    extract: Any  #: images [N, C, S, S] -> [N, D]
+    classifier: Classifier | None
+
+
+def features_for(samples: Samples, cache: Path) -> Features:
+    """The last hidden layer of a classifier where there are labels, else the first 64 principal components."""
+    if samples.classes >= 2:
+        classifier = frozen_classifier(samples, cache)
+        return Features(f"{samples.name} classifier, 64 units", classifier.features, classifier)
+    pixels = to_tensor(samples.train[:5000]).flatten(1)
+    mean = pixels.mean(0)
+    components = min(64, len(pixels) - 1, pixels.shape[1])
+    axes = torch.linalg.svd(pixels - mean, full_matrices=False)[2][:components].T
+    return Features(f"{components} principal components of pixels", lambda x: (x.flatten(1) - mean) @ axes, None)
+
+
+@torch.no_grad()
+def image_measures(made: Tensor, samples: Samples, features: Features, labels: Tensor | None = None) -> Measures:
+    """Generated images ``[N, C, S, S]`` against held-out and training images.
+
+    Args:
+        labels: what a conditional model was asked for.
+    """
+    made = made.clamp(0, 1)
+    real, train = to_tensor(samples.test[: len(made)]), to_tensor(samples.train)
+    f_real, f_made = features.extract(real), features.extract(made)
+    inside = metrics.precision_recall(f_real, f_made)
+    distance = metrics.nearest(made[:200], train).distance.mean() / metrics.nearest(real[:200], train).distance.mean()
+    found: Measures = {
+        "features": features.name,
+        "frechet": metrics.frechet_distance(f_real, f_made),
+        "kernel": metrics.kernel_distance(f_real, f_made),
+        "precision": inside.precision,
+        "recall": inside.recall,
+        "nearest_training_image": float(distance),
+    }
+    if features.classifier is not None:
+        probabilities = features.classifier(made).softmax(1)
+        histogram = metrics.class_histogram(probabilities)
+        found |= {
+            "classifier_score": metrics.classifier_score(probabilities),
+            "class_shares": histogram.shares,
+            "class_kl": histogram.kl_to_uniform,
+        }
+        if labels is not None:
+            found["label_accuracy"] = float((probabilities.argmax(1) == labels).double().mean())
+    return found
+
+
+@torch.no_grad()
+def point_measures(made: Tensor, samples: Samples) -> Measures:
+    """Generated points ``[N, D]`` against held-out ones."""
+    real = to_tensor(samples.test[: len(made)])
+    found: Measures = {
+        "earth_movers": metrics.earth_movers(real[:500], made[:500]),
+        "mmd": metrics.mmd(real, made, bandwidth=0.5),
+    }
+    if samples.name in MODES:
+        count = metrics.count_modes(made, MODES[samples.name])
+        found |= {
+            "modes": count.modes,
+            "of": count.of,
+            "high_quality": count.high_quality,
+            "mode_kl": count.kl_to_uniform,
+        }
+    return found
+
+
+@torch.no_grad()
+def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: int = 50) -> Measures:
+    """Held-out bounds of a VAE in nats, and which of its latent units are active; an autoencoder's error."""
+    network, x = sampler.network.eval(), to_tensor(samples.test[:1000])
+    if isinstance(network, Autoencoder):
+        error = (sampler.decode(sampler.encode(x)) - x).square().flatten(1).sum(1).mean()
+        return {"squared_error": float(error)}
+    if not isinstance(network, VAE):
+        return {}
+    assert sampler.likelihood is not None
+    labels = None
+    if network.classes and samples.test_labels is not None:
+        labels = torch.from_numpy(samples.test_labels[:1000])
+    mean, logvar = network.encode(x, labels)
+    report = collapse_report(mean, logvar)
+    bounds = {
+        name: float(log_likelihood_bound(network, sampler.likelihood, x, labels, k, generator_for(0, k)).mean())
+        for name, k in (("elbo", 1), (f"iwae_{importance_samples}", importance_samples))
+    }
+    error = (sampler.decode(mean, labels) - x).square().flatten(1).sum(1).mean()
+    return {
+        **bounds,
+        "bits_per_dimension": float(bits_per_dimension(torch.tensor(-bounds["elbo"]), math.prod(x.shape[1:]))),
+        "squared_error": float(error),
+        "kl": float(report.kl_per_unit.sum()),
+        "active_units": report.active_by_kl,
+        "latent_size": sampler.latent_size,
+    }
+
+
+def evaluate(trained: Trained, cache: Path) -> dict[str, Any]:
+    """All measures of a finished run, with what is needed to judge them."""
+    samples, sampler = trained.samples, trained.sampler
+    began = time.perf_counter()
+    found = likelihood_measures(sampler, samples)
+    if not isinstance(sampler.network, Autoencoder):
+        count = min(COUNT["images" if samples.are_images else "points"], len(samples.test))
+        labels = torch.arange(count) % sampler.classes if sampler.classes else None
+        made = sampler.sample(count, generator_for(0, 2), labels)
+        if samples.are_images:
+            found |= image_measures(made, samples, features_for(samples, cache), labels)
+        else:
+            found |= point_measures(made, samples)
+        found["samples"] = count
+    return _file(trained.name, samples, found, training_seconds(trained.run), time.perf_counter() - began)
+
+
+def evaluate_reference(samples: Samples, cache: Path) -> dict[str, Any]:
+    """The same measures for as many training samples: what a perfect sampler would score."""
+    began = time.perf_counter()
+    count = min(COUNT["images" if samples.are_images else "points"], len(samples.test), len(samples.train))
+    chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
+    real = to_tensor(samples.train[chosen])
+    if samples.are_images:
+        labels = None if samples.train_labels is None else torch.from_numpy(samples.train_labels[chosen])
+        found = image_measures(real, samples, features_for(samples, cache), labels)
+        del found["nearest_training_image"]  # 0: they are training images
+    else:
+        found = point_measures(real, samples)
+    return _file("real data", samples, {**found, "samples": count}, 0.0, time.perf_counter() - began)
+
+
+def _file(name: str, samples: Samples, found: Mapping[str, Any], training: float, evaluating: float) -> dict[str, Any]:
+    return {
+        "model": name,
+        "data": samples.name,
+        "data_hash": samples.hash,
+        "measures": dict(found),
+        "training_seconds": round(training, 1),
+        "evaluation_seconds": round(evaluating, 1),
+        "versions": package_versions(),
+    }
+
+
+def training_seconds(run: Path) -> float:
+    """Wall time of a run's training, over all the times it was continued."""
+    log = run / "images" / "metrics.jsonl"
+    if not log.exists():
+        raise UserError(f"{log} does not exist; train the model first.")
+    total, last = 0.0, 0.0
+    for line in log.read_text().splitlines():
+        seconds = float(json.loads(line)["seconds"])
+        if seconds < last:  # the clock starts again when a run is continued
+            total += last
+        last = seconds
+    return total + last
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """A file written by ``evaluate_images.py``.
+
+    Raises:
+        UserError: it is missing, damaged, or something else.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict) or "measures" not in found:
+        raise UserError(f"{path} is not an evaluation of an image model; make one with scripts/evaluate_images.py.")
+    return found
