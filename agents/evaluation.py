@@ -66,7 +66,7 @@ def evaluate(
     seeds = range(seed, seed + episodes)
     if str(agent) == "random":
         if env is None:
-            raise UserError("The random policy needs an environment: --env.id carracing")
+            raise UserError("The random policy needs an environment: --env carracing")
         world = reported(env)
         returns, lengths = _random_returns(world, seeds, workers)
         return _report("random policy", world, seeds, returns, lengths, {})

@@ -32,7 +32,7 @@ from agents.evaluators import (
 )
 from agents.lanes import check_observations
 from agents.strategies import CMAES, Covariance
-from rollouts.artifacts import Stage, atomic_path, config_to_dict, file_hash
+from rollouts.artifacts import Stage, atomic_path, config_to_dict, file_hash, fingerprint
 from rollouts.console import progress_bar, say
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
@@ -108,6 +108,7 @@ def evolve(
         "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
         "vae": file_hash(run / "vae" / "weights.safetensors"),
     }
+    inputs["env"] = fingerprint(config_to_dict(env))
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
     stage = Stage.open(run, "controller", config, inputs, growable=("generations",))

@@ -33,8 +33,10 @@ class IterateConfig:
     """Episodes recorded per round with the current agent: half as it is, half with action noise."""
     noise: float = 0.15
     """Size of that noise, in half-ranges of the action space."""
-    vae: VAEConfig | None = None
-    """How to refit V in every round; None keeps the first V."""
+    refit_vae: bool = True
+    """Refit V in every round, or keep the first one."""
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    """How to refit V in every round."""
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     """How to refit M in every round."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
@@ -71,10 +73,10 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
             ("agent", AgentPolicy(before, config.noise)),
         )
         stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
-        if config.vae is None:
-            reuse_vae(folder, before / "vae" / "weights.safetensors")
-        else:
+        if config.refit_vae:
             fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
+        else:
+            reuse_vae(folder, before / "vae" / "weights.safetensors")
         fit_mdn_rnn(config.mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors")
         evolve(config.controller, folder, env, workers, device, before / "controller")
     return round_folder(run, config.rounds)

@@ -30,37 +30,36 @@ class PipelineConfig:
 
 
 #: The toy environment, everything in well under a minute: for tests, and to see how the pieces fit.
+_TINY_V = VAEConfig(
+    latent_size=8, steps=120, batch_size=32, learning_rate=1e-3, kl_floor=0.1, log_every=20, checkpoint_every=40
+)
+_TINY_M = MDNRNNConfig(
+    hidden_size=32,
+    mixtures=3,
+    steps=200,
+    batch_size=32,
+    sequence_length=24,
+    learning_rate=5e-3,
+    starts=64,
+    log_every=20,
+    checkpoint_every=60,
+)
+_TINY_C = ControllerConfig(
+    generations=8, population=8, rollouts=2, sigma=0.3, max_steps=50, validation_every=4, validation_episodes=4
+)
 TINY = PipelineConfig(
     env=EnvConfig("toy"),
     collect=CollectConfig(episodes=30, max_steps=50),
-    vae=VAEConfig(
-        latent_size=8, steps=120, batch_size=32, learning_rate=1e-3, kl_floor=0.1, log_every=20, checkpoint_every=40
-    ),
-    mdnrnn=MDNRNNConfig(
-        hidden_size=32,
-        mixtures=3,
-        steps=200,
-        batch_size=32,
-        sequence_length=24,
-        learning_rate=5e-3,
-        starts=64,
-        log_every=20,
-        checkpoint_every=60,
-    ),
-    controller=ControllerConfig(
-        spec=ControllerSpec("zh"),
-        generations=8,
-        population=8,
-        rollouts=2,
-        sigma=0.3,
-        max_steps=50,
-        validation_every=4,
-        validation_episodes=4,
-    ),
+    vae=_TINY_V,
+    mdnrnn=_TINY_M,
+    controller=_TINY_C,
+    iterate=IterateConfig(rounds=0, episodes=20, refit_vae=False, vae=_TINY_V, mdnrnn=_TINY_M, controller=_TINY_C),
     evaluate=EvaluateConfig(episodes=10),
     watch=WatchConfig(max_steps=50),
 )
 
+# The mean of z instead of a sample: with a fraction of the noise in what C sees, evolution takes half the generations.
+_SEES_Z, _SEES_ZH = ControllerSpec("z", latent="mean"), ControllerSpec("zh", latent="mean")
 _SHORT_V = VAEConfig(
     batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", log_every=20, checkpoint_every=100
 )
@@ -75,14 +74,14 @@ _SHORT_M = MDNRNNConfig(
     checkpoint_every=100,
 )
 _SHORT_C = ControllerConfig(
-    spec=ControllerSpec("z"),
+    spec=_SEES_Z,
     population=16,
     rollouts=3,
     sigma=0.15,
     max_steps=500,
     patience=100,
     validation_every=8,
-    validation_episodes=8,
+    validation_episodes=16,
 )
 
 #: CarRacing in about a quarter of an hour on 2 cores. A first pass on drifting actions gives eyes and a driver that
@@ -90,15 +89,15 @@ _SHORT_C = ControllerConfig(
 QUICK = PipelineConfig(
     env=EnvConfig("carracing-fast"),
     collect=CollectConfig(episodes=60),
-    vae=replace(_SHORT_V, steps=500),
+    vae=replace(_SHORT_V, steps=460),
     mdnrnn=replace(_SHORT_M, steps=60),
-    controller=replace(_SHORT_C, generations=24),
+    controller=replace(_SHORT_C, generations=18, validation_every=9),
     iterate=IterateConfig(
         rounds=1,
-        episodes=60,
-        vae=replace(_SHORT_V, steps=250, learning_rate=5e-4),
-        mdnrnn=replace(_SHORT_M, steps=400),
-        controller=replace(_SHORT_C, spec=ControllerSpec("zh"), generations=12, sigma=0.05, validation_every=4),
+        episodes=40,
+        vae=replace(_SHORT_V, steps=240, learning_rate=5e-4),
+        mdnrnn=replace(_SHORT_M, steps=300),
+        controller=replace(_SHORT_C, spec=_SEES_ZH, generations=10, sigma=0.05, validation_every=5),
     ),
     evaluate=EvaluateConfig(episodes=20),
 )
@@ -117,7 +116,7 @@ LAPTOP = PipelineConfig(
         mdnrnn=replace(_SHORT_M, steps=2000, batch_size=64, sequence_length=256),
         controller=replace(
             _SHORT_C,
-            spec=ControllerSpec("zh"),
+            spec=_SEES_ZH,
             generations=100,
             population=32,
             rollouts=6,

@@ -8,11 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # pycma warns that matplotlib, which it draws with, is not there
-    import cma
-    from cma.sigma_adaptation import CMAAdaptSigmaCSA
-
 Covariance = Literal["full", "diagonal"]
 
 
@@ -29,6 +24,10 @@ class CMAES:
     def __init__(
         self, start: NDArray[np.float64], sigma: float, population: int, seed: int, covariance: Covariance = "full"
     ) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pycma warns that matplotlib, which it draws with, is not there
+            import cma  # takes a second, which no worker and no other script should wait for
+            from cma.sigma_adaptation import CMAAdaptSigmaCSA
         rng = np.random.default_rng(seed)
         options: dict[str, Any] = {
             "popsize": population,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rollouts.artifacts import Stage, config_to_dict
+from rollouts.artifacts import Stage, config_to_dict, fingerprint
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
 from rollouts.episodes import Episode, EpisodeStore
@@ -99,7 +99,8 @@ def collect(
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
     make_env(env).close()  # a wrong environment is refused before anything is written
-    stage = Stage.open(run, "rollouts", config, {"observation_hash": preset.observation_hash}, growable=("episodes",))
+    inputs = {"env": fingerprint(config_to_dict(env)), "observation_hash": preset.observation_hash}
+    stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
     store = EpisodeStore(stage.path / "episodes")
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
     missing = [seed for seed in seeds if seed not in store]

@@ -170,8 +170,11 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
     preset = resolve(config)
     try:
         env = gym.make(
-            preset.id, render_mode=render_mode, max_episode_steps=preset.max_episode_steps,
-            disable_env_checker=True, **dict(preset.kwargs)
+            preset.id,
+            render_mode=render_mode,
+            max_episode_steps=preset.max_episode_steps,
+            disable_env_checker=True,
+            **dict(preset.kwargs),
         )
     except (gym.error.Error, ImportError, TypeError, ValueError) as error:
         known = ", ".join(PRESETS)
@@ -251,7 +254,7 @@ def _image_shape(space: gym.Space[Any], name: str) -> tuple[int, ...]:
     if pictures and shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))):
         return shape
     raise UserError(
-        f"{name} has no image observations (its space is {' '.join(str(space).split())}); expected uint8 pictures of shape "
+        f"{name} has no image observations ({' '.join(str(space).split())}); expected uint8 pictures of shape "
         "[height, width, 3] or [height, width, 1]. gymnasium.wrappers.AddRenderObservation makes them from render()."
     )
 

@@ -57,7 +57,7 @@ class HeldPolicy(RandomPolicy):
 
 
 class BrownianPolicy:
-    """Actions that drift: each step adds N(0, 1/50) half-ranges and stays inside the limits (Brownian motion at 50 fps).
+    """Actions that drift: each step adds N(0, 1/50) half-ranges, within the limits (Brownian motion at 50 fps).
 
     It starts where the zero controller acts, so a car begins on half gas instead of standing on its brake.
     """

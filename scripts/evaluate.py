@@ -2,7 +2,7 @@
 
 python scripts/evaluate.py --agent runs/car --out car.json
 python scripts/evaluate.py --agent runs/car --episodes 20
-python scripts/evaluate.py --agent random --env.id carracing
+python scripts/evaluate.py --agent random --env carracing
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rollouts.seeds import TEST
 def body(arguments: Any) -> None:
     """Measure, show, save."""
     agent = arguments.agent or latest_agent()
-    env = arguments.env if arguments.env != EnvConfig() or agent == "random" else None
+    env = EnvConfig(arguments.env) if arguments.env else None
     report = evaluate(agent, arguments.episodes, arguments.seed, arguments.workers, env)
     print(table(report))
     if arguments.out is not None:
@@ -32,9 +32,9 @@ if __name__ == "__main__":
     main(
         __doc__,
         body,
-        ("env",),
         extra=(
             ("agent", str | None, None, "Run directory, pretrained/NAME, or 'random'. Default: the newest run."),
+            ("env", str | None, None, "Preset or Gymnasium id to score in. Default: the agent's own, as it ships."),
             ("episodes", int, SCORE_EPISODES, "Episodes; fewer than 100 are shown but not called a score."),
             ("seed", int, TEST, "First test seed; the others follow."),
             ("out", Path | None, None, "Write the report here, as JSON."),

@@ -23,7 +23,7 @@ SECTIONS = {
     "train_mdnrnn": ("mdnrnn",),
     "train_controller": ("env", "controller"),
     "iterate": ("iterate",),
-    "evaluate": ("env",),
+    "evaluate": (),
     "watch": ("watch",),
     "pipeline": tuple(field.name for field in dataclasses.fields(PipelineConfig)),
 }

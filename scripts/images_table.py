@@ -1,0 +1,122 @@
+"""docs/images.md: train every objective on the same data with the same budget, measure all, write one table.
+
+Every row is a run under --runs: finished rows are not repeated, an interrupted one continues where it stopped.
+
+python scripts/images_table.py --steps 3000
+python scripts/images_table.py --budget-minutes 30
+python scripts/images_table.py --budget-minutes 0
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from images_cli import tell_errors
+
+from rollouts.artifacts import atomic_path, write_json
+from rollouts.console import duration, say
+from worldmodels.checkpoint import pick_device
+from worldmodels.generative.configs import MODELS, Config, GANConfig, VAEConfig, preset
+from worldmodels.generative.datasets import load_samples
+from worldmodels.generative.evaluation import evaluate, evaluate_reference, read_evaluation
+from worldmodels.generative.fit_images import CollapseError, fit_images, load_trained
+from worldmodels.generative.synthetic import DISTRIBUTIONS
+from worldmodels.generative.table import document
+
+CODERS = ("ae", "sparse-ae", "denoising-ae")
+GENERATORS = tuple(name for name in MODELS if name not in CODERS)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to train, for how long, and where the page goes."""
+
+    data: tuple[str, ...] = ("digits", "ring", "grid")
+    """Data sets, each a section of the page."""
+    models: tuple[str, ...] = ()
+    """Rows. Default: all that make sense for the data."""
+    steps: int = 3000
+    """Training steps of every row on images; on points twice as many."""
+    budget_minutes: float = math.inf
+    """Start no further row after this time; the page is written from the rows that are there. 0 only writes."""
+    runs: Path = Path("runs/images-table")
+    """Where the rows are kept."""
+    out: Path = Path("docs/images.md")
+    """The page; sample grids go to a folder of the same name beside it."""
+    device: str = "cpu"
+    """cpu, cuda, mps or auto."""
+
+
+def rows_for(data: str, models: tuple[str, ...]) -> list[str]:
+    """Models that make sense: no autoencoders without a prior, and no labels, on points."""
+    chosen = models or tuple(MODELS)
+    if data in DISTRIBUTIONS:
+        return [name for name in chosen if name in GENERATORS and not needs_labels(MODELS[name])]
+    return list(chosen)
+
+
+def needs_labels(config: Config) -> bool:
+    """Whether a model is conditional."""
+    if isinstance(config, GANConfig):
+        return config.conditioning != "none"
+    return isinstance(config, VAEConfig) and config.conditional
+
+
+def row(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
+    """Train (or finish) one row and measure it; a collapse is a result too."""
+    run = arguments.runs / f"{data}-{name}"
+    points = data in DISTRIBUTIONS
+    steps = arguments.steps * (2 if points else 1)
+    config = dataclasses.replace(preset(name, points=points), data=data, steps=steps)
+    budget = f"{steps:,} generator steps of {config.batch_size} samples for every model."
+    try:
+        fit_images(name, config, run, pick_device(arguments.device))
+    except CollapseError as error:
+        return {"model": name, "data": data, "failed": str(error).split(": ", 1)[1].split(". ")[0], "budget": budget}
+    return {**evaluate(load_trained(run, torch.device("cpu")), arguments.runs), "budget": budget}
+
+
+def body() -> None:
+    """Fill in missing rows, then write the page from all that are there."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    began = time.perf_counter()
+    grids = arguments.out.with_suffix("")
+    found: list[dict[str, Any]] = []
+    missing = 0
+    for data in arguments.data:
+        wanted = [*rows_for(data, arguments.models), "real data"]
+        for number, name in enumerate(wanted, 1):
+            path = arguments.runs / f"{data}-{name.replace(' ', '-')}.json"
+            if not path.exists():
+                if time.perf_counter() - began >= 60 * arguments.budget_minutes:
+                    missing += 1
+                    continue
+                say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(wanted)}")
+                if name == "real data":
+                    result = evaluate_reference(load_samples(data), arguments.runs)
+                else:
+                    result = row(name, data, arguments)
+                write_json(path, {"measures": {}, **result})
+            found.append(read_evaluation(path))
+            picture = arguments.runs / f"{data}-{name}" / "images" / "samples.png"
+            if picture.exists():
+                grids.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(picture, grids / f"{data}-{name}.png")
+    with atomic_path(arguments.out) as temporary:
+        temporary.write_text(document(found, f"python scripts/images_table.py --steps {arguments.steps}", grids.name))
+    say(
+        f"{arguments.out} has {len(found)} rows"
+        + (f", {missing} are missing: the same command adds them." if missing else ".")
+    )
+
+
+if __name__ == "__main__":
+    tell_errors(body)

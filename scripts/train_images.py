@@ -1,0 +1,28 @@
+"""Train an image model: a VAE, a GAN, any of the family, on any images.
+
+python scripts/train_images.py
+python scripts/train_images.py --model vae --data digits --kl-weight 2
+python scripts/train_images.py --model wgan-gp --data photos/ --size 64
+python scripts/train_images.py --model sngan --data runs/car --size 32
+"""
+
+from __future__ import annotations
+
+import sys
+
+from images_cli import parse_training, tell_errors
+
+from rollouts.console import say
+from worldmodels.checkpoint import pick_device
+from worldmodels.generative.fit_images import fit_images
+
+
+def body() -> None:
+    """Train, or train on."""
+    arguments = parse_training(__doc__, sys.argv[1:])
+    say(f"Run: {arguments.run}   (the same command with --run {arguments.run} continues it)")
+    fit_images(arguments.model, arguments.config, arguments.run, pick_device(arguments.device))
+
+
+if __name__ == "__main__":
+    tell_errors(body)

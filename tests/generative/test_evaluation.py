@@ -1,0 +1,194 @@
+"""From options to pictures, measures and the page: everything a script does, on tiny data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rollouts.errors import UserError
+from worldmodels.generative.architectures import Conditioning
+from worldmodels.generative.build import Shape, build
+from worldmodels.generative.configs import MODELS, check, preset
+from worldmodels.generative.datasets import load_samples
+from worldmodels.generative.evaluation import evaluate, evaluate_reference, features_for, frozen_classifier
+from worldmodels.generative.fit_images import fit_images, load_trained
+from worldmodels.generative.table import document
+
+CPU = torch.device("cpu")
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+
+@pytest.fixture(scope="module")
+def runs(images, tmp_path_factory) -> Path:
+    """A VAE and a conditional GAN, trained for a moment."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("vae", "cgan"):
+        fit_images(
+            name, dataclasses.replace(preset(name, "tiny"), data=images, steps=4, log_every=2), folder / name, CPU
+        )
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_can_be_built_and_stepped(name, images):
+    from worldmodels.generative.datasets import Batches, to_tensor
+    from worldmodels.generative.units import Trainer
+
+    samples = load_samples(images)
+    config = preset(name, "tiny")
+    model = build(config, Shape.of(samples), CPU)
+    batches = Batches(to_tensor(samples.train, model.low), samples.train_labels, 16, 0, CPU)
+    terms = Trainer(model.objective.units(), batches, 0)(0)
+    assert set(model.headline) <= set(terms)
+    assert all(torch.isfinite(value) for value in terms.values())
+
+
+@pytest.mark.parametrize("architecture", ["dcgan-resize", "resnet", "patchgan"])
+@pytest.mark.parametrize("conditioning", ["none", "planes"])
+def test_architectures_and_conditioning_combine(architecture, conditioning: Conditioning):
+    config = dataclasses.replace(preset("gan", "tiny"), architecture=architecture, conditioning=conditioning)
+    size = 32
+    model = build(config, Shape(size, 3, 2), CPU)
+    made = model.sampler.sample(4, torch.Generator().manual_seed(0))
+    assert made.shape == (4, 3, size, size)
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("gan", {"steps": 0}, "--steps must be positive"),
+        ("gan", {"batch_size": 1}, "--batch-size must be at least 2"),
+        ("gan", {"channels": 2}, "--channels must be 1, 3 or 0"),
+        ("wgan-gp", {"batch_norm": True}, "drop one of them"),
+        ("gan", {"average_decay": 1.0}, r"--average-decay must be in \[0, 1\)"),
+        ("vae", {"kl_weight": -1.0}, "--kl-weight cannot be negative"),
+    ],
+)
+def test_bad_options_are_named(name, options, told):
+    with pytest.raises(UserError, match=told):
+        check(dataclasses.replace(preset(name), **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape", "told"),
+    [
+        ("cgan", {}, Shape(8, 1, 0), "needs data with labels"),
+        ("gan", {"architecture": "foster"}, Shape(32, 1), "28x28 grey"),
+        ("gan", {}, Shape(25, 1), "25x25 cannot be halved"),
+        ("vae", {}, Shape(0, 2), "points need --likelihood gaussian"),
+        ("ae", {"likelihood": "gaussian-learned"}, Shape(8, 1), "variance of 0"),
+    ],
+)
+def test_options_that_do_not_fit_the_data_are_explained(name, options, shape, told):
+    with pytest.raises(UserError, match=told):
+        build(dataclasses.replace(preset(name), **options), shape, CPU)
+
+
+def test_a_saved_model_samples_what_it_sampled(runs, images):
+    one, two = load_trained(runs / "cgan", CPU), load_trained(runs / "cgan", CPU)
+    rng = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    assert torch.equal(one.sampler.sample(5, rng[0]), two.sampler.sample(5, rng[1]))
+    with pytest.raises(UserError, match="has no 'images' stage yet"):
+        load_trained(runs / "nothing", CPU)
+
+
+def test_evaluation_of_images(runs, images, tmp_path):
+    samples = load_samples(images)
+    vae, cgan = (evaluate(load_trained(runs / name, CPU), tmp_path)["measures"] for name in ("vae", "cgan"))
+    real = evaluate_reference(samples, tmp_path)["measures"]
+    assert "classifier, 64 units" in vae["features"]
+    assert real["label_accuracy"] == 1.0  # a bright upper against a bright lower half
+    assert "label_accuracy" in cgan
+    assert real["frechet"] < vae["frechet"]
+    assert vae["elbo"] < 0
+    assert vae["elbo"] <= vae["iwae_50"] + 1
+    assert len(list(tmp_path.glob("classifier-*.safetensors"))) == 1
+    assert torch.equal(
+        frozen_classifier(samples, tmp_path).head.weight, frozen_classifier(samples, tmp_path).head.weight
+    )
+
+
+def test_without_labels_features_are_principal_components(tmp_path, images):
+    samples = dataclasses.replace(load_samples(images), train_labels=None, test_labels=None, class_names=())
+    features = features_for(samples, tmp_path)
+    assert features.name == "64 principal components of pixels"
+    assert features.extract(torch.rand(3, 1, 8, 8)).shape == (3, 64)
+
+
+def test_reference_of_points(tmp_path):
+    found = evaluate_reference(load_samples("ring"), tmp_path)["measures"]
+    assert (found["modes"], found["of"]) == (8, 8)
+    assert found["high_quality"] == pytest.approx(0.98889, abs=0.01)
+
+
+def test_the_page(runs, images, tmp_path):
+    rows = [evaluate(load_trained(runs / name, CPU), tmp_path) for name in ("vae", "cgan")]
+    rows += [evaluate_reference(load_samples(images), tmp_path)]
+    rows += [{"model": "wgan", "data": images, "failed": "all samples are alike", "measures": {}}]
+    page = document(rows, "python x.py", "images")
+    for row in ("| vae | ", "| cgan | ", "| real data | ", "| wgan | failed: all samples are alike"):
+        assert row in page
+    assert page.count("| vae | ") == 2  # generation, and likelihoods
+    assert len({line.count("|") for line in page.splitlines() if line.startswith("| ") and "Fréchet" in line}) == 1
+    assert "FID" in page.split("##")[0]
+
+
+# Scripts
+
+
+def run_script(name: str, monkeypatch, *arguments: str) -> int:
+    module = __import__(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    import images_cli
+
+    try:
+        images_cli.tell_errors(module.body)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = ("--model", "vae", "--preset", "tiny", "--data", images, "--run", "runs/v", "--steps", "4")
+    assert run_script("train_images", monkeypatch, *train) == 0
+    assert json.loads(Path("runs/v/images/config.json").read_text())["steps"] == 4
+    assert run_script("train_images", monkeypatch, "--run", "runs/v", "--steps", "6") == 0  # its own options
+    assert len(Path("runs/v/images/metrics.jsonl").read_text().splitlines()) == 2
+    shows = ("grid", "reconstructions", "interpolation", "walk", "neighbours", "attribute")
+    for show in shows:
+        assert run_script("sample_images", monkeypatch, "--show", show, "--rows", "2", "--columns", "4") == 0
+        assert Path(f"runs/v/{show}.png").exists()
+    assert run_script("sample_images", monkeypatch, "--show", "walk", "--out", "w.gif") == 0
+    assert run_script("evaluate_images", monkeypatch, "--out", "e.json") == 0
+    assert "elbo" in json.loads(Path("e.json").read_text())["measures"]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("train_images", ["--model", "nothing"]),
+        ("train_images", ["--preset", "huge"]),
+        ("train_images", ["--data", "nowhere"]),
+        ("sample_images", []),
+        ("evaluate_images", ["--run", "nowhere"]),
+    ],
+)
+def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_script(script, monkeypatch, *arguments) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--data", images, "--models", "vae", "--steps", "4", "--runs", "t", "--out", "docs/images.md")
+    assert run_script("images_table", monkeypatch, *arguments, "--budget-minutes", "0") == 0
+    assert "| vae |" not in Path("docs/images.md").read_text()
