@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agents.controller import LinearController
 from agents.evaluators import ControllerSpec, one_thread
-from rollouts.artifacts import Stage, config_from_dict
+from rollouts.artifacts import Stage, config_from_dict, file_hash
 from rollouts.envs import ActionSpec, EnvConfig, Frame
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_tensors
@@ -130,6 +130,12 @@ class AgentPolicy:
 
     def __call__(self, seed: int, spec: ActionSpec) -> NoisyActing:
         return NoisyActing(_load_once(self.folder), seed, self.noise if seed % 2 else 0.0)
+
+
+def agent_policy(folder: Path, noise: float) -> tuple[str, AgentPolicy]:
+    """A policy for ``rollouts.collect``, with a name that identifies the agent and its noise."""
+    weights = file_hash(folder / "controller" / "weights.safetensors")
+    return f"agent {weights} noise {noise:g}", AgentPolicy(folder, noise)
 
 
 class NoisyActing:

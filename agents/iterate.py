@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from agents.agent import AgentPolicy
+from agents.agent import agent_policy
 from agents.evolution import ControllerConfig, evolve
 from rollouts.artifacts import Stage, config_from_dict
 from rollouts.collect import CollectConfig, collect
@@ -70,7 +70,7 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
             folder,
             workers,
             number,
-            ("agent", AgentPolicy(before, config.noise)),
+            agent_policy(before, config.noise),
         )
         stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
         if config.refit_vae:

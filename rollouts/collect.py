@@ -86,7 +86,8 @@ def collect(
 
     Args:
         round_index: which round of an iterated run; every round has seeds of its own.
-        agent_policy: ``(name, factory)`` of a trained agent to record instead of an exploration policy.
+        agent_policy: ``(name, factory)`` of a trained agent to record instead of an exploration policy; the name
+            identifies its weights.
 
     Raises:
         UserError: the environment cannot be made, or the disk is too small.
@@ -100,6 +101,8 @@ def collect(
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
     make_env(env).close()  # a wrong environment is refused before anything is written
     inputs = {"env": fingerprint(config_to_dict(env)), "observation_hash": preset.observation_hash}
+    if agent_policy is not None:
+        inputs["agent"] = name
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
     store = EpisodeStore(stage.path / "episodes")
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]

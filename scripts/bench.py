@@ -2,8 +2,8 @@
 
     python scripts/bench.py --out bench.json
 
-Everything is measured in one run, so that ratios hold whatever else the machine does. The floor of a row is the rate
-at which this machine's own matrix product, measured here too, could do the row's multiplications and additions.
+Everything is measured in one run, so that ratios hold whatever else the machine does. Beside a row stands the rate at
+which this machine's own matrix product, measured here too, could do the row's multiplications and additions.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from torch import Tensor, nn
 from agents.evaluators import ControllerSpec, evaluate_lanes, one_thread
 from agents.lanes import RealLanes
 from agents.strategies import CMAES
-from rollouts.artifacts import package_versions, write_json
+from rollouts.artifacts import atomic_path, package_versions, write_json
 from rollouts.console import say
 from rollouts.envs import EnvConfig, make_env, preprocess
 from worldmodels.checkpoint import pick_device
 from worldmodels.dream import Dream
 from worldmodels.mdn_rnn import MDNRNN, mixture_nll
 from worldmodels.pictures import to_float
-from worldmodels.training import generator_for
 from worldmodels.vae import ConvVAE, fast_encoder, vae_loss
 from worldmodels.world_model import DreamStarts, WorldModel
 
@@ -229,28 +228,32 @@ def cma_row() -> Row:
 def body(arguments: Any) -> None:
     """Measure, print, save."""
     device = pick_device(arguments.device)
-    say(f"About {SECONDS * 18 / 60 + 0.5:.0f} minutes; leave the machine alone meanwhile.")
-    generator_for(0, 0)
+    say("About a minute and a half; leave the machine alone meanwhile.")
     model, peak = world_model(device), matmul_rate(device)
     rows = [*environment_rows(), Row("float32 matrix product, 1024 x 1024", peak / 1e9, "GFLOP/s")]
     rows += [*network_rows(model, peak), real_row(model, False), real_row(model, True), cma_row()]
-    print(f"{'':58}{'measured':>12}  {'floor':>10}")
-    for row in rows:
-        floor = "" if row.floor is None else f"{row.floor:10,.0f} ({row.rate / row.floor:.0%})"
-        print(f"{row.what:58}{row.rate:12,.0f}  {floor:>16} {row.unit} {row.note}")
+    machine = {"processor": _processor(), "threads": torch.get_num_threads(), "device": _device_name(device)}
+    table = _markdown(machine, rows)
+    print(table)
     if arguments.out is not None:
-        write_json(
-            arguments.out,
-            {
-                "machine": {
-                    "processor": _processor(),
-                    "cores": torch.get_num_threads(),
-                    "device": _device_name(device),
-                },
-                "versions": package_versions(),
-                "rows": [dataclasses.asdict(row) for row in rows],
-            },
-        )
+        facts = {"machine": machine, "versions": package_versions(), "rows": [dataclasses.asdict(row) for row in rows]}
+        write_json(arguments.out, facts)
+        with atomic_path(arguments.out.with_suffix(".md")) as temporary:
+            temporary.write_text(table + "\n")
+
+
+def _markdown(machine: dict[str, Any], rows: list[Row]) -> str:
+    told = f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}"
+    lines = [
+        f"Measured by `scripts/bench.py` on {told}.",
+        "",
+        "| | measured | | arithmetic alone would allow |",
+        "|---|--:|---|--:|",
+    ]
+    for row in rows:
+        floor = "" if row.floor is None else f"{row.floor:,.0f} (reached: {row.rate / row.floor:.0%})"
+        lines.append(f"| {row.what} | {row.rate:,.0f} | {row.unit} {row.note} | {floor} |")
+    return "\n".join(lines)
 
 
 def _device_name(device: torch.device) -> str:
@@ -268,4 +271,9 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    main(__doc__, body, extra=(("out", Path | None, None, "Write all rows here, as JSON."),), needs_run=False)
+    main(
+        __doc__,
+        body,
+        extra=(("out", Path | None, None, "Write all rows here as JSON, and as a table beside it (.md)."),),
+        needs_run=False,
+    )

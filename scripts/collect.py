@@ -1,7 +1,8 @@
-"""Collect: record episodes of an environment with an exploration policy.
+"""Collect: record episodes of an environment with an exploration policy, or with a trained agent and action noise.
 
 python scripts/collect.py --run runs/car --preset quick
 python scripts/collect.py --run runs/pong --env.id ALE/Pong-v5 --collect.episodes 50
+python scripts/collect.py --run runs/more --agent runs/car --noise 0.15
 """
 
 from __future__ import annotations
@@ -10,13 +11,30 @@ from typing import Any
 
 from cli import main
 
+from agents.agent import agent_policy, find_agent
+from rollouts.artifacts import Stage, config_from_dict
 from rollouts.collect import collect
+from rollouts.envs import EnvConfig
 
 
 def body(arguments: Any) -> None:
     """Record what is missing."""
-    collect(arguments.collect, arguments.env, arguments.run, arguments.workers)
+    env, policy = arguments.env, None
+    if arguments.agent is not None:
+        folder = find_agent(arguments.agent)
+        env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
+        policy = agent_policy(folder, arguments.noise)
+    collect(arguments.collect, env, arguments.run, arguments.workers, agent_policy=policy)
 
 
 if __name__ == "__main__":
-    main(__doc__, body, ("env", "collect"), starts_run=True)
+    main(
+        __doc__,
+        body,
+        ("env", "collect"),
+        extra=(
+            ("agent", str | None, None, "Record this agent, in its own environment, instead of an exploration policy."),
+            ("noise", float, 0.15, "Action noise of every second episode of the agent, in half-ranges of the actions."),
+        ),
+        starts_run=True,
+    )

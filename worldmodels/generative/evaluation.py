@@ -89,7 +89,11 @@ def features_for(samples: Samples, cache: Path) -> Features:
     """The last hidden layer of a classifier where there are labels, else the first 64 principal components."""
     if samples.classes >= 2:
         classifier = frozen_classifier(samples, cache)
-        return Features(f"{samples.name} classifier, 64 units", classifier.features, classifier)
+        with torch.no_grad():
+            known = classifier.features(to_tensor(samples.train[:2000]))
+        mean, sd = known.mean(0), known.std(0).clamp(min=1e-3)
+        name = f"{Path(samples.name).name} classifier, 64 units, standardised"
+        return Features(name, lambda x: (classifier.features(x) - mean) / sd, classifier)
     pixels = to_tensor(samples.train[:5000]).flatten(1)
     mean = pixels.mean(0)
     components = min(64, len(pixels) - 1, pixels.shape[1])
@@ -152,7 +156,7 @@ def point_measures(made: Tensor, samples: Samples) -> Measures:
 @torch.no_grad()
 def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: int = 50) -> Measures:
     """Held-out bounds of a VAE in nats, and which of its latent units are active; an autoencoder's error."""
-    network, x = sampler.network.eval(), to_tensor(samples.test[:1000])
+    network, x = sampler.network.eval(), to_tensor(samples.test[:500])
     if isinstance(network, Autoencoder):
         error = (sampler.decode(sampler.encode(x)) - x).square().flatten(1).sum(1).mean()
         return {"squared_error": float(error)}
@@ -161,7 +165,7 @@ def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: 
     assert sampler.likelihood is not None
     labels = None
     if network.classes and samples.test_labels is not None:
-        labels = torch.from_numpy(samples.test_labels[:1000])
+        labels = torch.from_numpy(samples.test_labels[:500])
     mean, logvar = network.encode(x, labels)
     report = collapse_report(mean, logvar)
     bounds = {

@@ -14,7 +14,7 @@ from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.generative.build import Model, Sampler, Shape, build
-from worldmodels.generative.configs import MODELS, AutoencoderConfig, Config, check
+from worldmodels.generative.configs import MODELS, Config, check
 from worldmodels.generative.datasets import Batches, Samples, load_samples, to_tensor
 from worldmodels.generative.elbo import CollapseReport, collapse_report
 from worldmodels.generative.networks import VAE, Autoencoder
@@ -190,8 +190,3 @@ class Watch:
 def mean_distance(x: Tensor) -> float:
     """Mean Euclidean distance between two of the samples ``[N, ...]``."""
     return float(nn.functional.pdist(x.flatten(1).double()).mean())
-
-
-def is_generator(config: Config) -> bool:
-    """Whether a model has a prior to sample from."""
-    return not isinstance(config, AutoencoderConfig)

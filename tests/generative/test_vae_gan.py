@@ -1,0 +1,35 @@
+"""V sharpened by an adversarial term, and GANs on the frames of a run, from a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from rollouts.episodes import EpisodeStore
+from worldmodels.generative.configs import preset
+from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
+
+CPU = torch.device("cpu")
+
+
+def test_v_is_sharpened_in_place_of_itself(tiny_run, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    config = VAEGANConfig(steps=2, batch_size=4, width=4, log_every=1, checkpoint_every=2)
+    weights = fit_vae_gan(config, run, [EpisodeStore(run / "rollouts" / "episodes")], CPU)
+    before, after = load_file(run / "vae" / "weights.safetensors"), load_file(weights)
+    assert {name: value.shape for name, value in before.items()} == {name: v.shape for name, v in after.items()}
+    assert not torch.equal(before["decoder.0.weight"], after["decoder.0.weight"])
+    assert (run / "vae-gan" / "reconstructions.png").exists()
+
+
+def test_frames_of_a_run_train_a_gan(tiny_run, tmp_path):
+    config = dataclasses.replace(
+        preset("gan", "tiny"), data=str(tiny_run), size=32, steps=2, batch_size=4, log_every=1, checkpoint_every=2
+    )
+    fit_images("gan", config, tmp_path, CPU)
+    assert (tmp_path / "images" / "samples.png").exists()
