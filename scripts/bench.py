@@ -9,7 +9,6 @@ which this machine's own matrix product, measured here too, could do the row's m
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cli import main
+from cli import main, processor
 from torch import Tensor, nn
 
 from agents.evaluators import ControllerSpec, evaluate_lanes, one_thread
@@ -232,7 +231,7 @@ def body(arguments: Any) -> None:
     model, peak = world_model(device), matmul_rate(device)
     rows = [*environment_rows(), Row("float32 matrix product, 1024 x 1024", peak / 1e9, "GFLOP/s")]
     rows += [*network_rows(model, peak), real_row(model, False), real_row(model, True), cma_row()]
-    machine = {"processor": _processor(), "threads": torch.get_num_threads(), "device": _device_name(device)}
+    machine = {"processor": processor(), "threads": torch.get_num_threads(), "device": _device_name(device)}
     table = _markdown(machine, rows)
     print(table)
     if arguments.out is not None:
@@ -258,16 +257,6 @@ def _markdown(machine: dict[str, Any], rows: list[Row]) -> str:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

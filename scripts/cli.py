@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import errno
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -65,11 +66,20 @@ def main(
         starts_run: the script may begin a new run.
         needs_run: the script works on a run at all.
     """
-    try:
+
+    def work() -> None:
         arguments = _parse(description, sections, extra, starts_run, needs_run, sys.argv[1:])
         with _begun(arguments.run, arguments.preset) if starts_run else nullcontext():
             body(arguments)
-    except BrokenPipeError:
+
+    tell_errors(work)
+
+
+def tell_errors(work: Callable[[], None]) -> None:
+    """Do a script's work; a user's mistake or a full disk becomes one sentence and exit status 2."""
+    try:
+        work()
+    except BrokenPipeError:  # the reader of --help had seen enough
         os._exit(1)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
@@ -190,3 +200,14 @@ def _new_run(preset: str) -> Path:
     while (run := RUNS / f"{preset}-{number}").exists():
         number += 1
     return run
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.processor()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from images_cli import RUNS, newest_run, tell_errors
+from cli import RUNS, tell_errors
+from images_cli import newest_run
 
 from rollouts.artifacts import write_json
 from rollouts.console import say

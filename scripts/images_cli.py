@@ -1,39 +1,22 @@
-"""What the image scripts share: options of the chosen model, where runs live, how mistakes are told."""
+"""What the image scripts share: options of the chosen model, and where runs live."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import tyro
+from cli import RUNS
 
 from rollouts.artifacts import Stage
-from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative.configs import MODELS, Config, ModelName, PresetName, preset
 from worldmodels.generative.synthetic import DISTRIBUTIONS
 
-RUNS = Path("runs")
 DEFAULT_MODEL = "wgan-gp"
-
-
-def tell_errors(body: Callable[[], None]) -> None:
-    """Run a script's body; a user's mistake becomes one sentence and exit status 2."""
-    try:
-        body()
-    except UserError as error:
-        say(f"Error: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        say("Stopped. The same command continues from here.")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of --help had seen enough
-        os._exit(1)
 
 
 @dataclasses.dataclass(frozen=True)

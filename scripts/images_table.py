@@ -19,10 +19,11 @@ from typing import Any
 
 import torch
 import tyro
-from images_cli import tell_errors
+from cli import processor, tell_errors
 
 from rollouts.artifacts import atomic_path, write_json
 from rollouts.console import duration, say
+from rollouts.workers import default_workers
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.configs import MODELS, Config, GANConfig, VAEConfig, preset
 from worldmodels.generative.datasets import load_samples
@@ -89,6 +90,7 @@ def body() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     began = time.perf_counter()
     grids = arguments.out.with_suffix("")
+    machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}
     found: list[dict[str, Any]] = []
     missing = 0
     for data in arguments.data:
@@ -104,7 +106,7 @@ def body() -> None:
                     result = evaluate_reference(load_samples(data), arguments.runs)
                 else:
                     result = row(name, data, arguments)
-                write_json(path, {"measures": {}, **result})
+                write_json(path, {"measures": {}, **result, "machine": machine})
             found.append(read_evaluation(path))
             picture = arguments.runs / f"{data}-{name}" / "images" / "samples.png"
             if picture.exists():

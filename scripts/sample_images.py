@@ -13,7 +13,8 @@ from typing import Literal
 
 import torch
 import tyro
-from images_cli import newest_run, tell_errors
+from cli import tell_errors
+from images_cli import newest_run
 
 from rollouts.console import say
 from rollouts.errors import UserError

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 
-from images_cli import parse_training, tell_errors
+from cli import tell_errors
+from images_cli import parse_training
 
 from rollouts.console import say
 from worldmodels.checkpoint import pick_device

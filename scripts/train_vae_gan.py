@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
-from images_cli import tell_errors
+from cli import tell_errors
 
 from rollouts.artifacts import Stage
 from rollouts.episodes import EpisodeStore

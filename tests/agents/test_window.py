@@ -46,5 +46,5 @@ def test_space_pauses_and_goes_on():
 
 def test_without_a_display_a_video_is_proposed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "no-such-driver")
-    with pytest.raises(UserError, match="No window can be opened here.*--out"):
+    with pytest.raises(UserError, match=r"No window can be opened here.*--out"):
         show(iter(()), fps=50)

@@ -146,10 +146,10 @@ def test_the_page(runs, images, tmp_path):
 def run_script(name: str, monkeypatch, *arguments: str) -> int:
     module = __import__(name)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-    import images_cli
+    import cli
 
     try:
-        images_cli.tell_errors(module.body)
+        cli.tell_errors(module.body)
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
