@@ -100,6 +100,7 @@ QUICK = PipelineConfig(
         controller=replace(_SHORT_C, spec=_SEES_ZH, generations=10, sigma=0.05, validation_every=5),
     ),
     evaluate=EvaluateConfig(episodes=20),
+    watch=WatchConfig(seed=3),
 )
 
 #: The same at greater length: CarRacing in an afternoon on 2 cores.

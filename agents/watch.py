@@ -93,11 +93,16 @@ def dream_panels(agent: Agent, config: WatchConfig) -> Iterator[Panel]:
         action = agent.controller.act(agent.parameters, dream.features())
         if step % config.every == 0:
             frame = agent.model.decode(dream.z)[0]
+            likely, _, _, _ = agent.model.step(dream.z, action, dream.state, temperature=0.0)
             yield Panel(
                 f"{resolve(agent.env).id}: a dream at temperature {config.temperature:g}",
                 f"step {step}   predicted return {total:.1f}",
                 frame,
-                (("where it began", first), ("what it dreams", frame)),
+                (
+                    ("where it began", first),
+                    ("what it dreams", frame),
+                    ("likeliest next", agent.model.decode(likely)[0]),
+                ),
                 action_bars(agent, action[0].cpu().numpy()),
                 dream.z[0].float().cpu().numpy(),
                 tuple(returns),

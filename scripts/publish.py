@@ -23,7 +23,7 @@ from rollouts.errors import UserError
 from worldmodels.pictures import save_png
 
 ROOT = Path(__file__).parent.parent
-CLIP = slice(120, 270)  #: panels of the published animation: 6 seconds after the opening zoom
+CLIP = slice(30, 90)  #: panels of the published animations: 5 seconds, after the opening zoom
 
 
 def body(arguments: Any) -> None:
@@ -46,12 +46,15 @@ def body(arguments: Any) -> None:
         save_report(
             evaluate("random", len(report["episodes"]), workers=arguments.workers, env=agent.env), docs / "random.json"
         )
-    for config, file in ((WatchConfig(), "driving"), (WatchConfig(world="dream"), "dreaming")):
+    for config, file in (
+        (WatchConfig(seed=arguments.seed, every=4), "driving"),
+        (WatchConfig("dream", arguments.seed, every=4), "dreaming"),
+    ):
         pictures = [draw(panel) for panel in islice(panels(agent, config), CLIP.start, CLIP.stop)]
         if not pictures:
             pictures = [draw(panel) for panel in panels(agent, dataclasses.replace(config, every=1))]
         save_png(pictures[len(pictures) // 2], docs / f"{file}.png")
-        write_video(pictures, docs / f"{file}.gif", 25)
+        write_video(pictures, docs / f"{file}.gif", 12)
     _rewrite_readme(name, _section(name, report, read_json(docs / "random.json"), read_json(docs / "diagnostics.json")))
 
 
@@ -98,6 +101,7 @@ if __name__ == "__main__":
         body,
         extra=(
             ("agent", str | None, None, "Run directory. Default: the newest run."),
+            ("seed", int, 3, "Which episode, and which dream, to show."),
             ("name", str, "quickstart", "Folder under docs/, and section of the README."),
         ),
         needs_run=False,
