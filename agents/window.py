@@ -18,6 +18,8 @@ def show(panels: Iterable[Panel], fps: int) -> None:
     """
     try:
         pygame.display.init()
+        if pygame.display.get_driver() == "offscreen":  # what SDL falls back to: a window that nobody sees
+            raise pygame.error("there is no display")
         screen = pygame.display.set_mode((WIDTH, HEIGHT))
     except pygame.error as error:
         raise UserError(f"No window can be opened here ({error}); write a video instead: --out episode.mp4") from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,20 @@ from typing import Any
 import torch
 import tyro
 from cli import processor, tell_errors
+from PIL import Image
 
 from rollouts.artifacts import atomic_path, write_json
 from rollouts.console import duration, say
 from rollouts.workers import default_workers
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.configs import MODELS, Config, GANConfig, VAEConfig, preset
-from worldmodels.generative.datasets import load_samples
-from worldmodels.generative.evaluation import evaluate, evaluate_reference, read_evaluation
+from worldmodels.generative.datasets import load_samples, to_tensor
+from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
 from worldmodels.generative.fit_images import CollapseError, fit_images, load_trained
+from worldmodels.generative.sampling import picture
 from worldmodels.generative.synthetic import DISTRIBUTIONS
-from worldmodels.generative.table import document
+from worldmodels.generative.table import REFERENCES, document, picture_name
+from worldmodels.pictures import save_png
 
 CODERS = ("ae", "sparse-ae", "denoising-ae")
 GENERATORS = tuple(name for name in MODELS if name not in CODERS)
@@ -51,7 +54,7 @@ class Arguments:
     runs: Path = Path("runs/images-table")
     """Where the rows are kept."""
     out: Path = Path("docs/images.md")
-    """The page; sample grids go to a folder of the same name beside it."""
+    """The page; sample grids and all figures go to a folder of the same name beside it."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
 
@@ -73,7 +76,7 @@ def needs_labels(config: Config) -> bool:
 
 def row(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     """Train (or finish) one row and measure it; a collapse is a result too."""
-    run = arguments.runs / f"{data}-{name}"
+    run = arguments.runs / f"{Path(data).name}-{name}"
     points = data in DISTRIBUTIONS
     steps = arguments.steps * (2 if points else 1)
     config = dataclasses.replace(preset(name, points=points), data=data, steps=steps)
@@ -83,6 +86,24 @@ def row(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     except CollapseError as error:
         return {"model": name, "data": data, "failed": str(error).split(": ", 1)[1].split(". ")[0], "budget": budget}
     return {**evaluate(load_trained(run, torch.device("cpu")), arguments.runs), "budget": budget}
+
+
+def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
+    """A row that no model made, with its picture."""
+    samples = load_samples(data)
+    run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}" / "images"
+    run.mkdir(parents=True, exist_ok=True)
+    save_png(picture(to_tensor(samples.train[: 100 if samples.are_images else 2000]), 10), run / "samples.png", scale=2)
+    return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
+
+
+def publish_picture(source: Path, target: Path) -> None:
+    """A copy at its original scale and as small a file as can be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    enlarged = Image.open(source)
+    small = enlarged.resize((enlarged.width // 2, enlarged.height // 2), Image.Resampling.NEAREST)
+    with atomic_path(target) as temporary:
+        small.quantize(64).save(temporary, format="PNG", optimize=True)
 
 
 def body() -> None:
@@ -95,25 +116,26 @@ def body() -> None:
     missing = 0
     for data in arguments.data:
         wanted = [*rows_for(data, arguments.models), "real data"]
+        if data in DISTRIBUTIONS:
+            wanted.append("perfect sampler")
         for number, name in enumerate(wanted, 1):
-            path = arguments.runs / f"{data}-{name.replace(' ', '-')}.json"
+            run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
+            path = run.with_suffix(".json")
             if not path.exists():
                 if time.perf_counter() - began >= 60 * arguments.budget_minutes:
                     missing += 1
                     continue
                 say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(wanted)}")
-                if name == "real data":
-                    result = evaluate_reference(load_samples(data), arguments.runs)
-                else:
-                    result = row(name, data, arguments)
+                result = (reference if name in REFERENCES else row)(name, data, arguments)
                 write_json(path, {"measures": {}, **result, "machine": machine})
             found.append(read_evaluation(path))
-            picture = arguments.runs / f"{data}-{name}" / "images" / "samples.png"
-            if picture.exists():
-                grids.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(picture, grids / f"{data}-{name}.png")
+            if (samples := run / "images" / "samples.png").exists():
+                publish_picture(samples, grids / picture_name(found[-1]))
+    threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
+    command = f"{threads}python scripts/images_table.py --steps {arguments.steps}"
     with atomic_path(arguments.out) as temporary:
-        temporary.write_text(document(found, f"python scripts/images_table.py --steps {arguments.steps}", grids.name))
+        temporary.write_text(document(found, command, grids.name))
+    write_json(grids / "rows.json", {"command": command, "rows": found})
     say(
         f"{arguments.out} has {len(found)} rows"
         + (f", {missing} are missing: the same command adds them." if missing else ".")

@@ -23,7 +23,7 @@ from rollouts.errors import UserError
 from worldmodels.pictures import save_png
 
 ROOT = Path(__file__).parent.parent
-CLIP = slice(30, 90)  #: panels of the published animations: 5 seconds, after the opening zoom
+CLIP = slice(15, 75)  #: panels of the published animations: 5 seconds, after the opening zoom
 
 
 def body(arguments: Any) -> None:

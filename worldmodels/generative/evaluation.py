@@ -25,9 +25,9 @@ from worldmodels.generative.datasets import Batches, Samples, to_tensor
 from worldmodels.generative.elbo import bits_per_dimension, collapse_report
 from worldmodels.generative.fit_images import Trained
 from worldmodels.generative.networks import VAE, Autoencoder
-from worldmodels.generative.synthetic import MODES
+from worldmodels.generative.synthetic import DISTRIBUTIONS, MODES
 from worldmodels.layers import ConvSpec, conv_stack
-from worldmodels.training import generator_for
+from worldmodels.training import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
 COUNT = {"points": 2500, "images": 1000}
@@ -213,6 +213,14 @@ def evaluate_reference(samples: Samples, cache: Path) -> dict[str, Any]:
     else:
         found = point_measures(real, samples)
     return _file("real data", samples, {**found, "samples": count}, 0.0, time.perf_counter() - began)
+
+
+def evaluate_perfect(samples: Samples) -> dict[str, Any]:
+    """The measures of new draws from a known distribution."""
+    began = time.perf_counter()
+    made = torch.from_numpy(DISTRIBUTIONS[samples.name](COUNT["points"], numpy_generator_for(0, 2))[0])
+    found = {**point_measures(made, samples), "samples": len(made)}
+    return _file("perfect sampler", samples, found, 0.0, time.perf_counter() - began)
 
 
 def _file(name: str, samples: Samples, found: Mapping[str, Any], training: float, evaluating: float) -> dict[str, Any]:

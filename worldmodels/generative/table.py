@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rollouts.console import duration
@@ -47,11 +48,22 @@ POINTS: Sequence[Column] = (
     ("earth mover's ↓", number("earth_movers", ".3f")),
     ("MMD² ×10³ ↓", lambda found: f"{1000 * found['mmd']:.2f}" if "mmd" in found else "–"),
 )
+REFERENCES = ("real data", "perfect sampler")
+GALLERY_WIDTH = 3
+POOR_RECALL = 0.5
+CAVEATS = {
+    "images": "In one step a model's critic is updated once; that of wgan and wgan-gp, as published, five times: equal "
+    "steps are not equal time. “real data” are training images, scored as if they had been generated: what a perfect "
+    "sampler would reach.",
+    "points": "“real data” are points of the training set; “perfect sampler” draws new ones from the distribution. "
+    "sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was unreliable "
+    "on these narrow modes. wgan and wgan-gp have five critic updates.",
+}
 
 
-def table(rows: Sequence[Row], columns: Sequence[Column], grids: str | None) -> str:
-    """A Markdown table; ``grids`` is the folder of sample pictures relative to the document."""
-    head = ["model", *(title for title, _ in columns), "time", *(["samples"] if grids else [])]
+def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """A Markdown table."""
+    head = ["model", *(title for title, _ in columns), "time"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         if "failed" in row:
@@ -59,38 +71,109 @@ def table(rows: Sequence[Row], columns: Sequence[Column], grids: str | None) -> 
         else:
             time = duration(row["training_seconds"]) if row["training_seconds"] else "–"
             cells = [row["model"], *(form(row["measures"]) for _, form in columns), time]
-            if grids:
-                has = row["model"] != "real data"
-                cells.append(f"[grid]({grids}/{row['data']}-{row['model']}.png)" if has else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def gallery(rows: Sequence[Row], folder: str) -> str:
+    """The sample grids ``folder/DATA-MODEL.png`` of all rows that have one, side by side."""
+    shown = [row for row in rows if "failed" not in row]
+    lines = ["| | | |", "|---|---|---|"]
+    for first in range(0, len(shown), GALLERY_WIDTH):
+        cells = [
+            f"**{row['model']}**<br>![{row['model']}]({folder}/{picture_name(row)})"
+            for row in shown[first : first + GALLERY_WIDTH]
+        ]
+        lines.append("| " + " | ".join(cells + [""] * (GALLERY_WIDTH - len(cells))) + " |")
+    return "\n".join(lines)
+
+
+def picture_name(row: Row) -> str:
+    """The file of a row's samples."""
+    return f"{Path(row['data']).name}-{row['model'].replace(' ', '-')}.png"
+
+
+def findings(rows: Sequence[Row], points: bool) -> str:
+    """What the figures say, as sentences that follow from them."""
+    made = [row for row in rows if "failed" not in row and row["model"] not in REFERENCES]
+    by_model = {row["model"]: row["measures"] for row in rows if "failed" not in row}
+    told = []
+    if points:
+        whole = [row["model"] for row in made if row["measures"].get("modes") == row["measures"].get("of", -1)]
+        missed = [
+            f"{row['model']} ({row['measures']['modes']} of {row['measures']['of']})"
+            for row in made
+            if "modes" in row["measures"] and row["model"] not in whole
+        ]
+        told.append(f"All modes are found by {', '.join(whole) or 'none'}; not by {', '.join(missed) or 'any other'}.")
+        ranked = sorted(made, key=lambda row: row["measures"]["earth_movers"])
+        pairs = (f"{row['model']} ({row['measures']['earth_movers']:.3f})" for row in ranked[:3])
+        told.append(f"The smallest earth mover's distances are those of {', '.join(pairs)}.")
+        if {"gan", "gan-minimax"} <= by_model.keys() and "modes" in by_model["gan"]:
+            saturating, other = (by_model[name]["modes"] for name in ("gan-minimax", "gan"))
+            if saturating >= other:
+                told.append(
+                    f"The saturating loss does not fail here ({saturating} modes; the non-saturating one {other}): Adam "
+                    "scales vanishing gradients up again. tests/generative/test_training.py shows where it does fail."
+                )
+        if "high_quality" in by_model.get("real data", {}):
+            best = max(made, key=lambda row: row["measures"]["high_quality"])
+            told.append(
+                f"Most samples within 3 standard deviations of a mode: {best['model']}, "
+                f"{best['measures']['high_quality']:.1%} (real data {by_model['real data']['high_quality']:.1%})."
+            )
+    else:
+        ranked = sorted((row for row in made if "frechet" in row["measures"]), key=lambda r: r["measures"]["frechet"])
+        pairs = [f"{row['model']} ({row['measures']['frechet']:.3g})" for row in ranked]
+        if pairs:
+            told.append(f"Fréchet distance, from best to worst: {', '.join(pairs)}.")
+        if "frechet" in by_model.get("real data", {}):
+            told.append(f"Real data have {by_model['real data']['frechet']:.3g}.")
+        poor = [row["model"] for row in ranked if row["measures"]["recall"] < POOR_RECALL]
+        if poor:
+            told.append(f"Little of the data's variety (recall below {POOR_RECALL:.0%}): {', '.join(poor)}.")
+    failed = [row["model"] for row in rows if "failed" in row]
+    if failed:
+        told.append(f"Stopped because of collapse: {', '.join(failed)}.")
+    return " ".join(told)
+
+
 def document(rows: Sequence[Row], command: str, grids: str) -> str:
-    """The whole page."""
+    """The whole page.
+
+    Args:
+        rows: evaluation files.
+        command: what made them.
+        grids: the folder of sample pictures, relative to the page.
+    """
+    machines = dict.fromkeys(
+        f"{machine['threads']} of {machine['cores']} cores (threads of PyTorch), {machine['processor']}"
+        for row in rows
+        if (machine := row.get("machine"))
+    )
     parts = [
         "# Image generation: every objective on the same data",
         f"Generated by `{command}` from evaluation files; do not edit. Nothing here is FID: distances are between "
-        "features named below, and comparable only within this page. Time is wall time of training.",
+        "features named below, and comparable only within this page. One seed per row: small differences mean nothing. "
+        f"Time is wall time of training{': ' * bool(machines)}{'; '.join(machines)}.",
     ]
     for data in dict.fromkeys(row["data"] for row in rows):
         mine = [row for row in rows if row["data"] == data]
         measured = [row for row in mine if "failed" not in row]
         points = any("earth_movers" in row["measures"] for row in measured)
         budget = next((row["budget"] for row in mine if "budget" in row), "")
-        parts.append(f"## {data}\n\n{budget}".rstrip())
+        caveat = CAVEATS["points" if points else "images"]
+        parts.append(f"## {data}\n\n{budget} {caveat}")
         if points:
-            parts.append(table(mine, POINTS, grids))
+            parts += [table(mine, POINTS), findings(mine, points), gallery(mine, grids)]
             continue
         generators = [row for row in mine if "failed" in row or "frechet" in row["measures"]]
         features = next((row["measures"]["features"] for row in measured if "features" in row["measures"]), "")
         count = next((row["measures"]["samples"] for row in measured if "samples" in row["measures"]), 0)
-        parts.append(
-            f"{count:,} samples against as many held-out images. Features: {features}. "
-            "“real data” are training images, scored as if they had been generated: what a perfect sampler would reach."
-        )
-        parts.append(table(generators, IMAGES, grids))
+        parts.append(f"{count:,} samples against as many held-out images. Features: {features}.")
+        parts += [table(generators, IMAGES), findings(mine, points)]
         coders = [row for row in measured if "squared_error" in row["measures"]]
         if coders:
-            parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS, grids)]
+            parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS)]
+        parts += ["### Samples (of the autoencoders: originals above reconstructions)", gallery(mine, grids)]
     return "\n\n".join(parts) + "\n"
