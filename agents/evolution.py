@@ -33,7 +33,7 @@ from agents.evaluators import (
 from agents.lanes import check_observations
 from agents.strategies import CMAES, Covariance
 from rollouts.artifacts import Stage, atomic_path, config_to_dict, file_hash, fingerprint
-from rollouts.console import progress_bar, say
+from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
 from rollouts.seeds import VALIDATION, evolution_seed
@@ -41,6 +41,8 @@ from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.dream import StartKind, feature_size
 from worldmodels.training import MetricsLog
 from worldmodels.world_model import WorldModel
+
+ESTIMATE_AFTER = 3  #: generations; the first one also loads models and makes environments
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,9 @@ def evolve(
             _append(stage, record)  # last: a generation that is not in the history is done, and logged, again
             bar.update()
             bar.set_postfix(_postfix(history), refresh=False)
+            if len(history) == ESTIMATE_AFTER:
+                seconds = float(np.mean([record["seconds"] for record in history[1:]]))
+                say(f"C: about {duration(seconds * (config.generations - ESTIMATE_AFTER))} to go, validation apart.")
         log.close()
     return _finish(stage, config, controller, env, strategy, history, selected)
 

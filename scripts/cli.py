@@ -136,7 +136,7 @@ def _parse(
     arguments: Any = tyro.cli(
         arguments_type,
         args=list(argv),
-        description=(description or "").replace("\npython ", "\n  python "),  # tyro joins lines that begin with a word
+        description=shown(description),
         config=(tyro.conf.AvoidSubcommands,),
     )
     if not needs_run:
@@ -175,6 +175,11 @@ def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> An
         if stage and (run / stage / "config.json").exists():
             return Stage(run, stage).config(type(value))
     return value
+
+
+def shown(description: str | None) -> str:
+    """A docstring for ``--help``: tyro joins lines that begin with a word, so commands are indented."""
+    return (description or "").replace("\npython ", "\n  python ")
 
 
 def latest_agent() -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from cli import RUNS, tell_errors
+from cli import RUNS, shown, tell_errors
 from images_cli import newest_run
 
 from rollouts.artifacts import write_json
@@ -35,7 +35,7 @@ class Arguments:
 
 def body() -> None:
     """Measure, print, write."""
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if arguments.reference:
         out = arguments.out or Path(f"{Path(arguments.reference).name}-reference.json")
         found = evaluate_reference(load_samples(arguments.reference), RUNS / "classifiers")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import tyro
-from cli import RUNS
+from cli import RUNS, shown
 
 from rollouts.artifacts import Stage
 from rollouts.errors import UserError
@@ -68,7 +68,7 @@ def parse_training(description: str | None, argv: Sequence[str]) -> TrainArgumen
         arguments_type,
         args=list(argv),
         default=arguments_type(model=model, preset=name, run=run, device="auto", config=defaults),
-        description=description,
+        description=shown(description),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
 

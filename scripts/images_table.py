@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import tyro
-from cli import processor, tell_errors
+from cli import processor, shown, tell_errors
 from PIL import Image
 
 from rollouts.artifacts import atomic_path, write_json
@@ -108,7 +108,7 @@ def publish_picture(source: Path, target: Path) -> None:
 
 def body() -> None:
     """Fill in missing rows, then write the page from all that are there."""
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Arguments, description=shown(__doc__))
     began = time.perf_counter()
     grids = arguments.out.with_suffix("")
     machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}

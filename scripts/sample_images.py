@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 import tyro
-from cli import tell_errors
+from cli import shown, tell_errors
 from images_cli import newest_run
 
 from rollouts.console import say
@@ -89,7 +89,7 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
 
 def body() -> None:
     """Draw, and say where the picture is."""
-    arguments = tyro.cli(Arguments, description=__doc__)
+    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if min(arguments.rows, arguments.columns - 1) < 1:
         raise UserError("--rows must be at least 1 and --columns at least 2.")
     run = arguments.run or newest_run()

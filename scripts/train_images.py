@@ -3,7 +3,9 @@
 python scripts/train_images.py
 python scripts/train_images.py --model vae --data digits --kl-weight 2
 python scripts/train_images.py --model wgan-gp --data photos/ --size 64
-python scripts/train_images.py --model sngan --data runs/car --size 32
+python scripts/train_images.py --model sngan --data runs/car
+
+The last one trains on the frames of an agent's episodes, which collect.py or pipeline.py recorded in that run.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
-from cli import tell_errors
+from cli import shown, tell_errors
 
 from rollouts.artifacts import Stage
 from rollouts.episodes import EpisodeStore
@@ -30,7 +30,7 @@ class Arguments:
 
 def body() -> None:
     """Train, or train on."""
-    arguments = tyro.cli(Arguments, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    arguments = tyro.cli(Arguments, description=shown(__doc__), config=(tyro.conf.OmitArgPrefixes,))
     rollouts = Stage.require(arguments.run, "rollouts", "collect.py")
     stores = [EpisodeStore(rollouts.path / "episodes")]
     fit_vae_gan(arguments.config, arguments.run, stores, pick_device(arguments.device))

@@ -20,9 +20,11 @@ from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from rollouts.artifacts import Stage, atomic_path
-from rollouts.console import progress_bar
+from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, save_state
+
+WARM_UP, PROBE = 3, 7  #: steps left out of, and used for, the estimate of what a training will take
 
 
 class Stateful(Protocol):
@@ -106,13 +108,18 @@ def train(
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
     log, sums, count = MetricsLog(stage.path, first), dict[str, Tensor](), 0
-    start = time.perf_counter()
+    start = warm = time.perf_counter()
     with progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
             for name, value in update(step).items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
             count += 1
             done = step + 1
+            if done == first + WARM_UP:
+                warm = time.perf_counter()
+            elif done == first + WARM_UP + PROBE:
+                left = (steps - done) * (time.perf_counter() - warm) / PROBE
+                say(f"{stage.name}: about {duration(left)} to go, and {size(_memory(parts))} per checkpoint.")
             bar.update()
             if done % log_every and done != steps:
                 continue
@@ -125,6 +132,16 @@ def train(
                 save_state({"step": done, **{name: part.state_dict() for name, part in parts.items()}}, state_path)
                 report(done, log)
     log.close()
+
+
+def _memory(parts: Mapping[str, Stateful]) -> int:
+    """Bytes of all tensors in a checkpoint."""
+    trees, total = [part.state_dict() for part in parts.values()], 0
+    while trees:
+        tree = trees.pop()
+        total += tree.nbytes if isinstance(tree, Tensor) else 0
+        trees += tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else []
+    return total
 
 
 def _refuse_nan(stage: Stage, step: int, means: Mapping[str, float]) -> None:

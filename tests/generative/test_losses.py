@@ -170,6 +170,9 @@ def test_least_squares_generator_at_the_optimal_discriminator():
     torch.testing.assert_close(gradient, torch.zeros(3, dtype=torch.float64))
     both = sum((p[i] + q[i]) * losses.least_squares_generator(best[i : i + 1]) for i in range(3))
     assert 2 * both.item() == pytest.approx((q.square() / (p + q)).sum().item())
+    # which is Pearson's chi squared between the generator and the middle m of both
+    m = (p + q) / 2
+    assert 4 * both.item() - 1 == pytest.approx(((q - m).square() / m).sum().item())
 
 
 def test_began_controller():
@@ -181,6 +184,15 @@ def test_began_controller():
     assert (low.item(), high.item()) == (0, 1)
     still = losses.began_next_k(torch.tensor(0.3), torch.full((2,), 2.0), torch.full((2,), 1.5), 0.75, 0.1)
     assert still.item() == pytest.approx(0.3)  # the fixed point: L(G) = gamma L(x)
+
+
+def test_began_k_settles_where_the_errors_have_their_ratio():
+    """The more k weighs, the worse the critic reconstructs fakes. If L(x) = 1, L(G) = (1 + k) / 2: k* = 2 gamma - 1."""
+    for start in (0.0, 1.0):
+        k = torch.tensor(start, dtype=torch.float64)
+        for _ in range(300):
+            k = losses.began_next_k(k, torch.ones(2), (1 + k.expand(2)) / 2, gamma=0.75, gain=0.1)
+        assert k.item() == pytest.approx(0.5, abs=1e-5)
 
 
 def test_began_losses():

@@ -113,7 +113,7 @@ def findings(rows: Sequence[Row], points: bool) -> str:
             saturating, other = (by_model[name]["modes"] for name in ("gan-minimax", "gan"))
             if saturating >= other:
                 told.append(
-                    f"The saturating loss does not fail here ({saturating} modes; the non-saturating one {other}): Adam "
+                    f"The saturating loss does not fail here ({saturating} modes; the non-saturating: {other}): Adam "
                     "scales vanishing gradients up again. tests/generative/test_training.py shows where it does fail."
                 )
         if "high_quality" in by_model.get("real data", {}):
