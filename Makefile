@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 SETUP_DEV := $(VENV)/.ready-dev
 
-.PHONY: help quickstart test lint types check tensorboard clean
+.PHONY: help setup quickstart test lint types check tensorboard clean
 
 help:  ## Show these verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(SETUP)  ## The virtual environment alone
 
 quickstart: $(SETUP)  ## The whole pipeline on real CarRacing in about 15 minutes on 2 cores
 	$(BIN)/python scripts/pipeline.py --preset quick --run runs/quickstart

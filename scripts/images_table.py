@@ -120,7 +120,7 @@ def body() -> None:
             wanted.append("perfect sampler")
         for number, name in enumerate(wanted, 1):
             run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
-            path = run.with_suffix(".json")
+            path = run.with_name(f"{run.name}.json")
             if not path.exists():
                 if time.perf_counter() - began >= 60 * arguments.budget_minutes:
                     missing += 1

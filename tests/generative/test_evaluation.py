@@ -15,9 +15,15 @@ from worldmodels.generative.architectures import Conditioning
 from worldmodels.generative.build import Shape, build
 from worldmodels.generative.configs import MODELS, check, preset
 from worldmodels.generative.datasets import load_samples
-from worldmodels.generative.evaluation import evaluate, evaluate_reference, features_for, frozen_classifier
+from worldmodels.generative.evaluation import (
+    evaluate,
+    evaluate_perfect,
+    evaluate_reference,
+    features_for,
+    frozen_classifier,
+)
 from worldmodels.generative.fit_images import fit_images, load_trained
-from worldmodels.generative.table import document
+from worldmodels.generative.table import document, findings
 
 CPU = torch.device("cpu")
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -123,9 +129,12 @@ def test_without_labels_features_are_principal_components(tmp_path, images):
 
 
 def test_reference_of_points(tmp_path):
-    found = evaluate_reference(load_samples("ring"), tmp_path)["measures"]
-    assert (found["modes"], found["of"]) == (8, 8)
-    assert found["high_quality"] == pytest.approx(0.98889, abs=0.01)
+    samples = load_samples("ring")
+    for reference in (evaluate_reference(samples, tmp_path), evaluate_perfect(samples)):
+        found = reference["measures"]
+        assert (found["modes"], found["of"]) == (8, 8)
+        assert found["high_quality"] == pytest.approx(0.98889, abs=0.01)
+        assert abs(found["mmd"]) < 1e-3
 
 
 def test_the_page(runs, images, tmp_path):
@@ -138,6 +147,24 @@ def test_the_page(runs, images, tmp_path):
     assert page.count("| vae | ") == 2  # generation, and likelihoods
     assert len({line.count("|") for line in page.splitlines() if line.startswith("| ") and "Fréchet" in line}) == 1
     assert "FID" in page.split("##")[0]
+    assert "Fréchet distance, from best to worst: " in page
+    assert "Stopped because of collapse: wgan." in page
+    assert "(images/halves.npz-real-data.png)" in page
+
+
+def test_what_the_page_says_of_points_follows_from_the_figures():
+    figures = {"of": 8, "earth_movers": 0.1, "high_quality": 0.9}
+
+    def told(minimax: int) -> str:
+        modes = {"gan": 8, "gan-minimax": minimax, "real data": 8}
+        return findings(
+            [{"model": name, "measures": {**figures, "modes": found}} for name, found in modes.items()], True
+        )
+
+    assert "All modes are found by gan, gan-minimax; not by any other." in told(8)
+    assert "does not fail here" in told(8)
+    assert "All modes are found by gan; not by gan-minimax (1 of 8)." in told(1)
+    assert "does not fail here" not in told(1)
 
 
 # Scripts
@@ -192,3 +219,11 @@ def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
     arguments = ("--data", images, "--models", "vae", "--steps", "4", "--runs", "t", "--out", "docs/images.md")
     assert run_script("images_table", monkeypatch, *arguments, "--budget-minutes", "0") == 0
     assert "| vae |" not in Path("docs/images.md").read_text()
+    assert run_script("images_table", monkeypatch, *arguments) == 0
+    assert "| vae |" in Path("docs/images.md").read_text()
+    assert "| real data |" in Path("docs/images.md").read_text()
+    assert sorted(path.name for path in Path("docs/images").iterdir()) == [
+        "halves.npz-real-data.png",
+        "halves.npz-vae.png",
+        "rows.json",
+    ]
