@@ -49,7 +49,7 @@ def round_folder(run: Path, number: int) -> Path:
 
 
 def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device) -> Path:
-    """Run all rounds that are not finished yet; options may differ from those of the finished ones.
+    """Run all rounds that are not finished yet; options may differ from those that earlier rounds were made with.
 
     Returns:
         The last round's folder, which holds the newest agent.
@@ -63,7 +63,7 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
     max_steps = Stage.require(run, "rollouts", "collect.py").config(CollectConfig).max_steps
     for number in range(1, config.rounds + 1):
         before, folder = round_folder(run, number - 1), round_folder(run, number)
-        if Stage(folder, "controller").complete:
+        if number < config.rounds and Stage(folder, "controller").complete:
             say(f"Round {number} of {config.rounds} is finished, as {folder}; options are for the rounds after it.")
             continue
         say(f"Round {number} of {config.rounds}: {folder}")

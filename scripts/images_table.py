@@ -28,7 +28,7 @@ from rollouts.workers import default_workers
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.configs import MODELS, Config, GANConfig, VAEConfig, preset
 from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
+from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation, spread
 from worldmodels.generative.fit_images import CollapseError, fit_images, load_trained
 from worldmodels.generative.sampling import picture
 from worldmodels.generative.synthetic import DISTRIBUTIONS
@@ -93,7 +93,8 @@ def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     samples = load_samples(data)
     run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}" / "images"
     run.mkdir(parents=True, exist_ok=True)
-    save_png(picture(to_tensor(samples.train[: 100 if samples.are_images else 2000]), 10), run / "samples.png", scale=2)
+    shown = to_tensor(samples.train[spread(100 if samples.are_images else 2000, len(samples.train))])
+    save_png(picture(shown, 10), run / "samples.png", scale=2)
     return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
 
 

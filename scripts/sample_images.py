@@ -60,8 +60,9 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     rows, columns, device = arguments.rows, arguments.columns, next(trained.sampler.network.parameters()).device
     if not samples.are_images and arguments.show != "grid":
         raise UserError(f"{samples.name} are points; only --show grid draws them.")
-    test = to_tensor(samples.test).to(device)
-    labels = torch.from_numpy(samples.test_labels).to(device) if samples.test_labels is not None else None
+    order = torch.randperm(len(samples.test), generator=generator_for(arguments.seed, 1))  # data often come sorted
+    test = to_tensor(samples.test)[order].to(device)
+    labels = torch.from_numpy(samples.test_labels)[order].to(device) if samples.test_labels is not None else None
     if arguments.show == "grid":
         return sampling.picture(sampler.sample(rows * columns if samples.are_images else 2500, rng), columns)
     if arguments.show == "reconstructions":

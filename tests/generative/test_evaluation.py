@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,13 +15,14 @@ from rollouts.errors import UserError
 from worldmodels.generative.architectures import Conditioning
 from worldmodels.generative.build import Shape, build
 from worldmodels.generative.configs import MODELS, check, preset
-from worldmodels.generative.datasets import load_samples
+from worldmodels.generative.datasets import load_samples, to_tensor
 from worldmodels.generative.evaluation import (
     evaluate,
     evaluate_perfect,
     evaluate_reference,
     features_for,
     frozen_classifier,
+    spread,
 )
 from worldmodels.generative.fit_images import fit_images, load_trained
 from worldmodels.generative.table import document, findings
@@ -42,7 +44,7 @@ def runs(images, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_can_be_built_and_stepped(name, images):
-    from worldmodels.generative.datasets import Batches, to_tensor
+    from worldmodels.generative.datasets import Batches
     from worldmodels.generative.units import Trainer
 
     samples = load_samples(images)
@@ -119,6 +121,20 @@ def test_evaluation_of_images(runs, images, tmp_path):
     assert torch.equal(
         frozen_classifier(samples, tmp_path).head.weight, frozen_classifier(samples, tmp_path).head.weight
     )
+
+
+def test_features_are_scaled_over_all_classes_even_of_sorted_data(images, tmp_path):
+    samples = load_samples(images)
+    order = np.argsort(samples.train_labels)
+    by_class = dataclasses.replace(samples, train=samples.train[order], train_labels=samples.train_labels[order])
+    features = features_for(by_class, tmp_path)
+    known = features.extract(to_tensor(by_class.train))
+    assert known.mean(0).abs().max() < 1e-4
+    assert known.std(0).max() < 1.01
+    noise = features.extract(torch.rand(50, 1, 8, 8))
+    assert noise.abs().max() < 100  # units that never fired on the data are not blown up
+    assert spread(3, 9).tolist() == [0, 4, 8]
+    assert spread(9, 3).tolist() == [0, 1, 2]
 
 
 def test_without_labels_features_are_principal_components(tmp_path, images):

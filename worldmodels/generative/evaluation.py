@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rollouts.artifacts import fingerprint, package_versions, read_json
@@ -77,6 +78,11 @@ def frozen_classifier(samples: Samples, cache: Path, steps: int = 600) -> Classi
     return classifier.eval().requires_grad_(False)
 
 
+def spread(count: int, of: int) -> NDArray[np.int64]:
+    """Up to ``count`` indices spread evenly over ``of``: data often come sorted by class."""
+    return np.linspace(0, of - 1, min(count, of)).astype(np.int64)
+
+
 class Features(NamedTuple):
     """A named way of turning images into vectors; distances are only comparable under one name."""
 
@@ -90,11 +96,13 @@ def features_for(samples: Samples, cache: Path) -> Features:
     if samples.classes >= 2:
         classifier = frozen_classifier(samples, cache)
         with torch.no_grad():
-            known = classifier.features(to_tensor(samples.train[:2000]))
-        mean, sd = known.mean(0), known.std(0).clamp(min=1e-3)
+            known = classifier.features(to_tensor(samples.train[spread(2000, len(samples.train))]))
+        sd = known.std(0)
+        # Units that (nearly) never fire would otherwise outweigh all others.
+        mean, sd = known.mean(0), sd.clamp(min=0.1 * float(sd.mean()))
         name = f"{Path(samples.name).name} classifier, 64 units, standardised"
         return Features(name, lambda x: (classifier.features(x) - mean) / sd, classifier)
-    pixels = to_tensor(samples.train[:5000]).flatten(1)
+    pixels = to_tensor(samples.train[spread(5000, len(samples.train))]).flatten(1)
     mean = pixels.mean(0)
     components = min(64, len(pixels) - 1, pixels.shape[1])
     axes = torch.linalg.svd(pixels - mean, full_matrices=False)[2][:components].T
@@ -109,17 +117,17 @@ def image_measures(made: Tensor, samples: Samples, features: Features, labels: T
         labels: what a conditional model was asked for.
     """
     made = made.clamp(0, 1)
-    real, train = to_tensor(samples.test[: len(made)]), to_tensor(samples.train)
+    real, train = to_tensor(samples.test[spread(len(made), len(samples.test))]), to_tensor(samples.train)
     f_real, f_made = features.extract(real), features.extract(made)
     inside = metrics.precision_recall(f_real, f_made)
-    distance = metrics.nearest(made[:200], train).distance.mean() / metrics.nearest(real[:200], train).distance.mean()
+    distances = [metrics.nearest(x[spread(200, len(x))], train).distance.mean() for x in (made, real)]
     found: Measures = {
         "features": features.name,
         "frechet": metrics.frechet_distance(f_real, f_made),
         "kernel": metrics.kernel_distance(f_real, f_made),
         "precision": inside.precision,
         "recall": inside.recall,
-        "nearest_training_image": float(distance),
+        "nearest_training_image": float(distances[0] / distances[1]),
     }
     if features.classifier is not None:
         probabilities = features.classifier(made).softmax(1)
@@ -156,7 +164,8 @@ def point_measures(made: Tensor, samples: Samples) -> Measures:
 @torch.no_grad()
 def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: int = 50) -> Measures:
     """Held-out bounds of a VAE in nats, and which of its latent units are active; an autoencoder's error."""
-    network, x = sampler.network.eval(), to_tensor(samples.test[:500])
+    chosen = spread(500, len(samples.test))
+    network, x = sampler.network.eval(), to_tensor(samples.test[chosen])
     if isinstance(network, Autoencoder):
         error = (sampler.decode(sampler.encode(x)) - x).square().flatten(1).sum(1).mean()
         return {"squared_error": float(error)}
@@ -165,7 +174,7 @@ def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: 
     assert sampler.likelihood is not None
     labels = None
     if network.classes and samples.test_labels is not None:
-        labels = torch.from_numpy(samples.test_labels[:500])
+        labels = torch.from_numpy(samples.test_labels[chosen])
     mean, logvar = network.encode(x, labels)
     report = collapse_report(mean, logvar)
     bounds = {
