@@ -18,6 +18,7 @@ from rollouts.console import say
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.datasets import load_samples
 from worldmodels.generative.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.fidelity import evaluate_inception
 from worldmodels.generative.fit_images import load_trained
 
 
@@ -29,6 +30,8 @@ class Arguments:
     """Run directory. Default: the newest finished one under runs/."""
     reference: str | None = None
     """Instead of a run: data (a name or a path) whose training part is measured as if it had been generated."""
+    inception_weights: Path | None = None
+    """A file of Inception weights: adds FID, Inception score and KID by torch-fidelity."""
     out: Path | None = None
     """A JSON file. Default: evaluation.json in the run."""
 
@@ -42,7 +45,10 @@ def body() -> None:
     else:
         run = arguments.run or newest_run()
         out = arguments.out or run / "evaluation.json"
-        found = evaluate(load_trained(run, pick_device("cpu")), RUNS / "classifiers")
+        trained = load_trained(run, pick_device("cpu"))
+        found = evaluate(trained, RUNS / "classifiers")
+        if arguments.inception_weights is not None:
+            found["measures"] |= evaluate_inception(trained, arguments.inception_weights)
     write_json(out, found)
     for name, value in found["measures"].items():
         say(f"{name:>24}: {value:.4g}" if isinstance(value, float) else f"{name:>24}: {value}")

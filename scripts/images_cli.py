@@ -16,7 +16,9 @@ from rollouts.errors import UserError
 from worldmodels.generative.configs import MODELS, Config, ModelName, PresetName, preset
 from worldmodels.generative.synthetic import DISTRIBUTIONS
 
-DEFAULT_MODEL = "wgan-gp"
+DEFAULT_MODEL = "sngan"
+DEFAULT_FOR_DIGITS = "cgan-projection"
+"""Best in docs/images.md, but it needs labels, which other data may not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,7 @@ class TrainArguments:
     """Options of train_images.py beside the model's own."""
 
     model: ModelName
-    """What to train; decides which other options there are."""
+    """What to train; decides which other options there are. Default: cgan-projection on the digits, sngan on others."""
     preset: PresetName
     """tiny: seconds, to try things; quick: minutes on two cores; laptop: ten times as many steps."""
     run: Path
@@ -43,12 +45,13 @@ def parse_training(description: str | None, argv: Sequence[str]) -> TrainArgumen
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--model")
     first.add_argument("--preset")
-    first.add_argument("--data", default="digits")
+    first.add_argument("--data")
     first.add_argument("--run", type=Path)
     given, _ = first.parse_known_args(argv)
     begun = Stage(given.run, "images") if given.run else None
     begun = begun if begun and (begun.path / "config.json").exists() else None
-    model = given.model or (str(begun.manifest["inputs"]["model"]) if begun else DEFAULT_MODEL)
+    default = DEFAULT_FOR_DIGITS if given.data in (None, "digits") else DEFAULT_MODEL
+    model = given.model or (str(begun.manifest["inputs"]["model"]) if begun else default)
     if model not in MODELS:
         raise UserError(f"There is no model {model!r}; choose one of {', '.join(MODELS)}.")
     name = given.preset or "quick"

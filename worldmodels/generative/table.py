@@ -50,7 +50,7 @@ POINTS: Sequence[Column] = (
 )
 REFERENCES = ("real data", "perfect sampler")
 GALLERY_WIDTH = 3
-POOR_RECALL = 0.5
+POOR_RECALL = 0.1
 CAVEATS = {
     "images": "In one step a model's critic is updated once; that of wgan and wgan-gp, as published, five times: equal "
     "steps are not equal time. “real data” are training images, scored as if they had been generated: what a perfect "
@@ -107,7 +107,7 @@ def findings(rows: Sequence[Row], points: bool) -> str:
         ]
         told.append(f"All modes are found by {', '.join(whole) or 'none'}; not by {', '.join(missed) or 'any other'}.")
         ranked = sorted(made, key=lambda row: row["measures"]["earth_movers"])
-        pairs = (f"{row['model']} ({row['measures']['earth_movers']:.3f})" for row in ranked[:3])
+        pairs = [f"{row['model']} ({row['measures']['earth_movers']:.3f})" for row in ranked[:3]]
         told.append(f"The smallest earth mover's distances are those of {', '.join(pairs)}.")
         if {"gan", "gan-minimax"} <= by_model.keys() and "modes" in by_model["gan"]:
             saturating, other = (by_model[name]["modes"] for name in ("gan-minimax", "gan"))
@@ -129,9 +129,13 @@ def findings(rows: Sequence[Row], points: bool) -> str:
             told.append(f"Fréchet distance, from best to worst: {', '.join(pairs)}.")
         if "frechet" in by_model.get("real data", {}):
             told.append(f"Real data have {by_model['real data']['frechet']:.3g}.")
+        asked = [row for row in made if "label_accuracy" in row["measures"]]
+        if asked:
+            shares = (f"{row['model']} in {row['measures']['label_accuracy']:.0%} of samples" for row in asked)
+            told.append(f"The class asked for is what the classifier sees: {', '.join(shares)}.")
         poor = [row["model"] for row in ranked if row["measures"]["recall"] < POOR_RECALL]
         if poor:
-            told.append(f"Little of the data's variety (recall below {POOR_RECALL:.0%}): {', '.join(poor)}.")
+            told.append(f"Little of the data's variety, or none (recall below {POOR_RECALL:.0%}): {', '.join(poor)}.")
     failed = [row["model"] for row in rows if "failed" in row]
     if failed:
         told.append(f"Stopped because of collapse: {', '.join(failed)}.")

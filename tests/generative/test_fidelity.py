@@ -1,0 +1,58 @@
+"""The bridge to torch-fidelity, held to a stand-in: neither the package nor the Inception weights are needed here."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from rollouts.errors import UserError
+from worldmodels.generative.fidelity import inception_measures
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What torch-fidelity is called with."""
+    calls: dict[str, Any] = {}
+
+    def calculate_metrics(**arguments: Any) -> dict[str, float]:
+        calls.update(arguments)
+        return {
+            "frechet_inception_distance": 1.5,
+            "inception_score_mean": 2.5,
+            "inception_score_std": 0.1,
+            "kernel_inception_distance_mean": 0.5,
+            "kernel_inception_distance_std": 0.1,
+        }
+
+    module = ModuleType("torch_fidelity")
+    module.calculate_metrics = calculate_metrics  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch_fidelity", module)
+    return calls
+
+
+def test_images_are_given_as_rgb_bytes_made_first(asked: dict[str, Any], tmp_path: Path):
+    weights = tmp_path / "inception.pth"
+    weights.touch()
+    made, real = torch.full((3, 1, 8, 8), 0.5), torch.full((5, 3, 8, 8), 2.0)
+    assert inception_measures(real, made, weights) == {"fid": 1.5, "inception_score": 2.5, "kid": 0.5}
+    assert len(asked["input1"]) == 3
+    assert asked["input1"][0].equal(torch.full((3, 8, 8), 128, dtype=torch.uint8))
+    assert asked["input2"][4].equal(torch.full((3, 8, 8), 255, dtype=torch.uint8))
+    assert asked["kid_subset_size"] == 3
+    assert asked["feature_extractor_weights_path"] == str(weights)
+
+
+def test_missing_weights_are_told(asked: dict[str, Any], tmp_path: Path):
+    with pytest.raises(UserError, match="no Inception weights"):
+        inception_measures(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8), tmp_path / "absent.pth")
+    assert not asked
+
+
+def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    (tmp_path / "weights.pth").touch()
+    with pytest.raises(UserError, match="torch-fidelity"):
+        inception_measures(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8), tmp_path / "weights.pth")
