@@ -55,6 +55,8 @@ class Arguments:
     """Where the rows are kept."""
     out: Path = Path("docs/images.md")
     """The page; sample grids and all figures go to a folder of the same name beside it."""
+    note: str = ""
+    """A remark for the head of the page."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
 
@@ -135,7 +137,7 @@ def body() -> None:
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     command = f"{threads}python scripts/images_table.py --steps {arguments.steps}"
     with atomic_path(arguments.out) as temporary:
-        temporary.write_text(document(found, command, grids.name))
+        temporary.write_text(document(found, command, grids.name, arguments.note))
     write_json(grids / "rows.json", {"command": command, "rows": found})
     say(
         f"{arguments.out} has {len(found)} rows"

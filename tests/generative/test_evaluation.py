@@ -230,6 +230,16 @@ def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypa
     assert "Error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [((), "cgan-projection"), (("--data", "digits"), "cgan-projection"), (("--data", "photos"), "sngan")],
+)
+def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
+    from images_cli import parse_training
+
+    assert parse_training("", arguments).model == model
+
+
 def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ("--data", images, "--models", "vae", "--steps", "4", "--runs", "t", "--out", "docs/images.md")
