@@ -8,7 +8,6 @@ generation, is the whole training state: to continue, it is told again.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -32,7 +31,15 @@ from agents.evaluators import (
 )
 from agents.lanes import check_observations
 from agents.strategies import CMAES, Covariance
-from rollouts.artifacts import Stage, atomic_path, config_to_dict, file_hash, fingerprint
+from rollouts.artifacts import (
+    Stage,
+    append_json_line,
+    config_to_dict,
+    file_hash,
+    fingerprint,
+    read_json_lines,
+    write_json_lines,
+)
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
@@ -149,7 +156,9 @@ def evolve(
                     selected = (record["validation"], generation, mean)
             history.append(record)
             _log(log, history, strategy)
-            _append(stage, record)  # last: a generation that is not in the history is done, and logged, again
+            append_json_line(
+                stage.path / "history.jsonl", record
+            )  # last: a generation that is not in the history is done, and logged, again
             bar.update()
             bar.set_postfix(_postfix(history), refresh=False)
             if len(history) == ESTIMATE_AFTER:
@@ -189,12 +198,9 @@ def _replay(
     Raises:
         UserError: the replay goes another way than the record (another version of pycma, say).
     """
-    path, history, selected = stage.path / "history.jsonl", list[dict[str, Any]](), None
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break
+    path, selected = stage.path / "history.jsonl", None
+    history = read_json_lines(path, "fitness")
+    for record in history:
         strategy.ask()
         strategy.tell(np.array(record["fitness"]))
         if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):
@@ -205,16 +211,9 @@ def _replay(
             )
         if "validation" in record and (selected is None or record["validation"] > selected[0]):
             selected = (record["validation"], record["generation"], strategy.mean)
-        history.append(record)
     if path.exists():
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in history))
+        write_json_lines(path, history)
     return history, selected
-
-
-def _append(stage: Stage, record: dict[str, Any]) -> None:
-    with (stage.path / "history.jsonl").open("a") as file:
-        file.write(json.dumps(record) + "\n")
 
 
 def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: CMAES) -> None:

@@ -18,7 +18,7 @@ import platform
 import subprocess
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -97,6 +97,35 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_json_lines(path: Path, key: str) -> list[dict[str, Any]]:
+    """Records of a file with one JSON object per line, up to the first that is damaged (cut short by a kill, say).
+
+    ``key`` is one that every whole record has. A missing file has no records.
+    """
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if not isinstance(record, dict) or key not in record:
+            break
+        records.append(record)
+    return records
+
+
+def write_json_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace the file by these records, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one record at the end."""
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
 def fingerprint(value: object) -> str:
     """Twelve hexadecimal digits that identify a JSON-like value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
@@ -104,12 +133,11 @@ def fingerprint(value: object) -> str:
 
 def file_hash(path: Path) -> str:
     """Twelve hexadecimal digits that identify a file's content."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()[:12]
-            if hasattr(hashlib, "file_digest")
-            else (hashlib.sha256(file.read()).hexdigest()[:12])
-        )
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:12]
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:

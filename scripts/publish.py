@@ -13,7 +13,7 @@ from typing import Any
 
 from cli import latest_agent, main
 
-from agents.agent import Agent, find_agent
+from agents.agent import Agent
 from agents.evaluation import evaluate, save_report
 from agents.panels import draw
 from agents.video import write_video
@@ -29,7 +29,7 @@ CLIP = slice(15, 75)  #: panels of the published animations: 5 seconds, after th
 def body(arguments: Any) -> None:
     """Gather evaluation, diagnostics and pictures, then rewrite the README's section."""
     name, agent = arguments.name, Agent.load(arguments.agent or latest_agent())
-    folder, docs = find_agent(agent.folder), ROOT / "docs" / arguments.name
+    folder, docs = agent.folder, ROOT / "docs" / arguments.name
     score = folder / "evaluation.json"
     if not score.exists():
         raise UserError(f"{folder} was not evaluated yet: python scripts/evaluate.py --agent {folder} --out {score}")

@@ -7,7 +7,6 @@ continued equals one that was not, bit for bit.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from rollouts.artifacts import Stage, atomic_path
+from rollouts.artifacts import Stage, append_json_line, read_json_lines, write_json_lines
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, save_state
@@ -50,22 +49,12 @@ class MetricsLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "metrics.jsonl"
-        kept = []
-        if self.path.exists():
-            for line in self.path.read_text().splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line)
-                except (json.JSONDecodeError, KeyError):
-                    break  # a line cut short by a kill; everything after it is redone
-        with atomic_path(self.path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept))
+        write_json_lines(self.path, [r for r in read_json_lines(self.path, "step") if r["step"] <= step])
         self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line, and one point to every curve."""
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        append_json_line(self.path, {"step": step, **values})
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
 

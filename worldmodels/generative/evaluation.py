@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rollouts.artifacts import fingerprint, package_versions, read_json
+from rollouts.artifacts import fingerprint, package_versions, read_json, read_json_lines
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_weights, save_tensors
@@ -250,8 +249,8 @@ def training_seconds(run: Path) -> float:
     if not log.exists():
         raise UserError(f"{log} does not exist; train the model first.")
     total, last = 0.0, 0.0
-    for line in log.read_text().splitlines():
-        seconds = float(json.loads(line)["seconds"])
+    for record in read_json_lines(log, "seconds"):
+        seconds = float(record["seconds"])
         if seconds < last:  # the clock starts again when a run is continued
             total += last
         last = seconds
