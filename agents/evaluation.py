@@ -74,7 +74,7 @@ def evaluate(
     manifest = Stage(folder, "controller").manifest
     world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
-    steps = resolve(world).max_episode_steps or 10_000
+    steps = resolve(world).max_decisions or 10_000
     task = RealTask(folder, world, config_from_dict(ControllerSpec, manifest["spec"]), fast=False)
     with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
         outcome = evaluator(
@@ -158,7 +158,7 @@ def _report(
 
 def _random_episode(env: EnvConfig, seed: int) -> tuple[float, int]:
     world = make_env(env)
-    episode = record_episode(world, POLICIES["random"], "random", seed, world.preset.max_episode_steps or 10_000)
+    episode = record_episode(world, POLICIES["random"], "random", seed, world.preset.max_decisions or 10_000)
     world.close()
     return episode.total_reward, len(episode)
 

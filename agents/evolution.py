@@ -133,7 +133,7 @@ def evolve(
         + (f", {len(history)} of them done before." if history else ".")
     )
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
-    full_length = resolve(env).max_episode_steps or config.max_steps
+    full_length = resolve(env).max_decisions or config.max_steps
     with ExitStack() as stack:
         real = stack.enter_context(PoolEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)

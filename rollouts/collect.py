@@ -108,7 +108,7 @@ def collect(
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
     missing = [seed for seed in seeds if seed not in store]
     if missing:
-        steps = 1000 if preset.max_episode_steps is None else preset.max_episode_steps
+        steps = preset.max_decisions or 1000
         _announce(env, make_policy, min(config.max_steps, steps), len(missing), workers, run)
         tasks = [(store.path, make_policy, name, seed, config.max_steps) for seed in missing]
         with (

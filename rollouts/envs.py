@@ -8,6 +8,7 @@ is recorded, and what M is told.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,7 +68,9 @@ class EnvConfig:
     size: int | None = None
     """Side of the square observation in pixels (64: what the paper's V expects)."""
     max_episode_steps: int | None = None
-    """Length at which an episode is truncated."""
+    """Length at which an episode is truncated, in the environment's own steps."""
+    action_repeat: int | None = None
+    """The agent decides every so many of the environment's steps; rewards in between are added up."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class EnvPreset:
     crop: tuple[int, int, int, int] | None = None
     size: int = 64
     max_episode_steps: int | None = None
+    action_repeat: int = 1
     action: ActionSpec | None = None
     exploration: str = "held"
     reported_on: str | None = None
@@ -89,7 +93,13 @@ class EnvPreset:
     def observation_hash(self) -> str:
         """Identifies the preprocessing: data, models and agents with different hashes do not mix."""
         world = self.reported_on or self.name
-        return fingerprint([world, self.crop, self.size, "area"])
+        repeat = [self.action_repeat] if self.action_repeat > 1 else []
+        return fingerprint([world, self.crop, self.size, "area", *repeat])
+
+    @property
+    def max_decisions(self) -> int | None:
+        """Most actions an agent can choose in one episode."""
+        return None if self.max_episode_steps is None else -(-self.max_episode_steps // self.action_repeat)
 
 
 # H: carracing/model.py get_action. tanh; gas = (a+1)/2; brake = clip(a, 0, 1): the zero controller drives on half gas.
@@ -137,13 +147,13 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
     config = EnvConfig(config) if isinstance(config, str) else config
     preset = PRESETS.get(config.id) or EnvPreset(config.id, config.id)
     changes: dict[str, Any] = {
-        key: value for key in ("crop", "size", "max_episode_steps") if (value := getattr(config, key)) is not None
+        key: value for key in ("crop", "size", "max_episode_steps", "action_repeat") if (value := getattr(config, key)) is not None
     }
     if config.kwargs:
         changes["kwargs"] = tuple(
             sorted({**dict(preset.kwargs), **{k: _literal(v) for k, v in config.kwargs.items()}}.items())
         )
-    for key in ("size", "max_episode_steps"):
+    for key in ("size", "max_episode_steps", "action_repeat"):
         if key in changes and changes[key] < 1:
             raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
     if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:
@@ -208,11 +218,16 @@ def action_spec(preset: EnvPreset, space: gym.Space[Any]) -> ActionSpec:
 
 
 class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
-    """Any Gymnasium environment with images, seen as ``[size, size, 3]`` uint8 and driven by one float vector."""
+    """Any Gymnasium environment with images, seen as ``[size, size, 3]`` uint8 and driven by one float vector.
+
+    Attributes:
+        between: called after every repeat of an action but the last, by viewers that want to draw all frames.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], preset: EnvPreset) -> None:
         super().__init__(env)
         self.preset = preset
+        self.between: Callable[[], None] | None = None
         self.action_spec = action_spec(preset, env.action_space)
         shape = _image_shape(env.observation_space, preset.name)
         if preset.crop is not None:
@@ -229,8 +244,32 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
         return preprocess(observation, self.preset), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(self.action_spec.to_env(action))
-        return preprocess(observation, self.preset), float(reward), bool(terminated), bool(truncated), info
+        """One decision: the action is done ``action_repeat`` times, or until the episode ends."""
+        done = self.action_spec.to_env(action)
+        total = 0.0
+        for _ in range(self.preset.action_repeat - 1):
+            observation, reward, terminated, truncated, info = self._step_unseen(done)
+            total += float(reward)
+            if terminated or truncated:
+                return preprocess(observation, self.preset), total, bool(terminated), bool(truncated), info
+            if self.between is not None:
+                self.between()
+        observation, reward, terminated, truncated, info = self.env.step(done)
+        return preprocess(observation, self.preset), total + float(reward), bool(terminated), bool(truncated), info
+
+    def _step_unseen(self, done: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """A step whose observation is used only if it is the last."""
+        world = self.env.unwrapped
+        if not isinstance(world, fast_car_racing.FastCarRacing):
+            return self.env.step(done)
+        world.draws = False
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(done)
+        finally:
+            world.draws = True
+        if terminated or truncated:
+            observation = world.observe()
+        return observation, reward, terminated, truncated, info
 
 
 def preprocess(observation: Any, preset: EnvPreset) -> Frame:

@@ -115,6 +115,9 @@ class FastCarRacing(CarRacing):
     indicators, look the same. ``render()``, the view for people, is Gymnasium's own.
     """
 
+    draws = True
+    """Off: steps return the last observation again. For frames that nobody looks at, between repeats of an action."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._canvas = np.zeros((SCENE_ROWS * SUPERSAMPLING, STATE_W * SUPERSAMPLING, 3), np.uint8)
@@ -142,9 +145,14 @@ class FastCarRacing(CarRacing):
 
     def _render(self, mode: str) -> Any:
         """Gymnasium's hook for all drawing; ``"state_pixels"`` is the observation, [96, 96, 3] uint8 RGB."""
-        car = self.car
-        if mode != "state_pixels" or car is None:
+        if mode != "state_pixels" or self.car is None:
             return super()._render(mode)
+        return self.observe() if self.draws else self.state
+
+    def observe(self) -> NDArray[np.uint8]:
+        """The observation now, [96, 96, 3] uint8 RGB."""
+        car = self.car
+        assert car is not None
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
         camera = complex(*car.hull.position)
         turn = cmath.rect(zoom, -car.hull.angle)
