@@ -33,10 +33,10 @@ class IterateConfig:
     """Episodes recorded per round with the current agent: half as it is, half with action noise."""
     noise: float = 0.15
     """Size of that noise, in half-ranges of the action space."""
-    refit_vae: bool = True
-    """Refit V in every round, or keep the first one."""
+    refit_vae: int = 1
+    """Refit V in the first so many rounds, then keep it: a new V moves z under C's weights."""
     vae: VAEConfig = field(default_factory=VAEConfig)
-    """How to refit V in every round."""
+    """How to refit V."""
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     """How to refit M in every round."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
@@ -76,10 +76,11 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
             agent_policy(before, config.noise),
         )
         stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
-        if config.refit_vae:
+        if number <= config.refit_vae:
             fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
         else:
             reuse_vae(folder, before / "vae" / "weights.safetensors")
-        fit_mdn_rnn(config.mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors")
+        latents = round_folder(run, min(number, config.refit_vae)) / "latents"  # beside the V they were made with
+        fit_mdn_rnn(config.mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors", latents)
         evolve(config.controller, folder, env, workers, device, before / "controller")
     return round_folder(run, config.rounds)

@@ -146,9 +146,8 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
     """
     config = EnvConfig(config) if isinstance(config, str) else config
     preset = PRESETS.get(config.id) or EnvPreset(config.id, config.id)
-    changes: dict[str, Any] = {
-        key: value for key in ("crop", "size", "max_episode_steps", "action_repeat") if (value := getattr(config, key)) is not None
-    }
+    options = ("crop", "size", "max_episode_steps", "action_repeat")
+    changes: dict[str, Any] = {key: value for key in options if (value := getattr(config, key)) is not None}
     if config.kwargs:
         changes["kwargs"] = tuple(
             sorted({**dict(preset.kwargs), **{k: _literal(v) for k, v in config.kwargs.items()}}.items())

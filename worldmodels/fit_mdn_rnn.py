@@ -105,11 +105,15 @@ def fit_mdn_rnn(
     stores: Sequence[EpisodeStore],
     device: torch.device,
     start_from: Path | None = None,
+    cache: Path | None = None,
 ) -> Path:
     """Fit M on latent episodes and write ``run/mdnrnn``: weights, dream starts, diagnostics and pictures.
 
+    Dreams start from the episodes of the last store: where the newest agent goes.
+
     Args:
         start_from: weights to continue from, for a refit on more data.
+        cache: where latent episodes are kept; ``run/latents`` if None.
 
     Raises:
         UserError: V is missing, data and V do not belong together, or the loss is no longer a number.
@@ -138,7 +142,7 @@ def fit_mdn_rnn(
     load_weights(vae, vae_stage.path / "weights.safetensors")
     vae = vae.on(device).eval()
     training, held_out = (
-        encode_sources(vae, vae_hash, part, run / "latents" / name, device)
+        encode_sources(vae, vae_hash, part, (cache or run / "latents") / name, device)
         for part, name in zip(sources, ("training", "held_out"), strict=True)
     )
     data = LatentWindows(training, device, config.reward_spread)
@@ -199,7 +203,8 @@ def fit_mdn_rnn(
     facts = diagnose(world_model, held_out, config.reward_spread)
     write_json(stage.path / "diagnostics.json", facts)
     save_png(dream_strip(world_model, held_out, stores), stage.path / "dream.png", scale=2)
-    starts = DreamStarts.gather(world_model, training, config.starts, config.seed)
+    newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
+    starts = DreamStarts.gather(world_model, newest, config.starts, config.seed)
     save_tensors(starts.tensors(), stage.path / "starts.safetensors")
     save_tensors(mdnrnn.state_dict(), weights)
     stage.finish(

@@ -34,6 +34,6 @@ def test_finished_rounds_stay_and_missing_ones_are_run(tiny_run: Path, tmp_path:
 
 def test_v_is_refitted_if_asked(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    iterate(replace(TINY.iterate, rounds=1, refit_vae=True), run, 0, torch.device("cpu"))
+    iterate(replace(TINY.iterate, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
     assert ("fit_vae", "round-1") in calls
     assert ("reuse_vae", "round-1") not in calls

@@ -108,3 +108,61 @@ def test_an_environment_that_cannot_work_is_refused_in_one_sentence(config, mess
     with pytest.raises(UserError, match=message) as error:
         make_env(config)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("world", ["carracing-fast", "toy"])
+def test_a_repeated_action_is_the_same_world_seen_less_often(world):
+    """Rewards add up to those of single steps, and every frame shown is the last of its repeats."""
+    once, thrice = make_env(world), make_env(EnvConfig(world, action_repeat=3))
+    frame, _ = once.reset(seed=4)
+    assert (thrice.reset(seed=4)[0] == frame).all()
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        action = rng.uniform(once.action_space.low, once.action_space.high).astype(np.float32)
+        total = 0.0
+        for _ in range(3):
+            frame, reward, terminated, truncated, _ = once.step(action)
+            total += reward
+            if terminated or truncated:
+                break
+        seen, summed, *ends, _ = thrice.step(action)
+        assert (seen == frame).all()
+        assert summed == pytest.approx(total)
+        assert ends == [terminated, truncated]
+        if terminated or truncated:
+            break
+
+
+def test_an_episode_that_ends_between_repeats_shows_its_last_frame():
+    """20 steps in repeats of 6: the fourth decision is cut short after 2, and its frame is drawn all the same."""
+    config = EnvConfig("carracing-fast", max_episode_steps=20)
+    once, repeated = make_env(config), make_env(EnvConfig("carracing-fast", max_episode_steps=20, action_repeat=6))
+    assert repeated.preset.max_decisions == 4
+    once.reset(seed=1)
+    repeated.reset(seed=1)
+    gas = np.array([0.0, 1.0, 0.0], np.float32)
+    frame = [once.step(gas)[0] for _ in range(20)][-1]
+    truncated = [repeated.step(gas)[3] for _ in range(3)]
+    seen, _, _, at_last, _ = repeated.step(gas)
+    assert truncated == [False] * 3
+    assert at_last
+    assert (seen == frame).all()
+
+
+def test_viewers_are_called_between_the_repeats():
+    env, calls = make_env(EnvConfig("toy", action_repeat=4)), []
+    env.between = lambda: calls.append(1)
+    env.reset(seed=0)
+    env.step(np.zeros(env.action_space.shape, np.float32))
+    assert len(calls) == 3
+
+
+def test_another_repeat_is_another_world_for_the_models():
+    assert (
+        resolve(EnvConfig("carracing-fast", action_repeat=4)).observation_hash
+        != resolve("carracing-fast").observation_hash
+    )
+    assert (
+        resolve(EnvConfig("carracing-fast", action_repeat=1)).observation_hash
+        == resolve("carracing-fast").observation_hash
+    )
