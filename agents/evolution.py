@@ -1,4 +1,4 @@
-"""Evolve C with CMA-ES, in the real world or in the dream.
+"""Evolve C, by CMA-ES or PGPE, in the real world or in the dream.
 
 One generation: ask for candidates, run each of them on the same few episodes (common random numbers), tell their mean
 returns. Every so often the mean of the distribution is scored in the real world on validation seeds; the best of these
@@ -30,7 +30,7 @@ from agents.evaluators import (
     dream_evaluator,
 )
 from agents.lanes import check_observations
-from agents.strategies import CMAES, Covariance
+from agents.strategies import Strategy, StrategyName, make_strategy
 from rollouts.artifacts import (
     Stage,
     append_json_line,
@@ -68,8 +68,10 @@ class ControllerConfig:
     """Episodes per candidate, the same ones for all candidates of a generation."""
     sigma: float = 0.1
     """Initial step size."""
-    covariance: Covariance = "full"
-    """Full CMA-ES, or separable (diagonal)."""
+    strategy: StrategyName = "cma"
+    """CMA-ES with a full or ('sep-cma') a diagonal covariance, or PGPE with ClipUp."""
+    max_speed: float | None = None
+    """PGPE: longest step of the mean. Default: a fifteenth of sigma times the root of the number of weights."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -123,9 +125,8 @@ def evolve(
     stage = Stage.open(run, "controller", config, inputs, growable=("generations",))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
-    strategy = CMAES(
-        _initial_mean(controller, model, start_from), config.sigma, config.population, config.seed, config.covariance
-    )
+    start = _initial_mean(controller, model, start_from)
+    strategy = make_strategy(config.strategy, start, config.sigma, config.population, config.seed, config.max_speed)
     history, selected = _replay(stage, strategy)
     say(
         f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.population} "
@@ -168,7 +169,7 @@ def evolve(
     return _finish(stage, config, controller, env, strategy, history, selected)
 
 
-def _generation(config: ControllerConfig, generation: int, strategy: CMAES, evaluator: Evaluator) -> dict[str, Any]:
+def _generation(config: ControllerConfig, generation: int, strategy: Strategy, evaluator: Evaluator) -> dict[str, Any]:
     """Ask, evaluate, tell."""
     start = time.perf_counter()
     candidates = strategy.ask()
@@ -191,7 +192,7 @@ def _generation(config: ControllerConfig, generation: int, strategy: CMAES, eval
 
 
 def _replay(
-    stage: Stage, strategy: CMAES
+    stage: Stage, strategy: Strategy
 ) -> tuple[list[dict[str, Any]], tuple[float, int, NDArray[np.float64]] | None]:
     """Tell the strategy everything it was told before; a last line cut short by a kill is dropped.
 
@@ -216,7 +217,7 @@ def _replay(
     return history, selected
 
 
-def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: CMAES) -> None:
+def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: Strategy) -> None:
     record, fitness = history[-1], np.array(history[-1]["fitness"])
     values = {
         "fitness/min": fitness.min(),
@@ -243,7 +244,7 @@ def _finish(
     config: ControllerConfig,
     controller: LinearController,
     env: EnvConfig,
-    strategy: CMAES,
+    strategy: Strategy,
     history: Sequence[dict[str, Any]],
     selected: tuple[float, int, NDArray[np.float64]] | None,
 ) -> Path:
@@ -300,8 +301,10 @@ def _check(config: ControllerConfig) -> None:
         if getattr(config, name) <= 0:
             raise UserError(f"--controller.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
     if config.population < 4:
-        raise UserError(f"CMA-ES needs a population of at least 4, got {config.population}.")
+        raise UserError(f"Evolution needs a population of at least 4, got {config.population}.")
     if config.temperature < 0:
         raise UserError(f"The temperature cannot be negative, got {config.temperature}.")
+    if config.max_speed is not None and config.max_speed <= 0:
+        raise UserError(f"--controller.max-speed must be positive, got {config.max_speed}.")
     if config.patience is not None and config.patience < 1:
         raise UserError(f"--controller.patience must be at least one step, got {config.patience}.")

@@ -1,4 +1,4 @@
-"""C: evolve the controller with CMA-ES, in the real environment or in the dream.
+"""C: evolve the controller (CMA-ES, or PGPE with ClipUp), in the real environment or in the dream.
 
 python scripts/train_controller.py --run runs/car
 python scripts/train_controller.py --run runs/car --controller.world dream --controller.temperature 1.15

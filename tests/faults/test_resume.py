@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.evolution import evolve
+from agents.evolution import ControllerConfig, evolve
 from agents.iterate import iterate
 from agents.pipeline import run_pipeline
 from rollouts.collect import collect
@@ -23,6 +23,7 @@ from worldmodels.fit_vae import fit_vae
 from worldmodels.vae import VAELoss, vae_loss
 
 DREAM = dataclasses.replace(MICRO.controller, world="dream", temperature=1.1)
+PGPE_DREAM = dataclasses.replace(DREAM, strategy="pgpe")
 
 
 def stores(run: Path) -> list[EpisodeStore]:
@@ -91,13 +92,16 @@ def test_a_stage_that_is_broken_off_again_and_again_ends_as_if_it_had_not_been(
     assert set(differences(finished / stage, run / stage)) == produced  # these three are the pipeline's own
 
 
-def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(finished: Path, tmp_path: Path):
+@pytest.mark.parametrize(("config", "strategy"), [(DREAM, "CMAES"), (PGPE_DREAM, "PGPE")])
+def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(
+    config: ControllerConfig, strategy: str, finished: Path, tmp_path: Path
+):
     whole, parts = (before("controller", finished, tmp_path / name) for name in ("whole", "parts"))
-    evolve(DREAM, whole, MICRO.env, 0, CPU)
-    for place, times in (("agents.strategies.CMAES.tell", 3), ("agents.evaluators.evaluate_lanes", 2)):
+    evolve(config, whole, MICRO.env, 0, CPU)
+    for place, times in ((f"agents.strategies.{strategy}.tell", 3), ("agents.evaluators.evaluate_lanes", 2)):
         with interrupted_at(place, times):
-            evolve(DREAM, parts, MICRO.env, 0, CPU)
-    evolve(DREAM, parts, MICRO.env, 0, CPU)
+            evolve(config, parts, MICRO.env, 0, CPU)
+    evolve(config, parts, MICRO.env, 0, CPU)
     assert differences(whole, parts) == []
 
 
