@@ -12,6 +12,7 @@ TEST = 0  #: reported scores: seeds 0, 1, 2, ...
 VALIDATION = 1 * RANGE  #: choosing checkpoints
 COLLECTION = 2 * RANGE  #: training data; hidden from fitness
 EVOLUTION = 3 * RANGE  #: fitness; below 2**32, as environments and Box2D expect
+HUMAN = 4 * RANGE  #: what people drive on the live page, and what they watch there
 
 MAX_EPISODES_PER_ROUND = 10_000_000
 

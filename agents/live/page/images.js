@@ -1,0 +1,109 @@
+// Image models: a sheet of samples, the way from one to another, attributes.
+
+import { paint } from "./draw.js";
+import { Stream, bitmaps } from "./link.js";
+
+const $ = (id) => document.getElementById(id);
+const fill = (input) => input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
+
+export class Images {
+  constructor(link, note) {
+    Object.assign(this, { link, note, seed: 0, item: 0, ends: [0, 9], path: null, sheet: null });
+    this.sampling = new Stream(link, "image_grid");
+    this.changing = new Stream(link, "image_attributes");
+    $("image-run").addEventListener("change", () => this.open());
+    $("image-label").addEventListener("change", () => this.sample());
+    $("truncation").addEventListener("input", () => this.sample());
+    $("image-new").addEventListener("click", () => { this.seed = Math.floor(Math.random() * 2 ** 31); this.sample(); });
+    $("image-share").addEventListener("input", () => this.drawPath());
+    $("attribute-item").addEventListener("click", () => { this.item = Math.floor(Math.random() * 1e6); this.change(); });
+    $("image-grid").addEventListener("click", (event) => this.pick(event));
+  }
+
+  build(names) {
+    if ($("image-run").options.length !== names.length) $("image-run").replaceChildren(...names.map((name) => new Option(name)));
+  }
+
+  open() { if ($("image-run").value) this.link.send("image_run", { name: $("image-run").value }); }
+
+  sample() {
+    fill($("truncation"));
+    $("truncation").previousElementSibling.textContent = `±${Number($("truncation").value).toFixed(1)}`;
+    this.sampling.send({ seed: this.seed, truncation: Number($("truncation").value), label: Number($("image-label").value || -1) });
+  }
+
+  async receive(header, blobs) {
+    const pictures = await bitmaps(blobs);
+    if (header.kind === "image_model") this.describe(header);
+    else if (header.kind === "image_grid") {
+      this.sampling.answered();
+      this.sheet = { ...header, bitmap: pictures[0] };
+      this.drawSheet();
+      this.link.send("image_path", { first: this.ends[0], second: this.ends[1] });
+    } else if (header.kind === "image_path") {
+      this.path = { ...header, bitmap: pictures[0] };
+      this.drawPath();
+    } else if (header.kind === "image_attributes") {
+      this.changing.answered();
+      paint($("attribute-from"), pictures[0]);
+      paint($("attribute-to"), pictures[1]);
+    }
+  }
+
+  describe({ labels, attributes, samples }) {
+    $("image-label").replaceChildren(new Option("all, in columns", "-1"), ...labels.map((name, index) => new Option(name, index)));
+    $("image-label-box").hidden = !labels.length;
+    $("truncation-box").hidden = !samples;
+    $("grid-name").firstChild.textContent = samples ? "Samples" : "Reconstructions of test images";
+    $("attributes-box").hidden = !attributes.length;
+    $("attributes").replaceChildren(...attributes.map((name) => {
+      const label = document.createElement("label");
+      label.innerHTML = `<span></span><output>0</output><input type="range" min="-1.5" max="1.5" step="0.05" value="0">`;
+      label.firstChild.textContent = name;
+      const input = label.lastChild;
+      fill(input);
+      input.addEventListener("input", () => { fill(input); input.previousElementSibling.textContent = input.value; this.change(); });
+      return label;
+    }));
+    this.sample();
+    if (attributes.length) this.change();
+  }
+
+  change() {
+    const strengths = [...$("attributes").querySelectorAll("input")].map((input) => Number(input.value));
+    this.changing.send({ item: this.item, strengths });
+  }
+
+  pick(event) {
+    if (!this.sheet) return;
+    const box = $("image-grid").getBoundingClientRect(), { columns, cells } = this.sheet;
+    const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
+    const row = Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(cells / columns));
+    this.ends = [this.ends[1], Math.min(row * columns + column, cells - 1)];
+    this.drawSheet();
+    this.link.send("image_path", { first: this.ends[0], second: this.ends[1] });
+  }
+
+  drawSheet() {
+    const { bitmap, columns, side } = this.sheet, canvas = $("image-grid"), pen = canvas.getContext("2d");
+    const zoom = Math.max(1, Math.round(80 / side));
+    canvas.width = bitmap.width * zoom;
+    canvas.height = bitmap.height * zoom;
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    pen.lineWidth = 4;
+    this.ends.forEach((cell, index) => {
+      pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue(index ? "--warm" : "--accent");
+      pen.strokeRect((cell % columns) * side * zoom + 2, Math.floor(cell / columns) * side * zoom + 2, side * zoom - 4, side * zoom - 4);
+    });
+  }
+
+  drawPath() {
+    if (!this.path) return;
+    fill($("image-share"));
+    const { bitmap, side } = this.path, canvas = $("image-path");
+    canvas.width = canvas.height = side;
+    canvas.classList.add("crisp");
+    canvas.getContext("2d").drawImage(bitmap, Number($("image-share").value) * side, 0, side, side, 0, 0, side, side);
+  }
+}

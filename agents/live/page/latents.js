@@ -1,0 +1,151 @@
+// The latent space to play with.
+
+import { latentBars, paint } from "./draw.js";
+import { Stream, bitmaps } from "./link.js";
+
+const $ = (id) => document.getElementById(id);
+const WALK_MS = 140;
+
+export class Latents {
+  constructor(link) {
+    Object.assign(this, { link, z: [], chosen: -1, first: null, second: null, walking: null });
+    this.asking = new Stream(link, "latent");
+    this.mixing = new Stream(link, "between");
+    const bars = $("bars");
+    bars.addEventListener("pointerdown", (event) => { bars.setPointerCapture(event.pointerId); this.drag(event); });
+    bars.addEventListener("pointermove", (event) => { if (event.buttons) this.drag(event); });
+    bars.addEventListener("pointerup", () => this.walk());
+    bars.addEventListener("dblclick", (event) => this.change(this.unit(event), 0));
+    bars.addEventListener("keydown", (event) => this.key(event));
+    $("latent-zero").addEventListener("click", () => this.all(() => 0));
+    $("latent-noise").addEventListener("click", () => this.all(normal));
+    $("share").addEventListener("input", () => {
+      fill($("share"));
+      this.mixing.send({ first: this.first, second: this.second, share: Number($("share").value) });
+    });
+    $("share").addEventListener("change", () => this.walk());
+    setInterval(() => this.animate(), WALK_MS);
+  }
+
+  async receive(header, blobs) {
+    const pictures = await bitmaps(blobs);
+    if (header.kind === "latent") {
+      this.asking.answered();
+      this.mixing.answered();
+      const fresh = !this.z.length;
+      if (!this.asking.busy) this.z = header.z;
+      paint($("latent"), pictures[0]);
+      this.draw();
+      if (fresh || this.wanted) this.walk();
+      this.wanted = false;
+    } else if (header.kind === "gallery") this.gallery(header.captures, pictures);
+    else if (header.kind === "walk") this.sheet(header, pictures[0]);
+  }
+
+  draw() { if ($("bars").clientWidth && this.z.length) latentBars($("bars"), this.z, this.chosen); }
+
+  unit(event) {
+    const box = $("bars").getBoundingClientRect();
+    return Math.max(0, Math.min(this.z.length - 1, Math.floor(((event.clientX - box.left) / box.width) * this.z.length)));
+  }
+
+  drag(event) {
+    const box = $("bars").getBoundingClientRect(), reach = box.height / 2 - 10;
+    const value = ((box.top + box.height / 2 - event.clientY) / reach) * 4;
+    this.change(this.unit(event), Math.max(-4, Math.min(4, value)));
+  }
+
+  key(event) {
+    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key], change = { ArrowUp: .2, ArrowDown: -.2 }[event.key];
+    if (!move && !change) return;
+    event.preventDefault();
+    if (move) { this.chosen = (this.chosen + move + this.z.length) % this.z.length; this.draw(); }
+    else { this.change(Math.max(this.chosen, 0), this.z[Math.max(this.chosen, 0)] + change); this.walk(); }
+  }
+
+  change(unit, value) {
+    this.chosen = unit;
+    this.z[unit] = Math.abs(value) < .05 ? 0 : value;
+    this.draw();
+    this.asking.send({ z: this.z });
+  }
+
+  all(value) {
+    this.z = this.z.map(value);
+    this.draw();
+    this.asking.send({ z: this.z });
+    this.walk();
+  }
+
+  walk() { if (this.z.length) this.link.send("walk", { z: this.z }); }
+
+  gallery(captures, pictures) {
+    const ids = captures.map(({ id }) => id);
+    if (!ids.includes(this.first)) this.first = ids.at(-2) ?? null;
+    if (!ids.includes(this.second)) this.second = ids.at(-1) ?? null;
+    $("gallery").replaceChildren(...captures.map(({ id, name }, index) => this.card(id, name, pictures[index])));
+    const start = $("start"), chosen = start.value;
+    start.querySelectorAll("[data-captured]").forEach((option) => option.remove());
+    for (const { id, name } of captures) {
+      const option = new Option(`captured: ${name}`, `captured ${id}`);
+      option.dataset.captured = id;
+      start.append(option);
+    }
+    start.value = chosen;
+    if (!start.value) start.value = "recorded";
+    this.mark();
+  }
+
+  card(id, name, bitmap) {
+    const figure = document.createElement("figure");
+    figure.dataset.id = id;
+    figure.innerHTML = `<img alt=""><figcaption></figcaption><div class="ends"><button class="pick-a">A</button><button class="pick-b">B</button><button class="drop" title="Forget">×</button></div>`;
+    const canvas = document.createElement("canvas");
+    paint(canvas, bitmap);
+    figure.firstChild.src = canvas.toDataURL();
+    figure.children[1].textContent = name;
+    figure.firstChild.addEventListener("click", () => { this.wanted = true; this.link.send("look", { capture: id }); });
+    figure.querySelector(".pick-a").addEventListener("click", () => { this.first = id; this.mark(); });
+    figure.querySelector(".pick-b").addEventListener("click", () => { this.second = id; this.mark(); });
+    figure.querySelector(".drop").addEventListener("click", () => this.link.send("forget", { capture: id }));
+    return figure;
+  }
+
+  mark() {
+    for (const figure of $("gallery").children) {
+      figure.classList.toggle("a", Number(figure.dataset.id) === this.first);
+      figure.classList.toggle("b", Number(figure.dataset.id) === this.second);
+    }
+    $("share").disabled = this.first === null || this.second === null || this.first === this.second;
+    fill($("share"));
+  }
+
+  // One small canvas for each unit; the sheet has a row for each, with the unit's values in its columns.
+  sheet({ units, columns, side }, bitmap) {
+    const box = $("walk");
+    if (box.children.length !== units)
+      box.replaceChildren(...Array.from({ length: units }, (_, unit) => {
+        const figure = document.createElement("figure"), canvas = document.createElement("canvas");
+        canvas.width = canvas.height = side;
+        figure.append(canvas, `z${unit + 1}`);
+        figure.addEventListener("click", () => { this.chosen = unit; this.draw(); });
+        return figure;
+      }));
+    this.walking?.bitmap.close();
+    this.walking = { bitmap, units, columns, side };
+  }
+
+  animate() {
+    if (!this.walking || !$("walk").clientWidth) return;
+    const { bitmap, units, columns, side } = this.walking, turn = Math.floor(performance.now() / WALK_MS) % (2 * columns - 2);
+    const column = turn < columns ? turn : 2 * columns - 2 - turn;
+    for (let unit = 0; unit < units; unit++) {
+      const figure = $("walk").children[unit];
+      figure.firstChild.getContext("2d").drawImage(bitmap, column * side, unit * side, side, side, 0, 0, side, side);
+      figure.classList.toggle("chosen", unit === this.chosen);
+    }
+  }
+}
+
+const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+const fill = (input) => input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);

@@ -1,0 +1,174 @@
+"""What the page records: the last seconds as a video, and what people drove as episodes to learn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+
+import numpy as np
+
+from agents.driving import Action
+from agents.live.packets import picture
+from agents.moments import Moment, panels_of
+from agents.panels import draw
+from agents.video import write_video
+from rollouts.artifacts import Stage, config_to_dict, fingerprint
+from rollouts.envs import EnvConfig, Frame, resolve
+from rollouts.episodes import Episode, EpisodeStore
+from rollouts.seeds import HUMAN
+
+KEPT_SECONDS = 20.0
+"""How much of the past a clip can show, in the world's own time."""
+CLIP_FPS = {"mp4": 25, "gif": 12}
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A moment with its pictures as JPEGs."""
+
+    moment: Moment
+    views: list[bytes]
+    tiles: list[bytes]
+
+    def restore(self) -> Moment:
+        captions = [caption for caption, _ in self.moment.tiles]
+        tiles = tuple(zip(captions, map(picture, self.tiles), strict=True))
+        return dataclasses.replace(self.moment, views=tuple(map(picture, self.views)), tiles=tiles)
+
+
+class Clips:
+    """The last seconds, with pictures compressed, so that memory stays small."""
+
+    def __init__(self) -> None:
+        self._past: deque[_Kept] = deque()
+        self._seconds = 0.0
+
+    def add(self, moment: Moment, views: list[bytes], tiles: list[bytes]) -> None:
+        """Keep a moment whose pictures are these JPEGs."""
+        nothing = np.zeros((1, 1, 3), np.uint8)
+        light = dataclasses.replace(moment, views=(), tiles=tuple((caption, nothing) for caption, _ in moment.tiles))
+        self._past.append(_Kept(light, views, tiles))
+        self._seconds += moment.seconds
+        while self._seconds > KEPT_SECONDS and len(self._past) > 1:
+            self._seconds -= self._past.popleft().moment.seconds
+
+    def clear(self) -> None:
+        """Forget: another world is shown from now on."""
+        self._past.clear()
+        self._seconds = 0.0
+
+    def film(self, suffix: str, seconds: float) -> Callable[[], bytes]:
+        """The last ``seconds`` as the content of an mp4 or GIF file, drawn when the result is called (in a thread)."""
+        wanted, length = deque[_Kept](), 0.0
+        for kept in reversed(self._past):
+            wanted.appendleft(kept)
+            length += kept.moment.seconds
+            if length >= seconds:
+                break
+        fps = CLIP_FPS[suffix]
+
+        def work() -> bytes:
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / f"clip.{suffix}"
+                write_video(_at_rate(wanted, fps), file, fps)
+                return file.read_bytes()
+
+        return work
+
+
+def _at_rate(past: deque[_Kept], fps: int) -> Iterator[Frame]:
+    """Panels at an even rate, whatever the rates of the moments."""
+    clock, due = 0.0, 0.0
+    for kept in past:
+        shown = list(panels_of(kept.restore()))
+        for panel in shown:
+            if clock >= due - 1e-9:
+                drawn = draw(panel)
+                while clock >= due - 1e-9:
+                    yield drawn
+                    due += 1 / fps
+            clock += kept.moment.seconds / len(shown)
+        if not shown:
+            clock += kept.moment.seconds
+
+
+class Drives:
+    """Where people's episodes are kept: a run directory with a ``rollouts`` stage, shared by all viewers.
+
+    ``train_vae.py --run`` can train on it as it is, and ``iterate.py --iterate.human`` adds it to what agents drove.
+
+    Args:
+        run: e.g. ``runs/NAME/human``; nothing is written before the first episode.
+    """
+
+    def __init__(self, run: Path, env: EnvConfig) -> None:
+        self.run, self.env = run, env
+        self.store = EpisodeStore(run / "rollouts" / "episodes")
+        self._next = max([HUMAN - 1, *self.store.seeds()]) + 1
+        self._lock = Lock()
+
+    def next_seed(self) -> int:
+        """A track of one's own: no viewer gets the same one twice, and none is a test's."""
+        with self._lock:
+            self._next += 1
+            return self._next - 1
+
+    def save(self, episode: Episode) -> None:
+        """Add an episode.
+
+        Raises:
+            UserError: the folder holds episodes of another world, or the disk is full.
+        """
+        preset = resolve(self.env)
+        inputs = {"env": fingerprint(config_to_dict(self.env)), "observation_hash": preset.observation_hash}
+        with self._lock:
+            stage = Stage.open(self.run, "rollouts", _Driven(), inputs)
+            self.store.append(episode)
+            stage.finish(
+                env=config_to_dict(self.env),
+                policy="human",
+                observation_hash=preset.observation_hash,
+                episodes=len(self.store),
+            )
+
+
+@dataclass(frozen=True)
+class _Driven:
+    """The configuration of a recording that nobody configured."""
+
+    policy: str = "human"
+
+
+@dataclass
+class Drive:
+    """One real episode while it is being driven."""
+
+    seed: int
+    frames: list[Frame]
+    actions: list[Action] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    by_hand: int = 0  #: decisions that the person took
+
+    def add(self, action: Action, by_hand: bool, reward: float, frame: Frame) -> None:
+        self.actions.append(action)
+        self.rewards.append(reward)
+        self.frames.append(frame)
+        self.by_hand += by_hand
+
+    def episode(self, terminated: bool) -> Episode:
+        """All of it; one that did not end is truncated where it was left."""
+        last = np.arange(len(self.actions)) == len(self.actions) - 1
+        return Episode(
+            np.stack(self.frames),
+            np.stack(self.actions),
+            np.array(self.rewards, np.float32),
+            last & terminated,
+            last & (not terminated),
+            self.seed,
+            "human",
+        )

@@ -1,0 +1,203 @@
+"""The server of the live page: static files over HTTP and one WebSocket for each viewer, on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import mimetypes
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import serve as listen
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from agents.live.commands import parse
+from agents.live.session import Session, Shared
+from agents.live.viewer import Outbox, Viewer
+from rollouts.console import say
+from rollouts.errors import UserError
+
+PAGE = Path(__file__).parent / "page"
+MOST_VIEWERS = 16
+MOST_BYTES = 64 * 1024  #: of a message from a page
+PATIENCE = 20.0  #: seconds after which a viewer that does not answer is taken for gone
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Where the page is served."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Other than loopback, anybody who can reach it may watch and steer."""
+    port: int = 8400
+    """The port; 0 takes any that is free."""
+    exit_when_closed: bool = False
+    """End when the last page is closed."""
+
+
+def serve(shared: Shared, config: ServeConfig, ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serve the page until Ctrl-C, or until the last page closes if the config says so.
+
+    Args:
+        ready: called with the page's address once it can be opened.
+
+    Raises:
+        UserError: the port is taken, or the host is none of this machine's.
+    """
+    if config.host not in LOOPBACK:
+        say(
+            f"Careful: on {config.host}, everybody who can reach this machine's port {config.port} can watch and "
+            "steer this agent, and fill the disk with recordings. There is no password and no encryption."
+        )
+    asyncio.run(_serve(LiveServer(shared, config), ready))
+
+
+async def _serve(live: LiveServer, ready: Callable[[str], None]) -> None:
+    loop, stop = asyncio.get_running_loop(), live.stop
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except (NotImplementedError, RuntimeError, ValueError):  # on Windows, or not in the main thread
+            continue
+    async with await live.start() as server:
+        ready(live.url(server))
+        await stop.wait()
+    await live.finish()
+
+
+class LiveServer:
+    """All viewers of one agent."""
+
+    def __init__(self, shared: Shared, config: ServeConfig) -> None:
+        self.shared, self.config, self.stop = shared, config, asyncio.Event()
+        self.viewers: set[Viewer] = set()
+
+    async def start(self) -> Server:
+        """Begin to listen.
+
+        Raises:
+            UserError: the port or the host cannot be had.
+        """
+        try:
+            return await listen(
+                self.watch,
+                self.config.host,
+                self.config.port,
+                process_request=self.answer,
+                max_size=MOST_BYTES,
+                max_queue=16,
+                compression=None,  # pictures are compressed already
+                ping_interval=PATIENCE / 2,
+                ping_timeout=PATIENCE / 2,
+                close_timeout=1.0,
+                server_header=None,
+            )
+        except OSError as error:
+            raise UserError(
+                f"The page cannot be served on {self.config.host}:{self.config.port} ({error.strerror or error}). "
+                "Choose another --port, or 0 for any that is free."
+            ) from error
+
+    def url(self, server: Server) -> str:
+        """Where the page is."""
+        host = self.config.host
+        shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{next(iter(server.sockets)).getsockname()[1]}/"
+
+    async def finish(self) -> None:
+        """Wait until all viewers' threads have ended."""
+        for viewer in list(self.viewers):
+            viewer.close()
+        await asyncio.gather(*(asyncio.to_thread(viewer.thread.join, 10.0) for viewer in list(self.viewers)))
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """A static file, a refusal, or None to go on to a WebSocket."""
+        if not known_host(request.headers.get("Host", ""), self.config.host):
+            return _response(HTTPStatus.FORBIDDEN, b"This page has another address.")
+        path = urlsplit(request.path).path
+        if path == "/socket":
+            origin, host = request.headers.get("Origin", ""), request.headers.get("Host", "")
+            if urlsplit(origin).netloc != host:
+                return _response(HTTPStatus.FORBIDDEN, b"Only the page itself may connect.")
+            if len(self.viewers) >= MOST_VIEWERS:
+                return _response(HTTPStatus.SERVICE_UNAVAILABLE, b"There are too many viewers.")
+            return None
+        name = "index.html" if path == "/" else path[1:]
+        file = PAGE / name
+        if name not in {entry.name for entry in PAGE.iterdir()}:
+            return _response(HTTPStatus.NOT_FOUND, b"There is no such file.")
+        return _response(HTTPStatus.OK, file.read_bytes(), mimetypes.guess_type(name)[0] or "text/plain")
+
+    async def watch(self, socket: ServerConnection) -> None:
+        """One viewer, from its first to its last message."""
+        outbox = Outbox(asyncio.get_running_loop())
+        viewer = Viewer(lambda: Session(self.shared), outbox)
+        self.viewers.add(viewer)
+        sending = asyncio.create_task(_send(socket, outbox))
+        try:
+            async for message in socket:
+                if (command := parse(message)) is not None:
+                    viewer.tell(command)
+        except ConnectionClosed:
+            pass
+        finally:
+            sending.cancel()
+            viewer.close()
+            await asyncio.to_thread(viewer.thread.join, 10.0)
+            self.viewers.discard(viewer)
+            if self.config.exit_when_closed and not self.viewers:
+                self.stop.set()
+
+
+async def _send(socket: ServerConnection, outbox: Outbox) -> None:
+    try:
+        while True:
+            await socket.send(await outbox.get())
+    except ConnectionClosed:
+        return
+
+
+def known_host(header: str, bound: str) -> bool:
+    """Whether a request's Host is a name of this server.
+
+    A page elsewhere that lets its own name point to this machine (DNS rebinding) would be the same origin to a
+    browser; its name gives it away. On loopback only loopback's names are known; otherwise addresses, this machine's
+    name and the one it was told to listen on.
+    """
+    host = urlsplit(f"//{header}").hostname or ""
+    if host in LOOPBACK:
+        return True
+    if bound in LOOPBACK:
+        return False
+    own = socket.gethostname().lower()
+    if host in (bound.lower(), own, f"{own}.local"):
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _response(status: HTTPStatus, body: bytes, kind: str = "text/plain") -> Response:
+    headers = Headers(
+        {
+            "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Connection": "close",
+        }
+    )
+    return Response(status.value, status.phrase, headers, body)

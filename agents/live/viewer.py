@@ -1,0 +1,126 @@
+"""One viewer: its session in a thread, and bounded queues between that thread and the server's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, Full, Queue
+
+from agents.evaluators import one_thread
+from agents.live.commands import Command
+from agents.live.packets import pack
+from agents.live.session import Job, Session
+from rollouts.errors import UserError
+
+INBOX = 64  #: commands that may wait; a page that sends more loses the newest
+MOMENTS, OTHERS = 2, 32  #: packets that may wait to be sent; of moments, the newest are kept
+LATE = 0.1  #: seconds that a show may be behind and still catch up
+
+
+class Outbox:
+    """Packets on their way to the page, filled by threads and emptied by the event loop. Never blocks a thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._ready = loop, asyncio.Event()
+        self._moments: deque[bytes] = deque(maxlen=MOMENTS)
+        self._others: deque[bytes] = deque(maxlen=OTHERS)
+
+    def put(self, packet: bytes, droppable: bool) -> None:
+        """From any thread; a closed loop is nobody to tell."""
+        (self._moments if droppable else self._others).append(packet)
+        try:
+            self._loop.call_soon_threadsafe(self._ready.set)
+        except RuntimeError:
+            return
+
+    async def get(self) -> bytes:
+        """The next packet, others before moments."""
+        while not (self._others or self._moments):
+            self._ready.clear()
+            await self._ready.wait()
+        return (self._others or self._moments).popleft()
+
+
+class Viewer:
+    """Runs a session at its own pace until it is closed.
+
+    Args:
+        begin: makes the session, in its thread.
+    """
+
+    def __init__(self, begin: Callable[[], Session], outbox: Outbox) -> None:
+        self._begin, self.outbox = begin, outbox
+        self._inbox: Queue[Command] = Queue(INBOX)
+        self._closing = threading.Event()
+        self._job: threading.Thread | None = None
+        self.thread = threading.Thread(target=self._run, name="viewer", daemon=True)
+        self.thread.start()
+
+    def tell(self, command: Command) -> None:
+        """Hand over a command; when too many wait, this one is lost."""
+        try:
+            self._inbox.put_nowait(command)
+        except Full:
+            return
+
+    def close(self) -> None:
+        """Ask the thread to end; it does after the step it is in."""
+        self._closing.set()
+
+    def _run(self) -> None:
+        try:
+            with one_thread():
+                session = self._begin()
+                try:
+                    self.outbox.put(session.hello(), droppable=False)
+                    self._play(session)
+                finally:
+                    session.close()
+        except UserError as error:
+            self._say(str(error))
+        except Exception:
+            traceback.print_exc()
+            self._say("This view has stopped because of an error, which the terminal shows. Reload the page.")
+
+    def _play(self, session: Session) -> None:
+        due = time.monotonic()
+        while not self._closing.is_set():
+            now = time.monotonic()
+            left = 0.25 if session.idle else due - now
+            try:
+                command = self._inbox.get(timeout=min(left, 0.25)) if left > 0 else self._inbox.get_nowait()
+            except Empty:
+                if session.idle or time.monotonic() < due:
+                    continue
+                self.outbox.put(session.advance(), droppable=True)
+                due = max(due + session.wait, time.monotonic() - LATE)
+                continue
+            try:
+                for packet in session.do(command):
+                    self.outbox.put(packet, droppable=False)
+            except UserError as error:
+                self._say(str(error))
+            while session.jobs:
+                self._start(session.jobs.pop())
+
+    def _start(self, job: Job) -> None:
+        """Long work in a thread of its own, one at a time."""
+        if self._job is not None and self._job.is_alive():
+            self._say("The last clip is still being written.")
+            return
+
+        def work() -> None:
+            try:
+                self.outbox.put(job(), droppable=False)
+            except UserError as error:
+                self._say(str(error))
+
+        self._job = threading.Thread(target=work, name="clip", daemon=True)
+        self._job.start()
+
+    def _say(self, sentence: str) -> None:
+        self.outbox.put(pack("note", {"text": sentence}), droppable=False)
