@@ -31,6 +31,8 @@ class IterateConfig:
     """How many rounds; may be raised later."""
     episodes: int = 100
     """Episodes recorded per round with the current agent: half as it is, half with action noise."""
+    max_steps: int = 1000
+    """Stop recording an episode after so many steps."""
     noise: float = 0.15
     """Size of that noise, in half-ranges of the action space."""
     refit_vae: int = 1
@@ -60,7 +62,7 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
     if config.rounds < 0:
         raise UserError(f"--iterate.rounds cannot be negative, got {config.rounds}.")
     env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train_controller.py").manifest["env"])
-    max_steps = Stage.require(run, "rollouts", "collect.py").config(CollectConfig).max_steps
+    Stage.require(run, "rollouts", "collect.py")
     for number in range(1, config.rounds + 1):
         before, folder = round_folder(run, number - 1), round_folder(run, number)
         if number < config.rounds and Stage(folder, "controller").complete:
@@ -68,7 +70,7 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
             continue
         say(f"Round {number} of {config.rounds}: {folder}")
         collect(
-            CollectConfig(config.episodes, "default", max_steps),
+            CollectConfig(config.episodes, "default", config.max_steps),
             env,
             folder,
             workers,

@@ -53,7 +53,9 @@ TINY = PipelineConfig(
     vae=_TINY_V,
     mdnrnn=_TINY_M,
     controller=_TINY_C,
-    iterate=IterateConfig(rounds=0, episodes=20, refit_vae=0, vae=_TINY_V, mdnrnn=_TINY_M, controller=_TINY_C),
+    iterate=IterateConfig(
+        rounds=0, episodes=20, max_steps=50, refit_vae=0, vae=_TINY_V, mdnrnn=_TINY_M, controller=_TINY_C
+    ),
     evaluate=EvaluateConfig(episodes=10),
     watch=WatchConfig(max_steps=50),
 )
