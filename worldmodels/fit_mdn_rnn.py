@@ -56,6 +56,8 @@ class MDNRNNConfig:
     """Every element of the gradient is clipped to plus or minus this."""
     reward_weight: float = 1.0
     """Weight of the squared error of the (standardised) reward beside the latents' nats per dimension."""
+    reward_pessimism: float = 1.0
+    """Weight of promising too much against promising too little: an agent in the dream seeks out the former."""
     reward_spread: tuple[int, int] | None = None
     """Spread each reward over so many steps after and before it, e.g. 8 15 for CarRacing's tiles."""
     termination_weight: float = 1.0
@@ -78,13 +80,15 @@ def mdn_rnn_loss(
     """The loss and its terms over the steps that count.
 
     ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated)``. The latents' term is
-    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit.
+    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. With a
+    ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
     """
     weight = windows.counts / windows.counts.sum().clamp(min=1)
     terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * weight).sum()}
     loss = terms["z_nll_per_dim"]
     if prediction.reward is not None:
         error = (prediction.reward - windows.rewards) / reward_scale
+        error = torch.where(error > 0, config.reward_pessimism**0.5 * error, error)
         terms["reward_error"] = (0.5 * error.square() * weight).sum()
         loss = loss + config.reward_weight * terms["reward_error"]
     if prediction.termination is not None:
@@ -250,6 +254,7 @@ def _check(config: MDNRNNConfig) -> None:
         "sequence_length",
         "learning_rate",
         "gradient_clip",
+        "reward_pessimism",
         "death_weight",
         "starts",
         "log_every",

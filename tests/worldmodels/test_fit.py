@@ -15,6 +15,7 @@ from worldmodels.diagnostics import WINDOW, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn, flatten, mdn_rnn_loss
 from worldmodels.fit_vae import VAEConfig, fit_vae, learning_rate
 from worldmodels.latents import Windows
+from worldmodels.mdn_rnn import Mixture, Prediction
 from worldmodels.training import generator_for
 
 CPU = torch.device("cpu")
@@ -74,6 +75,18 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     torch.testing.assert_close(terms["loss"], total)
     error = (prediction.reward - windows.rewards) / 2
     torch.testing.assert_close(terms["reward_error"], error.square().mean() / 2)
+
+
+@pytest.mark.parametrize("pessimism", [1.0, 3.0])
+def test_a_pessimistic_head_learns_the_expectile(pessimism):
+    """Rewards 0 and 1 come equally often: p (m - 0) = (1 - m) at the best constant m = 1 / (1 + p)."""
+    windows = replace(windows_of(2), rewards=torch.tensor([[0.0, 1.0]] * 2))
+    constant = torch.tensor(1 / (1 + pessimism), requires_grad=True)
+    nothing = torch.zeros(2, 2, 4, 3)
+    prediction = Prediction(Mixture(nothing, nothing, nothing), constant.expand(2, 2), None)
+    mdn_rnn_loss(prediction, windows, MDNRNNConfig(reward_pessimism=pessimism), 1.0)["reward_error"].backward()
+    assert constant.grad is not None
+    assert constant.grad.item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_steps_that_do_not_count_have_no_part_in_the_loss():
