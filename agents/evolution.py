@@ -29,7 +29,7 @@ from agents.evaluators import (
     RealTask,
     dream_evaluator,
 )
-from agents.lanes import check_observations
+from agents.lanes import Outcome, check_observations
 from agents.strategies import Strategy, StrategyName, make_strategy
 from rollouts.artifacts import (
     Stage,
@@ -125,8 +125,8 @@ def evolve(
     stage = Stage.open(run, "controller", config, inputs, growable=("generations",))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
-    start = _initial_mean(controller, model, start_from)
-    strategy = make_strategy(config.strategy, start, config.sigma, config.population, config.seed, config.max_speed)
+    initial = _initial_mean(controller, model, start_from)
+    strategy = make_strategy(config.strategy, initial, config.sigma, config.population, config.seed, config.max_speed)
     history, selected = _replay(stage, strategy)
     say(
         f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.population} "
@@ -134,7 +134,7 @@ def evolve(
         + (f", {len(history)} of them done before." if history else ".")
     )
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
-    full_length = resolve(env).max_decisions or config.max_steps
+    full_length, repeat = resolve(env).max_decisions or config.max_steps, resolve(env).action_repeat
     with ExitStack() as stack:
         real = stack.enter_context(PoolEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
@@ -148,18 +148,17 @@ def evolve(
             record = _generation(config, generation, strategy, evaluator)
             mean = strategy.mean
             if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
-                scores = real(mean[None], seeds, full_length).returns
-                record |= {
-                    "validation": float(scores.mean()),
-                    "validation_sd": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,
-                }
+                start = time.perf_counter()
+                record |= _validation(real(mean[None], seeds, full_length))
+                record["validation_seconds"] = round(time.perf_counter() - start, 3)
                 if selected is None or record["validation"] > selected[0]:
                     selected = (record["validation"], generation, mean)
             history.append(record)
-            _log(log, history, strategy)
+            _log(log, history, strategy, steps_taken(history, config.world, repeat))
             append_json_line(
                 stage.path / "history.jsonl", record
             )  # last: a generation that is not in the history is done, and logged, again
+            stage.tick()
             bar.update()
             bar.set_postfix(_postfix(history), refresh=False)
             if len(history) == ESTIMATE_AFTER:
@@ -191,6 +190,26 @@ def _generation(config: ControllerConfig, generation: int, strategy: Strategy, e
     }
 
 
+def _validation(outcome: Outcome) -> dict[str, Any]:
+    returns = outcome.returns
+    return {
+        "validation": float(returns.mean()),
+        "validation_sd": float(returns.std(ddof=1)) if len(returns) > 1 else 0.0,
+        "validation_steps": int(outcome.lengths.sum()),
+    }
+
+
+def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: int) -> dict[str, int]:
+    """What some generations cost: the environment's own steps (validation included), and steps imagined by M.
+
+    ``steps`` and ``validation_steps`` of the history are decisions of the agent, of ``action_repeat`` steps each.
+    """
+    fitness = sum(record["steps"] for record in history)
+    validation = sum(record.get("validation_steps", 0) for record in history)
+    real = validation + (fitness if world == "real" else 0)
+    return {"environment_steps": real * action_repeat, "imagined_steps": fitness if world == "dream" else 0}
+
+
 def _replay(
     stage: Stage, strategy: Strategy
 ) -> tuple[list[dict[str, Any]], tuple[float, int, NDArray[np.float64]] | None]:
@@ -217,14 +236,14 @@ def _replay(
     return history, selected
 
 
-def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: Strategy) -> None:
+def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: Strategy, steps: dict[str, int]) -> None:
     record, fitness = history[-1], np.array(history[-1]["fitness"])
     values = {
         "fitness/min": fitness.min(),
         "fitness/mean": fitness.mean(),
         "fitness/max": fitness.max(),
         "sigma": strategy.sigma,
-        "environment_steps": float(sum(r["steps"] for r in history)),
+        **steps,
         "mean_norm": float(np.linalg.norm(strategy.mean)),
     }
     if "validation" in record:
@@ -263,7 +282,7 @@ def _finish(
         parameters=controller.parameter_count,
         selected_generation=generation,
         validation=score,
-        environment_steps=int(sum(record["steps"] for record in history)) if config.world == "real" else 0,
+        **steps_taken(history, config.world, resolve(env).action_repeat),
     )
     say(
         f"C: the mean of generation {generation + 1} is kept; it scored {score:.1f} over "

@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ from typing import Any, TypeVar
 from rollouts.errors import UserError
 
 FORMAT_VERSION = 1
+NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
 PACKAGES = ("torch", "gymnasium", "numpy", "cma", "opencv-python-headless", "box2d", "vizdoom")
 T = TypeVar("T")
 
@@ -201,6 +203,8 @@ class Stage:
 
     def __init__(self, run: Path, name: str) -> None:
         self.run, self.name, self.path = run, name, run / name
+        self._before, self._opened = 0.0, time.perf_counter()
+        self._noted = self._opened
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -249,6 +253,7 @@ class Stage:
         stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
         sweep(run)
         if stage.begun:
+            stage._before = stage.manifest.get("seconds", 0.0)
             before = read_json(stage.path / "config.json")
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
@@ -275,6 +280,7 @@ class Stage:
                 "inputs": inputs,
                 "versions": package_versions(),
                 "git_commit": git_commit(),
+                "seconds": stage._before,
             },
         )
         write_json(stage.path / "config.json", wanted)
@@ -306,6 +312,18 @@ class Stage:
             )
         return stage
 
+    @property
+    def seconds(self) -> float:
+        """Wall time since the stage was opened, and what its earlier processes noted before they were stopped."""
+        return round(self._before + time.perf_counter() - self._opened, 1)
+
+    def tick(self) -> None:
+        """To be called while the stage works: notes the time it has taken, so that no more than a few seconds of it
+        are forgotten when the process is killed."""
+        if time.perf_counter() - self._noted >= NOTE_EVERY:
+            write_json(self.path / "manifest.json", {**self.manifest, "seconds": self.seconds})
+            self._noted = time.perf_counter()
+
     def finish(self, **facts: Any) -> None:
-        """Mark the stage complete and add ``facts`` (hashes of results, totals) to its manifest."""
-        write_json(self.path / "manifest.json", {**self.manifest, **facts, "complete": True})
+        """Mark the stage complete and add ``facts`` (hashes of results, totals) and its time to its manifest."""
+        write_json(self.path / "manifest.json", {**self.manifest, **facts, "seconds": self.seconds, "complete": True})

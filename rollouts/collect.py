@@ -118,6 +118,7 @@ def collect(
             returns: list[float] = []
             for _, (_, total) in pool.run(_record_in_worker, tasks):
                 returns.append(total)
+                stage.tick()
                 bar.update()
                 bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
     if not stage.complete:
@@ -129,6 +130,7 @@ def collect(
             observation_hash=preset.observation_hash,
             episodes=len(lengths),
             steps=int(sum(lengths)),
+            environment_steps=int(sum(lengths)) * preset.action_repeat,
             mean_return=float(np.mean(totals)),
             sd_return=float(np.std(totals)),
         )

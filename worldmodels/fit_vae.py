@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import Stage, atomic_path, file_hash, fingerprint, write_json
+from rollouts.artifacts import Stage, atomic_path, file_hash, fingerprint, read_json, write_json
 from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
@@ -152,9 +152,11 @@ def reuse_vae(run: Path, weights: Path) -> Path:
     """Use another round's V unchanged: copy its stage into ``run``."""
     target = run / "vae"
     if not (target / "manifest.json").exists():
-        for name in ("config.json", "weights.safetensors", "manifest.json"):  # the manifest last: it says complete
+        for name in ("config.json", "weights.safetensors"):
             with atomic_path(target / name) as temporary:
                 shutil.copyfile(weights.parent / name, temporary)
+        # The manifest last: it says complete. The time was taken elsewhere.
+        write_json(target / "manifest.json", {**read_json(weights.parent / "manifest.json"), "seconds": 0.0})
     return target / "weights.safetensors"
 
 

@@ -115,6 +115,7 @@ def train(
             means = {name: float(total) / count for name, total in sums.items()}
             _refuse_nan(stage, done, means)
             log.scalars(done, {**means, "seconds": round(time.perf_counter() - start, 3)})
+            stage.tick()
             bar.set_postfix({name: f"{means[name]:.4g}" for name in headline}, refresh=False)
             sums, count = {}, 0
             if done % checkpoint_every == 0 or done == steps:

@@ -57,7 +57,12 @@ MICRO = dataclasses.replace(
     watch=WatchConfig(max_steps=10),
 )
 
-UNLIKE = {"seconds", "git_commit", "agent"}  #: what may differ between equal runs: times, the checkout, the run's path
+UNLIKE = {
+    "seconds",
+    "validation_seconds",
+    "git_commit",
+    "agent",
+}  #: may differ between equal runs: times, the checkout, the path
 
 
 def call(script: str, *arguments: object) -> int:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -170,3 +171,26 @@ def test_a_stage_that_is_needed_but_not_finished_names_the_script_that_makes_it(
         Stage.require(tmp_path, "vae", "train_vae.py")
     stage.finish()
     assert Stage.require(tmp_path, "vae", "train_vae.py").path == Path(tmp_path, "vae")
+
+
+def test_the_time_of_a_stage_is_added_up_over_all_its_processes(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=100.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr("rollouts.artifacts.time", clock)
+
+    def work(stage: Stage, seconds: float) -> None:
+        for _ in range(int(seconds)):
+            clock.now += 1
+            stage.tick()
+
+    work(begin_stage(tmp_path), 25)  # killed here: noted after 10 and after 20 seconds
+    clock.now += 1000  # nobody worked
+    stage = begin_stage(tmp_path)
+    assert stage.manifest["seconds"] == 20
+    work(stage, 7)
+    stage.finish()
+    assert stage.manifest["seconds"] == 27
+    clock.now += 1000
+    grown = Stage.open(tmp_path, "vae", replace(Options(), steps=20), growable=("steps",))
+    work(grown, 3)
+    grown.finish()
+    assert grown.manifest["seconds"] == 30
