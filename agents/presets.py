@@ -60,8 +60,7 @@ TINY = PipelineConfig(
     watch=WatchConfig(max_steps=50),
 )
 
-# Deciding 12.5 times a second instead of 50 costs a linear driver nothing that could be measured, and makes episodes
-# four times shorter for V, M, C and the dream.
+# A driver that decides 12.5 times a second instead of 50: episodes are four times shorter for V, M, C and the dream.
 _CAR = EnvConfig("carracing-fast", action_repeat=4)
 # The mean of z instead of a sample: with a fraction of the noise in what C sees, evolution takes half the generations.
 _SEES_Z, _SEES_ZH = ControllerSpec("z", latent="mean"), ControllerSpec("zh", latent="mean")
