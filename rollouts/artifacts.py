@@ -249,7 +249,7 @@ class Stage:
         stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
         sweep(run)
         if stage.begun:
-            before = read_json(stage.path / "config.json")
+            before = config_to_dict(stage.config(type(config)))  # options that came since have their defaults
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
             ]
