@@ -99,6 +99,7 @@ def evolve(
     workers: int,
     device: torch.device,
     start_from: Path | None = None,
+    into: Path | None = None,
 ) -> Path:
     """Evolve a controller on the world model in ``run`` and write ``run/controller/weights.safetensors``.
 
@@ -109,6 +110,7 @@ def evolve(
         env: the real environment, for ``world=real`` and for validation.
         start_from: a controller's folder whose ``selected`` weights become the initial mean; it may see fewer
             features.
+        into: the folder that gets the stage instead of ``run``, for one of several controllers of one world model.
 
     Raises:
         UserError: V or M is missing, or the options make no sense.
@@ -124,7 +126,7 @@ def evolve(
     inputs["env"] = fingerprint(config_to_dict(env))
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
-    stage = Stage.open(run, "controller", config, inputs, growable=("generations",))
+    stage = Stage.open(into or run, "controller", config, inputs, growable=("generations",))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
     start = _initial_mean(controller, model, start_from)
