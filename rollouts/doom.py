@@ -5,7 +5,8 @@ process leaves its engine running and 11 MB of shared memory behind, and a kille
 an exception. Here
 
 * the engine is killed by the kernel when its parent is gone (Linux: ``PR_SET_PDEATHSIG``),
-* the shared memory loses its name once both sides hold it, so that it is freed with its last user,
+* the shared memory loses its name once both sides hold it, so that it is freed with its last user; what an engine
+  left that was killed while it started is removed by the next process,
 * an engine that died is replaced, and the episode is played again up to where it was: an episode is a function of
   its seed and its actions,
 * the engine's own files (``_vizdoom``) go to a temporary folder instead of the working directory.
@@ -19,7 +20,9 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 import weakref
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,8 @@ import gymnasium as gym
 from rollouts.errors import UserError
 
 SHARED_MEMORY = Path("/dev/shm")
+SEGMENTS = ("SM", "MQCtr", "MQDoom")  #: the kinds of shared memory of one engine, in the names of its files
+STALE_S = 60.0  #: an engine that has not started by then never will
 RESTARTS = 3  #: engines that may die in one episode before it is given up
 
 _running: weakref.WeakSet[SteadyDoom] = weakref.WeakSet()
@@ -116,8 +121,22 @@ class SteadyDoom(gym.Wrapper[Any, Any, Any, Any]):
 
 def forget_shared_memory(instance: str) -> None:
     """Remove the names of one engine's shared memory; both sides have it open, and it goes with the last of them."""
-    for kind in ("SM", "MQCtr", "MQDoom"):
+    for kind in SEGMENTS:
         (SHARED_MEMORY / f"ViZDoom{kind}{instance}").unlink(missing_ok=True)
+
+
+def sweep_shared_memory() -> None:
+    """Remove what engines left that were killed while they started: an old file whose instance no process names."""
+    commands = b""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            commands += process.read_bytes()
+    for kind in SEGMENTS:
+        for file in SHARED_MEMORY.glob(f"ViZDoom{kind}*"):
+            instance = file.name.removeprefix(f"ViZDoom{kind}")
+            with suppress(OSError):  # somebody else's, or gone
+                if time.time() - file.stat().st_mtime > STALE_S and instance.encode() not in commands:
+                    file.unlink()
 
 
 @lru_cache(maxsize=1)
@@ -128,6 +147,7 @@ def launcher() -> Path:
     """
     import vizdoom
 
+    sweep_shared_memory()
     temporary = Path(tempfile.gettempdir())
     for other in temporary.glob("worldmodels-doom-*-*"):
         if not Path("/proc", other.name.split("-")[2]).exists():
