@@ -155,7 +155,7 @@ _DOOM_C = ControllerConfig(
     world="dream",
     spec=_DODGER,
     population=32,
-    covariance="diagonal",
+    strategy="sep-cma",
     max_steps=2100,
     temperature=1.15,
     dropout=0.1,
@@ -174,6 +174,7 @@ TAKECOVER = PipelineConfig(
     iterate=IterateConfig(
         rounds=3,
         episodes=200,
+        max_steps=2100,
         noise=0.5,
         vae=replace(_DOOM_V, steps=1500, learning_rate=5e-4),
         mdnrnn=replace(_DOOM_M, steps=2500, learning_rate=5e-4),
