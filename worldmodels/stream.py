@@ -59,10 +59,11 @@ class LatentStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Where every lane is and what M remembers there."""
-        return {"taken": self._taken, "episode": self._episode, "start": self._start, "memory": self._memory}
+        tensors = {"episode": self._episode, "start": self._start, "memory": self._memory}
+        return {"taken": self._taken, **{name: tensor.clone() for name, tensor in tensors.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
         self._taken, self._order = int(state["taken"]), torch.zeros(0, dtype=torch.long)
-        self._episode, self._start = state["episode"].cpu(), state["start"].cpu()
+        self._episode, self._start = state["episode"].cpu().clone(), state["start"].cpu().clone()
         self._memory = state["memory"].to(self.data.device)
