@@ -11,7 +11,12 @@ Action = NDArray[np.float32]
 Binding = tuple[str | None, str | None]
 """The keys that push one action towards its lower and its upper limit."""
 
-NAMES = {"carracing": ("steer", "gas", "brake"), "carracing-fast": ("steer", "gas", "brake"), "toy": ("push",)}
+NAMES = {
+    "carracing": ("steer", "gas", "brake"),
+    "carracing-fast": ("steer", "gas", "brake"),
+    "takecover": ("sidestep",),
+    "toy": ("push",),
+}
 _CAR: tuple[Binding, ...] = (("left", "right"), (None, "up"), (None, "down"))
 _BINDINGS = {"carracing": _CAR, "carracing-fast": _CAR}
 _AXES: tuple[Binding, ...] = (("left", "right"), ("down", "up"))

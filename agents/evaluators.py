@@ -103,10 +103,11 @@ class DreamTask:
     temperature: float
     horizon: int
     starts: StartKind
+    dropout: float = 0.0
 
     def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
         model = WorldModel.load(self.run, device)
-        return model, Dream(model, self.temperature, self.horizon, self.starts, self.spec.features)
+        return model, Dream(model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
 
 
 class PoolEvaluator:

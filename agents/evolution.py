@@ -78,6 +78,8 @@ class ControllerConfig:
     """Real world: end an episode after so many steps without a positive reward. Fitness only."""
     temperature: float = 1.0
     """Dream: tau. Above 1 makes the dream harder to exploit."""
+    dropout: float = 0.0
+    """Dream: share of M's output units that an episode does without, drawn anew for each."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
     validation_every: int = 25
@@ -97,6 +99,7 @@ def evolve(
     workers: int,
     device: torch.device,
     start_from: Path | None = None,
+    into: Path | None = None,
 ) -> Path:
     """Evolve a controller on the world model in ``run`` and write ``run/controller/weights.safetensors``.
 
@@ -107,6 +110,7 @@ def evolve(
         env: the real environment, for ``world=real`` and for validation.
         start_from: a controller's folder whose ``selected`` weights become the initial mean; it may see fewer
             features.
+        into: the folder that gets the stage instead of ``run``, for one of several controllers of one world model.
 
     Raises:
         UserError: V or M is missing, or the options make no sense.
@@ -122,7 +126,7 @@ def evolve(
     inputs["env"] = fingerprint(config_to_dict(env))
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
-    stage = Stage.open(run, "controller", config, inputs, growable=("generations",))
+    stage = Stage.open(into or run, "controller", config, inputs, growable=("generations",))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
     initial = _initial_mean(controller, model, start_from)
@@ -139,7 +143,7 @@ def evolve(
         real = stack.enter_context(PoolEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
-            task = DreamTask(run, config.spec, config.temperature, config.max_steps, config.starts)
+            task = DreamTask(run, config.spec, config.temperature, config.max_steps, config.starts, config.dropout)
             dream = stack.enter_context(dream_evaluator(task, workers, device))
             evaluator = partial(dream, max_steps=config.max_steps)
         log = MetricsLog(stage.path, len(history))
@@ -325,5 +329,7 @@ def _check(config: ControllerConfig) -> None:
         raise UserError(f"The temperature cannot be negative, got {config.temperature}.")
     if config.max_speed is not None and config.max_speed <= 0:
         raise UserError(f"--controller.max-speed must be positive, got {config.max_speed}.")
+    if not 0 <= config.dropout < 1:
+        raise UserError(f"--controller.dropout must be at least 0 and below 1, got {config.dropout}.")
     if config.patience is not None and config.patience < 1:
         raise UserError(f"--controller.patience must be at least one step, got {config.patience}.")

@@ -134,4 +134,51 @@ PAPER = PipelineConfig(
     mdnrnn=MDNRNNConfig(reward_head=False, termination_head=False),
 )
 
-PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER}
+_DODGER = ControllerSpec("zch", bias=False)
+_DOOM_V = VAEConfig(
+    latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", checkpoint_every=250
+)
+_DOOM_M = MDNRNNConfig(
+    hidden_size=512,
+    reward_head=False,
+    start_flag=True,
+    dropout=0.1,
+    batch_size=32,
+    sequence_length=128,
+    carry_state=True,
+    decay=True,
+)
+_DOOM_C = ControllerConfig(
+    world="dream",
+    spec=_DODGER,
+    population=32,
+    strategy="sep-cma",
+    max_steps=2100,
+    temperature=1.15,
+    dropout=0.1,
+    starts="episode",
+    validation_episodes=64,
+)
+
+#: Take Cover, learned in the dream alone, with the paper's V, M and C. Three to four hours on 2 cores, most of it V and
+#: M; docs/takecover.md has the measured speeds that this is worked out from.
+TAKECOVER = PipelineConfig(
+    env=EnvConfig("takecover"),
+    collect=CollectConfig(episodes=1000, max_steps=2100),
+    vae=replace(_DOOM_V, steps=5000),
+    mdnrnn=replace(_DOOM_M, steps=5000),
+    controller=replace(_DOOM_C, generations=150),
+    iterate=IterateConfig(
+        rounds=3,
+        episodes=200,
+        max_steps=2100,
+        noise=0.5,
+        vae=replace(_DOOM_V, steps=1500, learning_rate=5e-4),
+        mdnrnn=replace(_DOOM_M, steps=2500, learning_rate=5e-4),
+        controller=replace(_DOOM_C, generations=75, sigma=0.05),
+    ),
+    evaluate=EvaluateConfig(episodes=400),
+    watch=WatchConfig(max_steps=2100, temperature=1.15, starts="episode"),
+)
+
+PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER, "takecover": TAKECOVER}

@@ -254,7 +254,7 @@ class Stage:
         sweep(run)
         if stage.begun:
             stage._before = stage.manifest.get("seconds", 0.0)
-            before = read_json(stage.path / "config.json")
+            before = config_to_dict(stage.config(type(config)))  # options that came since have their defaults
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
             ]

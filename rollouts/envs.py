@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+import rollouts.doom as doom
 import rollouts.fast_car_racing as fast_car_racing
 from rollouts.artifacts import fingerprint
 from rollouts.errors import UserError
@@ -60,7 +61,7 @@ class EnvConfig:
     """Which world. Options left at None are the preset's; for an id that has no preset they are worked out."""
 
     id: str = "carracing-fast"
-    """A preset (carracing, carracing-fast, toy) or the id of any Gymnasium environment with image observations."""
+    """A preset (carracing, carracing-fast, takecover, toy) or the id of a Gymnasium environment with images."""
     kwargs: dict[str, str] = dataclasses.field(default_factory=dict)
     """Keyword arguments for gymnasium.make, e.g. --env.kwargs lap_complete_percent 1.0"""
     crop: tuple[int, int, int, int] | None = None
@@ -105,6 +106,9 @@ class EnvPreset:
 # H: carracing/model.py get_action. tanh; gas = (a+1)/2; brake = clip(a, 0, 1): the zero controller drives on half gas.
 _CAR_ACTION = ActionSpec("box", (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.5, 1.0), (0.0, 0.5, 0.0))
 
+# H: doomrnn/doomreal.py. Below -1/3 MOVE_LEFT, above MOVE_RIGHT, which ViZDoom's wrapper numbers 2 and 1; 0 is nothing.
+_DODGE_ACTION = ActionSpec("threshold", (-1.0,), (1.0,), (1.0,), (0.0,), choices=(2, 0, 1))
+
 PRESETS: dict[str, EnvPreset] = {
     preset.name: preset
     for preset in (
@@ -125,6 +129,17 @@ PRESETS: dict[str, EnvPreset] = {
             action=_CAR_ACTION,
             exploration="brownian",
             reported_on="carracing",
+        ),
+        # As ViZDoom ships it: skill 4, 320x240, no HUD, 1 point per tic survived. docs/takecover.md shows the crop:
+        # above row 72 there is only ceiling, below row 200 only floor, and nothing of a fireball but its rim.
+        EnvPreset(
+            "takecover",
+            "VizdoomTakeCover-v1",
+            kwargs=(("frame_skip", 1),),
+            crop=(72, 200, 0, 320),
+            max_episode_steps=2100,
+            action=_DODGE_ACTION,
+            exploration="held",
         ),
         EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50),
     )
@@ -173,12 +188,13 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
         render_mode: ``"rgb_array"`` to be able to ``render()`` large frames for people.
 
     Raises:
-        UserError: the id is unknown, cannot be made, or has no image observations.
+        UserError: the id is unknown, cannot be made, lacks its package, or has no image observations.
     """
     register()
     preset = resolve(config)
+    make: Callable[..., gym.Env[Any, Any]] = doom.make if doom.is_doom(preset.id) else gym.make
     try:
-        env = gym.make(
+        env = make(
             preset.id,
             render_mode=render_mode,
             max_episode_steps=preset.max_episode_steps,

@@ -47,6 +47,19 @@ class Episode:
         return len(self.actions)
 
     @property
+    def blank_end(self) -> bool:
+        """Whether the episode ended on a black picture, which shows nothing of the world: so ViZDoom tells of a death.
+
+        It is recorded as it came, but V does not look at it and M is not asked to foresee it, only the end itself.
+        """
+        return bool(self.terminated[-1]) and not self.observations[-1].any()
+
+    @property
+    def pictures(self) -> NDArray[np.uint8]:
+        """The observations that show something, ``[T+1 or T, H, W, 3]``."""
+        return self.observations[:-1] if self.blank_end else self.observations
+
+    @property
     def total_reward(self) -> float:
         return float(self.rewards.sum(dtype=np.float64))
 

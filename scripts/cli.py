@@ -27,7 +27,7 @@ from rollouts.errors import UserError
 from rollouts.workers import default_workers
 
 RUNS = Path("runs")
-PresetName = Literal["tiny", "quick", "laptop", "paper"]
+PresetName = Literal["tiny", "quick", "laptop", "paper", "takecover"]
 STAGE_OF = {"collect": "rollouts", "vae": "vae", "mdnrnn": "mdnrnn", "controller": "controller"}
 
 #: What a full, read-only or misnamed disk answers; anything else is a bug and keeps its traceback.

@@ -38,7 +38,7 @@ def diagnose(
         that stands still; ``window_return``: R² of predicted against actual return, fed with reality and running free
         (0 is as good as a constant); ``termination``: recall of deaths and false alarms at p > 0.5.
     """
-    episodes = episodes[:8] if quick else episodes[:64]
+    episodes = episodes[:8] if quick else episodes[:256]
     nll, entropy, foreseen, alarms, ends, others = [], [], 0, 0, 0, 0
     predicted, actual = [], []
     for number, episode in enumerate(episodes):
@@ -46,7 +46,8 @@ def diagnose(
         zero = torch.zeros(1, dtype=torch.long)
         windows = data.window(zero, zero, len(episode), 0, generator_for(1, number))
         prediction, _ = model.mdnrnn(windows.z[:, :-1], windows.actions)
-        nll.append(float(mixture_nll(prediction.mixture, windows.z[:, 1:]).mean()) * len(episode))
+        nats = mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1)
+        nll.append(float((nats * windows.pictured).sum() / windows.pictured.sum().clamp(min=1)) * len(episode))
         entropy.append(float(mixture_entropy(prediction.mixture.logits).mean()) * len(episode))
         if prediction.termination is not None:
             alarm = (prediction.termination[0] > 0).cpu().numpy()
@@ -103,7 +104,7 @@ def _run_free(model: WorldModel, episodes: Sequence[LatentEpisode], spread: tupl
     places = [
         (e, start)
         for e, episode in enumerate(episodes)
-        for start in range(0, len(episode) - WARM_UP - WINDOW + 1, 2 * WINDOW)
+        for start in range(0, len(episode) - episode.blank_end - WARM_UP - WINDOW + 1, 2 * WINDOW)
     ][:256]
     if not places:
         return {"open_loop": {}, "predicted": [], "actual": []}

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
+from worldmodels.mdn_rnn import dropout_mask
 from worldmodels.training import generator_for
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import DreamStarts, WorldModel
@@ -47,6 +48,8 @@ class Dream:
     Args:
         horizon: steps after which a lane is truncated.
         starts: where dreams begin: ``episode`` starts, ``recorded`` (warm) moments, or ``any``.
+        dropout: share of M's output units that a lane does without; which ones is drawn anew for every episode, so
+            that no flaw of one M can be relied on.
     """
 
     def __init__(
@@ -56,17 +59,21 @@ class Dream:
         horizon: int = 1000,
         starts: StartKind = "any",
         features: Features = "zh",
+        dropout: float = 0.0,
     ) -> None:
         if temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {temperature}.")
         if horizon < 1:
             raise UserError(f"The horizon of a dream must be at least one step, got {horizon}.")
+        if not 0 <= dropout < 1:
+            raise UserError(f"The dropout of a dream must be at least 0 and below 1, got {dropout}.")
         if features not in get_args(Features):
             raise UserError(f"What is seen of a dream is 'z', 'zh' or 'zch', not {features!r}.")
         if model.starts is None:
             raise UserError("This world model was saved without starting points; fit M again to dream with it.")
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
         self.starts: DreamStarts = model.starts.only(starts)
+        self.dropout = dropout
 
     @torch.inference_mode()
     def reset(self, seeds: Sequence[int], copies: int = 1) -> None:
@@ -84,6 +91,8 @@ class Dream:
         self.state = (self.starts.h[chosen].repeat(copies, 1), self.starts.c[chosen].repeat(copies, 1))
         self.luck = torch.arange(len(seeds), device=self.model.device).repeat(copies)
         self.elapsed = torch.zeros(len(self.luck), dtype=torch.long, device=self.model.device)
+        masks = [self._mask(g) for g in self.generators] if self.dropout else []
+        self.masks = torch.stack(masks).repeat(copies, 1) if masks else None
         self._noise: list[tuple[Tensor, Tensor]] = []
 
     def features(self) -> Tensor:
@@ -99,7 +108,9 @@ class Dream:
         """
         uniform, normal = self._next_noise()
         noise = (uniform[self.luck], normal[self.luck])
-        self.z, reward, end, self.state = self.model.step(self.z, actions, self.state, self.temperature, noise)
+        self.z, reward, end, self.state = self.model.step(
+            self.z, actions, self.state, self.temperature, noise, self.masks
+        )
         self.elapsed += 1
         terminated = end > END_PROBABILITY
         return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
@@ -108,6 +119,7 @@ class Dream:
         """Go on with these lanes only (indices or a mask)."""
         self.z, self.luck, self.elapsed = self.z[lanes], self.luck[lanes], self.elapsed[lanes]
         self.state = (self.state[0][lanes], self.state[1][lanes])
+        self.masks = None if self.masks is None else self.masks[lanes]
 
     @torch.inference_mode()
     def restart(self, lanes: Tensor) -> None:
@@ -119,6 +131,11 @@ class Dream:
             self.z[lane] = reparameterise(self.starts.mean[chosen], self.starts.logvar[chosen], noise)
             self.state[0][lane], self.state[1][lane] = self.starts.h[chosen], self.starts.c[chosen]
             self.elapsed[lane] = 0
+            if self.masks is not None:
+                self.masks[lane] = self._mask(generator)
+
+    def _mask(self, generator: torch.Generator) -> Tensor:
+        return dropout_mask((self.model.mdnrnn.hidden_size,), self.dropout, generator).to(self.model.device)
 
     def _next_noise(self) -> tuple[Tensor, Tensor]:
         """Noise of every seed for one step, ``[seeds, Z]`` each; drawn 64 steps at a time to spare small calls."""
@@ -158,12 +175,13 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         features: Features = "zh",
         device: str = "cpu",
         render_mode: str | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if run is None:
             raise UserError('A dream needs a world model: gymnasium.make("worldmodels/Dream-v0", run="runs/NAME").')
         model = run if isinstance(run, WorldModel) else WorldModel.load(run, pick_device(device))
-        self.dream = Dream(model, temperature, horizon, starts, features)
+        self.dream = Dream(model, temperature, horizon, starts, features, dropout)
         self.num_envs, self.render_mode = num_envs, render_mode
         spec = model.action_spec
         limits = np.full(feature_size(model, features), np.inf, np.float32)

@@ -21,9 +21,10 @@ from worldmodels.diagnostics import diagnose, dream_strip
 from worldmodels.fit_vae import common_observation_hash, data_hash, learning_rate
 from worldmodels.frames import split
 from worldmodels.latents import LatentWindows, Windows, encode_sources
-from worldmodels.mdn_rnn import MDNRNN, Prediction, mixture_entropy, mixture_nll
+from worldmodels.mdn_rnn import MDNRNN, Prediction, dropout_mask, mixture_entropy, mixture_nll
 from worldmodels.pictures import save_png
-from worldmodels.training import MetricsLog, generator_for, train
+from worldmodels.stream import LatentStream
+from worldmodels.training import MetricsLog, Stateful, generator_for, train
 from worldmodels.vae import ConvVAE
 from worldmodels.world_model import DreamStarts, WorldModel
 
@@ -40,12 +41,18 @@ class MDNRNNConfig:
     """Predict the reward; without it a dream pays 1 per step survived."""
     termination_head: bool = True
     """Predict the end of the episode; without it a dream ends only at its horizon."""
+    start_flag: bool = False
+    """Tell M where an episode begins, by an input of its own (the paper's Take Cover)."""
+    dropout: float = 0.0
+    """Share of M's output units left out in every sequence; see also --controller.dropout."""
     steps: int = 4000
     """Optimiser steps. May be raised later to train on."""
     batch_size: int = 100
     """Windows per step."""
     sequence_length: int = 999
     """Steps per window; longer than an episode means the whole episode."""
+    carry_state: bool = False
+    """Go through whole episodes window by window and keep M's memory in between, as the paper's Take Cover does."""
     burn_in: int = 0
     """Steps at a window's start that only warm the state up, where the window begins inside an episode."""
     learning_rate: float = 1e-3
@@ -80,11 +87,13 @@ def mdn_rnn_loss(
     """The loss and its terms over the steps that count.
 
     ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated)``. The latents' term is
-    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. With a
+    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. It leaves
+    out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
     ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
     """
     weight = windows.counts / windows.counts.sum().clamp(min=1)
-    terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * weight).sum()}
+    pictured = windows.pictured / windows.pictured.sum().clamp(min=1)
+    terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * pictured).sum()}
     loss = terms["z_nll_per_dim"]
     if prediction.reward is not None:
         error = (prediction.reward - windows.rewards) / reward_scale
@@ -164,6 +173,7 @@ def fit_mdn_rnn(
         "mixtures": config.mixtures,
         "reward_head": config.reward_head,
         "termination_head": config.termination_head,
+        "start_flag": config.start_flag,
     }
     mdnrnn = MDNRNN(**architecture)
     if start_from is not None:
@@ -172,11 +182,24 @@ def fit_mdn_rnn(
     trainable = [parameter for parameter in mdnrnn.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trainable, lr=config.learning_rate)
     reward_scale = max(float(data.rewards.std()), 1e-3)
+    parts: dict[str, Stateful] = {"mdnrnn": mdnrnn, "optimiser": optimiser}
+    stream: LatentStream | None = None
+    if config.carry_state:
+        stream = LatentStream(data, config.batch_size, length, config.hidden_size, config.seed)
+        parts["stream"] = stream
 
     def update(step: int) -> Mapping[str, Tensor]:
         optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
-        windows = data.sample(config.batch_size, length, config.burn_in, generator_for(config.seed, step))
-        prediction, _ = mdnrnn(windows.z[:, :-1], windows.actions)
+        generator, state, dropout = generator_for(config.seed, step), None, None
+        if stream is None:
+            windows = data.sample(config.batch_size, length, config.burn_in, generator)
+        else:
+            windows, state = stream.windows(generator)
+        if config.dropout:
+            dropout = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator).to(device)
+        prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
+        if stream is not None:
+            stream.advance(after)
         terms = mdn_rnn_loss(prediction, windows, config, reward_scale)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -194,7 +217,7 @@ def fit_mdn_rnn(
 
     train(
         stage,
-        {"mdnrnn": mdnrnn, "optimiser": optimiser},
+        parts,
         update,
         config.steps,
         config.log_every,
@@ -263,5 +286,9 @@ def _check(config: MDNRNNConfig) -> None:
     for name in positive:
         if getattr(config, name) <= 0:
             raise UserError(f"--mdnrnn.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    if config.carry_state and config.burn_in:
+        raise UserError("--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is.")
+    if not 0 <= config.dropout < 1:
+        raise UserError(f"--mdnrnn.dropout must be at least 0 and below 1, got {config.dropout}.")
     if not 0 <= config.burn_in < config.sequence_length:
         raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {config.burn_in}.")

@@ -121,13 +121,13 @@ class FrameBatches:
 
 
 def read_frames(sources: Sequence[Source]) -> NDArray[np.uint8]:
-    """All frames of some episodes, ``[N, H, W, 3]``; damaged episodes are named and skipped.
+    """All frames of some episodes that show something, ``[N, H, W, 3]``; damaged episodes are named and skipped.
 
     Raises:
         UserError: none was readable.
     """
     episodes = [store.read(file) for store, file in sources]
-    frames = [episode.observations for episode in episodes if episode is not None]
+    frames = [episode.pictures for episode in episodes if episode is not None]
     if not frames:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return np.concatenate(frames)

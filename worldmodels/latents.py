@@ -33,6 +33,7 @@ class LatentEpisode:
     rewards: NDArray[np.float32]  #: [T]
     terminated: NDArray[np.bool_]  #: [T]
     file: Path  #: the episode's own file
+    blank_end: bool = False  #: the last frame shows nothing
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -43,7 +44,7 @@ def encode_episode(vae: ConvVAE, episode: Episode, file: Path, device: torch.dev
     """Encode every frame of an episode, in batches of 256."""
     parts = [vae.encode(to_float(frames, device)) for frames in torch.as_tensor(episode.observations).split(256)]
     mean, logvar = (torch.cat(part).cpu().numpy().astype(np.float16) for part in zip(*parts, strict=True))
-    return LatentEpisode(mean, logvar, episode.actions, episode.rewards, episode.terminated, file)
+    return LatentEpisode(mean, logvar, episode.actions, episode.rewards, episode.terminated, file, episode.blank_end)
 
 
 def encode_sources(
@@ -73,6 +74,7 @@ def encode_sources(
                         actions=latent.actions,
                         rewards=latent.rewards,
                         terminated=latent.terminated,
+                        blank_end=latent.blank_end,
                     )
             if latent is not None:
                 episodes.append(latent)
@@ -87,7 +89,13 @@ def _read(path: Path, file: Path) -> LatentEpisode | None:
     try:
         with np.load(path, allow_pickle=False) as data:
             return LatentEpisode(
-                data["mean"], data["logvar"], data["actions"], data["rewards"], data["terminated"], file
+                data["mean"],
+                data["logvar"],
+                data["actions"],
+                data["rewards"],
+                data["terminated"],
+                file,
+                bool(data["blank_end"]),
             )
     except DAMAGE:
         return None
@@ -111,13 +119,17 @@ def spread_rewards(rewards: NDArray[np.float32], back: int, ahead: int) -> NDArr
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of L-step windows. ``z`` holds L+1 latents; ``counts`` masks burn-in and padding (1 = in the loss)."""
+    """A batch of L-step windows. ``z`` holds L+1 latents; ``counts`` masks burn-in and padding (1 = in the loss).
+
+    ``pictured`` is ``counts`` without the steps that led to a picture of nothing: no ``z[t+1]`` to foresee there.
+    """
 
     z: Tensor  #: [N, L+1, Z]
     actions: Tensor  #: [N, L, A]
     rewards: Tensor  #: [N, L]
     terminated: Tensor  #: [N, L]
     counts: Tensor  #: [N, L]
+    pictured: Tensor  #: [N, L]
 
 
 class LatentWindows:
@@ -131,6 +143,7 @@ class LatentWindows:
     ) -> None:
         self.device = device
         self.lengths = torch.tensor([len(episode) for episode in episodes])
+        self.pictured = self.lengths - torch.tensor([int(episode.blank_end) for episode in episodes])
         rewards = [
             episode.rewards if spread is None else spread_rewards(episode.rewards, *spread) for episode in episodes
         ]
@@ -170,10 +183,12 @@ class LatentWindows:
         warm = (offset[:-1] >= burn_in) | (start[:, None] == 0)
         mean, logvar = self.mean[frames].float(), self.logvar[frames].float()
         noise = torch.randn(mean.shape, generator=generator).to(self.device)
+        shows = start[:, None] + offset[:-1] < self.pictured[episode, None]
         return Windows(
             reparameterise(mean, logvar, noise),
             self.actions[steps],
             self.rewards[steps],
             self.terminated[steps].float(),
             (exists & warm).to(self.device).float(),
+            (exists & warm & shows).to(self.device).float(),
         )

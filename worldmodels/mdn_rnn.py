@@ -72,10 +72,30 @@ def sample_mixture(mixture: Mixture, temperature: float, uniform: Tensor, normal
     return mean + torch.exp(log_std) * (math.sqrt(temperature) * normal)
 
 
+def at_start(state: State) -> Tensor:
+    """1 where a memory is that of an episode's start, all zeros, else 0; ``[N, 1]``."""
+    return (state[1] == 0).all(dim=1, keepdim=True).to(state[1].dtype)
+
+
+def dropout_mask(shape: tuple[int, ...], rate: float, generator: torch.Generator) -> Tensor:
+    """0 with probability ``rate``, else ``1 / (1 - rate)``, on the generator's device.
+
+    Kept for a whole sequence, it is one model out of many that agree where there were data and differ where there
+    were none (Gal & Ghahramani 2016; in dreams: Wellmer & Kwok 2021).
+    """
+    kept = torch.rand(shape, generator=generator, device=generator.device) >= rate
+    return kept.float() / (1 - rate)
+
+
 class MDNRNN(nn.Module):
     """LSTM with a mixture density head, and optional reward and termination heads.
 
-    Without the heads it has the paper's 422,368 trainable parameters (32 latents, 3 actions, 256 units, 5 mixtures).
+    Without the heads it has the paper's 422,368 trainable parameters (32 latents, 3 actions, 256 units, 5 mixtures);
+    with 64 latents, 1 action, 512 units, a termination head and ``start_flag``, those of Take Cover: 1,678,785.
+
+    Args:
+        start_flag: one more input, 1 in an episode's first step and 0 in all others, as in the paper's Take Cover. It
+            need not be told: a memory of nothing but zeros is that of a start.
     """
 
     def __init__(
@@ -86,11 +106,12 @@ class MDNRNN(nn.Module):
         mixtures: int = 5,
         reward_head: bool = True,
         termination_head: bool = True,
+        start_flag: bool = False,
     ) -> None:
         super().__init__()
         self.latent_size, self.action_size = latent_size, action_size
-        self.hidden_size, self.mixtures = hidden_size, mixtures
-        self.lstm = nn.LSTM(latent_size + action_size, hidden_size, batch_first=True)
+        self.hidden_size, self.mixtures, self.start_flag = hidden_size, mixtures, start_flag
+        self.lstm = nn.LSTM(latent_size + action_size + int(start_flag), hidden_size, batch_first=True)
         self.mixture_head = nn.Linear(hidden_size, 3 * latent_size * mixtures)
         self.reward_head = nn.Linear(hidden_size, 1) if reward_head else None
         self.termination_head = nn.Linear(hidden_size, 1) if termination_head else None
@@ -110,19 +131,27 @@ class MDNRNN(nn.Module):
         zeros = self.mixture_head.weight.new_zeros(lanes, self.hidden_size)
         return zeros, zeros.clone()
 
-    def forward(self, z: Tensor, action: Tensor, state: State | None = None) -> tuple[Prediction, State]:
+    def forward(
+        self, z: Tensor, action: Tensor, state: State | None = None, dropout: Tensor | None = None
+    ) -> tuple[Prediction, State]:
         """Predict along a sequence.
 
         Args:
             z: ``[N, T, latent_size]``; action: ``[N, T, action_size]``; state: before the first step, or zeros.
+            dropout: a mask ``[N, hidden_size]`` on what the heads see, the same in every step; see
+                :func:`dropout_mask`.
 
         Returns:
             For every t, the prediction of ``z[t+1], reward[t], terminated[t]`` (``[N, T, ...]``), and the state after
             the last step.
         """
-        inner = None if state is None else (state[0][None], state[1][None])
-        output, (h, c) = self.lstm(torch.cat([z, action], dim=-1), inner)
-        return self.predict(output), (h[0], c[0])
+        inputs, inner = [z, action], None if state is None else (state[0][None], state[1][None])
+        if self.start_flag:
+            flags = z.new_zeros(*z.shape[:2], 1)
+            flags[:, 0] = 1.0 if state is None else at_start(state)
+            inputs.append(flags)
+        output, (h, c) = self.lstm(torch.cat(inputs, dim=-1), inner)
+        return self.predict(output if dropout is None else output * dropout[:, None]), (h[0], c[0])
 
     def advance(self, z: Tensor, action: Tensor, state: State) -> State:
         """One step of the LSTM for ``z [N, latent_size]`` and ``action [N, action_size]``.
@@ -131,7 +160,8 @@ class MDNRNN(nn.Module):
         """
         h, c = state
         input_weights, recurrent_weights, bias, _ = self.lstm.all_weights[0]
-        gates = torch.addmm(bias, torch.cat([z, action], dim=1), input_weights.t())
+        inputs = [z, action, at_start(state)] if self.start_flag else [z, action]
+        gates = torch.addmm(bias, torch.cat(inputs, dim=1), input_weights.t())
         i, f, g, o = gates.addmm_(h, recurrent_weights.t()).chunk(4, dim=1)
         c = torch.addcmul(torch.sigmoid(f) * c, torch.sigmoid(i), torch.tanh(g))
         return torch.sigmoid(o) * torch.tanh(c), c

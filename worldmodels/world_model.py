@@ -207,6 +207,7 @@ class WorldModel:
         state: State,
         temperature: float = 1.0,
         noise: tuple[Tensor, Tensor] | None = None,
+        dropout: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, State]:
         """Imagine one step for N lanes.
 
@@ -214,6 +215,7 @@ class WorldModel:
             z: ``[N, latent_size]``; action: ``[N, action_size]``; state: M's memory.
             temperature: divides the mixture's logits and multiplies its variances; 0 takes the likeliest mean.
             noise: (uniform, normal), each ``[N, latent_size]``; drawn from the model's generator when None.
+            dropout: a mask ``[N, hidden_size]`` on M's output, see :func:`worldmodels.mdn_rnn.dropout_mask`.
 
         Returns:
             next z ``[N, latent_size]``, reward ``[N]`` (1 without a reward head), probability of the end ``[N]``
@@ -227,7 +229,7 @@ class WorldModel:
         if noise is None:
             noise = self.noise(len(z), self.generator)
         state = self.mdnrnn.advance(z, action, state)
-        prediction = self.mdnrnn.predict(state[0])
+        prediction = self.mdnrnn.predict(state[0] if dropout is None else state[0] * dropout)
         following = sample_mixture(prediction.mixture, temperature, *noise)
         reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
         end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)

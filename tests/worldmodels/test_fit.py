@@ -63,6 +63,7 @@ def windows_of(steps: int, lanes: int = 2) -> Windows:
         torch.randn(lanes, steps),
         (torch.rand(lanes, steps) < 0.2).float(),
         torch.ones(lanes, steps),
+        torch.ones(lanes, steps),
     )
 
 

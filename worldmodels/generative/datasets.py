@@ -202,7 +202,7 @@ def _every(sources: list[Source], stride: int, size: int) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
     for store, file in sources:
         if (episode := store.read(file)) is not None:
-            chosen = episode.observations[::stride]
+            chosen = episode.pictures[::stride]
             frames.append(np.stack([fit(frame, size) for frame in chosen]) if size else chosen)
     if not frames:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")

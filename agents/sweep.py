@@ -1,0 +1,167 @@
+"""How hard should a dream be? Controllers evolved at several temperatures, each scored in its dream and in reality.
+
+The paper's table for Take Cover: in a cold dream C learns to cheat, in a hot one it cannot learn. Everything is kept
+under ``RUN/temperatures``, one small folder per temperature, so that an interrupted sweep continues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.evaluation import SCORE_EPISODES, evaluate, summarise
+from agents.evaluators import DreamTask, PoolEvaluator, RealTask, dream_evaluator
+from agents.evolution import ControllerConfig, evolve
+from agents.iterate import round_folder
+from rollouts.artifacts import Stage, atomic_path, config_from_dict, file_hash, read_json, write_json
+from rollouts.console import say
+from rollouts.envs import EnvConfig, reported, resolve
+from rollouts.errors import UserError
+from rollouts.seeds import TEST
+from worldmodels.checkpoint import load_tensors
+
+PAPER_TEMPERATURES = (0.1, 0.5, 1.0, 1.15, 1.3)
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Which temperatures, and how well each is measured."""
+
+    temperatures: tuple[float, ...] = PAPER_TEMPERATURES
+    """Values of tau. More may be added later; what is done is not done again."""
+    games: int = 200
+    """Real games, and as many dreams, that every controller is scored on (test seeds)."""
+    round: int | None = None
+    """Which round's world model to dream with; the newest one if not given, 0 is the first pass."""
+
+
+def sweep(
+    config: SweepConfig, controller: ControllerConfig, run: Path, workers: int, device: torch.device
+) -> dict[str, Any]:
+    """Evolve at every temperature, score, and write ``temperatures.json`` and ``temperatures.md``.
+
+    Returns:
+        the report: ``rows``, one per temperature, and ``random``, the random policy in the real world.
+
+    Raises:
+        UserError: there is no world model, or the options make no sense.
+    """
+    if config.games < SCORE_EPISODES:
+        raise UserError(f"--sweep.games must be at least {SCORE_EPISODES}: fewer are no score. Got {config.games}.")
+    if not config.temperatures or min(config.temperatures) < 0:
+        raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
+    folder = world_model_folder(run, config.round)
+    out = folder / "temperatures"
+    env = config_from_dict(EnvConfig, Stage(folder, "mdnrnn").manifest["env"])
+    rows = []
+    for temperature in config.temperatures:
+        asked = replace(controller, world="dream", temperature=temperature)
+        rows.append(_row(config, asked, folder, out / f"{temperature:g}", env, workers, device))
+        done = out / "random.json"
+        if not done.exists() or len(read_json(done)["episodes"]) != config.games:
+            write_json(done, evaluate("random", config.games, TEST, workers, env))
+        report = {
+            "world_model": str(folder),
+            "mdnrnn": file_hash(folder / "mdnrnn" / "weights.safetensors"),
+            "environment": resolve(reported(env)).id,
+            "random": read_json(done),
+            "rows": sorted(rows, key=lambda row: row["temperature"]),
+        }
+        write_json(out / "temperatures.json", report)
+        with atomic_path(out / "temperatures.md") as temporary:
+            temporary.write_text(markdown(report))
+    return report
+
+
+def world_model_folder(run: Path, number: int | None) -> Path:
+    """The folder of one round, or of the newest round that has a finished M.
+
+    Raises:
+        UserError: there is no finished M.
+    """
+    if number is None:
+        rounds = [int(path.name.removeprefix("round-")) for path in run.glob("round-*")]
+        finished = [n for n in rounds if Stage(round_folder(run, n), "mdnrnn").complete]
+        number = max(finished, default=0)
+    folder = round_folder(run, number)
+    Stage.require(folder, "mdnrnn", "train_mdnrnn.py")
+    return folder
+
+
+def _row(
+    config: SweepConfig,
+    controller: ControllerConfig,
+    folder: Path,
+    into: Path,
+    env: EnvConfig,
+    workers: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """One temperature: evolve in its dream, then play there and in reality."""
+    say(f"Temperature {controller.temperature:g}:")
+    stage = evolve(controller, folder, env, workers, device, into=into)
+    score, weights = into / "score.json", stage / "weights.safetensors"
+    identity = {"controller": file_hash(weights), "games": config.games}
+    if score.exists() and (known := read_json(score))["identity"] == identity:
+        return known
+    parameters = load_tensors(weights)["selected"].double().numpy()[None]
+    seeds, world = list(range(TEST, TEST + config.games)), reported(env)
+    dream_task = DreamTask(
+        folder,
+        controller.spec,
+        controller.temperature,
+        controller.max_steps,
+        controller.starts,
+        controller.dropout,
+    )
+    with dream_evaluator(dream_task, workers, device) as dream:
+        dreamed = dream(parameters, seeds, controller.max_steps, progress="dreams")
+    real_task = RealTask(folder, world, controller.spec, fast=False)
+    with PoolEvaluator(real_task, workers, lanes_per_task=5) as real:
+        played = real(parameters, seeds, resolve(world).max_decisions or controller.max_steps, progress="real games")
+    manifest = Stage(into, "controller").manifest
+    row = {
+        "identity": identity,
+        "temperature": controller.temperature,
+        "generations": controller.generations,
+        "selected_generation": manifest["selected_generation"],
+        "validation": manifest["validation"],
+        "dream": {**summarise(dreamed.returns), "returns": _rounded(dreamed.returns)},
+        "real": {**summarise(played.returns), "returns": _rounded(played.returns)},
+    }
+    write_json(score, row)
+    return row
+
+
+def _rounded(returns: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 3) for value in returns]
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as a table for people."""
+    games = len(report["random"]["episodes"])
+    lines = [
+        f"Controllers evolved in dreams of different temperature; {games} dreams and {games} games of "
+        f"`{report['environment']}` on test seeds. Which generation is kept was decided by real validation games.",
+        "",
+        "| temperature | in the dream (mean ± sd) | in reality (mean ± sd) | 95 % interval | generation kept |",
+        "|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        kept = f"{row['selected_generation'] + 1} of {row['generations']}"
+        lines.append(f"| {row['temperature']:.2f} | {_mean(row['dream'])} | {_cells(row['real'])} | {kept} |")
+    lines.append(f"| random policy | | {_cells(report['random'])} | |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(facts: dict[str, float]) -> str:
+    return f"{facts['mean']:.0f} ± {facts['sd']:.0f}"
+
+
+def _cells(facts: dict[str, float]) -> str:
+    return f"{_mean(facts)} | {facts['interval_95_low']:.0f} to {facts['interval_95_high']:.0f}"

@@ -1,0 +1,141 @@
+"""M's memory carried along whole episodes, chunk by chunk."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rollouts import EpisodeStore, UserError
+from tests.faults.helpers import interrupted_at
+from worldmodels import MDNRNN
+from worldmodels.checkpoint import load_state
+from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
+from worldmodels.latents import LatentEpisode, LatentWindows
+from worldmodels.stream import LatentStream
+
+CPU = torch.device("cpu")
+LENGTHS = (5, 23, 8, 40, 16)
+
+
+def numbered(steps: int, number: int) -> LatentEpisode:
+    """Episode ``number``; frame t is [number, t], exactly."""
+    return LatentEpisode(
+        np.stack([np.full(steps + 1, number), np.arange(steps + 1)], 1).astype(np.float16),
+        np.full((steps + 1, 2), -np.inf, np.float16),
+        np.linspace(-1, 1, steps, dtype=np.float32)[:, None],
+        np.ones(steps, np.float32),
+        np.arange(steps) == steps - 1,
+        Path("x"),
+    )
+
+
+@pytest.fixture(scope="module")
+def data() -> LatentWindows:
+    return LatentWindows([numbered(steps, number) for number, steps in enumerate(LENGTHS)], CPU)
+
+
+def fresh(data: LatentWindows, lanes: int = 3, length: int = 8, seed: int = 0) -> LatentStream:
+    return LatentStream(data, lanes, length, hidden_size=6, seed=seed)
+
+
+def test_lanes_go_through_whole_episodes_in_order_and_every_step_comes_equally_often(data):
+    stream, seen = fresh(data), [[] for _ in range(3)]
+    for _ in range(200):
+        windows, state = stream.windows(torch.Generator())
+        for lane in range(3):
+            seen[lane] += windows.z[lane, :-1][windows.counts[lane].bool()].int().tolist()
+        stream.advance(tuple(part + 1 for part in state))
+    for lane in seen:
+        for (number, t), (next_number, next_t) in pairwise(lane):
+            if next_t:
+                assert (next_number, next_t) == (number, t + 1)
+            else:
+                assert t == LENGTHS[number] - 1
+    steps, visits = np.unique([tuple(step) for lane in seen for step in lane], axis=0, return_counts=True)
+    assert len(steps) == sum(LENGTHS)
+    assert visits.max() - visits.min() <= 4  # three lanes and a pass of five episodes are never quite through
+
+
+def test_memory_is_forgotten_where_an_episode_begins_and_nowhere_else(data):
+    stream = fresh(data)
+    for _ in range(30):
+        windows, (h, c) = stream.windows(torch.Generator())
+        begins = windows.z[:, 0, 1] == 0
+        assert torch.equal((h != 0).all(1), ~begins)
+        assert torch.equal((c != 0).all(1), ~begins)
+        stream.advance((torch.ones(3, 6), torch.full((3, 6), 2.0)))
+
+
+@pytest.mark.parametrize("start_flag", [False, True])
+def test_chunks_with_carried_memory_predict_what_the_whole_episode_would(data, start_flag):
+    torch.manual_seed(0)
+    mdnrnn, number = MDNRNN(2, 1, 6, 2, start_flag=start_flag), 3
+    zero = torch.tensor([0])
+    whole = data.window(torch.tensor([number]), zero, LENGTHS[number], 0, torch.Generator())
+    wanted, _ = mdnrnn(whole.z[:, :-1], whole.actions)
+    stream, termination = fresh(data, lanes=1), []
+    while len(termination) * 8 < LENGTHS[number]:
+        windows, state = stream.windows(torch.Generator())
+        prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state)
+        stream.advance(after)
+        if int(windows.z[0, 0, 0]) == number:
+            termination.append(prediction.termination[0])
+    torch.testing.assert_close(torch.cat(termination), wanted.termination[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_stream_continues_from_what_it_saved(data):
+    stream = fresh(data, seed=5)
+    for step in range(23):
+        stream.advance((torch.full((3, 6), float(step + 1)), torch.ones(3, 6)))
+    other = fresh(data, seed=5)
+    other.load_state_dict(stream.state_dict())
+    for _ in range(40):
+        (one, before), (two, same) = (s.windows(torch.Generator().manual_seed(1)) for s in (stream, other))
+        assert torch.equal(one.z, two.z)
+        assert torch.equal(before[0], same[0])
+        for s in (stream, other):
+            s.advance((torch.rand(3, 6, generator=torch.Generator().manual_seed(2)), torch.ones(3, 6)))
+
+
+def test_training_with_carried_memory_and_dropout_continues_as_if_it_had_not_been_broken_off(tiny_run, tmp_path):
+    config = MDNRNNConfig(
+        hidden_size=8,
+        mixtures=2,
+        steps=14,
+        batch_size=5,
+        sequence_length=6,
+        carry_state=True,
+        start_flag=True,
+        dropout=0.2,
+        starts=8,
+        log_every=3,
+        checkpoint_every=6,
+    )
+    states = []
+    for name in ("whole", "parts"):
+        run = tmp_path / name
+        for stage in ("rollouts", "vae"):
+            shutil.copytree(tiny_run / stage, run / stage)
+        stores = [EpisodeStore(run / "rollouts" / "episodes")]
+        if name == "parts":
+            for place, times in (("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 11), ("worldmodels.training.save_state", 1)):
+                with interrupted_at(place, times):
+                    fit_mdn_rnn(config, run, stores, CPU)
+        fit_mdn_rnn(config, run, stores, CPU)
+        states.append(load_state(run / "mdnrnn" / "state.pt", CPU))
+    for name in ("mdnrnn", "stream"):
+        for key, value in states[0][name].items():
+            assert value == states[1][name][key] if isinstance(value, int) else torch.equal(value, states[1][name][key])
+    assert states[0]["stream"]["memory"].abs().sum() > 0
+
+
+def test_a_burn_in_beside_a_carried_memory_is_refused(tiny_run):
+    config = dataclasses.replace(MDNRNNConfig(), carry_state=True, burn_in=4)
+    with pytest.raises(UserError, match="burn-in warms up windows whose past is not known"):
+        fit_mdn_rnn(config, tiny_run, [], CPU)
