@@ -40,10 +40,17 @@ def find_agent(name: str | Path) -> Path:
         if Stage(folder, "controller").complete:
             return folder
     if not path.exists():
-        known = ", ".join(f"pretrained/{p.name}" for p in sorted(PRETRAINED.glob("*"))) or "none"
+        known = ", ".join(pretrained_agents()) or "none"
         raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({known}).")
     Stage.require(path, "controller", "train_controller.py")
     raise AssertionError("unreachable: require names what is missing")
+
+
+def pretrained_agents() -> list[str]:
+    """The agents that come with the package, as ``pretrained/NAME``."""
+    return [
+        f"pretrained/{folder.name}" for folder in sorted(PRETRAINED.glob("*")) if Stage(folder, "controller").complete
+    ]
 
 
 @dataclass(frozen=True)

@@ -315,7 +315,7 @@ class Stage:
     @property
     def seconds(self) -> float:
         """Wall time since the stage was opened, and what its earlier processes noted before they were stopped."""
-        return round(self._before + time.perf_counter() - self._opened, 1)
+        return round(self._before + time.perf_counter() - self._opened, 3)
 
     def tick(self) -> None:
         """To be called while the stage works: notes the time it has taken, so that no more than a few seconds of it

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from agents.agent import pretrained_agents
 from agents.presets import PRESETS
 from rollouts.artifacts import Stage, config_from_dict, read_json, write_json
 from rollouts.console import say
@@ -182,22 +183,27 @@ def shown(description: str | None) -> str:
     return (description or "").replace("\npython ", "\n  python ")
 
 
-def latest_agent() -> Path:
-    """The newest run under ``runs/``.
+def default_agent() -> Path:
+    """The newest run under ``runs/`` that has an agent, or the first pretrained one.
 
     Raises:
-        UserError: there is none.
+        UserError: there is neither.
     """
-    if (run := _newest_run()) is None:
-        raise UserError(
-            f"There is no run under {RUNS}/ yet. Name one with --agent, or start one with scripts/pipeline.py."
-        )
-    return run
+    finished = [run for run in _runs() if Stage(run, "controller").complete]
+    agents = [*finished, *map(Path, pretrained_agents())]
+    if not agents:
+        raise UserError(f"There is no run under {RUNS}/ yet that has an agent. Make one: make quickstart")
+    return agents[0]
+
+
+def _runs() -> list[Path]:
+    """The runs under ``runs/``, the newest first."""
+    runs = [path.parent for path in RUNS.glob("*/run.json")]
+    return sorted(runs, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _newest_run() -> Path | None:
-    runs = [path.parent for path in RUNS.glob("*/run.json")]
-    return max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    return next(iter(_runs()), None)
 
 
 def _new_run(preset: str) -> Path:

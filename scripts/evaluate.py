@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli import latest_agent, main
+from cli import default_agent, main
 
 from agents.evaluation import SCORE_EPISODES, evaluate, save_report, table
 from rollouts.envs import EnvConfig
@@ -19,7 +19,7 @@ from rollouts.seeds import TEST
 
 def body(arguments: Any) -> None:
     """Measure, show, save."""
-    agent = arguments.agent or latest_agent()
+    agent = arguments.agent or default_agent()
     env = EnvConfig(arguments.env) if arguments.env else None
     report = evaluate(agent, arguments.episodes, arguments.seed, arguments.workers, env)
     print(table(report))
@@ -33,7 +33,12 @@ if __name__ == "__main__":
         __doc__,
         body,
         extra=(
-            ("agent", str | None, None, "Run directory, pretrained/NAME, or 'random'. Default: the newest run."),
+            (
+                "agent",
+                str | None,
+                None,
+                "Run directory, pretrained/NAME, or 'random'. Default: the newest run, or the pretrained agent.",
+            ),
             ("env", str | None, None, "Preset or Gymnasium id to score in. Default: the agent's own, as it ships."),
             ("episodes", int, SCORE_EPISODES, "Episodes; fewer than 100 are shown but not called a score."),
             ("seed", int, TEST, "First test seed; the others follow."),

@@ -13,15 +13,13 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from cli import RUNS, main
+from cli import RUNS, default_agent, main
 
-from agents.agent import PRETRAINED, Agent, find_agent
+from agents.agent import PRETRAINED, Agent
 from agents.live import ServeConfig, serve
 from agents.live.recorder import Drives
 from agents.live.session import Shared
-from rollouts.artifacts import Stage
 from rollouts.console import say
-from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
 
 
@@ -36,19 +34,6 @@ def body(arguments: Any) -> None:
             webbrowser.open(url)
 
     serve(shared, ServeConfig(arguments.host, arguments.port, arguments.exit_when_closed), ready)
-
-
-def default_agent() -> Path:
-    """The newest run that has an agent, or the pretrained one.
-
-    Raises:
-        UserError: there is neither.
-    """
-    runs = sorted(RUNS.glob("*/run.json"), key=lambda file: -file.stat().st_mtime)
-    for folder in (*(file.parent for file in runs), *sorted(PRETRAINED.glob("*"))):
-        if Stage(folder, "controller").complete:
-            return find_agent(folder)
-    raise UserError(f"There is no agent under {RUNS}/ yet. Make one: make quickstart")
 
 
 def drives_of(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cli import latest_agent, main
+from cli import default_agent, main
 
 from agents.agent import Agent
 from agents.evaluation import evaluate, save_report
@@ -28,7 +28,7 @@ CLIP = slice(15, 75)  #: panels of the published animations: 5 seconds, after th
 
 def body(arguments: Any) -> None:
     """Gather evaluation, diagnostics and pictures, then rewrite the README's section."""
-    name, agent = arguments.name, Agent.load(arguments.agent or latest_agent())
+    name, agent = arguments.name, Agent.load(arguments.agent or default_agent())
     folder, docs = agent.folder, ROOT / "docs" / arguments.name
     score = folder / "evaluation.json"
     if not score.exists():
@@ -100,7 +100,7 @@ if __name__ == "__main__":
         __doc__,
         body,
         extra=(
-            ("agent", str | None, None, "Run directory. Default: the newest run."),
+            ("agent", str | None, None, "Run directory. Default: the newest run, or the pretrained agent."),
             ("seed", int, 3, "Which episode, and which dream, to show."),
             ("name", str, "quickstart", "Folder under docs/, and section of the README."),
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli import latest_agent, main
+from cli import default_agent, main
 
 from agents.agent import Agent
 from agents.watch import panels, watch
@@ -19,7 +19,7 @@ from worldmodels.checkpoint import pick_device
 
 def body(arguments: Any) -> None:
     """Write a video, or open a window."""
-    agent = Agent.load(arguments.agent or latest_agent(), pick_device(arguments.device))
+    agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
     if arguments.live:
         from agents.window import show
 
@@ -34,7 +34,12 @@ if __name__ == "__main__":
         body,
         ("watch",),
         extra=(
-            ("agent", str | None, None, "Run directory or pretrained/NAME. Default: the newest run."),
+            (
+                "agent",
+                str | None,
+                None,
+                "Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent.",
+            ),
             ("out", Path, Path("watch.mp4"), "The video, .mp4 or .gif."),
             ("live", bool, False, "Open a window instead; space pauses, Q closes."),
         ),

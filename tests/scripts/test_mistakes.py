@@ -54,7 +54,10 @@ def test_an_agent_that_is_not_there_or_not_finished_is_refused(script: str, tmp_
     assert "train_controller.py" in refused(script, "--agent", tmp_path)
 
 
-def test_without_any_run_the_way_to_start_one_is_told(refused: Refused):
+def test_without_any_run_the_way_to_start_one_is_told(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agents.agent.PRETRAINED", tmp_path / "pretrained")
     for script in ("train_vae", "train_mdnrnn", "train_controller", "iterate", "evaluate", "watch"):
         assert "There is no run under runs/ yet" in refused(script)
 

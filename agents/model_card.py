@@ -1,0 +1,173 @@
+"""The README.md of a released agent: what it is, how it was made, what it scores, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from agents.evaluation import SCORE_EPISODES
+from agents.evolution import ControllerConfig
+from agents.experiments import own_report
+from agents.records import Cost, commands, costs
+from rollouts.artifacts import Stage, config_from_dict, read_json
+from rollouts.console import duration
+from rollouts.envs import EnvConfig, reported, resolve
+
+
+class Change(Protocol):
+    """What half precision changed (``agents.release.Parity``)."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def mean_change(self) -> float: ...
+    @property
+    def largest_change(self) -> float: ...
+
+
+def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Change) -> str:
+    """The text of the card.
+
+    Args:
+        rounds: the folders that led to the agent.
+        folder: the released files; their ``evaluation.json``, if there is one, is the score.
+    """
+    books = costs(rounds)
+    return (
+        "\n\n".join(
+            (
+                f"# {name}: a pretrained agent",
+                _what(folder),
+                _use(name),
+                "## Score\n\n" + _score(name, rounds[-1], folder),
+                "## How it was made\n\n" + _made(rounds, books),
+                "## Limits\n\n" + _limits(folder, parity),
+            )
+        )
+        + "\n"
+    )
+
+
+def action_repeat(env: EnvConfig) -> str:
+    """What action repeat is, for this environment; empty if there is none."""
+    world, shipped = resolve(env), resolve(reported(env))
+    if world.action_repeat == 1:
+        return ""
+    limit = f" of up to {shipped.max_episode_steps:,} frames" if shipped.max_episode_steps else ""
+    return (
+        f"**Action repeat.** The agent decides every {world.action_repeat} frames, and its action is held in between. "
+        f"This is part of the agent, not of the world: scores are those of the stock `{shipped.id}`, whole episodes"
+        f"{limit}, every frame's reward added up, nothing skipped. V and M see one frame per decision, so memory and "
+        f"dreams reach {world.action_repeat} times as far."
+    )
+
+
+def _what(folder: Path) -> str:
+    vae, mdnrnn, controller = (Stage(folder, stage).manifest for stage in ("vae", "mdnrnn", "controller"))
+    env, architecture = config_from_dict(EnvConfig, controller["env"]), mdnrnn["architecture"]
+    world = resolve(reported(env)).id
+    text = (
+        f"A world model of `{world}` and a controller that acts on it, after Ha & Schmidhuber (2018): V, a VAE from "
+        f"64×64 pixels to {vae['architecture']['latent_size']} numbers; M, an LSTM of {architecture['hidden_size']} "
+        f"units with {architecture['mixtures']} Gaussians per latent; C, {controller['parameters']} weights on "
+        f"[{', '.join(controller['spec']['features'])}]. V and M are stored at half precision."
+    )
+    return "\n\n".join(part for part in (text, action_repeat(env)) if part)
+
+
+def _use(name: str) -> str:
+    return (
+        "```bash\n"
+        f"python scripts/watch.py --agent pretrained/{name}\n"
+        f"python scripts/watch.py --agent pretrained/{name} --watch.world dream --out dream.mp4\n"
+        f"python scripts/evaluate.py --agent pretrained/{name} --out score.json\n"
+        "```\n\n"
+        f'From Python: `agents.Agent.load("pretrained/{name}")`, `agents.evaluate("pretrained/{name}")`.'
+    )
+
+
+def _score(name: str, last: Path, folder: Path) -> str:
+    measured = folder / "evaluation.json"
+    if measured.exists():
+        return f"Of these files, as `evaluate.py` reproduces it.\n\n{score_table(read_json(measured))}"
+    command = f"`python scripts/evaluate.py --agent pretrained/{name} --out agents/pretrained/{name}/evaluation.json`"
+    if report := own_report(last):
+        return (
+            "Of the run that this agent was released from, before its weights were rounded to half precision. To score "
+            f"these files: {command}, then release again.\n\n{score_table(report)}"
+        )
+    return f"Not measured yet. {command}, then release again."
+
+
+def score_table(report: dict[str, Any]) -> str:
+    """A report with every episode's return."""
+    episodes, first = report["episodes"], report["episodes"][0]["seed"]
+    low, high = report["interval_95_low"], report["interval_95_high"]
+    kind = "" if report["is_score"] else f" (a score would be {SCORE_EPISODES})"
+    returns = ", ".join(f"{episode['return']:.1f}" for episode in episodes)
+    return (
+        f"| `{report['environment']}`, {len(episodes)} episodes{kind} | |\n|---|---|\n"
+        f"| mean ± standard deviation | **{report['mean']:.1f} ± {report['sd']:.1f}** |\n"
+        f"| standard error | {report['standard_error']:.1f} |\n"
+        f"| bootstrap 95 % interval of the mean | {low:.1f} to {high:.1f} |\n"
+        f"| least, median, most | {report['min']:.1f}, {report['median']:.1f}, {report['max']:.1f} |\n"
+        f"| versions | {versions(report['versions'])} |\n\n"
+        f"Every episode's return, test seeds {first} to {first + len(episodes) - 1}: {returns}"
+    )
+
+
+def versions(packages: dict[str, str]) -> str:
+    """``python 3.11, torch 2.13``"""
+    return ", ".join(f"{name} {version}" for name, version in packages.items())
+
+
+def costs_table(books: Sequence[Cost]) -> str:
+    """Every stage with what it took, and the totals."""
+    rows = [
+        f"| {cost.round} | {cost.stage} | {cost.what} | {_count(cost.environment_steps)} | "
+        f"{_count(cost.imagined_steps)} | {duration(cost.seconds) if cost.seconds else '–'} |"
+        for cost in books
+    ]
+    real, imagined = sum(c.environment_steps for c in books), sum(c.imagined_steps for c in books)
+    seconds = duration(sum(cost.seconds for cost in books))
+    return "\n".join(
+        (
+            "| round | stage | what | environment steps | imagined steps | wall time |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            f"| | **all** | | **{_count(real)}** | **{_count(imagined)}** | **{seconds}** |",
+        )
+    )
+
+
+def _count(steps: int) -> str:
+    return f"{steps:,}" if steps else "–"
+
+
+def _made(rounds: Sequence[Path], books: Sequence[Cost]) -> str:
+    manifest = Stage(rounds[-1], "controller").manifest
+    config = Stage(rounds[-1], "controller").config(ControllerConfig)
+    return (
+        "```bash\n" + "\n".join(commands(rounds, "runs/made")) + "\n```\n\n" + costs_table(books) + "\n\n"
+        "Environment steps are frames of the real environment, validation included. The data are the episodes that "
+        "these commands record; none come from elsewhere. C is the mean of the search distribution at generation "
+        f"{manifest['selected_generation'] + 1}, chosen by {config.validation_episodes} validation episodes "
+        f"({manifest['validation']:.1f}); neither those seeds nor any other that C was chosen by are test seeds. "
+        f"Made with {versions(manifest['versions'])}."
+    )
+
+
+def _limits(folder: Path, parity: Change) -> str:
+    env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
+    world = resolve(reported(env)).id
+    return (
+        f"* It knows `{world}` as those package versions draw it, and nothing else: other colours, sizes or physics "
+        "are outside of what V has seen.\n"
+        f"* Half precision changed its actions over {parity.steps} decisions by {parity.mean_change:.2g} of their "
+        f"half-range on average ({parity.largest_change:.2g} at most). Long episodes amplify such differences: single "
+        "returns are not those of the full-precision run.\n"
+        "* The last bits of every number depend on the processor and on package versions, and are amplified as well: "
+        "on another machine expect the mean to agree within its interval, not every episode.\n"
+        "* A dream is not the world: rewards predicted in it are too high where the agent leaves what M was fitted to."
+    )

@@ -1,0 +1,170 @@
+"""The books of a run: which stages made its agent, by which commands, and what they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.agent import find_agent
+from agents.evolution import ControllerConfig, steps_taken
+from agents.presets import PRESETS, PipelineConfig
+from rollouts.artifacts import Stage, config_from_dict, read_json, read_json_lines
+from rollouts.collect import CollectConfig
+from rollouts.envs import EnvConfig, resolve
+from worldmodels.fit_mdn_rnn import MDNRNNConfig
+from worldmodels.fit_vae import VAEConfig
+
+STAGES = ("rollouts", "vae", "mdnrnn", "controller")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one stage of one round took."""
+
+    round: int
+    stage: str
+    what: str
+    environment_steps: int
+    imagined_steps: int
+    seconds: float
+
+
+def rounds_of(agent: str | Path) -> list[Path]:
+    """The folders that led to an agent: the run itself (round 0), ``round-1``, ..., the agent's own.
+
+    Raises:
+        UserError: there is no such agent.
+    """
+    folder = find_agent(agent)
+    number = folder.name.removeprefix("round-")
+    if number == folder.name or not number.isdigit():
+        return [folder]
+    return [folder.parent, *(folder.parent / f"round-{k}" for k in range(1, int(number) + 1))]
+
+
+def costs(rounds: Sequence[Path]) -> list[Cost]:
+    """Every stage of every round, in the order in which they ran."""
+    return [_cost(number, Stage(folder, name)) for number, folder in enumerate(rounds) for name in STAGES]
+
+
+def history(stage: Stage) -> list[dict[str, Any]]:
+    """The generations of a controller's evolution, validation's steps and seconds included."""
+    records, config = read_json_lines(stage.path / "history.jsonl", "fitness"), stage.config(ControllerConfig)
+    env = resolve(config_from_dict(EnvConfig, stage.manifest["env"]))
+    whole = config.validation_episodes * (env.max_decisions or config.max_steps)
+    for record in records:
+        validated = "validation" in record
+        record.setdefault("validation_steps", whole if validated else 0)  # at most, in runs that did not count them
+        record.setdefault("validation_seconds", 0.0)
+    return records
+
+
+def _cost(number: int, stage: Stage) -> Cost:
+    manifest, config = stage.manifest, read_json(stage.path / "config.json")
+    environment = imagined = 0
+    seconds = manifest.get("seconds")
+    if stage.name == "rollouts":
+        repeat = resolve(config_from_dict(EnvConfig, manifest["env"])).action_repeat
+        environment = manifest["steps"] * repeat
+        what = f"{manifest['episodes']} episodes ({manifest['policy']}), mean return {manifest['mean_return']:.0f}"
+    elif stage.name == "controller":
+        records, repeat = history(stage), resolve(config_from_dict(EnvConfig, manifest["env"])).action_repeat
+        environment, imagined = steps_taken(records, config["world"], repeat).values()
+        what = (
+            f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes in the "
+            f"{config['world']} world, {manifest['parameters']} weights on [{', '.join(config['spec']['features'])}]"
+        )
+        seconds = seconds or sum(record["seconds"] + record["validation_seconds"] for record in records)
+    else:
+        reused = not (stage.path / "metrics.jsonl").exists()
+        what = "kept from the round before" if reused else f"{config['steps']:,} steps of {config['batch_size']}"
+        seconds = seconds or logged_seconds(stage)
+    return Cost(number, stage.name, what, environment, imagined, seconds or 0.0)
+
+
+def logged_seconds(stage: Stage) -> float:
+    """A training's time by its log, for runs whose manifests do not tell."""
+    total = last = 0.0
+    for record in read_json_lines(stage.path / "metrics.jsonl", "seconds"):
+        if record["seconds"] < last:  # the clock starts again when a run is continued
+            total += last
+        last = record["seconds"]
+    return total + last
+
+
+def commands(rounds: Sequence[Path], run: str) -> list[str]:
+    """The commands that make such a run: its presets' options, and those in which it differs.
+
+    Args:
+        run: the run directory to show in them.
+    """
+    note = rounds[0] / "run.json"
+    name = read_json(note).get("preset", "laptop") if note.exists() else "laptop"
+    preset: PipelineConfig = PRESETS[name]
+    first = rounds[0]
+    env = config_from_dict(EnvConfig, Stage(first, "rollouts").manifest["env"])
+    recording = [*_differences("env", env, preset.env), *_section(first, "rollouts", "collect", preset)]
+    lines = [
+        ("collect", ["--preset", name, "--run", run, *recording]),
+        ("train_vae", ["--run", run, *_section(first, "vae", "vae", preset)]),
+        ("train_mdnrnn", ["--run", run, *_section(first, "mdnrnn", "mdnrnn", preset)]),
+        ("train_controller", ["--run", run, *_section(first, "controller", "controller", preset)]),
+    ]
+    for number, folder in enumerate(rounds[1:], 1):
+        options = ["--run", run, "--iterate.rounds", str(number), *_iteration(number, folder, preset)]
+        lines.append(("iterate", options))
+    return [shlex.join(["python", f"scripts/{script}.py", *options]) for script, options in lines]
+
+
+_CONFIGS: dict[str, type[Any]] = {
+    "collect": CollectConfig,
+    "vae": VAEConfig,
+    "mdnrnn": MDNRNNConfig,
+    "controller": ControllerConfig,
+}
+
+
+def _section(folder: Path, stage: str, section: str, preset: PipelineConfig) -> list[str]:
+    value = Stage(folder, stage).config(_CONFIGS[section])
+    return list(_differences(section, value, getattr(preset, section)))
+
+
+def _iteration(number: int, folder: Path, preset: PipelineConfig) -> list[str]:
+    """Options of one round: episodes and noise, whether V was refitted, and how V, M and C were."""
+    usual = preset.iterate
+    recorded = Stage(folder, "rollouts")
+    refitted = (folder / "vae" / "metrics.jsonl").exists()
+    made = dataclasses.replace(
+        usual,
+        rounds=number,
+        episodes=recorded.config(CollectConfig).episodes,
+        max_steps=recorded.config(CollectConfig).max_steps,
+        noise=float(recorded.manifest["policy"].rpartition(" ")[2]),
+        refit_vae=max(usual.refit_vae, number) if refitted else min(usual.refit_vae, number - 1),
+        vae=Stage(folder, "vae").config(VAEConfig) if refitted else usual.vae,
+        mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig),
+        controller=Stage(folder, "controller").config(ControllerConfig),
+    )
+    return list(_differences("iterate", made, dataclasses.replace(usual, rounds=number)))
+
+
+def _differences(prefix: str, value: Any, usual: Any) -> Iterator[str]:
+    """Options on the command line that turn ``usual`` into ``value``."""
+    for field in dataclasses.fields(value):
+        mine, theirs = getattr(value, field.name), getattr(usual, field.name)
+        option = f"{prefix}.{field.name.replace('_', '-')}"
+        if mine == theirs:
+            continue
+        if dataclasses.is_dataclass(mine):
+            yield from _differences(option, mine, theirs)
+        elif isinstance(mine, bool):
+            section, _, name = option.rpartition(".")
+            yield f"--{section}.{name}" if mine else f"--{section}.no-{name}"
+        else:
+            parts = (
+                mine if isinstance(mine, tuple | list) else sum(mine.items(), ()) if isinstance(mine, dict) else [mine]
+            )
+            yield from (f"--{option}", *map(str, parts))

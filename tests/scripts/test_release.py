@@ -1,0 +1,151 @@
+"""A released agent: small, complete, and acting as the one it was made from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents import Agent, evaluate
+from agents.agent import find_agent, pretrained_agents
+from agents.evaluation import save_report
+from agents.model_card import action_repeat
+from agents.records import commands, costs, rounds_of
+from agents.release import compare, release
+from rollouts import EnvConfig, UserError
+from tests.faults.helpers import call
+from tests.scripts.conftest import COMMON
+from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.dream import Dream
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for released agents that is empty."""
+    folder = tmp_path / "package" / "pretrained"
+    for module in ("agent", "release"):
+        monkeypatch.setattr(f"agents.{module}.PRETRAINED", folder)
+    return folder
+
+
+def test_a_released_agent_acts_and_dreams_like_the_runs(tiny_run: Path, pretrained: Path):
+    folder = release(tiny_run, "toy")
+    assert folder == pretrained / "toy" == find_agent("pretrained/toy")
+    assert pretrained_agents() == ["pretrained/toy"]
+    original, released = Agent.load(tiny_run), Agent.load("pretrained/toy")
+    assert torch.equal(original.parameters, released.parameters)
+    parity = compare(original, released, seed=3)
+    assert 0 < parity.largest_change < 0.02  # half precision shows, but hardly
+    ours, theirs = (evaluate(agent, episodes=4)["episodes"] for agent in (tiny_run, "pretrained/toy"))
+    np.testing.assert_allclose([e["return"] for e in ours], [e["return"] for e in theirs], atol=0.2)
+    dream = Dream(released.model, horizon=5, starts="recorded")
+    dream.reset([0, 1])
+    assert dream.features().shape == (2, original.controller.inputs)
+
+
+def test_a_release_holds_what_acting_and_dreaming_need_and_no_more(tiny_run: Path, pretrained: Path):
+    folder = release(tiny_run, "toy")
+    stages = {f"{stage}/{file}" for stage in ("vae", "mdnrnn", "controller") for file in (
+        "config.json", "manifest.json", "weights.safetensors"
+    )}  # fmt: skip
+    files = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
+    assert set(files) == stages | {"mdnrnn/starts.safetensors", "README.md"}
+    assert set(load_tensors(files["controller/weights.safetensors"])) == {"selected"}
+    for name in ("vae", "mdnrnn"):
+        assert {t.dtype for t in load_tensors(files[f"{name}/weights.safetensors"]).values()} == {torch.float16}
+    texts = [file.read_text() for file in files.values() if file.suffix in (".json", ".md")]
+    assert not any(str(tiny_run.parent) in text or "/tmp" in text for text in texts)
+    assert [file.name for file in pretrained.iterdir()] == ["toy"]
+
+
+def test_the_card_tells_the_score_of_the_released_files_once_it_was_measured(tiny_run: Path, pretrained: Path):
+    card = release(tiny_run, "toy") / "README.md"
+    assert "Not measured yet" in card.read_text()
+    report = evaluate("pretrained/toy", episodes=3)
+    save_report(report, pretrained / "toy" / "evaluation.json")
+    release(tiny_run, "toy")
+    told = card.read_text()
+    assert all(f"{episode['return']:.1f}" in told for episode in report["episodes"])
+    assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in told
+    assert "a score would be 100" in told
+    assert json.loads((pretrained / "toy" / "evaluation.json").read_text()) == report
+
+
+def test_the_score_of_other_weights_does_not_stay(tiny_run: Path, pretrained: Path, tmp_path: Path):
+    folder = release(tiny_run, "toy")
+    save_report(evaluate("pretrained/toy", episodes=1), folder / "evaluation.json")
+    changed = shutil.copytree(tiny_run, tmp_path / "changed")
+    weights = load_tensors(changed / "controller" / "weights.safetensors")
+    save_tensors({name: value + 0.1 for name, value in weights.items()}, changed / "controller" / "weights.safetensors")
+    release(changed, "toy")
+    assert not (folder / "evaluation.json").exists()
+    assert "Not measured yet" in (folder / "README.md").read_text()
+
+
+def test_what_cannot_be_released_is_refused_and_what_was_there_stays(
+    tiny_run: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = release(tiny_run, "toy")
+    before = sorted((file, file.stat().st_mtime_ns) for file in folder.rglob("*"))
+    with pytest.raises(UserError, match="one word"):
+        release(tiny_run, "../toy")
+    with monkeypatch.context() as limits:
+        limits.setattr("agents.release.LARGEST", 1000)
+        with pytest.raises(UserError, match=r"more than 1 kB: use a smaller V or M"):
+            release(tiny_run, "toy")
+    monkeypatch.setattr("agents.release.MOST_CHANGE", 0.0)
+    with pytest.raises(UserError, match="Half precision changes the actions"):
+        release(tiny_run, "toy")
+    assert sorted((file, file.stat().st_mtime_ns) for file in folder.rglob("*")) == before
+    assert [file.name for file in pretrained.iterdir()] == ["toy"]
+
+
+def test_the_books_of_an_iterated_run(scripted_run: Path):
+    rounds = rounds_of(scripted_run)
+    assert rounds == rounds_of(scripted_run / "round-1") == [scripted_run, scripted_run / "round-1"]
+    books = costs(rounds)
+    assert [(cost.round, cost.stage) for cost in books] == [
+        (number, stage) for number in (0, 1) for stage in ("rollouts", "vae", "mdnrnn", "controller")
+    ]
+    assert all(cost.seconds > 0 for cost in books if cost.stage != "vae" or cost.round == 0)
+    assert all((cost.environment_steps > 0) == (cost.stage in ("rollouts", "controller")) for cost in books)
+    assert not any(cost.imagined_steps for cost in books)
+
+
+def test_the_commands_in_the_card_make_the_same_run_again(scripted_run: Path, tmp_path: Path):
+    again = tmp_path / "again"
+    for command in commands(rounds_of(scripted_run), str(again)):
+        script, *options = command.removeprefix("python scripts/").split()
+        assert call(script.removesuffix(".py"), *options, *COMMON) == 0
+    for folder in (Path(), Path("round-1")):
+        weights = folder / "controller" / "weights.safetensors"
+        assert (again / weights).read_bytes() == (scripted_run / weights).read_bytes()
+
+
+def test_options_that_differ_from_the_preset_are_in_the_commands(tiny_run: Path):
+    made = " ".join(commands(rounds_of(tiny_run), "runs/x"))
+    assert "--preset laptop" in made  # what a run without a note is compared with
+    assert "--env.id toy" in made
+    assert "--vae.latent-size 4" in made
+    assert "--controller.spec.latent sample" in made
+
+
+def test_without_runs_the_pretrained_agent_is_shown(
+    tiny_run: Path, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    release(tiny_run, "toy")
+    monkeypatch.chdir(tmp_path)
+    assert call("watch", "--watch.max-steps", 4, *COMMON) == 0
+    assert (tmp_path / "watch.mp4").stat().st_size > 0
+
+
+def test_action_repeat_is_explained_where_there_is_any():
+    assert action_repeat(EnvConfig("carracing-fast")) == ""
+    told = action_repeat(EnvConfig("carracing-fast", action_repeat=4))
+    assert "every 4 frames" in told
+    assert "stock `CarRacing-v3`" in told
+    assert "1,000 frames" in told

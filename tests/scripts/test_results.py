@@ -1,0 +1,125 @@
+"""What is kept of experiments, and the page and pictures that are made from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from agents.evaluation import evaluate, save_report
+from agents.experiments import curve, keep, read
+from agents.records import rounds_of
+from rollouts.artifacts import Stage, read_json_lines
+from tests.faults.helpers import call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "docs" / "results"
+
+
+@pytest.fixture
+def report(scripted_run: Path, tmp_path: Path) -> dict[str, Any]:
+    """An evaluation of three episodes, at ``score.json``."""
+    score = evaluate(scripted_run, episodes=3)
+    save_report(score, tmp_path / "score.json")
+    return score
+
+
+def test_the_curve_adds_up_everything_that_was_spent(scripted_run: Path):
+    points = curve(rounds_of(scripted_run))
+    history = [
+        record
+        for folder in (scripted_run, scripted_run / "round-1")
+        for record in read_json_lines(folder / "controller" / "history.jsonl", "fitness")
+    ]
+    assert [(p["round"], p["generation"]) for p in points] == [(0, n) for n in range(1, 6)] + [
+        (1, n) for n in (1, 2, 3)
+    ]
+    recorded = [Stage(folder, "rollouts").manifest["steps"] for folder in (scripted_run, scripted_run / "round-1")]
+    decisions = [record["steps"] + record.get("validation_steps", 0) for record in history]
+    assert points[0]["environment_steps"] == recorded[0] + decisions[0]
+    assert points[-1]["environment_steps"] == sum(recorded) + sum(decisions)
+    seconds = [point["seconds"] for point in points]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] > seconds[0] > 0
+    assert [p.get("validation") for p in points] == [
+        None if "validation" not in r else round(r["validation"], 2) for r in history
+    ]
+    best = max(history[0]["fitness"])
+    assert points[0]["fitness_max"] == pytest.approx(best, abs=0.01)
+    assert {point["imagined_steps"] for point in points} == {0}
+
+
+def test_what_is_kept_is_small_and_names_no_machine_path(
+    scripted_run: Path, report: dict[str, Any], tmp_path: Path, folder: Path
+):
+    kept = keep(folder, "one", "First", "full", "a machine", scripted_run, tmp_path / "score.json", "Too short.")
+    files = {file.name: file.read_text() for file in kept.iterdir()}
+    assert set(files) == {"experiment.json", "history.jsonl", "evaluation.json"}
+    assert not any(str(tmp_path) in text or str(scripted_run) in text for text in files.values())
+    assert sum(map(len, files.values())) < 20_000
+    (experiment,) = read(folder)
+    assert (experiment.name, experiment.title, experiment.note) == ("one", "First", "Too short.")
+    assert experiment.evaluation == report | {"agent": "one"}
+    assert experiment.curve == curve(rounds_of(scripted_run))
+    assert experiment.total("environment_steps") == experiment.curve[-1]["environment_steps"]
+
+
+def test_the_page_shows_every_experiment_with_its_figures(
+    scripted_run: Path, report: dict[str, Any], tmp_path: Path, folder: Path
+):
+    score = tmp_path / "score.json"
+    common = ("--folder", folder, "--machine", "2 cores")
+    added = ("--run", scripted_run, "--evaluation", score, "--name", "one", "--title", "First", "--goal", "full")
+    assert call("results", "add", *added, *common) == 0
+    assert call("results", "add", "--evaluation", score, "--name", "two", "--title", "Second", *common) == 0
+    assert call("results", "build", "--folder", folder) == 0
+    page = folder.with_suffix(".md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| First |"))
+    assert f"{report['mean']:.1f} ± {report['sd']:.1f}" in row
+    assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in row
+    assert "[3](results/one/evaluation.json)" in row
+    assert "| Second |" in page
+    assert "Wanted: at least 800, aim 900" in page
+    assert "python scripts/collect.py --preset tiny --run runs/one" in page
+    assert "](results/full.png)" in page
+    assert not (folder / "dreams.png").exists()
+    with Image.open(folder / "full.png") as picture:
+        assert picture.width > 1000
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 50  # curves, not an empty canvas
+
+
+def test_a_dream_is_drawn_beside_reality(folder: Path):
+    """Experiments that dreamed get a picture of their own, whatever section they are in."""
+    point = {"round": 0, "world": "dream", "fitness_min": 1.0, "fitness_mean": 2.0, "fitness_max": 3.0, "sigma": 0.1}
+    spent = {"environment_steps": 1000, "imagined_steps": 10**6}
+    points = [point | spent | {"generation": n, "seconds": 100.0 * n} for n in (1, 2, 3)]
+    points[2] |= {"validation": 5.0, "validation_sd": 1.0}
+    kept = folder / "dreamer"
+    kept.mkdir(parents=True)
+    cost = {"round": 0, "stage": "controller", "what": "x", "seconds": 300.0, **spent}
+    facts = {"title": "Dreamer", "goal": "dream", "note": "", "machine": "m", "commands": ["python x"], "costs": [cost]}
+    (kept / "experiment.json").write_text(json.dumps(facts | {"versions": {}, "validation": 5.0}))
+    (kept / "history.jsonl").write_text("".join(json.dumps(p) + "\n" for p in points))
+    assert call("results", "build", "--folder", folder) == 0
+    page = folder.with_suffix(".md").read_text()
+    assert "](results/dreams.png)" in page
+    assert "| Dreamer | not scored |" in page
+    assert "| 1,000 | 1 M | 5 min 00 s |" in page
+    assert Image.open(folder / "dreams.png").size[0] > 1000
+
+
+def test_what_cannot_be_kept_is_refused(scripted_run: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
+    for arguments, told in (
+        (("add", "--name", "x", "--title", "x"), "Nothing to keep"),
+        (("add", "--name", "../x", "--title", "x", "--run", scripted_run), "letters, digits and hyphens"),
+        (("add", "--name", "x", "--title", "x", "--run", folder / "nowhere"), "There is no agent"),
+        (("build",), "There are no experiments"),
+    ):
+        assert call("results", *arguments, "--folder", folder) == 2
+        assert told in capsys.readouterr().err
+    assert not folder.exists()
