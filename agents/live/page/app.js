@@ -46,7 +46,7 @@ function hello(header) {
     return row;
   }));
   const digits = header.actions[0].keys[0] === null && /\d/.test(header.actions[0].keys[1] ?? "");
-  $("hint").innerHTML = `${digits ? "<kbd>1</kbd>…<kbd>9</kbd>" : "<kbd>←↑↓→</kbd> or <kbd>WASD</kbd>"} takes over; let go and the agent goes on. <kbd>Space</kbd> pause <kbd>N</kbd> step <kbd>R</kbd> restart <kbd>C</kbd> capture <kbd>T</kbd> keep the wheel`;
+  $("hint").innerHTML = `<span class="for-keys">${digits ? "<kbd>1</kbd>…<kbd>9</kbd>" : "<kbd>←↑↓→</kbd> or <kbd>WASD</kbd>"} takes over; let go and the agent goes on.<br><kbd>Space</kbd> pause <kbd>N</kbd> step <kbd>R</kbd> restart <kbd>C</kbd> capture <kbd>T</kbd> keep the wheel</span><span class="for-touch">Hold the buttons below to take over; let go and the agent goes on.</span>`;
   document.querySelector("[data-go=images]").hidden = !header.images.length;
   images.build(header.images);
   state.recording = false;
@@ -196,7 +196,6 @@ slider("speed", (input) => 2 ** input.value, (value) => `${Number(value.toFixed(
 slider("horizon", plain, (value) => `${value} steps · ${Math.round(value * (state.hello?.seconds ?? 0))} s`, (value) => link.send("horizon", { value }));
 
 document.addEventListener("visibilitychange", () => { keys.release(); link.send("hide", { on: document.hidden }); });
-document.documentElement.dataset.theme = localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
 
 setInterval(() => {
   if (document.body.classList.contains("lost") || !state.hello) return;
