@@ -174,6 +174,7 @@ function clip(format) {
 const KEYS = { Space: "pause", KeyN: "step", KeyR: "restart", KeyC: "capture", KeyK: "wake", KeyL: "theme" };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("select")) return;
+  if (event.code === "Space" && event.target.closest("button, input")) return;
   if (event.code === "KeyT") $("wheel").click();
   else if (KEYS[event.code]) press[KEYS[event.code]]();
   else return;
@@ -189,6 +190,7 @@ function slider(id, value, text, send) {
     input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
     send(value(input));
   });
+  input.addEventListener("pointerup", () => input.blur()); // arrow keys drive again
 }
 const plain = (input) => Number(input.value);
 slider("temperature", plain, (value) => value.toFixed(2), (value) => link.send("temperature", { value }));
