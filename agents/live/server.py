@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import mimetypes
 import signal
 import socket
 from collections.abc import Callable
@@ -30,6 +29,7 @@ PAGE = Path(__file__).parent / "page"
 _quiet = logging.getLogger("agents.live")
 _quiet.setLevel(logging.CRITICAL)  # a port scan or a browser that hangs up is nothing to read about
 
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MOST_VIEWERS = 16
 MOST_BYTES = 64 * 1024  #: of a message from a page
 PATIENCE = 20.0  #: seconds after which a viewer that does not answer is taken for gone
@@ -132,7 +132,7 @@ class LiveServer:
         file = PAGE / name
         if name not in {entry.name for entry in PAGE.iterdir()}:
             return _response(HTTPStatus.NOT_FOUND, b"There is no such file.")
-        return _response(HTTPStatus.OK, file.read_bytes(), mimetypes.guess_type(name)[0] or "text/plain")
+        return _response(HTTPStatus.OK, file.read_bytes(), KINDS[file.suffix])
 
     async def watch(self, socket: ServerConnection) -> None:
         """One viewer, from its first to its last message."""

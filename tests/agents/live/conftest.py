@@ -11,25 +11,33 @@ from queue import Queue
 from typing import Any
 
 import pytest
+import torch
 from websockets.sync.client import ClientConnection, connect
 
 from agents import Agent
+from agents.evaluators import ControllerSpec
 from agents.live import ServeConfig, Session
 from agents.live.commands import Command
 from agents.live.packets import unpack
 from agents.live.recorder import Drives
 from agents.live.server import LiveServer
 from agents.live.session import Shared
+from rollouts import EnvConfig
+from worldmodels import WorldModel
 
 
 @pytest.fixture(scope="session")
-def tiny_agent(tiny_run: Path) -> Agent:
-    return Agent.load(tiny_run)
+def toy_agent(make_model: Callable[..., WorldModel]) -> Agent:
+    """An agent with random weights, as good as any to look at."""
+    model, spec = make_model(), ControllerSpec("zh")
+    controller = spec.build(model)
+    parameters = 0.1 * torch.randn(controller.parameter_count, generator=torch.Generator().manual_seed(1))
+    return Agent(Path("runs/toy"), model, spec, controller, parameters, EnvConfig("toy"))
 
 
 @pytest.fixture
-def shared(tiny_agent: Agent, tmp_path: Path) -> Shared:
-    return Shared(tiny_agent, Drives(tmp_path / "human", tiny_agent.env), tmp_path)
+def shared(toy_agent: Agent, tmp_path: Path) -> Shared:
+    return Shared(toy_agent, Drives(tmp_path / "human", toy_agent.env), tmp_path)
 
 
 @pytest.fixture
