@@ -16,8 +16,6 @@ from queue import Queue
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
-import numpy as np
 from cli import RUNS, main
 from play import default_agent
 
@@ -26,9 +24,7 @@ from agents.live import ServeConfig
 from agents.live.recorder import Drives
 from agents.live.server import LiveServer
 from agents.live.session import Shared
-from agents.video import write_video
 from rollouts.console import say
-from rollouts.envs import Frame
 from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
 
@@ -36,7 +32,6 @@ ROOT = Path(__file__).parent.parent
 WIDE, PHONE = (1440, 900), (390, 844)
 SCENES = ("real", "dream", "wake", "latents", "images")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
-GIF_FPS = 12
 
 
 def body(arguments: Any) -> None:
@@ -51,7 +46,7 @@ def body(arguments: Any) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as scratch, sync_playwright() as tools:
         shared = Shared(agent, Drives(Path(scratch), agent.env), arguments.images)
-        browser = tools.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        browser = tools.chromium.launch(executable_path=chromium, args=list(ARGUMENTS), timeout=120_000)
         with served(shared) as url:
             if arguments.views == "all":
                 for scheme in ("dark", "light"):
@@ -129,30 +124,24 @@ def every_scene(browser: Any, url: str, size: tuple[int, int], scheme: str, out:
 def readme_pictures(browser: Any, url: str, out: Path, seconds: float) -> None:
     """``dream.png``, and ``live.gif``: reality and the dream that began in it; somebody drives in the end."""
     page = opened(browser, url, WIDE, "dark")
-    look(page, "dream")
+    page.wait_for_timeout(1000 * seconds)
+    page.click("[data-go=dream]")
+    page.select_option("#start", "real")
     page.keyboard.down("ArrowUp")
-    page.wait_for_timeout(900)
+    page.wait_for_timeout(1500)
     page.screenshot(path=out / "dream.png")
     page.keyboard.up("ArrowUp")
     look(page, "wake")
     page.click("#wake")
-    frames = []
-    page.keyboard.press("Space")
-    for step in range(round(seconds * GIF_FPS)):
-        if step == round(seconds * GIF_FPS * 0.6):
-            page.keyboard.down("ArrowLeft")
-        page.keyboard.press("n")
-        page.wait_for_timeout(250)
-        frames.append(_decoded(page.locator(".show").screenshot()))
+    page.keyboard.down("ArrowLeft")
+    page.wait_for_timeout(1500)
     page.keyboard.up("ArrowLeft")
+    page.wait_for_timeout(1000 * seconds)
+    page.select_option("#clip-seconds", "8")
+    with page.expect_download() as download:
+        page.click("#clip-gif")
+    download.value.save_as(out / "live.gif")
     page.context.close()
-    write_video(frames, out / "live.gif", GIF_FPS)
-
-
-def _decoded(screenshot: bytes) -> Frame:
-    picture = cv2.imdecode(np.frombuffer(screenshot, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 if __name__ == "__main__":
@@ -164,7 +153,7 @@ if __name__ == "__main__":
             ("images", Path, RUNS, "Where runs of image models are."),
             ("views", str, "readme", "readme: the README's two; all: every scene, wide and phone, dark and light."),
             ("out", Path, ROOT / "docs" / "live", "Folder for the pictures."),
-            ("seconds", float, 6.0, "Length of the GIF."),
+            ("seconds", float, 8.0, "How long to wait for the 8 seconds of the GIF: longer on a slow machine."),
         ),
         needs_run=False,
     )

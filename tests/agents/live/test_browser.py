@@ -50,7 +50,7 @@ PATIENCE = 30_000  #: milliseconds; a loaded machine of 2 cores starts a session
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=120_000)
         yield browser
         browser.close()
 
@@ -255,7 +255,7 @@ def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     assert page.complaints == []
 
 
-def test_both_themes_and_no_text_is_cut_off(browser: Any, server: Running):
+def test_the_page_is_dark_or_light_as_the_system_and_its_button_say(browser: Any, server: Running):
     for scheme, background in (("dark", "rgb(14, 16, 20)"), ("light", "rgb(245, 245, 242)")):
         page = Page(browser, server.url, color_scheme=scheme)
         assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == background

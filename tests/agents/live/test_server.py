@@ -116,9 +116,9 @@ def test_bad_messages_and_dropped_sockets_harm_nothing(server: Running):
             bad.send("x" * (MOST_BYTES + 1))
             with pytest.raises(ConnectionClosed):
                 receive(bad, "nothing")
-        dropped = server.open()
-        receive(dropped, "moment")
-        dropped.socket.shutdown(SHUT_RDWR)
+        with server.open() as dropped:
+            receive(dropped, "moment")
+            dropped.socket.shutdown(SHUT_RDWR)
         assert receive(watching, "moment")[0]["scene"] == "real"
         assert wait_until(lambda: len(server.live.viewers) == 1)
     assert wait_until(lambda: not viewer_threads())
