@@ -29,7 +29,7 @@ FULL_TURN = 0.2
 
 def action_names(env: EnvConfig, spec: ActionSpec) -> tuple[str, ...]:
     """What the numbers of the action vector are called."""
-    names = NAMES.get(env.id, ())
+    names = () if spec.kind == "discrete" else NAMES.get(env.id, ())
     return names if len(names) == spec.size else tuple(f"action {number + 1}" for number in range(spec.size))
 
 

@@ -37,6 +37,8 @@ class IterateConfig:
     """Size of that noise, in half-ranges of the action space."""
     refit_vae: int = 1
     """Refit V in the first so many rounds, then keep it: a new V moves z under C's weights."""
+    human: bool = False
+    """Learn also from what people drove on the live page (RUN/human)."""
     vae: VAEConfig = field(default_factory=VAEConfig)
     """How to refit V."""
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
@@ -78,6 +80,8 @@ def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device
             agent_policy(before, config.noise),
         )
         stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
+        if config.human:
+            stores.insert(1, EpisodeStore(run / "human" / "rollouts" / "episodes"))
         if number <= config.refit_vae:
             fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
         else:

@@ -55,14 +55,15 @@ def _played(agent: Agent, config: WatchConfig, driver: Driver | None) -> Iterato
         world = RealWorld(agent, config.every)
     else:
         world = DreamWorld(agent, config.temperature, decisions, config.starts, config.every)
-    world.reset(config.seed)
-    for _ in range(decisions):
-        action = None if driver is None else driver.act(world.chosen, world.seconds)
-        moment = world.step(action)
-        yield from panels_of(moment)
-        if moment.over:
-            break
-    world.close()
+    try:
+        world.reset(config.seed)
+        for _ in range(decisions):
+            moment = world.step(None if driver is None else driver.act(world.chosen, world.seconds))
+            yield from panels_of(moment)
+            if moment.over:
+                break
+    finally:
+        world.close()
 
 
 def watch(agent: Agent, config: WatchConfig, out: Path) -> Path:

@@ -115,9 +115,6 @@ class FastCarRacing(CarRacing):
     indicators, look the same. ``render()``, the view for people, is Gymnasium's own.
     """
 
-    draws = True
-    """Off: steps return the last observation again. For frames that nobody looks at, between repeats of an action."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._canvas = np.zeros((SCENE_ROWS * SUPERSAMPLING, STATE_W * SUPERSAMPLING, 3), np.uint8)
@@ -147,7 +144,7 @@ class FastCarRacing(CarRacing):
         """Gymnasium's hook for all drawing; ``"state_pixels"`` is the observation, [96, 96, 3] uint8 RGB."""
         if mode != "state_pixels" or self.car is None:
             return super()._render(mode)
-        return self.observe() if self.draws else self.state
+        return self.observe()
 
     def observe(self) -> NDArray[np.uint8]:
         """The observation now, [96, 96, 3] uint8 RGB."""

@@ -7,12 +7,14 @@ python scripts/watch.py --agent runs/car --live
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from cli import default_agent, main
 
 from agents.agent import Agent
+from agents.driving import Driver
 from agents.watch import panels, watch
 from worldmodels.checkpoint import pick_device
 
@@ -23,7 +25,13 @@ def body(arguments: Any) -> None:
     if arguments.live:
         from agents.window import show
 
-        show(panels(agent, arguments.watch), max(50 // arguments.watch.every, 1))
+        config, driver = arguments.watch, Driver(agent.env, agent.model.action_spec)
+        show(
+            lambda seed: panels(agent, dataclasses.replace(config, seed=seed), driver),
+            config.seed,
+            config.fps(agent),
+            driver,
+        )
     else:
         print(f"Written: {watch(agent, arguments.watch, arguments.out)}")
 
@@ -41,7 +49,7 @@ if __name__ == "__main__":
                 "Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent.",
             ),
             ("out", Path, Path("watch.mp4"), "The video, .mp4 or .gif."),
-            ("live", bool, False, "Open a window instead; space pauses, Q closes."),
+            ("live", bool, False, "Open a window instead; arrows drive, space pauses, N steps, R restarts, Q closes."),
         ),
         needs_run=False,
     )

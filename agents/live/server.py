@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import mimetypes
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -26,9 +26,14 @@ from rollouts.console import say
 from rollouts.errors import UserError
 
 PAGE = Path(__file__).parent / "page"
+_quiet = logging.getLogger("agents.live")
+_quiet.setLevel(logging.CRITICAL)  # a port scan or a browser that hangs up is nothing to read about
+
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MOST_VIEWERS = 16
 MOST_BYTES = 64 * 1024  #: of a message from a page
 PATIENCE = 20.0  #: seconds after which a viewer that does not answer is taken for gone
+RELOAD = 2.0  #: seconds in which a page that was closed may be back: it was only reloaded
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -58,35 +63,33 @@ def serve(shared: Shared, config: ServeConfig, ready: Callable[[str], None] = la
             f"Careful: on {config.host}, everybody who can reach this machine's port {config.port} can watch and "
             "steer this agent, and fill the disk with recordings. There is no password and no encryption."
         )
-    asyncio.run(_serve(LiveServer(shared, config), ready))
-
-
-async def _serve(live: LiveServer, ready: Callable[[str], None]) -> None:
-    loop, stop = asyncio.get_running_loop(), live.stop
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except (NotImplementedError, RuntimeError, ValueError):  # on Windows, or not in the main thread
-            continue
-    async with await live.start() as server:
-        ready(live.url(server))
-        await stop.wait()
-    await live.finish()
+    asyncio.run(LiveServer(shared, config).run(ready))
 
 
 class LiveServer:
-    """All viewers of one agent."""
+    """All viewers of one agent.
+
+    Attributes:
+        stop: set it, in the event loop, to end the server.
+    """
 
     def __init__(self, shared: Shared, config: ServeConfig) -> None:
         self.shared, self.config, self.stop = shared, config, asyncio.Event()
-        self.viewers: set[Viewer] = set()
+        self.viewers: dict[ServerConnection, Viewer] = {}
 
-    async def start(self) -> Server:
-        """Begin to listen.
+    async def run(self, ready: Callable[[str], None]) -> None:
+        """Serve until :attr:`stop` is set, by Ctrl-C for one, and until all viewers' threads have ended."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self.stop.set)
+            except (NotImplementedError, RuntimeError, ValueError):  # on Windows, or not in the main thread
+                continue
+        async with await self._listen() as server:
+            ready(self._url(server))
+            await self.stop.wait()
 
-        Raises:
-            UserError: the port or the host cannot be had.
-        """
+    async def _listen(self) -> Server:
         try:
             return await listen(
                 self.watch,
@@ -100,6 +103,7 @@ class LiveServer:
                 ping_timeout=PATIENCE / 2,
                 close_timeout=1.0,
                 server_header=None,
+                logger=_quiet,
             )
         except OSError as error:
             raise UserError(
@@ -107,17 +111,10 @@ class LiveServer:
                 "Choose another --port, or 0 for any that is free."
             ) from error
 
-    def url(self, server: Server) -> str:
-        """Where the page is."""
+    def _url(self, server: Server) -> str:
         host = self.config.host
         shown = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         return f"http://{shown}:{next(iter(server.sockets)).getsockname()[1]}/"
-
-    async def finish(self) -> None:
-        """Wait until all viewers' threads have ended."""
-        for viewer in list(self.viewers):
-            viewer.close()
-        await asyncio.gather(*(asyncio.to_thread(viewer.thread.join, 10.0) for viewer in list(self.viewers)))
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A static file, a refusal, or None to go on to a WebSocket."""
@@ -135,13 +132,13 @@ class LiveServer:
         file = PAGE / name
         if name not in {entry.name for entry in PAGE.iterdir()}:
             return _response(HTTPStatus.NOT_FOUND, b"There is no such file.")
-        return _response(HTTPStatus.OK, file.read_bytes(), mimetypes.guess_type(name)[0] or "text/plain")
+        return _response(HTTPStatus.OK, file.read_bytes(), KINDS[file.suffix])
 
     async def watch(self, socket: ServerConnection) -> None:
         """One viewer, from its first to its last message."""
         outbox = Outbox(asyncio.get_running_loop())
         viewer = Viewer(lambda: Session(self.shared), outbox)
-        self.viewers.add(viewer)
+        self.viewers[socket] = viewer
         sending = asyncio.create_task(_send(socket, outbox))
         try:
             async for message in socket:
@@ -153,9 +150,12 @@ class LiveServer:
             sending.cancel()
             viewer.close()
             await asyncio.to_thread(viewer.thread.join, 10.0)
-            self.viewers.discard(viewer)
-            if self.config.exit_when_closed and not self.viewers:
-                self.stop.set()
+            del self.viewers[socket]
+            asyncio.get_running_loop().call_later(RELOAD, self._end_if_left)
+
+    def _end_if_left(self) -> None:
+        if self.config.exit_when_closed and not self.viewers:
+            self.stop.set()
 
 
 async def _send(socket: ServerConnection, outbox: Outbox) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from agents.agent import Agent
-from agents.driving import Driver, action_names
+from agents.driving import Driver
 from agents.live.commands import Command
 from agents.live.images import ImageBench, image_runs
 from agents.live.latents import LatentBench
-from agents.live.packets import jpeg, number, numbers, pack
+from agents.live.messages import hello, moment_packet
+from agents.live.packets import jpeg, pack
 from agents.live.recorder import Clips, Drive, Drives
 from agents.moments import DreamWorld, Moment, RealWorld, frame_rate, side_by_side
-from rollouts.envs import resolve
 from worldmodels.mdn_rnn import State
 from worldmodels.training import generator_for
 
@@ -97,27 +96,8 @@ class Session:
 
     def hello(self) -> bytes:
         """Everything the page needs to know once."""
-        agent = self.agent
-        preset = resolve(agent.env)
-        spec = agent.model.action_spec
-        names = action_names(agent.env, spec)
-        header = {
-            "agent": agent.folder.parent.name + "/" + agent.folder.name
-            if agent.folder.name.startswith("round-")
-            else agent.folder.name,
-            "world": preset.name,
-            "real": resolve(self.real.env.preset.name).id,
-            "actions": [
-                {"name": name, "low": low, "high": high, "keys": pair}
-                for name, low, high, pair in zip(names, spec.low, spec.high, self.driver.bindings, strict=True)
-            ],
-            "latents": self.latents.size,
-            "seconds": self.real.seconds,
-            "rate": frame_rate(agent.env),
-            "images": list(image_runs(self.shared.images)),
-            "drives": str(self.shared.drives.run),
-        }
-        return pack("hello", header)
+        images, drives = list(image_runs(self.shared.images)), str(self.shared.drives.run)
+        return hello(self.agent, self.driver, images, drives)
 
     def do(self, command: Command) -> list[bytes]:
         """Obey a command of ``agents.live.commands``.
@@ -257,29 +237,19 @@ class Session:
         else:
             both = side_by_side(moment, twin)
             self.clips.add(both, views, [jpeg(tile) for _, tile in both.tiles])
-        header: dict[str, Any] = {
-            "scene": self.scene,
-            "step": moment.step,
-            "seconds": moment.seconds / self.speed,
-            "views": len(views),
-            "twins": len(twins),
-            "tiles": [caption for caption, _ in moment.tiles],
-            "action": numbers(moment.action),
-            "by_hand": by_hand,
-            "z": numbers(moment.z),
-            "reward": number(moment.reward),
-            "total": number(moment.total),
-            "surprise": number(moment.surprise),
-            "end": number(moment.end),
-            "over": moment.over,
-            "seed": (self.real if self.scene != "dream" else self.dream).seed,
-            "recording": self._recording,
-            "saved": self._saved,
-        }
-        if twin is not None:
-            apart = float(torch.from_numpy(moment.z - twin.z).square().mean().sqrt())
-            header |= {"apart": number(apart), "dreamed_for": twin.step, "twin_over": twin.over}
-        return pack("moment", header, [*views, *twins, *tiles])
+        return moment_packet(
+            moment,
+            twin,
+            views,
+            twins,
+            tiles,
+            scene=self.scene,
+            seconds=moment.seconds / self.speed,
+            by_hand=by_hand,
+            seed=(self.dream if self.scene == "dream" else self.real).seed,
+            recording=self._recording,
+            saved=self._saved,
+        )
 
     def _here(self, scene: str) -> tuple[Tensor, State]:
         """What is seen and remembered at this moment of a world."""

@@ -37,3 +37,17 @@ def test_v_is_refitted_if_asked(tiny_run: Path, tmp_path: Path, calls: list[tupl
     iterate(replace(TINY.iterate, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
     assert ("fit_vae", "round-1") in calls
     assert ("reuse_vae", "round-1") not in calls
+
+
+def test_people_are_learnt_from_if_asked(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[tuple[str, str]]
+):
+    seen: list[list[Path]] = []
+    monkeypatch.setattr(
+        module, "fit_mdn_rnn", lambda config, folder, stores, *_: seen.append([store.path for store in stores])
+    )
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    for human in (False, True):
+        iterate(replace(TINY.iterate, rounds=1, human=human), run, 0, torch.device("cpu"))
+    agents = [run / "rollouts" / "episodes", run / "round-1" / "rollouts" / "episodes"]
+    assert seen == [agents, [agents[0], run / "human" / "rollouts" / "episodes", agents[1]]]

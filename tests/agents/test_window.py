@@ -6,9 +6,13 @@ import numpy as np
 import pygame
 import pytest
 
+from agents.driving import Driver
 from agents.panels import Panel
 from agents.window import show
+from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
+
+CAR = resolve("carracing").action
 
 
 def endless(events: dict[int, list[pygame.event.Event]], shown: list[int]) -> Iterator[Panel]:
@@ -33,18 +37,56 @@ def nowhere(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("event", [key(pygame.K_q), key(pygame.K_ESCAPE), pygame.event.Event(pygame.QUIT)])
 def test_the_window_closes_when_told(event: pygame.event.Event):
     shown: list[int] = []
-    show(endless({2: [event]}, shown), fps=1000)
+    show(lambda seed: endless({2: [event]}, shown), 0, fps=1000)
     assert len(shown) == 3
 
 
 def test_space_pauses_and_goes_on():
     shown: list[int] = []
     pause = [key(pygame.K_SPACE), key(pygame.K_SPACE)]
-    show(endless({1: pause, 4: [key(pygame.K_SPACE), key(pygame.K_q)]}, shown), fps=1000)
+    show(lambda seed: endless({1: pause, 4: [key(pygame.K_SPACE), key(pygame.K_q)]}, shown), 0, fps=1000)
     assert len(shown) == 5
+
+
+def test_one_panel_at_a_time_and_the_next_episode():
+    shown: list[int] = []
+    played: list[int] = []
+
+    def play(seed: int) -> Iterator[Panel]:
+        played.append(seed)
+        return endless({1: [key(pygame.K_n)], 2: [key(pygame.K_r)], 3: [key(pygame.K_q)]}, shown)
+
+    show(play, 7, fps=1000)
+    assert len(shown) == 4
+    assert played == [7, 8]
+
+
+def test_keys_take_over_and_let_go():
+    driver, seen = Driver(EnvConfig("carracing"), CAR), []
+    events = {
+        1: [key(pygame.K_a), key(pygame.K_UP)],
+        2: [pygame.event.Event(pygame.KEYUP, key=pygame.K_a)],
+        3: [pygame.event.Event(pygame.KEYUP, key=pygame.K_UP)],
+        4: [key(pygame.K_t)],
+        5: [key(pygame.K_q)],
+    }
+
+    def play(seed: int) -> Iterator[Panel]:
+        for panel in endless(events, []):
+            yield panel
+            seen.append((driver.held, driver.drives))
+
+    show(play, 0, 1000, driver)
+    assert seen == [
+        (set(), False),
+        ({"left", "up"}, True),
+        ({"up"}, True),
+        (set(), False),
+        (set(), True),
+    ]
 
 
 def test_without_a_display_a_video_is_proposed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "no-such-driver")
     with pytest.raises(UserError, match=r"No window can be opened here.*--out"):
-        show(iter(()), fps=50)
+        show(lambda seed: iter(()), 0, fps=50)

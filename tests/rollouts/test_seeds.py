@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from rollouts.seeds import COLLECTION, EVOLUTION, RANGE, TEST, VALIDATION, collection_seed, evolution_seed, held_out
+from rollouts.seeds import (
+    COLLECTION,
+    EVOLUTION,
+    HUMAN,
+    RANGE,
+    TEST,
+    VALIDATION,
+    collection_seed,
+    evolution_seed,
+    held_out,
+)
 
 
 def test_the_ranges_for_testing_validation_collection_and_evolution_are_disjoint():
     ranges = [range(first, first + RANGE) for first in (TEST, VALIDATION, COLLECTION, EVOLUTION)]
     assert all(one.stop <= two.start for one, two in pairwise(ranges))
-    assert ranges[-1].stop <= 2**32  # what environments and Box2D accept
+    assert ranges[-1].stop <= HUMAN < 2**32  # what environments and Box2D accept
     collected = [collection_seed(round_index, episode) for round_index in (0, 1, 99) for episode in (0, 9_999_999)]
     assert all(seed in ranges[2] for seed in collected)
     assert len(set(collected)) == len(collected)

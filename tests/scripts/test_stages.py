@@ -25,6 +25,7 @@ SECTIONS = {
     "iterate": ("iterate",),
     "evaluate": (),
     "watch": ("watch",),
+    "play": (),
     "pipeline": tuple(field.name for field in dataclasses.fields(PipelineConfig)),
 }
 RESULTS = [
@@ -59,7 +60,7 @@ def test_help_tells_the_presets_and_every_option_of_its_sections(
         for option in dataclasses.fields(getattr(PRESETS["tiny"], section)):
             assert f"--{section}.{option.name.replace('_', '-')}" in told
     assert f"\n  python scripts/{script}.py" in told  # every example on a line of its own
-    if script not in ("evaluate", "watch"):
+    if script not in ("evaluate", "watch", "play"):
         assert all(preset in told for preset in PRESETS)
     assert not list(tmp_path.iterdir())
 

@@ -46,7 +46,7 @@ function hello(header) {
     return row;
   }));
   const digits = header.actions[0].keys[0] === null && /\d/.test(header.actions[0].keys[1] ?? "");
-  $("hint").innerHTML = `${digits ? "<kbd>1</kbd>…<kbd>9</kbd>" : "<kbd>←↑↓→</kbd> or <kbd>WASD</kbd>"} takes over; let go and the agent goes on. <kbd>Space</kbd> pause <kbd>N</kbd> step <kbd>R</kbd> restart <kbd>C</kbd> capture <kbd>T</kbd> keep the wheel`;
+  $("hint").innerHTML = `<span class="for-keys">${digits ? "<kbd>1</kbd>…<kbd>9</kbd>" : "<kbd>←↑↓→</kbd> or <kbd>WASD</kbd>"} takes over; let go and the agent goes on.<br><kbd>Space</kbd> pause <kbd>N</kbd> step <kbd>R</kbd> restart <kbd>C</kbd> capture <kbd>T</kbd> keep the wheel</span><span class="for-touch">Hold the buttons below to take over; let go and the agent goes on.</span>`;
   document.querySelector("[data-go=images]").hidden = !header.images.length;
   images.build(header.images);
   state.recording = false;
@@ -174,6 +174,7 @@ function clip(format) {
 const KEYS = { Space: "pause", KeyN: "step", KeyR: "restart", KeyC: "capture", KeyK: "wake", KeyL: "theme" };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("select")) return;
+  if (event.code === "Space" && event.target.closest("button, input")) return;
   if (event.code === "KeyT") $("wheel").click();
   else if (KEYS[event.code]) press[KEYS[event.code]]();
   else return;
@@ -189,6 +190,7 @@ function slider(id, value, text, send) {
     input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
     send(value(input));
   });
+  input.addEventListener("pointerup", () => input.blur()); // arrow keys drive again
 }
 const plain = (input) => Number(input.value);
 slider("temperature", plain, (value) => value.toFixed(2), (value) => link.send("temperature", { value }));
@@ -196,7 +198,6 @@ slider("speed", (input) => 2 ** input.value, (value) => `${Number(value.toFixed(
 slider("horizon", plain, (value) => `${value} steps · ${Math.round(value * (state.hello?.seconds ?? 0))} s`, (value) => link.send("horizon", { value }));
 
 document.addEventListener("visibilitychange", () => { keys.release(); link.send("hide", { on: document.hidden }); });
-document.documentElement.dataset.theme = localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
 
 setInterval(() => {
   if (document.body.classList.contains("lost") || !state.hello) return;

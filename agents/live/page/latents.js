@@ -81,8 +81,8 @@ export class Latents {
 
   gallery(captures, pictures) {
     const ids = captures.map(({ id }) => id);
-    if (!ids.includes(this.first)) this.first = ids.at(-2) ?? null;
-    if (!ids.includes(this.second)) this.second = ids.at(-1) ?? null;
+    if (!ids.includes(this.first) || !ids.includes(this.second)) this.picked = false;
+    if (!this.picked) [this.first, this.second] = [ids.at(-2) ?? null, ids.at(-1) ?? null];
     $("gallery").replaceChildren(...captures.map(({ id, name }, index) => this.card(id, name, pictures[index])));
     const start = $("start"), chosen = start.value;
     start.querySelectorAll("[data-captured]").forEach((option) => option.remove());
@@ -105,10 +105,17 @@ export class Latents {
     figure.firstChild.src = canvas.toDataURL();
     figure.children[1].textContent = name;
     figure.firstChild.addEventListener("click", () => { this.wanted = true; this.link.send("look", { capture: id }); });
-    figure.querySelector(".pick-a").addEventListener("click", () => { this.first = id; this.mark(); });
-    figure.querySelector(".pick-b").addEventListener("click", () => { this.second = id; this.mark(); });
+    figure.querySelector(".pick-a").addEventListener("click", () => this.pick("first", id));
+    figure.querySelector(".pick-b").addEventListener("click", () => this.pick("second", id));
     figure.querySelector(".drop").addEventListener("click", () => this.link.send("forget", { capture: id }));
     return figure;
+  }
+
+  // Until somebody chooses, the path leads from the last capture but one to the last.
+  pick(end, id) {
+    this[end] = id;
+    this.picked = true;
+    this.mark();
   }
 
   mark() {

@@ -43,7 +43,12 @@ export class Player {
 
   show(item, visible) {
     if (item.moment) this.begun(item.moment, item.tiles);
-    if (visible && item.view) { paint(this.main, item.view); this.shown.push(performance.now()); }
+    if (visible && item.view) {
+      paint(this.main, item.view);
+      this.main.parentElement.style.setProperty("--ratio", item.view.width / item.view.height);
+      if (item.twin) this.main.closest(".stage").style.setProperty("--ratios", item.view.width / item.view.height + item.twin.width / item.twin.height);
+      this.shown.push(performance.now());
+    }
     if (visible && item.twin) paint(this.twin, item.twin);
     for (const bitmap of [item.view, item.twin, ...item.tiles]) bitmap?.close();
   }

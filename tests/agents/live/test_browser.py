@@ -1,0 +1,287 @@
+"""The page in a real browser: headless Chromium, driven by Playwright, on a running server.
+
+Left out, with a reason, where there is no Chromium (``CHROMIUM`` names one that is not on the PATH).
+``LIVE_MINUTE=1`` adds the minute in real time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import re
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from agents.live.packets import unpack
+from agents.live.session import Shared
+from tests.agents.live.conftest import Running, viewer_threads
+from worldmodels.generative.configs import preset
+from worldmodels.generative.fit_images import fit_images
+
+playwright = pytest.importorskip("playwright.sync_api", reason="LEFT OUT, the page in a browser: playwright is missing")
+expect = playwright.expect
+
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="LEFT OUT, the page in a browser: there is no Chromium (apt-get install chromium)"
+)
+ARGUMENTS = (  # as root in a container, and with nothing to call home for
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 30_000  #: milliseconds; a loaded machine of 2 cores starts a session in several seconds
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=120_000)
+        yield browser
+        browser.close()
+
+
+class Page:
+    """A page of the live server, with everything it was sent and every complaint of the browser."""
+
+    def __init__(self, browser: Any, url: str, **options: Any) -> None:
+        self.context = browser.new_context(accept_downloads=True, **options)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.moments: deque[dict[str, Any]] = deque(maxlen=4000)
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("websocket", lambda socket: socket.on("framereceived", self._received))
+        self.page.set_default_timeout(PATIENCE)
+        self.page.goto(url)
+        expect(self.page.locator("#agent")).not_to_be_empty(timeout=PATIENCE)
+
+    def _received(self, message: bytes | str) -> None:
+        assert isinstance(message, bytes)
+        header, _ = unpack(message)
+        if header["kind"] == "moment":
+            self.moments.append(header)
+
+    def go(self, scene: str) -> None:
+        self.page.click(f"[data-go={scene}]")
+
+    def until(self, condition: Any, what: str) -> None:
+        """Wait, with the browser's events coming in."""
+        for _ in range(PATIENCE // 20):
+            if condition():
+                return
+            self.page.wait_for_timeout(20)
+        pytest.fail(f"the page never came to this: {what}")
+
+    def next_moments(self, count: int) -> list[dict[str, Any]]:
+        """The ``count`` moments that arrive from now on."""
+        self.moments.clear()
+        self.until(lambda: len(self.moments) >= count, f"{count} moments")
+        return list(self.moments)[:count]
+
+    def pixels(self, canvas: str) -> bytes:
+        return self.page.locator(canvas).screenshot()
+
+    def slide(self, slider: str, value: float) -> None:
+        self.page.locator(slider).evaluate(
+            "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", value
+        )
+
+
+@pytest.fixture
+def page(browser: Any, server: Running) -> Iterator[Page]:
+    page = Page(browser, server.url)
+    yield page
+    page.context.close()
+    assert page.complaints == []
+
+
+def test_pictures_arrive_and_change_in_every_scene(page: Page):
+    for scene in ("real", "dream", "wake"):
+        page.go(scene)
+        page.until(lambda s=scene: page.moments and page.moments[-1]["scene"] == s, scene)
+        before = page.pixels("#main")
+        page.until(lambda b=before: page.pixels("#main") != b, f"another picture in {scene}")
+        expect(page.page.locator("#tiles canvas")).to_have_count(3)
+    assert page.page.locator("#twin").is_visible()
+    expect(page.page.locator("#meter")).to_contain_text("fps")
+
+
+def test_keys_take_over_and_release(page: Page):
+    badge = page.page.locator("#driver")
+    for scene in ("real", "dream"):
+        page.go(scene)
+        expect(badge).to_have_text("agent", timeout=PATIENCE)
+        page.page.keyboard.down("ArrowRight")
+        expect(badge).to_have_text("you", timeout=PATIENCE)
+        page.until(lambda: page.moments[-1]["action"] == [1.0], "the wheel fully turned")
+        assert "down" in page.page.locator("[data-key=right]").get_attribute("class")
+        page.page.keyboard.up("ArrowRight")
+        expect(badge).to_have_text("agent", timeout=PATIENCE)
+    page.page.keyboard.press("t")
+    expect(badge).to_have_text("you", timeout=PATIENCE)
+
+
+def test_touch_drives_too(browser: Any, server: Running):
+    page = Page(browser, server.url, viewport={"width": 390, "height": 844}, has_touch=True)
+    box = page.page.locator("[data-key=left]").bounding_box()
+    page.page.mouse.move(box["x"] + 9, box["y"] + 9)
+    page.page.mouse.down()
+    page.until(lambda: page.moments and page.moments[-1]["action"] == [-1.0], "a turn to the left")
+    page.page.mouse.up()
+    page.until(lambda: not page.moments[-1]["by_hand"], "the agent at the wheel again")
+    wide = page.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390
+    page.context.close()
+
+
+def test_the_temperature_changes_the_spread_of_the_dream(page: Page):
+    page.go("dream")
+
+    def spread(temperature: float) -> float:
+        page.slide("#temperature", temperature)
+        page.page.click("#restart")
+        page.moments.clear()
+        page.until(lambda: any(moment["step"] == 0 for moment in page.moments), "a new dream")
+        return float(np.diff([moment["z"] for moment in page.next_moments(12)], axis=0).std())
+
+    assert spread(0.0) < spread(3.0) / 2
+
+
+def test_pause_step_and_speed(page: Page):
+    page.next_moments(1)
+    page.page.keyboard.press("Space")
+    expect(page.page.locator("#meter")).to_have_text("paused")
+    page.page.wait_for_timeout(200)
+    page.moments.clear()
+    page.page.keyboard.press("n")
+    page.page.keyboard.press("n")
+    page.until(lambda: len(page.moments) == 2, "two single steps")
+    page.page.wait_for_timeout(200)
+    assert len(page.moments) == 2
+    page.page.keyboard.press("Space")
+    page.slide("#speed", -3)
+    assert page.next_moments(2)[1]["seconds"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_the_last_seconds_are_downloaded(kind: str, page: Page, tmp_path: Path):
+    page.next_moments(12)
+    page.page.select_option("#clip-seconds", "4")
+    with page.page.expect_download() as download:
+        page.page.click(f"#clip-{kind}")
+    content = Path(download.value.path()).read_bytes()
+    assert download.value.suggested_filename.endswith(f"real.{kind}")
+    with av.open(io.BytesIO(content)) as video:
+        assert sum(1 for _ in video.decode(video=0)) >= 4
+
+
+def test_driving_is_recorded(page: Page, shared: Shared):
+    page.page.click("#record")
+    page.page.keyboard.down("d")
+    page.until(lambda: len(shared.drives.store) == 1, "an episode on disk")
+    page.page.keyboard.up("d")
+    expect(page.page.locator("#note")).to_contain_text("human")
+    expect(page.page.locator("#record")).to_contain_text("1 saved")
+
+
+def test_latents_are_dragged_walked_and_mixed(page: Page):
+    page.next_moments(1)
+    page.page.keyboard.press("c")
+    page.next_moments(8)
+    page.page.keyboard.press("c")
+    page.go("latents")
+    expect(page.page.locator("#gallery figure")).to_have_count(2)
+    expect(page.page.locator("#walk figure")).to_have_count(4, timeout=PATIENCE)
+    before = page.pixels("#latent")
+    box = page.page.locator("#bars").bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] / 2)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + box["width"] / 8, box["y"] + 12, steps=4)
+    page.page.mouse.up()
+    page.until(lambda: page.pixels("#latent") != before, "another picture of z")
+    dragged = page.pixels("#latent")
+    page.slide("#share", 0.5)
+    page.until(lambda: page.pixels("#latent") != dragged, "a picture between A and B")
+
+
+def test_a_broken_message_harms_nothing_and_a_lost_page_comes_back(page: Page, server: Running):
+    page.next_moments(2)
+    page.page.evaluate(
+        "() => { const s = new WebSocket(`ws://${location.host}/socket`);"
+        "s.onopen = () => { s.send('nonsense'); s.send(new Uint8Array(9)); s.send('{\"do\":'); s.close(); }; }"
+    )
+    page.next_moments(5)
+    server.drop_all()
+    page.until(lambda: page.page.locator("body.lost").count() == 1, "no connection")
+    page.until(lambda: page.page.locator("body.lost").count() == 0, "connected again")
+    page.next_moments(3)
+
+
+def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
+    rng = np.random.default_rng(0)
+    np.savez(shared.images / "noise.npz", images=rng.integers(0, 255, (40, 16, 16), np.uint8), labels=np.arange(40) % 2)
+    config = dataclasses.replace(
+        preset("vae", "tiny"), data=str(shared.images / "noise.npz"), size=16, steps=1, batch_size=8
+    )
+    fit_images("vae", config, shared.images / "squares", torch.device("cpu"))
+    running = Running(shared)
+    page = Page(browser, running.url)
+    page.go("images")
+    page.until(lambda: page.page.locator("#image-grid").evaluate("canvas => canvas.width") > 300, "a sheet of samples")
+    before = page.pixels("#image-grid")
+    page.slide("#truncation", 0.2)
+    page.until(lambda: page.pixels("#image-grid") != before, "other samples")
+    path = page.pixels("#image-path")
+    page.slide("#image-share", 20)
+    page.until(lambda: page.pixels("#image-path") != path, "a step on the way")
+    expect(page.page.locator("#attributes label")).to_have_count(2)
+    page.context.close()
+    running.stop()
+    assert page.complaints == []
+
+
+def test_the_page_is_dark_or_light_as_the_system_and_its_button_say(browser: Any, server: Running):
+    for scheme, background in (("dark", "rgb(14, 16, 20)"), ("light", "rgb(245, 245, 242)")):
+        page = Page(browser, server.url, color_scheme=scheme)
+        assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") == background
+        page.page.click("#theme")
+        assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") != background
+        page.context.close()
+
+
+@pytest.mark.skipif(not os.environ.get("LIVE_MINUTE"), reason="a minute in real time: set LIVE_MINUTE=1")
+def test_a_minute_at_thirty_frames_per_second_in_bounded_memory(page: Page):
+    """The dream at a speed that asks for 40 pictures per second (toy: 20 per second at speed 1), as the page counts."""
+    page.go("dream")
+    page.slide("#speed", 1)
+
+    def heap() -> float:
+        session = page.context.new_cdp_session(page.page)
+        session.send("HeapProfiler.collectGarbage")
+        return float(session.send("Runtime.getHeapUsage")["usedSize"])
+
+    rates, heaps = [], []
+    for _ in range(12):
+        page.page.wait_for_timeout(5000)
+        rates.append(float(re.match(r"(\d+) fps", page.page.inner_text("#meter")).group(1)))  # type: ignore[union-attr]
+        heaps.append(heap())
+    assert np.median(rates) >= 30
+    assert min(rates[1:]) >= 25
+    assert max(heaps[6:]) < heaps[3] + 5e6
+    page.context.close()
+    assert not viewer_threads() or len(viewer_threads()) <= 1

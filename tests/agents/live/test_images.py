@@ -1,0 +1,94 @@
+"""Image models on the page."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs, truncated_normal
+from agents.live.packets import picture, unpack
+from worldmodels.generative.configs import preset
+from worldmodels.generative.fit_images import fit_images
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE and a conditional GAN, each trained for two steps on folders of plain squares."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    pictures = np.clip(80 * labels[:, None, None] + rng.integers(0, 40, (48, 16, 16)), 0, 255).astype(np.uint8)
+    np.savez(folder / "squares.npz", images=pictures, labels=labels)
+    for name in ("vae", "cgan-projection"):
+        config = preset(name, "tiny")
+        config = dataclasses.replace(
+            config, data=str(folder / "squares.npz"), size=16, steps=2, batch_size=8, log_every=1, checkpoint_every=2
+        )
+        fit_images(name, config, folder / name, torch.device("cpu"))
+    return folder
+
+
+def ask(bench: ImageBench, verb: str, **arguments: object) -> tuple[dict, list[np.ndarray]]:
+    (packet,) = getattr(bench, verb)(**arguments)
+    header, blobs = unpack(packet)
+    return header, [picture(blob) for blob in blobs]
+
+
+def test_finished_runs_of_images_are_found(runs: Path, tiny_run: Path):
+    assert set(image_runs(runs)) == {"vae", "cgan-projection"}
+    assert image_runs(tiny_run.parent) == {}
+    assert image_runs(runs / "nowhere") == {}
+
+
+def test_a_model_says_what_it_can_do(runs: Path):
+    bench = ImageBench(runs)
+    vae, _ = ask(bench, "image_run", name="vae")
+    assert (vae["labels"], vae["attributes"], vae["samples"]) == ([], ["0", "1", "2"], True)
+    gan, _ = ask(bench, "image_run", name="cgan-projection")
+    assert (gan["labels"], gan["attributes"]) == (["0", "1", "2"], [])
+    assert bench.image_run("../vae") == []
+
+
+@pytest.mark.parametrize("name", ["vae", "cgan-projection"])
+def test_samples_and_the_way_between_two_of_them(name: str, runs: Path):
+    bench = ImageBench(runs)
+    assert bench.image_grid(0, 2.0, -1) == []
+    ask(bench, "image_run", name=name)
+    header, (sheet,) = ask(bench, "image_grid", seed=0, truncation=2.0, label=-1)
+    side = header["side"]
+    assert sheet.shape == (CELLS // COLUMNS * side, COLUMNS * side, 3)
+    _, (again,) = ask(bench, "image_grid", seed=0, truncation=2.0, label=-1)
+    _, (other,) = ask(bench, "image_grid", seed=1, truncation=2.0, label=-1)
+    assert np.array_equal(sheet, again)
+    assert not np.array_equal(sheet, other)
+    header, (path,) = ask(bench, "image_path", first=0, second=11)
+    assert path.shape == (side, STOPS * side, 3)
+    assert np.abs(path[:, -side:].astype(int) - other[side : 2 * side, side : 2 * side]).mean() < 6
+    assert bench.image_path(0, CELLS) == []
+
+
+def test_attributes_change_a_picture_by_their_strengths(runs: Path):
+    bench = ImageBench(runs)
+    ask(bench, "image_run", name="vae")
+    _, (original, plain) = ask(bench, "image_attributes", item=0, strengths=(0.0, 0.0, 0.0))
+    _, (_, changed) = ask(bench, "image_attributes", item=0, strengths=(1.5, 0.0, -1.5))
+    assert original.shape == plain.shape
+    codes = bench._vectors
+    assert codes.shape == (3, bench.trained.sampler.latent_size)  # type: ignore[union-attr]
+    assert not torch.equal(codes[0], codes[1])
+    assert changed.shape == plain.shape
+    assert bench.image_attributes(0, (1.0,)) == []
+
+
+def test_truncated_latents_stay_within_their_limit_and_are_normal_without_one():
+    uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
+    for limit in (0.5, 1.0, 2.0):
+        z = truncated_normal(uniform, limit)
+        assert z.abs().max() <= limit
+    free = truncated_normal(uniform, 8.0)
+    assert float(free.mean()) == pytest.approx(0, abs=0.02)
+    assert float(free.std()) == pytest.approx(1, abs=0.02)

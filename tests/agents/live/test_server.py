@@ -1,0 +1,232 @@
+"""The server: what it hands out, whom it lets in, and that no viewer harms it, another viewer, or the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from socket import SHUT_RDWR
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from agents.live import ServeConfig, serve
+from agents.live.server import MOST_BYTES, PAGE, known_host
+from agents.live.session import Shared
+from agents.live.viewer import MOMENTS, OTHERS, Outbox
+from rollouts.errors import UserError
+from tests.agents.live.conftest import Running, receive, send, viewer_threads
+from tests.faults.helpers import SCRIPTS
+
+
+def get(server: Running, path: str, **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(server.authority, timeout=20)
+    connection.request("GET", path, headers=headers)
+    return connection.getresponse()
+
+
+def wait_until(condition, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_the_page_and_all_it_asks_for_are_served(server: Running):
+    page = get(server, "/")
+    text = page.read().decode()
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
+    for file in PAGE.iterdir():
+        answer = get(server, f"/{file.name}")
+        assert answer.status == 200
+        assert answer.read() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/../session.py", "/..%2fsession.py", "//etc/passwd", "/page/index.html", "/."]
+)
+def test_nothing_else_is_served(path: str, server: Running):
+    assert get(server, path).status == 404
+
+
+def test_another_name_for_this_machine_is_refused(server: Running):
+    assert get(server, "/", Host="evil.example").status == 403
+    assert get(server, "/", Host=f"localhost:{server.authority.split(':')[1]}").status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", None])
+def test_other_pages_may_not_connect(origin: str | None, server: Running):
+    with pytest.raises(InvalidStatus) as refused:
+        server.open(origin=origin)
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("header", "bound", "known"),
+    [
+        ("127.0.0.1:8400", "127.0.0.1", True),
+        ("localhost", "127.0.0.1", True),
+        ("[::1]:8400", "127.0.0.1", True),
+        ("192.168.1.7:8400", "127.0.0.1", False),
+        ("evil.example:8400", "127.0.0.1", False),
+        ("", "127.0.0.1", False),
+        ("192.168.1.7:8400", "0.0.0.0", True),
+        ("evil.example", "0.0.0.0", False),
+        ("lab.example:8400", "lab.example", True),
+        ("127.0.0.1.evil.example", "127.0.0.1", False),
+    ],
+)
+def test_only_names_of_this_server_are_known(header: str, bound: str, known: bool):
+    assert known_host(header, bound) is known
+
+
+def test_moments_arrive_and_commands_are_obeyed(server: Running):
+    with server.open() as socket:
+        hello, _ = receive(socket, "hello")
+        assert hello["world"] == "toy"
+        assert receive(socket, "moment")[0]["scene"] == "real"
+        send(socket, "scene", name="dream")
+        assert wait_until(lambda: receive(socket, "moment")[0]["scene"] == "dream")
+        send(socket, "keys", held=["left"])
+        assert wait_until(lambda: receive(socket, "moment")[0]["by_hand"])
+        send(socket, "keys", held=[])
+        assert wait_until(lambda: not receive(socket, "moment")[0]["by_hand"])
+        send(socket, "clip", format="gif", seconds=1)
+        header, (content,) = receive(socket, "file")
+        assert (header["name"][-4:], content[:6]) == (".gif", b"GIF89a")
+
+
+def test_bad_messages_and_dropped_sockets_harm_nothing(server: Running):
+    with server.open() as watching:
+        receive(watching, "moment")
+        with server.open() as bad:
+            for message in ("", "{", "[]", "\x00", b"\xff" * 100, '{"do": "quit"}', '{"do": "latent", "z": [1]}'):
+                bad.send(message)
+            for _ in range(500):
+                send(bad, "capture")
+            receive(bad, "moment")
+            bad.send("x" * (MOST_BYTES + 1))
+            with pytest.raises(ConnectionClosed):
+                receive(bad, "nothing")
+        with server.open() as dropped:
+            receive(dropped, "moment")
+            dropped.socket.shutdown(SHUT_RDWR)
+        assert receive(watching, "moment")[0]["scene"] == "real"
+        assert wait_until(lambda: len(server.live.viewers) == 1)
+    assert wait_until(lambda: not viewer_threads())
+
+
+def test_viewers_do_not_disturb_each_other(server: Running):
+    with server.open() as one, server.open() as two:
+        send(one, "pause", on=True)
+        send(two, "scene", name="dream")
+        receive(one, "hello")
+        assert wait_until(lambda: receive(two, "moment")[0]["step"] > 2)
+        send(one, "step")
+        send(one, "capture")
+        receive(one, "gallery")
+        before = receive(two, "moment")[0]["step"]
+        assert wait_until(lambda: receive(two, "moment")[0]["step"] > before)
+
+
+def test_a_viewer_that_does_not_read_costs_nobody_anything(server: Running):
+    with server.open(max_queue=1) as sleeping, server.open() as watching:
+        for _ in range(10):
+            receive(watching, "moment")
+        sleeping.socket.shutdown(SHUT_RDWR)
+        assert wait_until(lambda: len(server.live.viewers) == 1)
+
+
+def test_an_outbox_keeps_the_newest_moments_and_is_bounded():
+    async def fill() -> list[bytes]:
+        outbox = Outbox(asyncio.get_running_loop())
+        for number in range(100):
+            outbox.put(b"moment %d" % number, droppable=True)
+            outbox.put(b"other %d" % number, droppable=False)
+        return [await outbox.get() for _ in range(MOMENTS + OTHERS)]
+
+    packets = asyncio.run(fill())
+    assert packets[-MOMENTS:] == [b"moment 98", b"moment 99"]
+    assert packets[0] == b"other 68"
+
+
+def test_the_server_ends_with_the_last_page_if_asked(shared: Shared, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agents.live.server.RELOAD", 0.05)
+    running = Running(shared, exit_when_closed=True)
+    with running.open() as socket:
+        receive(socket, "moment")
+        assert running.thread.is_alive()
+    running.thread.join(20)
+    assert not running.thread.is_alive()
+    assert not viewer_threads()
+
+
+def test_stopping_closes_the_pages_and_ends_their_threads(shared: Shared):
+    running = Running(shared)
+    with running.open() as socket:
+        receive(socket, "moment")
+        running.stop()
+        with pytest.raises(ConnectionClosed):
+            receive(socket, "nothing")
+    assert not viewer_threads()
+
+
+def test_a_session_that_fails_says_so_and_leaves_the_others(
+    server: Running, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def fail(*_: object) -> None:
+        raise KeyError("a bug")
+
+    with server.open() as watching:
+        receive(watching, "moment")
+        monkeypatch.setattr("agents.live.session.Session.capture", fail)
+        with server.open() as failing:
+            receive(failing, "hello")
+            send(failing, "capture")
+            assert "error" in receive(failing, "note")[0]["text"]
+        receive(watching, "moment")
+    assert "a bug" in capfd.readouterr().err
+
+
+def test_a_taken_port_and_a_foreign_host_are_refused(server: Running, shared: Shared):
+    port = int(server.authority.split(":")[1])
+    with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port} .* --port"):
+        serve(shared, ServeConfig(port=port))
+
+
+def test_leaving_loopback_is_warned_of(shared: Shared, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(UserError, match="cannot be served"):
+        serve(shared, ServeConfig(host="192.0.2.1"))  # an address for documentation, which no machine has
+    assert "Careful: on 192.0.2.1" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is no signal there")
+def test_the_command_serves_until_ctrl_c(tiny_run: Path, tmp_path: Path):
+    command = [sys.executable, str(SCRIPTS / "play.py"), "--run", str(tiny_run), "--port", "0", "--no-browser"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert "http://127.0.0.1:" in told
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in rest) == (0, False)
+
+
+def test_without_an_agent_the_command_says_how_to_make_one(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / "play.py"), "--run", "nowhere"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "There is no agent at nowhere" in done.stderr

@@ -1,0 +1,297 @@
+"""A viewer's session, without a server: scenes, driving, dreams, captures, recording."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tracemalloc
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from agents.live import Session
+from agents.live.packets import picture, unpack
+from agents.live.recorder import KEPT_SECONDS, Drives
+from agents.live.session import PAUSE_AT_END, Shared
+from agents.presets import TINY
+from rollouts.seeds import HUMAN
+from tests.agents.live.conftest import Tell
+from worldmodels import WorldModel
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+from worldmodels.fit_vae import fit_vae
+
+
+def step(session: Session) -> dict:
+    return unpack(session.advance())[0]
+
+
+@pytest.mark.parametrize("scene", ["real", "dream", "wake"])
+def test_every_scene_has_pictures_that_change(scene: str, session: Session, tell: Tell):
+    tell("scene", name=scene)
+    moments = [unpack(session.advance()) for _ in range(3)]
+    for number, (header, blobs) in enumerate(moments):
+        assert (header["scene"], header["step"]) == (scene, number)
+        assert len(blobs) == header["views"] + header["twins"] + len(header["tiles"])
+        assert header["views"] == 1
+        assert header["twins"] == (scene == "wake")
+        assert all(picture(blob).ndim == 3 for blob in blobs)
+    assert len({blobs[0] for _, blobs in moments}) == 3
+
+
+def test_hello_tells_what_the_page_needs(session: Session):
+    header, _ = unpack(session.hello())
+    assert header["world"] == "toy"
+    assert header["actions"] == [{"name": "push", "low": -1.0, "high": 1.0, "keys": ["left", "right"]}]
+    assert (header["latents"], header["seconds"], header["rate"]) == (4, 0.05, 20.0)
+    assert header["images"] == []
+
+
+@pytest.mark.parametrize("scene", ["real", "dream", "wake"])
+def test_keys_take_over_and_release(scene: str, session: Session, tell: Tell):
+    tell("scene", name=scene)
+    assert not step(session)["by_hand"]
+    tell("keys", held=frozenset(("right",)))
+    for _ in range(9):
+        driven = step(session)
+    assert (driven["by_hand"], driven["action"]) == (True, [1.0])
+    tell("keys", held=frozenset())
+    assert not step(session)["by_hand"]
+    tell("wheel", on=True)
+    assert step(session)["by_hand"]
+
+
+def test_nothing_moves_while_paused_but_single_steps(session: Session, tell: Tell):
+    assert not session.idle
+    tell("pause", on=True)
+    assert session.idle
+    ((one, _),) = tell("step")
+    ((two, _),) = tell("step")
+    assert (one["step"], two["step"]) == (0, 1)
+    tell("pause", on=False)
+    assert not session.idle
+
+
+def test_nothing_moves_where_nobody_looks(session: Session, tell: Tell):
+    for scene in ("latents", "images"):
+        tell("scene", name=scene)
+        assert session.idle
+    tell("scene", name="dream")
+    assert not session.idle
+    tell("hide", on=True)
+    assert session.idle
+
+
+def test_speed_changes_the_pace_and_leaves_pictures_out(session: Session, tell: Tell):
+    session.advance()
+    assert session.wait == pytest.approx(0.05)
+    tell("speed", value=0.25)
+    session.advance()
+    assert session.wait == pytest.approx(0.2)
+    tell("speed", value=8.0)
+    shown = sum(step(session)["views"] for _ in range(9))
+    assert session.wait == pytest.approx(0.05 / 8)
+    assert shown == 3
+
+
+def test_temperature_and_horizon_reach_the_dream(session: Session, tell: Tell):
+    tell("scene", name="dream")
+
+    def spread(temperature: float) -> float:
+        tell("temperature", value=temperature)
+        tell("restart", start="recorded", capture=-1)
+        return float(np.diff([step(session)["z"] for _ in range(10)], axis=0).std())
+
+    assert spread(0.05) < spread(3.0) / 2
+    tell("horizon", value=2)
+    tell("restart", start="recorded", capture=-1)
+    assert [step(session)["over"] for _ in range(2)] == ["", "The horizon is reached."]
+    assert session.wait == pytest.approx(0.05 + PAUSE_AT_END)
+    assert step(session)["step"] == 0
+
+
+def test_dreams_begin_where_they_are_told(session: Session, tell: Tell):
+    for _ in range(3):
+        session.advance()
+    tell("capture")
+    real = session.real.acting.z[0].numpy()
+    tell("scene", name="dream")
+    starts = {}
+    for start, capture in (("recorded", -1), ("episode", -1), ("real", -1), ("imagined", -1), ("captured", 0)):
+        tell("restart", start=start, capture=capture)
+        starts[start] = np.array(step(session)["z"])
+    assert np.allclose(starts["real"], real, atol=1e-3)
+    assert np.allclose(starts["captured"], real, atol=1e-3)
+    assert not np.allclose(starts["imagined"], real, atol=1e-3)
+    tell("restart", start="captured", capture=77)  # forgotten by now: one of the recorded ones
+    assert not np.allclose(step(session)["z"], real, atol=1e-3)
+
+
+def test_waking_up_runs_both_worlds_from_one_state_with_the_same_actions(session: Session, tell: Tell):
+    tell("scene", name="wake")
+    first, second = step(session), step(session)
+    assert (first["apart"], first["dreamed_for"]) == (0.0, 0)
+    assert second["apart"] > 0
+    tell("wake")
+    again = step(session)
+    assert (again["apart"], again["dreamed_for"], again["step"]) == (0.0, 0, 2)
+
+
+def test_an_episode_that_is_over_is_followed_by_another(session: Session, tell: Tell):
+    tell("keys", held=frozenset(("right",)))
+    seeds = set()
+    for _ in range(200):
+        moment = step(session)
+        seeds.add(moment["seed"])
+        if moment["over"]:
+            assert session.wait > PAUSE_AT_END
+            following = step(session)
+            assert (following["step"], following["seed"] in seeds) == (0, False)
+            return
+    pytest.fail("the block never fell")
+
+
+def test_every_viewer_has_tracks_of_its_own(shared: Shared):
+    one, two = Session(shared), Session(shared)
+    assert one.real.seed != two.real.seed
+    assert min(one.real.seed, two.real.seed) >= HUMAN
+    before = two.real.step_count
+    for _ in range(3):
+        one.advance()
+    assert two.real.step_count == before
+    one.close()
+    two.close()
+
+
+# Latents
+
+
+def test_the_picture_follows_z(session: Session, tell: Tell):
+    gallery, shown = tell("scene", name="latents")
+    assert gallery[0]["captures"] == []
+    assert np.allclose(shown[0]["z"], session.real.acting.z[0].numpy(), atol=1e-3)
+    ((header, blobs),) = tell("latent", z=(0.5, 0.0, -2.0, 1.0))
+    assert header["z"] == [0.5, 0.0, -2.0, 1.0]
+    wanted = session.agent.model.decode(torch.tensor([[0.5, 0.0, -2.0, 1.0]]))[0]
+    assert np.abs(picture(blobs[0]).astype(int) - wanted).mean() < 4
+    assert tell("latent", z=(1.0,)) == []
+
+
+def test_the_way_between_two_captures_has_them_as_its_ends(session: Session, tell: Tell):
+    tell("capture")
+    for _ in range(4):
+        session.advance()
+    ((gallery, pictures),) = tell("capture")
+    assert [capture["id"] for capture in gallery["captures"]] == [0, 1]
+    assert len(pictures) == 2
+    ends = [tell("look", capture=capture)[0][0]["z"] for capture in (0, 1)]
+    way = [tell("between", first=0, second=1, share=share)[0][0]["z"] for share in (0.0, 0.5, 1.0)]
+    assert np.allclose(way[0], ends[0], atol=2e-3)
+    assert np.allclose(way[2], ends[1], atol=2e-3)
+    assert not np.allclose(way[1], ends[0], atol=2e-3)
+    assert len(tell("forget", capture=0)[0][0]["captures"]) == 1
+    assert tell("between", first=0, second=1, share=0.5) == []
+    assert tell("look", capture=0) == []
+
+
+def test_captures_are_bounded(session: Session, tell: Tell):
+    for _ in range(40):
+        ((gallery, _),) = tell("capture")
+    assert len(gallery["captures"]) == 24
+    assert gallery["captures"][-1]["id"] == 39
+
+
+def test_a_walk_changes_one_unit_in_each_row(session: Session, tell: Tell):
+    ((header, blobs),) = tell("walk", z=(0.0, 0.0, 0.0, 0.0))
+    sheet, side = picture(blobs[0]), header["side"]
+    assert sheet.shape == (4 * side, header["columns"] * side, 3)
+    middle = sheet[:, 3 * side : 4 * side].reshape(4, side, side, 3).astype(int)
+    assert np.abs(middle - middle[0]).mean() < 4  # where every unit is zero, all rows show the same
+    assert tell("walk", z=(0.0,)) == []
+
+
+# Recording
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_the_last_seconds_become_a_video(kind: str, session: Session, tell: Tell):
+    for _ in range(30):
+        session.advance()
+    tell("clip", format=kind, seconds=1.0)
+    header, (content,) = unpack(session.jobs.pop()())
+    assert header["name"].endswith(f"-real.{kind}")
+    if kind == "gif":
+        with Image.open(io.BytesIO(content)) as video:
+            assert video.n_frames == pytest.approx(12, abs=2)
+    else:
+        with av.open(io.BytesIO(content)) as video:
+            frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+        assert len(frames) == pytest.approx(25, abs=2)
+        assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 0.1
+
+
+def test_what_is_driven_is_kept_and_v_and_m_can_learn_from_it(session: Session, tell: Tell, shared: Shared, tmp_path):
+    tell("record", on=True)
+    seed = session.real.seed
+    tell("keys", held=frozenset(("right",)))
+    frames, moment = [session.real.frame], {"over": ""}
+    while not moment["over"]:
+        moment = step(session)
+        frames.append(session.real.frame)
+    assert moment["saved"] == 1
+    (episode,) = list(shared.drives.store)
+    assert (episode.seed, episode.policy) == (seed, "human")
+    assert np.array_equal(episode.observations, np.stack(frames))
+    assert (episode.terminated[-1], episode.truncated[-1]) == (True, False)
+    assert not episode.terminated[:-1].any()
+    session.advance()
+    tell("record", on=False)  # one that did not end is kept up to here
+    assert len(shared.drives.store) == 2
+    vae = dataclasses.replace(TINY.vae, latent_size=4, steps=2, batch_size=4, log_every=1, checkpoint_every=2)
+    mdnrnn = dataclasses.replace(TINY.mdnrnn, hidden_size=8, steps=2, batch_size=4, log_every=1, checkpoint_every=2)
+    fit_vae(vae, tmp_path, [shared.drives.store], torch.device("cpu"))
+    fit_mdn_rnn(mdnrnn, tmp_path, [shared.drives.store], torch.device("cpu"))
+    assert WorldModel.load(tmp_path).observation_hash == shared.agent.model.observation_hash
+
+
+def test_episodes_in_which_nobody_drove_are_not_kept(session: Session, tell: Tell, shared: Shared):
+    tell("record", on=True)
+    for _ in range(5):
+        session.advance()
+    tell("record", on=False)
+    assert not shared.drives.run.exists()
+
+
+def test_seeds_go_on_after_the_episodes_that_are_there(session: Session, tell: Tell, shared: Shared):
+    tell("record", on=True)
+    tell("keys", held=frozenset(("left",)))
+    seed = session.real.seed
+    session.advance()
+    session.close()
+    assert Drives(shared.drives.run, shared.agent.env).next_seed() == seed + 1
+
+
+def test_a_minute_takes_bounded_memory(session: Session, tell: Tell):
+    """Sixty seconds of the dream, 1,200 pictures, as fast as they can be computed: after the 20 seconds that a clip
+    may show nothing grows any more. (``test_browser.py`` has the minute in real time, on request.)
+    """
+    tell("scene", name="dream")
+
+    def kept_after(seconds: float) -> int:
+        for _ in range(round(seconds / session.dream.seconds)):
+            session.advance()
+        return sum(len(blob) for kept in session.clips._past for blob in (*kept.views, *kept.tiles))
+
+    full = kept_after(KEPT_SECONDS + 5)
+    later = kept_after(25)
+    tracemalloc.start()
+    try:
+        last = kept_after(60 - KEPT_SECONDS - 30)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert full < 20e6
+    assert max(later, last) < 1.1 * full
+    assert grown < full + 3e6  # what came took the place of what went
