@@ -224,7 +224,7 @@ def fit_mdn_rnn(
         config.checkpoint_every,
         device,
         report,
-        headline=("z_nll_per_dim", "reward_error"),
+        headline=("z_nll_per_dim", "reward_error" if config.reward_head else "loss"),
     )
     mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
     facts = diagnose(world_model, held_out, config.reward_spread)
