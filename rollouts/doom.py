@@ -22,19 +22,21 @@ import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium as gym
 
 from rollouts.errors import UserError
 
+T = TypeVar("T")
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENTS = ("SM", "MQCtr", "MQDoom")  #: the kinds of shared memory of one engine, in the names of its files
 STALE_S = 60.0  #: an engine that has not started by then never will
-RESTARTS = 3  #: engines that may die in one episode before it is given up
+RESTARTS = 3  #: new engines for one step before the episode is given up
 
 _running: weakref.WeakSet[SteadyDoom] = weakref.WeakSet()
 
@@ -81,7 +83,7 @@ class SteadyDoom(gym.Wrapper[Any, Any, Any, Any]):
         return self._steadily(self._begin)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        result = self._steadily(lambda: self.env.step(action))
+        result = self._steadily(lambda: self.env.step(action), self._catch_up)
         self._done.append(action)
         return result
 
@@ -94,28 +96,33 @@ class SteadyDoom(gym.Wrapper[Any, Any, Any, Any]):
         forget_shared_memory(self.env.unwrapped.game.get_instance_id())  # type: ignore[attr-defined]
         return result
 
-    def _steadily(self, work: Any) -> Any:
-        """Do it; if the engine dies, start another, bring it to the same moment, and do it there."""
+    def _catch_up(self) -> None:
+        """Bring a new engine to where the lost one was."""
+        self._begin()
+        for action in self._done:
+            self.env.step(action)
+
+    def _steadily(self, work: Callable[[], T], prepare: Callable[[], object] | None = None) -> T:
+        """Do it; if the engine dies, start another, ``prepare`` it, and do it there."""
         from vizdoom import ViZDoomErrorException, ViZDoomIsNotRunningException, ViZDoomUnexpectedExitException
 
         lost = (ViZDoomErrorException, ViZDoomIsNotRunningException, ViZDoomUnexpectedExitException)
+        try:
+            return work()
+        except lost as error:
+            reason: Exception = error
         for _ in range(RESTARTS):
+            self.env.close()
+            self.env = self._start()
             try:
+                if prepare is not None:
+                    prepare()
                 return work()
             except lost as error:
                 reason = error
-            self.env.close()
-            self.env = self._start()
-            if work != self._begin:
-                try:
-                    self._begin()
-                    for action in self._done:
-                        self.env.step(action)
-                except lost as error:
-                    reason = error
         raise UserError(
-            f"{self._env_id}: {RESTARTS} engines died in one episode ({reason}). Each needs 20 MB of memory and 11 MB "
-            f"of {SHARED_MEMORY} (in a container: --shm-size); try fewer --workers."
+            f"{self._env_id}: {RESTARTS + 1} engines died in one step ({reason}). Each needs 20 MB of memory and "
+            f"11 MB of {SHARED_MEMORY} (in a container: --shm-size); try fewer --workers."
         ) from reason
 
 

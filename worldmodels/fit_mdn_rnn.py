@@ -92,7 +92,8 @@ def mdn_rnn_loss(
     ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
     """
     weight = windows.counts / windows.counts.sum().clamp(min=1)
-    pictured = windows.pictured / windows.pictured.sum().clamp(min=1)
+    pictured = windows.counts * windows.pictured
+    pictured = pictured / pictured.sum().clamp(min=1)
     terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * pictured).sum()}
     loss = terms["z_nll_per_dim"]
     if prediction.reward is not None:
@@ -224,7 +225,7 @@ def fit_mdn_rnn(
         config.checkpoint_every,
         device,
         report,
-        headline=("z_nll_per_dim", "reward_error"),
+        headline=("z_nll_per_dim", "reward_error" if config.reward_head else "loss"),
     )
     mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
     facts = diagnose(world_model, held_out, config.reward_spread)

@@ -121,7 +121,7 @@ def spread_rewards(rewards: NDArray[np.float32], back: int, ahead: int) -> NDArr
 class Windows:
     """A batch of L-step windows. ``z`` holds L+1 latents; ``counts`` masks burn-in and padding (1 = in the loss).
 
-    ``pictured`` is ``counts`` without the steps that led to a picture of nothing: no ``z[t+1]`` to foresee there.
+    ``pictured`` is 0 for steps that led to a black last picture: there is no ``z[t+1]`` to foresee.
     """
 
     z: Tensor  #: [N, L+1, Z]
@@ -190,5 +190,5 @@ class LatentWindows:
             self.rewards[steps],
             self.terminated[steps].float(),
             (exists & warm).to(self.device).float(),
-            (exists & warm & shows).to(self.device).float(),
+            shows.to(self.device).float(),
         )

@@ -136,20 +136,20 @@ def test_an_engine_takes_no_more_memory_with_every_episode(doom):
 def test_nothing_is_left_of_a_collection_whose_processes_are_killed(tmp_path: Path):
     """A worker is killed and replaced; then the main process is. Every engine goes with its worker."""
     code = (
-        "import sys\n"
         "from pathlib import Path\n"
         "from rollouts.collect import CollectConfig, collect\n"
         "from rollouts.envs import EnvConfig\n"
         "if __name__ == '__main__':\n"
         "    collect(CollectConfig(episodes=500), EnvConfig('takecover'), Path('run'), 1)\n"
     )
-    script = tmp_path / "watch.py"
+    script = tmp_path / "collecting.py"
     script.write_text(code)
     root = Path(__file__).parents[2]
-    before = set(SHARED_MEMORY.glob("ViZDoom*"))
     environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
     with (tmp_path / "log").open("w") as log:
         main = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=environment, stderr=log)
+
+    instances = []
 
     def playing(other_than: int) -> tuple[int, int]:
         """Worker and engine, once another than the given engine has finished an episode."""
@@ -158,6 +158,8 @@ def test_nothing_is_left_of_a_collection_whose_processes_are_killed(tmp_path: Pa
             children = map(int, Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split())
             running = [(child, engine) for child in children for engine in engines(child) if engine != other_than]
             if running and len(list(tmp_path.rglob("*.npz"))) > files:
+                command = Path(f"/proc/{running[0][1]}/cmdline").read_bytes().decode().split("\0")
+                instances.append(command[command.index("+viz_instance_id") + 1])
                 return running[0]
             time.sleep(0.05)
         raise AssertionError((tmp_path / "log").read_text())
@@ -173,7 +175,8 @@ def test_nothing_is_left_of_a_collection_whose_processes_are_killed(tmp_path: Pa
     while any(map(alive, (worker, first, second))) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, (worker, first, second)))
-    assert set(SHARED_MEMORY.glob("ViZDoom*")) <= before
+    assert len(set(instances)) == 2
+    assert not [file for name in instances for file in SHARED_MEMORY.glob(f"ViZDoom*{name}")]
     assert not (tmp_path / "_vizdoom").exists()
 
 

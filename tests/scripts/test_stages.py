@@ -23,6 +23,7 @@ SECTIONS = {
     "train_mdnrnn": ("mdnrnn",),
     "train_controller": ("env", "controller"),
     "iterate": ("iterate",),
+    "sweep_temperature": ("controller",),
     "evaluate": (),
     "watch": ("watch",),
     "play": (),

@@ -112,6 +112,7 @@ def test_training_with_carried_memory_and_dropout_continues_as_if_it_had_not_bee
         sequence_length=6,
         carry_state=True,
         start_flag=True,
+        reward_head=False,
         dropout=0.2,
         starts=8,
         log_every=3,
