@@ -100,6 +100,8 @@ def look(page: Any, scene: str) -> None:
     """Go to a scene and wait until there is something to see of it."""
     page.click(f"[data-go={scene}]")
     page.wait_for_timeout(6000)
+    if scene == "images":
+        page.wait_for_selector("body[data-images=ready]")
     if scene == "latents":
         page.wait_for_selector("#walk figure")
         page.wait_for_timeout(1200)

@@ -192,6 +192,8 @@ function slider(id, value, text, send) {
   });
   input.addEventListener("pointerup", () => input.blur()); // arrow keys drive again
 }
+for (const input of document.querySelectorAll("input[type=range]"))
+  input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
 const plain = (input) => Number(input.value);
 slider("temperature", plain, (value) => value.toFixed(2), (value) => link.send("temperature", { value }));
 slider("speed", (input) => 2 ** input.value, (value) => `${Number(value.toFixed(2))}×`, (value) => link.send("speed", { value }));

@@ -42,6 +42,7 @@ export class Images {
       this.link.send("image_path", { first: this.ends[0], second: this.ends[1] });
     } else if (header.kind === "image_path") {
       this.path = { ...header, bitmap: pictures[0] };
+      document.body.dataset.images = "ready";
       this.drawPath();
     } else if (header.kind === "image_attributes") {
       this.changing.answered();
@@ -55,6 +56,8 @@ export class Images {
     $("image-label-box").hidden = !labels.length;
     $("truncation-box").hidden = !samples;
     $("grid-name").firstChild.textContent = samples ? "Samples" : "Reconstructions of test images";
+    $("grid-name").lastChild.textContent = "choose two: A, then B";
+    $("image-path-box").hidden = false;
     $("attributes-box").hidden = !attributes.length;
     $("attributes").replaceChildren(...attributes.map((name) => {
       const label = document.createElement("label");
