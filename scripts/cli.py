@@ -24,6 +24,7 @@ from agents.presets import PRESETS
 from rollouts.artifacts import Stage, config_from_dict, read_json, write_json
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.pools import Workers, check_workers
 from rollouts.workers import default_workers
 
 RUNS = Path("runs")
@@ -45,7 +46,10 @@ _DISK_ERRORS = (
 _RUN = "Run directory. Default: the newest one under runs/, or a new one where the script starts a run."
 _PRESET = "Where options come from that are not given. Default: the run's own preset, else laptop."
 _DEVICE = "auto, cpu, cuda or mps, for training and dreaming."
-_WORKERS = "Worker processes for real environments; 0 runs everything in one. Results do not depend on it."
+_WORKERS = (
+    "Worker processes for environments and dreams; 0 runs everything in one. ray, ray:auto or ray:HOST:PORT uses the "
+    "cores of a Ray cluster instead (docs/cluster.md). Results do not depend on it."
+)
 
 
 def main(
@@ -129,7 +133,7 @@ def _parse(
         ]
     fields += [
         ("device", Annotated[str, tyro.conf.arg(help=_DEVICE)], dataclasses.field(default="auto")),
-        ("workers", Annotated[int, tyro.conf.arg(help=_WORKERS)], dataclasses.field(default=default_workers())),
+        ("workers", Annotated[Workers, tyro.conf.arg(help=_WORKERS)], dataclasses.field(default=default_workers())),
     ]
     fields += [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
     arguments_type = dataclasses.make_dataclass("Arguments", fields, frozen=True)
@@ -139,6 +143,7 @@ def _parse(
         description=shown(description),
         config=(tyro.conf.AvoidSubcommands,),
     )
+    check_workers(arguments.workers)
     if not needs_run:
         return arguments
     if run is None:
