@@ -59,6 +59,7 @@ def main(
     extra: Sequence[tuple[str, Any, Any, str]] = (),
     starts_run: bool = False,
     needs_run: bool = True,
+    joins_group: bool = False,
 ) -> None:
     """Parse the command line, call ``body(arguments)``, and exit with 0 only if it succeeded.
 
@@ -69,9 +70,12 @@ def main(
         extra: ``(name, type, default, help)`` of further options.
         starts_run: the script may begin a new run.
         needs_run: the script works on a run at all.
+        joins_group: several processes of the script, started by torchrun, share one piece of work.
     """
 
     def work() -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not joins_group:
+            raise UserError("Only train_vae.py and train_mdnrnn.py share their work among processes of torchrun.")
         arguments = _parse(description, sections, extra, starts_run, needs_run, sys.argv[1:])
         with _begun(arguments.run, arguments.preset) if starts_run else nullcontext():
             body(arguments)
@@ -184,7 +188,7 @@ def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> An
 
 def shown(description: str | None) -> str:
     """A docstring for ``--help``: tyro joins lines that begin with a word, so commands are indented."""
-    return (description or "").replace("\npython ", "\n  python ")
+    return (description or "").replace("\npython ", "\n  python ").replace("\ntorchrun ", "\n  torchrun ")
 
 
 def latest_agent() -> Path:

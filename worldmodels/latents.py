@@ -131,6 +131,10 @@ class Windows:
     counts: Tensor  #: [N, L]
     pictured: Tensor  #: [N, L]
 
+    def part(self, rows: slice) -> Windows:
+        """Some of the windows."""
+        return Windows(self.z[rows], self.actions[rows], self.rewards[rows], self.terminated[rows], self.counts[rows])
+
 
 class LatentWindows:
     """All latent episodes on one device, and random windows of them.
