@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from rollouts.errors import UserError
-from rollouts.ray_pool import RayPool
 from rollouts.workers import WorkerPool
 
 Workers = int | str
@@ -54,6 +53,8 @@ def open_pool(workers: Workers, setup: Callable[..., Any] | None = None, argumen
     check_workers(workers)
     if isinstance(workers, int):
         return WorkerPool(workers, setup, arguments)
+    from rollouts.ray_pool import RayPool  # here, because it needs Ray, which need not be installed
+
     return RayPool(workers.removeprefix("ray").removeprefix(":"), setup, arguments)
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import ray
+
 from rollouts.artifacts import package_versions
 from rollouts.console import say
 from rollouts.errors import UserError
@@ -26,6 +28,7 @@ STARTS = 3  #: actors that may fail to start in a row, while no other works, bef
 ANSWER_S = 5.0  #: a cluster that takes longer to accept a connection is not there; Ray itself would try for minutes
 
 
+@ray.remote(num_cpus=1, max_restarts=0)
 class _Worker:
     """An actor. It keeps what the setups of this process's pools made, by the number of the pool."""
 
@@ -36,8 +39,6 @@ class _Worker:
         return package_versions()
 
     def work(self, pool: int, setup: list[Any], function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
-        import ray
-
         if pool not in self._given:
             make, arguments = ray.get(setup[0])
             self._given[pool] = () if make is None else (make(*arguments),)
@@ -53,8 +54,6 @@ class _Fleet:
     _current: _Fleet | None = None
 
     def __init__(self, address: str) -> None:
-        import ray
-
         self.connected_here = not ray.is_initialized()
         if self.connected_here:
             _connect(address)
@@ -73,8 +72,6 @@ class _Fleet:
 
     def leave(self, pool: int) -> None:
         """Forget a pool; the last one ends all actors."""
-        import ray
-
         self.pools.discard(pool)
         if self.pools:
             for actor in self.idle:
@@ -88,19 +85,15 @@ class _Fleet:
 
     @staticmethod
     def cores() -> int:
-        import ray
-
         return int(ray.cluster_resources().get("CPU", 0))
 
     def grow(self) -> None:
         """Ask for an actor on every core that has none; it starts when the core is free."""
-        import ray
-
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK_S
         for _ in range(self.cores() - self.size):
-            actor = ray.remote(num_cpus=1, max_restarts=0)(_Worker).remote()
+            actor = _Worker.remote()
             self.starting[actor.versions.remote()] = actor
             self.size += 1
 
@@ -110,8 +103,6 @@ class _Fleet:
         Raises:
             UserError: actors cannot start, or have other versions of the packages that decide results.
         """
-        import ray
-
         waited_for = [*running, *self.starting]
         if not waited_for:
             time.sleep(LOOK_S)
@@ -140,8 +131,6 @@ class _Fleet:
 
     def discard(self, actor: Any) -> None:
         """End an actor that is lost, stuck or no longer wanted; another one will take its core."""
-        import ray
-
         ray.kill(actor)
         self.size -= 1
         self._next_look = 0.0
@@ -171,8 +160,6 @@ class RayPool:
         stall_s: float = 600.0,
         retries: int = 3,
     ) -> None:
-        import ray
-
         self.stall_s, self.retries, self._number = stall_s, retries, next(self._numbers)
         self._fleet = _Fleet.join(address, self._number)
         self._setup = [ray.put((setup, arguments))]  # in a list, because Ray would fetch a bare one for every task
@@ -205,8 +192,6 @@ class RayPool:
             UserError: a task lost its worker more than ``retries`` times, or there are no workers for ``stall_s``.
             Exception: whatever ``function`` or ``setup`` raised in the worker, with the worker's traceback.
         """
-        import ray
-
         fleet, losses = self._fleet, dict.fromkeys(range(len(tasks)), 0)  # of every unfinished task
         waiting, running = deque(losses), dict[Any, tuple[Any, int]]()
         last = time.monotonic()
@@ -259,8 +244,6 @@ def _connect(address: str) -> None:
     Raises:
         UserError: nobody answers there.
     """
-    import ray
-
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
     host, _, port = address.rpartition(":")
     try:

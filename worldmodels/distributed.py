@@ -102,9 +102,12 @@ def process_group(device: str) -> Iterator[torch.device]:
     if "LOCAL_RANK" not in os.environ:
         yield pick_device(device)
         return
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        device = (
+            f"cuda:{os.environ['LOCAL_RANK']}"  # at once: every process that touches GPU 0 takes some of its memory
+        )
     chosen = pick_device(device)
     if chosen.type == "cuda":
-        chosen = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)
         dist.init_process_group("nccl", timeout=PATIENCE, device_id=chosen)
     else:
