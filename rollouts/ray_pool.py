@@ -28,7 +28,6 @@ STARTS = 3  #: actors that may fail to start in a row, while no other works, bef
 ANSWER_S = 5.0  #: a cluster that takes longer to accept a connection is not there; Ray itself would try for minutes
 
 
-@ray.remote(num_cpus=1, max_restarts=0)
 class _Worker:
     """An actor. It keeps what the setups of this process's pools made, by the number of the pool."""
 
@@ -46,6 +45,9 @@ class _Worker:
 
     def forget(self, pool: int) -> None:
         self._given.pop(pool, None)
+
+
+_Actor: Any = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
 
 
 class _Fleet:
@@ -93,7 +95,7 @@ class _Fleet:
             return
         self._next_look = time.monotonic() + LOOK_S
         for _ in range(self.cores() - self.size):
-            actor = _Worker.remote()
+            actor = _Actor.remote()
             self.starting[actor.versions.remote()] = actor
             self.size += 1
 

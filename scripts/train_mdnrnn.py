@@ -2,7 +2,7 @@
 
 python scripts/train_mdnrnn.py --run runs/car
 python scripts/train_mdnrnn.py --run runs/car --mdnrnn.hidden-size 512 --mdnrnn.reward-spread 8 15
-torchrun --nproc-per-node 2 scripts/train_mdnrnn.py --run runs/car     # on two GPUs
+torchrun --nproc-per-node 2 -- scripts/train_mdnrnn.py --run runs/car     # on two GPUs
 """
 
 from __future__ import annotations

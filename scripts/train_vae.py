@@ -2,7 +2,7 @@
 
 python scripts/train_vae.py --run runs/car
 python scripts/train_vae.py --run runs/car --vae.latent-size 64
-torchrun --nproc-per-node 2 scripts/train_vae.py --run runs/car        # on two GPUs
+torchrun --nproc-per-node 2 -- scripts/train_vae.py --run runs/car        # on two GPUs
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ MDNRNN = dataclasses.replace(TINY.mdnrnn, hidden_size=8, steps=12, sequence_leng
 
 def torchrun(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Two processes of a script, as a user starts them."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
     return subprocess.run(
         [*command, str(ROOT / "scripts" / script), *map(str, arguments)],
         cwd=ROOT,
