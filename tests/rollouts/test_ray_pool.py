@@ -40,7 +40,6 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 would let any other process of this machine starve them
-        patch.setenv("RAY_raylet_start_wait_time_s", "200")
         from ray.cluster_utils import Cluster
 
         nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
