@@ -1,8 +1,8 @@
 """Training in several processes, one per GPU, which torchrun starts: ``torchrun --nproc-per-node 2 SCRIPT``.
 
-The joint batch of a step is the same for any number of processes. Each of them takes its part, weighs its mean loss
-with its share of what the joint mean is taken over, and the gradients are added up: the sum is the joint gradient,
-also where parts are uneven or masked. All then do the same optimiser step. The first process alone writes.
+The joint batch of a step is the same for any number of processes. Each of them takes its part and computes what that
+part adds to the joint batch's mean loss; gradients are added up, and the sum is the joint gradient, also where parts
+are uneven or masked. All then do the same optimiser step. The first process alone writes.
 """
 
 from __future__ import annotations

@@ -83,7 +83,11 @@ class MDNRNNConfig:
 
 
 def mdn_rnn_loss(
-    prediction: Prediction, windows: Windows, config: MDNRNNConfig, reward_scale: float
+    prediction: Prediction,
+    windows: Windows,
+    config: MDNRNNConfig,
+    reward_scale: float,
+    joint: Windows | None = None,
 ) -> dict[str, Tensor]:
     """The loss and its terms over the steps that count.
 
@@ -91,9 +95,13 @@ def mdn_rnn_loss(
     averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. It leaves
     out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
     ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
+
+    Args:
+        joint: the batch that ``windows`` are a part of, if not the whole; the terms of all parts add up to its own.
     """
-    weight = windows.counts / windows.counts.sum().clamp(min=1)
-    pictured = windows.pictured / windows.pictured.sum().clamp(min=1)
+    joint = windows if joint is None else joint
+    weight = windows.counts / joint.counts.sum().clamp(min=1)
+    pictured = windows.pictured / joint.pictured.sum().clamp(min=1)
     terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * pictured).sum()}
     loss = terms["z_nll_per_dim"]
     if prediction.reward is not None:
@@ -208,8 +216,7 @@ def fit_mdn_rnn(
         prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
         if stream is not None:
             stream.advance((ranks.join(after[0], config.batch_size), ranks.join(after[1], config.batch_size)))
-        share = windows.counts.sum() / joint.counts.sum().clamp(min=1)
-        terms = {n: share * value for n, value in mdn_rnn_loss(prediction, windows, config, reward_scale).items()}
+        terms = mdn_rnn_loss(prediction, windows, config, reward_scale, joint)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
         ranks.add_gradients(trainable)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,7 @@ class Windows:
 
     def part(self, rows: slice) -> Windows:
         """Some of the windows."""
-        return Windows(self.z[rows], self.actions[rows], self.rewards[rows], self.terminated[rows], self.counts[rows])
+        return Windows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 class LatentWindows:

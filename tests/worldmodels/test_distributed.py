@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from agents.presets import TINY
 from rollouts.artifacts import Stage, read_json_lines
 from rollouts.collect import CollectConfig, collect
 from rollouts.envs import EnvConfig
+from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_tensors
 from worldmodels.distributed import Ranks
@@ -31,6 +32,7 @@ CPU = torch.device("cpu")
 UNEVEN: dict[str, Any] = {"batch_size": 15, "log_every": 3, "checkpoint_every": 6}
 VAE = dataclasses.replace(TINY.vae, latent_size=4, steps=12, **UNEVEN)
 MDNRNN = dataclasses.replace(TINY.mdnrnn, hidden_size=8, steps=12, sequence_length=30, burn_in=3, starts=8, **UNEVEN)
+CARRIED = dataclasses.replace(MDNRNN, burn_in=0, sequence_length=7, carry_state=True, dropout=0.2)
 
 
 def torchrun(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -61,25 +63,33 @@ def curves(stage: Path) -> dict[int, dict[str, float]]:
     return {r["step"]: {k: v for k, v in r.items() if k not in ("step", "seconds")} for r in records}
 
 
+def record(run: Path) -> EpisodeStore:
+    """Eight episodes of ``toy``, or those that are there."""
+    return collect(CollectConfig(episodes=8, max_steps=40), EnvConfig("toy"), run, 0)
+
+
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both stages, by one process without interruption."""
-    run = tmp_path_factory.mktemp("runs") / "alone"
-    store = collect(CollectConfig(episodes=8, max_steps=40), EnvConfig("toy"), run, 0)
-    fit_vae(VAE, run, [store], CPU)
-    fit_mdn_rnn(MDNRNN, run, [store], CPU)
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has episodes and V."""
+    run = tmp_path_factory.mktemp("runs") / "recorded"
+    fit_vae(VAE, run, [record(run)], CPU)
     return run
 
 
 @pytest.mark.parametrize(
     ("script", "section", "config", "fit"),
-    [("train_vae.py", "vae", VAE, fit_vae), ("train_mdnrnn.py", "mdnrnn", MDNRNN, fit_mdn_rnn)],
+    [
+        pytest.param("train_vae.py", "vae", VAE, fit_vae, id="V"),
+        pytest.param("train_mdnrnn.py", "mdnrnn", MDNRNN, fit_mdn_rnn, id="M"),
+        pytest.param("train_mdnrnn.py", "mdnrnn", CARRIED, fit_mdn_rnn, id="M with its state carried along"),
+    ],
 )
 def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(
-    script: str, section: str, config: Any, fit: Callable[..., Path], alone: Path, tmp_path: Path
+    script: str, section: str, config: Any, fit: Callable[..., Path], recorded: Path, tmp_path: Path
 ):
-    run = shutil.copytree(alone, tmp_path / "together")
-    shutil.rmtree(run / section)
+    run, alone = (shutil.copytree(recorded, tmp_path / name) for name in ("together", "alone"))
+    for folder in (run, alone):
+        shutil.rmtree(folder / section, ignore_errors=True)
     half = dataclasses.replace(config, steps=6)
     done = torchrun(script, "--run", run, "--preset", "tiny", "--device", "cpu", *options(section, half))
     assert done.returncode == 0, done.stderr
@@ -87,7 +97,8 @@ def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(
     assert Stage(run, section).complete
     halfway = curves(run / section)
     assert sorted(halfway) == [3, 6]
-    fit(config, run, _stores(run), CPU)
+    fit(config, run, [record(run)], CPU)
+    fit(config, alone, [record(alone)], CPU)
     together, expected = curves(run / section), curves(alone / section)
     assert {step: together[step] for step in halfway} == halfway
     assert sorted(together) == sorted(expected) == [3, 6, 9, 12]
@@ -96,10 +107,6 @@ def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(
     weights, wanted = (load_tensors(folder / section / "weights.safetensors") for folder in (run, alone))
     for name, value in wanted.items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
-
-
-def _stores(run: Path) -> Sequence[Any]:
-    return [collect(CollectConfig(episodes=8, max_steps=40), EnvConfig("toy"), run, 0)]
 
 
 def test_other_scripts_do_not_do_everything_twice(tmp_path: Path):
