@@ -49,13 +49,12 @@ def torchrun(script: str, *arguments: object) -> subprocess.CompletedProcess[str
 
 def options(section: str, config: object) -> list[str]:
     """What differs from the preset, for the command line."""
-    default = getattr(TINY, section)
-    return [
-        argument
-        for field in dataclasses.fields(default)
-        if (value := getattr(config, field.name)) != getattr(default, field.name)
-        for argument in (f"--{section}.{field.name.replace('_', '-')}", str(value))
-    ]
+    given, default = list[str](), getattr(TINY, section)
+    for field in dataclasses.fields(default):
+        value, name = getattr(config, field.name), field.name.replace("_", "-")
+        if value != getattr(default, field.name):
+            given += [f"--{section}.{name}"] if value is True else [f"--{section}.{name}", str(value)]
+    return given
 
 
 def curves(stage: Path) -> dict[int, dict[str, float]]:
