@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +117,6 @@ class Acting:
         self.state = self.agent.model.remember(self.z, tensor, self.state)
 
 
-@lru_cache(maxsize=2)
-def _load_once(folder: Path) -> Agent:
-    return Agent.from_folder(folder, fast=True)
-
-
 @dataclass(frozen=True)
 class AgentPolicy:
     """A policy factory for ``rollouts.collect``: the agent itself on even seeds, with noise on odd ones.
@@ -132,17 +126,17 @@ class AgentPolicy:
     A discrete action is replaced by a random one with probability ``noise``.
     """
 
-    folder: Path
+    agent: Agent
     noise: float = 0.15
 
     def __call__(self, seed: int, spec: ActionSpec) -> NoisyActing:
-        return NoisyActing(_load_once(self.folder), seed, self.noise if seed % 2 else 0.0)
+        return NoisyActing(self.agent, seed, self.noise if seed % 2 else 0.0)
 
 
 def agent_policy(folder: Path, noise: float) -> tuple[str, AgentPolicy]:
     """A policy for ``rollouts.collect``, with a name that identifies the agent and its noise."""
     weights = file_hash(folder / "controller" / "weights.safetensors")
-    return f"agent {weights} noise {noise:g}", AgentPolicy(folder, noise)
+    return f"agent {weights} noise {noise:g}", AgentPolicy(Agent.from_folder(folder, fast=True), noise)
 
 
 class NoisyActing:

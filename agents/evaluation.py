@@ -26,9 +26,10 @@ from rollouts.console import progress_bar
 from rollouts.envs import EnvConfig, make_env, reported, resolve
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES
+from rollouts.pools import Workers, open_pool
 from rollouts.seeds import RANGE, TEST
-from rollouts.workers import WorkerPool
 from worldmodels.checkpoint import load_tensors
+from worldmodels.world_model import WorldModel
 
 SCORE_EPISODES = 100
 
@@ -44,7 +45,11 @@ class EvaluateConfig:
 
 
 def evaluate(
-    agent: str | Path, episodes: int = SCORE_EPISODES, seed: int = TEST, workers: int = 0, env: EnvConfig | None = None
+    agent: str | Path,
+    episodes: int = SCORE_EPISODES,
+    seed: int = TEST,
+    workers: Workers = 0,
+    env: EnvConfig | None = None,
 ) -> dict[str, Any]:
     """Score an agent in the environment as its authors ship it.
 
@@ -75,7 +80,7 @@ def evaluate(
     world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
     steps = resolve(world).max_decisions or 10_000
-    task = RealTask(folder, world, config_from_dict(ControllerSpec, manifest["spec"]), fast=False)
+    task = RealTask(WorldModel.load(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
     with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
         outcome = evaluator(
             weights.double().numpy()[None], list(seeds), steps, progress=f"evaluate on {resolve(world).id}"
@@ -164,10 +169,10 @@ def _random_episode(env: EnvConfig, seed: int) -> tuple[float, int]:
 
 
 def _random_returns(
-    env: EnvConfig, seeds: Sequence[int], workers: int
+    env: EnvConfig, seeds: Sequence[int], workers: Workers
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     results: dict[int, tuple[float, int]] = {}
-    with progress_bar(len(seeds), "random policy", "episode") as bar, WorkerPool(workers) as pool:
+    with progress_bar(len(seeds), "random policy", "episode") as bar, open_pool(workers) as pool:
         for index, result in pool.run(_random_episode, [(env, seed) for seed in seeds]):
             results[index] = result
             bar.update()

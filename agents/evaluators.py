@@ -9,7 +9,6 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ from agents.controller import LinearController
 from agents.lanes import Lanes, LatentKind, Outcome, RealLanes, rollout
 from rollouts.console import progress_bar
 from rollouts.envs import EnvConfig
-from rollouts.workers import WorkerPool
+from rollouts.pools import Workers, open_pool
 from worldmodels.dream import Dream, Features, StartKind, feature_size
 from worldmodels.world_model import WorldModel
 
@@ -71,61 +70,59 @@ def evaluate_lanes(
 
 
 class LanesTask(Protocol):
-    """Everything a worker needs to know to run some lanes."""
+    """All that a worker needs to run some lanes. It travels there as a value, weights included."""
+
+    @property
+    def model(self) -> WorldModel: ...
 
     @property
     def spec(self) -> ControllerSpec: ...
 
-    def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
-        """Load the model and make the lanes."""
+    def lanes(self) -> Lanes:
+        """Make the lanes, on the model's device."""
 
 
 @dataclass(frozen=True)
 class RealTask:
     """Real lanes, seen through V and M."""
 
-    run: Path  #: where V and M are
+    model: WorldModel
     env: EnvConfig
     spec: ControllerSpec
-    fast: bool = True  #: encode with reduced precision; not for reported scores
 
-    def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
-        model = WorldModel.load(self.run, device, self.fast)
-        return model, RealLanes(model, self.env, self.spec.features, self.spec.latent)
+    def lanes(self) -> Lanes:
+        return RealLanes(self.model, self.env, self.spec.features, self.spec.latent)
 
 
 @dataclass(frozen=True)
 class DreamTask:
     """Lanes in M's dream."""
 
-    run: Path
+    model: WorldModel
     spec: ControllerSpec
     temperature: float
     horizon: int
     starts: StartKind
     dropout: float = 0.0
 
-    def lanes(self, device: torch.device) -> tuple[WorldModel, Lanes]:
-        model = WorldModel.load(self.run, device)
-        return model, Dream(model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
+    def lanes(self) -> Lanes:
+        return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
 
 
 class PoolEvaluator:
-    """Lanes in worker processes, each with V and M of its own on one thread.
+    """Lanes in workers, each with V and M of its own on one thread.
 
     The work is cut into blocks of ``lanes_per_task`` lanes whatever the number of workers, and a block is computed
     the same way wherever it runs: results do not depend on the workers. Two processes of one thread each beat one of
     two threads, and by far when something else wants a core too: threads that share a sum wait for the slowest.
 
     Args:
-        device: ``cpu``; a GPU wants ``workers=0`` and blocks as large as the population.
+        task: what to run; a model on a GPU wants ``workers=0`` and blocks as large as the population.
     """
 
-    def __init__(
-        self, task: LanesTask, workers: int, lanes_per_task: int = 16, device: torch.device | str = "cpu"
-    ) -> None:
-        self.task, self.lanes_per_task, self.device = task, lanes_per_task, torch.device(device)
-        self.pool = WorkerPool(workers)
+    def __init__(self, task: LanesTask, workers: Workers, lanes_per_task: int = 16) -> None:
+        self.lanes_per_task = lanes_per_task
+        self.pool = open_pool(workers, _set_up, (task,))
 
     def __call__(
         self,
@@ -143,10 +140,7 @@ class PoolEvaluator:
             for i in range(0, len(parameters), rows)
             for j in range(0, len(seeds), columns)
         ]
-        tasks = [
-            (self.task, self.device, parameters[candidates], list(seeds[lucks]), max_steps, patience)
-            for candidates, lucks in blocks
-        ]
+        tasks = [(parameters[candidates], list(seeds[lucks]), max_steps, patience) for candidates, lucks in blocks]
         returns = np.zeros((len(parameters), len(seeds)))
         lengths = np.zeros((len(parameters), len(seeds)), np.int64)
         with progress_bar(len(parameters) * len(seeds), progress, "episode") if progress else nullcontext() as bar:
@@ -172,23 +166,11 @@ class PoolEvaluator:
 DREAM_LANES_PER_TASK = 256
 
 
-def dream_evaluator(task: DreamTask, workers: int, device: torch.device) -> PoolEvaluator:
-    """Dreams in worker processes on CPUs; on a GPU in this process, the whole population as one batch."""
-    if device.type == "cpu":
+def dream_evaluator(task: DreamTask, workers: Workers) -> PoolEvaluator:
+    """Dreams in workers on CPUs; on a GPU in this process, the whole population as one batch."""
+    if task.model.device.type == "cpu":
         return PoolEvaluator(task, workers, DREAM_LANES_PER_TASK)
-    return PoolEvaluator(task, 0, 1_000_000, device)
-
-
-_loaded: dict[str, tuple[Lanes, LinearController]] = {}
-
-
-def _load(task: LanesTask, device: torch.device) -> tuple[Lanes, LinearController]:
-    """The lanes of a task, made once in every process that works on it."""
-    key = f"{task} {device}"
-    if key not in _loaded:
-        model, lanes = task.lanes(device)
-        _loaded[key] = lanes, task.spec.build(model)
-    return _loaded[key]
+    return PoolEvaluator(task, 0, 1_000_000)
 
 
 def even_share(count: int, most: int) -> int:
@@ -196,15 +178,19 @@ def even_share(count: int, most: int) -> int:
     return -(-count // -(-count // most))
 
 
+def _set_up(task: LanesTask) -> tuple[Lanes, LinearController, torch.device]:
+    """What a worker keeps: models stay loaded, environments made."""
+    return task.lanes(), task.spec.build(task.model), task.model.device
+
+
 def _run_block(
-    task: LanesTask,
-    device: torch.device,
+    given: tuple[Lanes, LinearController, torch.device],
     parameters: NDArray[np.float64],
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
 ) -> Outcome:
-    lanes, controller = _load(task, device)
+    lanes, controller, device = given
     with one_thread():
         return evaluate_lanes(lanes, controller, parameters, seeds, max_steps, patience, device)
 

@@ -43,6 +43,7 @@ from rollouts.artifacts import (
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
+from rollouts.pools import Workers
 from rollouts.seeds import VALIDATION, evolution_seed
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.dream import StartKind, feature_size
@@ -96,7 +97,7 @@ def evolve(
     config: ControllerConfig,
     run: Path,
     env: EnvConfig,
-    workers: int,
+    workers: Workers,
     device: torch.device,
     start_from: Path | None = None,
     into: Path | None = None,
@@ -140,11 +141,12 @@ def evolve(
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
     full_length, repeat = resolve(env).max_decisions or config.max_steps, resolve(env).action_repeat
     with ExitStack() as stack:
-        real = stack.enter_context(PoolEvaluator(RealTask(run, env, config.spec), workers, config.lanes_per_task))
+        seeing = WorldModel.load(run, "cpu", fast=True)
+        real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
-            task = DreamTask(run, config.spec, config.temperature, config.max_steps, config.starts, config.dropout)
-            dream = stack.enter_context(dream_evaluator(task, workers, device))
+            task = DreamTask(model, config.spec, config.temperature, config.max_steps, config.starts, config.dropout)
+            dream = stack.enter_context(dream_evaluator(task, workers))
             evaluator = partial(dream, max_steps=config.max_steps)
         log = MetricsLog(stage.path, len(history))
         bar = stack.enter_context(progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)))

@@ -19,6 +19,7 @@ from rollouts.console import say
 from rollouts.envs import EnvConfig
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.pools import Workers
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae, reuse_vae
 
@@ -52,7 +53,7 @@ def round_folder(run: Path, number: int) -> Path:
     return run if number == 0 else run / f"round-{number}"
 
 
-def iterate(config: IterateConfig, run: Path, workers: int, device: torch.device) -> Path:
+def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.device) -> Path:
     """Run all rounds that are not finished yet; options may differ from those that earlier rounds were made with.
 
     Returns:

@@ -18,6 +18,7 @@ from rollouts.artifacts import read_json
 from rollouts.collect import CollectConfig, collect
 from rollouts.console import duration, say
 from rollouts.envs import EnvConfig
+from rollouts.pools import Workers
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae
 
@@ -35,7 +36,7 @@ class Sections(Protocol):
     watch: WatchConfig
 
 
-def run_pipeline(config: Sections, run: Path, workers: int, device: torch.device) -> None:
+def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.device) -> None:
     """Collect, fit V and M, evolve C, iterate, score, film; stages that are finished are skipped.
 
     Raises:

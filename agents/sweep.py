@@ -22,8 +22,10 @@ from rollouts.artifacts import Stage, atomic_path, config_from_dict, file_hash, 
 from rollouts.console import say
 from rollouts.envs import EnvConfig, reported, resolve
 from rollouts.errors import UserError
+from rollouts.pools import Workers
 from rollouts.seeds import TEST
 from worldmodels.checkpoint import load_tensors
+from worldmodels.world_model import WorldModel
 
 PAPER_TEMPERATURES = (0.1, 0.5, 1.0, 1.15, 1.3)
 
@@ -41,7 +43,7 @@ class SweepConfig:
 
 
 def sweep(
-    config: SweepConfig, controller: ControllerConfig, run: Path, workers: int, device: torch.device
+    config: SweepConfig, controller: ControllerConfig, run: Path, workers: Workers, device: torch.device
 ) -> dict[str, Any]:
     """Evolve at every temperature, score, and write ``temperatures.json`` and ``temperatures.md``.
 
@@ -99,7 +101,7 @@ def _row(
     folder: Path,
     into: Path,
     env: EnvConfig,
-    workers: int,
+    workers: Workers,
     device: torch.device,
 ) -> dict[str, Any]:
     """One temperature: evolve in its dream, then play there and in reality."""
@@ -112,16 +114,16 @@ def _row(
     parameters = load_tensors(weights)["selected"].double().numpy()[None]
     seeds, world = list(range(TEST, TEST + config.games)), reported(env)
     dream_task = DreamTask(
-        folder,
+        WorldModel.load(folder, device),
         controller.spec,
         controller.temperature,
         controller.max_steps,
         controller.starts,
         controller.dropout,
     )
-    with dream_evaluator(dream_task, workers, device) as dream:
+    with dream_evaluator(dream_task, workers) as dream:
         dreamed = dream(parameters, seeds, controller.max_steps, progress="dreams")
-    real_task = RealTask(folder, world, controller.spec, fast=False)
+    real_task = RealTask(WorldModel.load(folder), world, controller.spec)
     with PoolEvaluator(real_task, workers, lanes_per_task=5) as real:
         played = real(parameters, seeds, resolve(world).max_decisions or controller.max_steps, progress="real games")
     manifest = Stage(into, "controller").manifest

@@ -13,11 +13,11 @@ import numpy as np
 from rollouts.artifacts import Stage, config_to_dict, fingerprint
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
-from rollouts.episodes import Episode, EpisodeStore
+from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
+from rollouts.pools import Workers, open_pool
 from rollouts.seeds import collection_seed
-from rollouts.workers import WorkerPool
 
 
 @dataclass(frozen=True)
@@ -57,28 +57,23 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
     )
 
 
-_worker_env: ImageEnv | None = None
+def _set_up(env: EnvConfig, make_policy: PolicyFactory) -> tuple[ImageEnv, PolicyFactory]:
+    return make_env(env), make_policy
 
 
-def _make_worker_env(env: EnvConfig) -> None:
-    global _worker_env
-    _worker_env = make_env(env)
-
-
-def _record_in_worker(
-    store: Path, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int
-) -> tuple[int, float]:
-    assert _worker_env is not None
-    episode = record_episode(_worker_env, make_policy, policy_name, seed, max_steps)
-    EpisodeStore(store).append(episode)
-    return len(episode), episode.total_reward
+def _record(
+    given: tuple[ImageEnv, PolicyFactory], policy_name: str, seed: int, max_steps: int
+) -> tuple[int, bytes, float]:
+    """Record and compress in the worker; the file is the caller's to write, whose disk a worker need not share."""
+    episode = record_episode(*given, policy_name, seed, max_steps)
+    return seed, pack(episode), episode.total_reward
 
 
 def collect(
     config: CollectConfig,
     env: EnvConfig,
     run: Path,
-    workers: int,
+    workers: Workers,
     round_index: int = 0,
     agent_policy: tuple[str, PolicyFactory] | None = None,
 ) -> EpisodeStore:
@@ -109,18 +104,17 @@ def collect(
     missing = [seed for seed in seeds if seed not in store]
     if missing:
         steps = preset.max_decisions or 1000
-        _announce(env, make_policy, min(config.max_steps, steps), len(missing), workers, run)
-        tasks = [(store.path, make_policy, name, seed, config.max_steps) for seed in missing]
-        with (
-            progress_bar(len(seeds), f"collect ({name})", "episode", len(seeds) - len(missing)) as bar,
-            WorkerPool(workers, _make_worker_env, (env,)) as pool,
-        ):
+        tasks = [(name, seed, config.max_steps) for seed in missing]
+        with open_pool(workers, _set_up, (env, make_policy)) as pool:
+            _announce(env, make_policy, min(config.max_steps, steps), len(missing), pool.workers, run)
             returns: list[float] = []
-            for _, (_, total) in pool.run(_record_in_worker, tasks):
-                returns.append(total)
-                stage.tick()
-                bar.update()
-                bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
+            with progress_bar(len(seeds), f"collect ({name})", "episode", len(seeds) - len(missing)) as bar:
+                for _, (seed, packed, total) in pool.run(_record, tasks):
+                    store.write(seed, packed)
+                    returns.append(total)
+                    stage.tick()
+                    bar.update()
+                    bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
     if not stage.complete:
         lengths, totals = zip(*((len(e), e.total_reward) for e in store), strict=True)
         stage.finish(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from tqdm import tqdm
 
+QUIET = os.environ.get("RANK", "0") != "0"
+"""In a group of processes that torchrun started, the first one speaks for all."""
+
 
 def say(sentence: str) -> None:
     """Print one line without tearing a progress bar apart."""
-    tqdm.write(sentence, file=sys.stderr)
+    if not QUIET:
+        tqdm.write(sentence, file=sys.stderr)
 
 
 def progress_bar(total: int, description: str, unit: str, done: int = 0) -> Any:
@@ -27,6 +32,7 @@ def progress_bar(total: int, description: str, unit: str, done: int = 0) -> Any:
         maxinterval=60.0,
         smoothing=0.05,
         leave=True,
+        disable=QUIET,
     )
 
 

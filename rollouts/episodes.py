@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -64,6 +65,22 @@ class Episode:
         return float(self.rewards.sum(dtype=np.float64))
 
 
+def pack(episode: Episode) -> bytes:
+    """The content of the episode's file."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        observations=episode.observations,
+        actions=episode.actions,
+        rewards=episode.rewards,
+        terminated=episode.terminated,
+        truncated=episode.truncated,
+        seed=np.array(episode.seed),
+        policy=np.array(episode.policy),
+    )
+    return content.getvalue()
+
+
 class EpisodeStore:
     """A folder of episodes, named by their seeds. Many processes may write to it while others read.
 
@@ -90,18 +107,13 @@ class EpisodeStore:
 
     def append(self, episode: Episode) -> Path:
         """Write one episode, atomically; the same seed replaces."""
-        with atomic_path(self.file(episode.seed)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                observations=episode.observations,
-                actions=episode.actions,
-                rewards=episode.rewards,
-                terminated=episode.terminated,
-                truncated=episode.truncated,
-                seed=np.array(episode.seed),
-                policy=np.array(episode.policy),
-            )
-        return self.file(episode.seed)
+        return self.write(episode.seed, pack(episode))
+
+    def write(self, seed: int, packed: bytes) -> Path:
+        """As :meth:`append`, of an episode that was packed elsewhere."""
+        with atomic_path(self.file(seed)) as temporary:
+            temporary.write_bytes(packed)
+        return self.file(seed)
 
     def load(self, file: Path) -> Episode:
         """Read one episode.

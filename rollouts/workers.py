@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from typing import Any
 
 from rollouts.errors import UserError
 
+_given: tuple[Any, ...] = ()  #: to every task of this worker process: what the setup returned, if there is one
 _setup_error: Exception | None = None
 
 
@@ -28,8 +30,8 @@ class _StalledError(Exception):
     """No task has finished for too long."""
 
 
-def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    global _setup_error
+def _start_worker(pickled_setup: bytes) -> None:
+    global _given, _setup_error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
     def leave_with_parent() -> None:
@@ -40,8 +42,8 @@ def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...])
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
-        if setup is not None:
-            setup(*arguments)
+        setup, arguments = pickle.loads(pickled_setup)
+        _given = () if setup is None else (setup(*arguments),)
     except Exception as error:  # told to the parent by the first task, as if it had happened there
         _setup_error = error
 
@@ -49,7 +51,7 @@ def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...])
 def _run_task(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
     if _setup_error is not None:
         raise _setup_error
-    return function(*task)
+    return function(*_given, *task)
 
 
 class WorkerPool:
@@ -57,7 +59,7 @@ class WorkerPool:
 
     Args:
         workers: number of processes.
-        setup: called once in every worker with ``arguments``, to load models or make environments.
+        setup: called once in every worker with ``arguments``; what it returns is every task's first argument.
         stall_s: when no task has finished for so many seconds, the workers are taken for stuck and replaced.
         retries: how often a task may be lost with its worker before the pool gives up.
     """
@@ -65,7 +67,7 @@ class WorkerPool:
     def __init__(
         self,
         workers: int,
-        setup: Callable[..., None] | None = None,
+        setup: Callable[..., Any] | None = None,
         arguments: tuple[Any, ...] = (),
         stall_s: float = 600.0,
         retries: int = 3,
@@ -75,7 +77,7 @@ class WorkerPool:
         self.workers, self.stall_s, self.retries = workers, stall_s, retries
         self._setup, self._arguments = setup, arguments
         self._pool: ProcessPoolExecutor | None = None
-        self._ready_in_process = False
+        self._given_here: tuple[Any, ...] | None = None
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -104,10 +106,10 @@ class WorkerPool:
             Exception: whatever ``function`` or ``setup`` raised in the worker, with the worker's traceback.
         """
         if self.workers == 0:
-            if self._setup is not None and not self._ready_in_process:
-                self._setup(*self._arguments)
-                self._ready_in_process = True
-            yield from ((index, function(*task)) for index, task in enumerate(tasks))
+            if self._given_here is None:
+                self._given_here = () if self._setup is None else (self._setup(*self._arguments),)
+            given = self._given_here
+            yield from ((index, function(*given, *task)) for index, task in enumerate(tasks))
             return
         losses = dict.fromkeys(range(len(tasks)), 0)  # of every unfinished task
         while losses:
@@ -135,8 +137,10 @@ class WorkerPool:
     ) -> Iterator[tuple[int, Any]]:
         if self._pool is None:
             # "spawn": forked copies of a process that has used torch or OpenCV threads can deadlock.
+            # Pickled here: left to multiprocessing, torch would move this process's tensors to shared memory.
+            setup = pickle.dumps((self._setup, self._arguments))
             self._pool = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), _start_worker, (self._setup, self._arguments)
+                self.workers, multiprocessing.get_context("spawn"), _start_worker, (setup,)
             )
         queue = iter(indices)
 

@@ -25,6 +25,7 @@ from agents.presets import PRESETS
 from rollouts.artifacts import Stage, config_from_dict, read_json, write_json
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.pools import Workers, check_workers
 from rollouts.workers import default_workers
 
 RUNS = Path("runs")
@@ -46,7 +47,10 @@ _DISK_ERRORS = (
 _RUN = "Run directory. Default: the newest one under runs/, or a new one where the script starts a run."
 _PRESET = "Where options come from that are not given. Default: the run's own preset, else laptop."
 _DEVICE = "auto, cpu, cuda or mps, for training and dreaming."
-_WORKERS = "Worker processes for real environments; 0 runs everything in one. Results do not depend on it."
+_WORKERS = (
+    "Worker processes for environments and dreams; 0 runs everything in one. ray, ray:auto or ray:HOST:PORT uses the "
+    "cores of a Ray cluster instead (docs/cluster.md). Results do not depend on it."
+)
 
 
 def main(
@@ -56,6 +60,7 @@ def main(
     extra: Sequence[tuple[str, Any, Any, str]] = (),
     starts_run: bool = False,
     needs_run: bool = True,
+    joins_group: bool = False,
 ) -> None:
     """Parse the command line, call ``body(arguments)``, and exit with 0 only if it succeeded.
 
@@ -66,9 +71,12 @@ def main(
         extra: ``(name, type, default, help)`` of further options.
         starts_run: the script may begin a new run.
         needs_run: the script works on a run at all.
+        joins_group: several processes of the script, started by torchrun, share one piece of work.
     """
 
     def work() -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not joins_group:
+            raise UserError("Only train_vae.py and train_mdnrnn.py share their work among processes of torchrun.")
         arguments = _parse(description, sections, extra, starts_run, needs_run, sys.argv[1:])
         with _begun(arguments.run, arguments.preset) if starts_run else nullcontext():
             body(arguments)
@@ -130,7 +138,7 @@ def _parse(
         ]
     fields += [
         ("device", Annotated[str, tyro.conf.arg(help=_DEVICE)], dataclasses.field(default="auto")),
-        ("workers", Annotated[int, tyro.conf.arg(help=_WORKERS)], dataclasses.field(default=default_workers())),
+        ("workers", Annotated[Workers, tyro.conf.arg(help=_WORKERS)], dataclasses.field(default=default_workers())),
     ]
     fields += [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
     arguments_type = dataclasses.make_dataclass("Arguments", fields, frozen=True)
@@ -140,6 +148,7 @@ def _parse(
         description=shown(description),
         config=(tyro.conf.AvoidSubcommands,),
     )
+    check_workers(arguments.workers)
     if not needs_run:
         return arguments
     if run is None:
@@ -180,7 +189,7 @@ def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> An
 
 def shown(description: str | None) -> str:
     """A docstring for ``--help``: tyro joins lines that begin with a word, so commands are indented."""
-    return (description or "").replace("\npython ", "\n  python ")
+    return (description or "").replace("\npython ", "\n  python ").replace("\ntorchrun ", "\n  torchrun ")
 
 
 def default_agent() -> Path:

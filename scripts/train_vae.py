@@ -2,6 +2,7 @@
 
 python scripts/train_vae.py --run runs/car
 python scripts/train_vae.py --run runs/car --vae.latent-size 64
+torchrun --nproc-per-node 2 -- scripts/train_vae.py --run runs/car        # on two GPUs
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from cli import main
 
 from rollouts.artifacts import Stage
 from rollouts.episodes import EpisodeStore
-from worldmodels.checkpoint import pick_device
+from worldmodels.distributed import process_group
 from worldmodels.fit_vae import fit_vae
 
 
 def body(arguments: Any) -> None:
     """Train, or train on."""
     rollouts = Stage.require(arguments.run, "rollouts", "collect.py")
-    fit_vae(arguments.vae, arguments.run, [EpisodeStore(rollouts.path / "episodes")], pick_device(arguments.device))
+    with process_group(arguments.device) as device:
+        fit_vae(arguments.vae, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
 
 
 if __name__ == "__main__":
-    main(__doc__, body, ("vae",))
+    main(__doc__, body, ("vae",), joins_group=True)

@@ -18,6 +18,7 @@ from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.diagnostics import diagnose, dream_strip
+from worldmodels.distributed import Ranks
 from worldmodels.fit_vae import common_observation_hash, data_hash, learning_rate
 from worldmodels.frames import split
 from worldmodels.latents import LatentWindows, Windows, encode_sources
@@ -82,7 +83,11 @@ class MDNRNNConfig:
 
 
 def mdn_rnn_loss(
-    prediction: Prediction, windows: Windows, config: MDNRNNConfig, reward_scale: float
+    prediction: Prediction,
+    windows: Windows,
+    config: MDNRNNConfig,
+    reward_scale: float,
+    joint: Windows | None = None,
 ) -> dict[str, Tensor]:
     """The loss and its terms over the steps that count.
 
@@ -90,10 +95,13 @@ def mdn_rnn_loss(
     averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. It leaves
     out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
     ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
+
+    Args:
+        joint: the batch that ``windows`` are a part of, if not the whole; the terms of all parts add up to its own.
     """
-    weight = windows.counts / windows.counts.sum().clamp(min=1)
-    pictured = windows.counts * windows.pictured
-    pictured = pictured / pictured.sum().clamp(min=1)
+    joint = windows if joint is None else joint
+    weight = windows.counts / joint.counts.sum().clamp(min=1)
+    pictured = windows.counts * windows.pictured / (joint.counts * joint.pictured).sum().clamp(min=1)
     terms = {"z_nll_per_dim": (mixture_nll(prediction.mixture, windows.z[:, 1:]).mean(-1) * pictured).sum()}
     loss = terms["z_nll_per_dim"]
     if prediction.reward is not None:
@@ -145,7 +153,10 @@ def fit_mdn_rnn(
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
     sources = split(stores)
-    stage = Stage.open(run, "mdnrnn", config, inputs, growable=("steps",))
+    ranks = Ranks.here()
+    mine = ranks.part(config.batch_size)
+    with ranks.leader_first():
+        stage = Stage.open(run, "mdnrnn", config, inputs, growable=("steps",)) if ranks.leads else Stage(run, "mdnrnn")
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
@@ -155,10 +166,11 @@ def fit_mdn_rnn(
     vae = ConvVAE(**vae_stage.manifest["architecture"])
     load_weights(vae, vae_stage.path / "weights.safetensors")
     vae = vae.on(device).eval()
-    training, held_out = (
-        encode_sources(vae, vae_hash, part, (cache or run / "latents") / name, device)
-        for part, name in zip(sources, ("training", "held_out"), strict=True)
-    )
+    with ranks.leader_first():
+        training, held_out = (
+            encode_sources(vae, vae_hash, part, (cache or run / "latents") / name, device)
+            for part, name in zip(sources, ("training", "held_out"), strict=True)
+        )
     data = LatentWindows(training, device, config.reward_spread)
     length = min(config.sequence_length, int(data.lengths.max()))
     say(
@@ -193,20 +205,25 @@ def fit_mdn_rnn(
         optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
         generator, state, dropout = generator_for(config.seed, step), None, None
         if stream is None:
-            windows = data.sample(config.batch_size, length, config.burn_in, generator)
+            joint = data.sample(config.batch_size, length, config.burn_in, generator)
         else:
-            windows, state = stream.windows(generator)
+            joint, memory = stream.windows(generator)
+            state = memory[0][mine], memory[1][mine]
         if config.dropout:
-            dropout = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator).to(device)
+            masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
+            dropout = masks[mine].to(device)
+        windows = joint.part(mine)
         prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
         if stream is not None:
-            stream.advance(after)
-        terms = mdn_rnn_loss(prediction, windows, config, reward_scale)
+            stream.advance((ranks.join(after[0], config.batch_size), ranks.join(after[1], config.batch_size)))
+        terms = mdn_rnn_loss(prediction, windows, config, reward_scale, joint)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
+        ranks.add_gradients(trainable)
         torch.nn.utils.clip_grad_value_(trainable, config.gradient_clip)
         optimiser.step()
-        return {**terms, "mixture_entropy": mixture_entropy(prediction.mixture.logits).mean()}
+        entropy = mixture_entropy(prediction.mixture.logits).mean() * (len(windows.z) / len(joint.z))
+        return {**terms, "mixture_entropy": entropy}
 
     world_model = WorldModel(vae, mdnrnn, env, action_spec, observation_hash)
 
@@ -227,6 +244,9 @@ def fit_mdn_rnn(
         report,
         headline=("z_nll_per_dim", "reward_error" if config.reward_head else "loss"),
     )
+    if not ranks.leads:
+        ranks.wait()
+        return weights
     mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
     facts = diagnose(world_model, held_out, config.reward_spread)
     write_json(stage.path / "diagnostics.json", facts)
@@ -244,6 +264,7 @@ def fit_mdn_rnn(
         action_spec=asdict(action_spec),
     )
     _tell(facts, stage)
+    ranks.wait()
     return weights
 
 

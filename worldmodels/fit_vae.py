@@ -19,6 +19,7 @@ from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.distributed import Ranks
 from worldmodels.frames import FrameBatches, read_frames, split
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
 from worldmodels.training import MetricsLog, generator_for, train
@@ -75,7 +76,10 @@ def fit_vae(
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
     training, test = split(stores)
-    stage = Stage.open(run, "vae", config, inputs, growable=("steps",))
+    ranks = Ranks.here()
+    mine = ranks.part(config.batch_size)
+    with ranks.leader_first():
+        stage = Stage.open(run, "vae", config, inputs, growable=("steps",)) if ranks.leads else Stage(run, "vae")
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
@@ -99,15 +103,18 @@ def fit_vae(
 
     def update(step: int) -> Mapping[str, Tensor]:
         optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
-        frames = to_float(batches(step), device)
-        noise = torch.randn(len(frames), config.latent_size, generator=generator_for(config.seed, step)).to(device)
+        joint = batches(step)
+        frames = to_float(joint[mine], device)
+        noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[mine].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             reconstruction, mean, logvar = vae(frames, noise)
         loss = vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor)
+        share = len(frames) / len(joint)
         optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
+        (share * loss.total).backward()
+        ranks.add_gradients(vae.parameters())
         optimiser.step()
-        return {"loss": loss.total, "reconstruction": loss.reconstruction, "kl": loss.kl}
+        return {"loss": share * loss.total, "reconstruction": share * loss.reconstruction, "kl": share * loss.kl}
 
     def report(step: int, log: MetricsLog) -> None:
         facts = evaluate_vae(vae, held_out, device)
@@ -129,6 +136,9 @@ def fit_vae(
         report,
         headline=("reconstruction", "kl"),
     )
+    if not ranks.leads:
+        ranks.wait()
+        return weights
     load_trained(stage, vae, device)
     facts = evaluate_vae(vae, held_out, device)
     write_json(stage.path / "diagnostics.json", facts)
@@ -145,6 +155,7 @@ def fit_vae(
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {config.latent_size} units active. "
         f"Look at {stage.path / 'reconstructions.png'}"
     )
+    ranks.wait()
     return weights
 
 

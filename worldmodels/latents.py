@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +130,10 @@ class Windows:
     terminated: Tensor  #: [N, L]
     counts: Tensor  #: [N, L]
     pictured: Tensor  #: [N, L]
+
+    def part(self, rows: slice) -> Windows:
+        """Some of the windows."""
+        return Windows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 class LatentWindows:

@@ -22,6 +22,7 @@ from rollouts.artifacts import Stage, append_json_line, read_json_lines, write_j
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
 from worldmodels.checkpoint import load_state, save_state
+from worldmodels.distributed import Ranks
 
 WARM_UP, PROBE = 3, 7  #: steps left out of, and used for, the estimate of what a training will take
 
@@ -75,6 +76,9 @@ def train(
 ) -> None:
     """Call ``update(step)`` for every step up to ``steps``, logging and saving on the way; continue if begun before.
 
+    In a group of processes (``worldmodels/distributed.py``) the first one logs, saves and reports; what ``update``
+    returns is added up over all of them.
+
     Args:
         stage: where metrics, events and ``state.pt`` go.
         parts: what is saved and restored.
@@ -96,7 +100,8 @@ def train(
     if first >= steps:
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    log, sums, count = MetricsLog(stage.path, first), dict[str, Tensor](), 0
+    ranks, sums, count = Ranks.here(), dict[str, Tensor](), 0
+    log = MetricsLog(stage.path, first) if ranks.leads else None
     start = warm = time.perf_counter()
     with progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
@@ -112,16 +117,20 @@ def train(
             bar.update()
             if done % log_every and done != steps:
                 continue
-            means = {name: float(total) / count for name, total in sums.items()}
+            means = {name: total / count for name, total in ranks.add_scalars(sums).items()}
             _refuse_nan(stage, done, means)
+            sums, count = {}, 0
+            if log is None:
+                continue
             log.scalars(done, {**means, "seconds": round(time.perf_counter() - start, 3)})
             stage.tick()
             bar.set_postfix({name: f"{means[name]:.4g}" for name in headline}, refresh=False)
-            sums, count = {}, 0
             if done % checkpoint_every == 0 or done == steps:
                 save_state({"step": done, **{name: part.state_dict() for name, part in parts.items()}}, state_path)
                 report(done, log)
-    log.close()
+    if log is not None:
+        log.close()
+    ranks.wait()
 
 
 def _memory(parts: Mapping[str, Stateful]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,6 +166,15 @@ class WorldModel:
         )
         model.use_fast_encoder(fast)
         return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy in another process; it makes a fast encoder of its own if this model has one."""
+        return {**self.__dict__, "_fast_encoder": None, "fast": self._fast_encoder is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        fast = state.pop("fast")
+        self.__dict__.update(state)
+        self.use_fast_encoder(fast)
 
     def use_fast_encoder(self, fast: bool) -> None:
         """Encode with :func:`worldmodels.vae.fast_encoder` from now on, where it can be had; or no longer."""

@@ -26,7 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 def test_finished_rounds_stay_and_missing_ones_are_run(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    shutil.copytree(tiny_run / "controller", run / "round-1" / "controller")
+    shutil.copytree(tiny_run, run / "round-1")
     last = iterate(replace(TINY.iterate, rounds=2), run, 0, torch.device("cpu"))
     assert last == run / "round-2"
     assert calls == [(stage, "round-2") for stage in ("collect", "reuse_vae", "fit_mdn_rnn", "evolve")]

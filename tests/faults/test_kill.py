@@ -14,7 +14,7 @@ from tests.faults.helpers import differences
 
 #: Where the process is killed, and with how many workers it ran: the number changes nothing.
 POINTS = {
-    "rollouts, in a worker": ("pathlib:Path.replace:*/rollouts/episodes/*3.npz", 2),
+    "rollouts, while an episode is put in place": ("pathlib:Path.replace:*/rollouts/episodes/*3.npz", 2),
     "vae, while a checkpoint is put in place": ("pathlib:Path.replace:*/vae/state.pt", 0),
     "mdnrnn, between a checkpoint and the results": ("pathlib:Path.replace:*/mdnrnn/starts.safetensors", 0),
     "controller, between two generations": ("agents.strategies:CMAES.tell:*", 2),

@@ -45,13 +45,8 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def set_up(number: int) -> None:
-    global started_with
-    started_with = number
-
-
-def add_to_setup(number: int) -> int:
-    return started_with + number
+def add(one: int, other: int) -> int:
+    return one + other
 
 
 def results(pool: WorkerPool, function: object, tasks: list[tuple]) -> list[object]:
@@ -84,8 +79,8 @@ def test_an_error_in_the_setup_is_the_error_that_is_told(workers: int):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_setup_runs_before_the_tasks(workers: int):
-    assert results(WorkerPool(workers, set_up, (10,)), add_to_setup, [(1,), (2,)]) == [11, 12]
+def test_what_the_setup_returns_is_given_to_every_task(workers: int):
+    assert results(WorkerPool(workers, square, (3,)), add, [(1,), (2,)]) == [10, 11]
 
 
 def test_without_workers_everything_runs_here():
@@ -131,11 +126,13 @@ def test_fitness_is_the_same_for_any_number_of_workers(tiny_run: Path):
     import numpy as np  # here, so that the workers of the tests above do not import torch
 
     from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
+    from worldmodels import WorldModel
 
     candidates = np.random.default_rng(0).normal(size=(3, 21))
+    task = RealTask(WorldModel.load(tiny_run, fast=True), EnvConfig("toy"), ControllerSpec())
     outcomes = []
     for workers in (0, 2):
-        with PoolEvaluator(RealTask(tiny_run, EnvConfig("toy"), ControllerSpec()), workers, 4) as evaluator:
+        with PoolEvaluator(task, workers, 4) as evaluator:
             outcomes.append(evaluator(candidates, [7, 8, 9], 30))
     assert np.array_equal(outcomes[0].returns, outcomes[1].returns)
     assert np.array_equal(outcomes[0].lengths, outcomes[1].lengths)

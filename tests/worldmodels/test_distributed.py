@@ -1,0 +1,128 @@
+"""Two processes that train together do what one does with the joint batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.presets import TINY
+from rollouts.artifacts import Stage, read_json_lines
+from rollouts.collect import CollectConfig, collect
+from rollouts.envs import EnvConfig
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from worldmodels.checkpoint import load_tensors
+from worldmodels.distributed import Ranks
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+from worldmodels.fit_vae import fit_vae
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+#: A batch that two cannot share evenly, windows of which some are longer than their episode, a warm-up that is masked.
+UNEVEN: dict[str, Any] = {"batch_size": 15, "log_every": 3, "checkpoint_every": 6}
+VAE = dataclasses.replace(TINY.vae, latent_size=4, steps=12, **UNEVEN)
+MDNRNN = dataclasses.replace(TINY.mdnrnn, hidden_size=8, steps=12, sequence_length=30, burn_in=3, starts=8, **UNEVEN)
+CARRIED = dataclasses.replace(MDNRNN, burn_in=0, sequence_length=7, carry_state=True, dropout=0.2)
+
+
+def torchrun(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Two processes of a script, as a user starts them."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    return subprocess.run(
+        [*command, str(ROOT / "scripts" / script), *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def options(section: str, config: object) -> list[str]:
+    """What differs from the preset, for the command line."""
+    given, default = list[str](), getattr(TINY, section)
+    for field in dataclasses.fields(default):
+        value, name = getattr(config, field.name), field.name.replace("_", "-")
+        if value != getattr(default, field.name):
+            given += [f"--{section}.{name}"] if value is True else [f"--{section}.{name}", str(value)]
+    return given
+
+
+def curves(stage: Path) -> dict[int, dict[str, float]]:
+    records = read_json_lines(stage / "metrics.jsonl", "step")
+    return {r["step"]: {k: v for k, v in r.items() if k not in ("step", "seconds")} for r in records}
+
+
+def record(run: Path) -> EpisodeStore:
+    """Eight episodes of ``toy``, or those that are there."""
+    return collect(CollectConfig(episodes=8, max_steps=40), EnvConfig("toy"), run, 0)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has episodes and V."""
+    run = tmp_path_factory.mktemp("runs") / "recorded"
+    fit_vae(VAE, run, [record(run)], CPU)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("script", "section", "config", "fit"),
+    [
+        pytest.param("train_vae.py", "vae", VAE, fit_vae, id="V"),
+        pytest.param("train_mdnrnn.py", "mdnrnn", MDNRNN, fit_mdn_rnn, id="M"),
+        pytest.param("train_mdnrnn.py", "mdnrnn", CARRIED, fit_mdn_rnn, id="M with its state carried along"),
+    ],
+)
+def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(
+    script: str, section: str, config: Any, fit: Callable[..., Path], recorded: Path, tmp_path: Path
+):
+    run, alone = (shutil.copytree(recorded, tmp_path / name) for name in ("together", "alone"))
+    for folder in (run, alone):
+        shutil.rmtree(folder / section, ignore_errors=True)
+    half = dataclasses.replace(config, steps=6)
+    done = torchrun(script, "--run", run, "--preset", "tiny", "--device", "cpu", *options(section, half))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("held-out") == 1  # one of them speaks
+    assert Stage(run, section).complete
+    halfway = curves(run / section)
+    assert sorted(halfway) == [3, 6]
+    fit(config, run, [record(run)], CPU)
+    fit(config, alone, [record(alone)], CPU)
+    together, expected = curves(run / section), curves(alone / section)
+    assert {step: together[step] for step in halfway} == halfway
+    assert sorted(together) == sorted(expected) == [3, 6, 9, 12]
+    for step, values in expected.items():
+        assert together[step] == pytest.approx(values, rel=1e-4), step
+    weights, wanted = (load_tensors(folder / section / "weights.safetensors") for folder in (run, alone))
+    for name, value in wanted.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_other_scripts_do_not_do_everything_twice(tmp_path: Path):
+    done = torchrun("collect.py", "--run", tmp_path / "run", "--preset", "tiny", "--workers", 0)
+    assert done.returncode != 0
+    assert "Only train_vae.py and train_mdnrnn.py" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_parts_make_up_the_batch(count: int):
+    indices = np.arange(15)
+    parts = [indices[Ranks(rank, count).part(15)] for rank in range(count)]
+    assert np.concatenate(parts).tolist() == indices.tolist()
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_batch_smaller_than_the_group_is_refused():
+    with pytest.raises(UserError, match="A batch of 2 cannot be shared by 3 processes"):
+        Ranks(0, 3).part(2)
