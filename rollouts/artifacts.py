@@ -254,7 +254,7 @@ class Stage:
         sweep(run)
         if stage.begun:
             stage._before = stage.manifest.get("seconds", 0.0)
-            before = config_to_dict(stage.config(type(config)))  # options that came since have their defaults
+            before = stage._options_before(type(config))
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
             ]
@@ -285,6 +285,13 @@ class Stage:
         )
         write_json(stage.path / "config.json", wanted)
         return stage
+
+    def _options_before(self, cls: type[Any]) -> dict[str, Any]:
+        """What the stage was made with: options that came since have their defaults; another kind stays as it is."""
+        try:
+            return config_to_dict(self.config(cls))
+        except UserError:
+            return read_json(self.path / "config.json")
 
     def check_inputs(self, inputs: Mapping[str, str]) -> None:
         """Refuse to continue on inputs that differ from those the stage was made from."""

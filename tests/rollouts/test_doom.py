@@ -185,6 +185,8 @@ def test_what_an_engine_left_that_never_started_is_removed_and_a_running_ones_is
     mine = [SHARED_MEMORY / f"ViZDoomMQCtr{name}" for name in ("aTestStale", "aTestYoung", "aTestUsed")]
     user = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "+viz_instance_id", "aTestUsed"])
     try:
+        while b"aTestUsed" not in Path(f"/proc/{user.pid}/cmdline").read_bytes():  # between fork and exec
+            time.sleep(0.01)
         for file in mine:
             file.touch()
             if file != mine[1]:
