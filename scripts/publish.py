@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cli import default_agent, main
+from readme import rewrite_readme
 
 from agents.agent import Agent
 from agents.evaluation import evaluate, save_report
 from agents.panels import draw
 from agents.video import write_video
 from agents.watch import WatchConfig, panels
-from rollouts.artifacts import atomic_path, read_json
+from rollouts.artifacts import read_json
 from rollouts.errors import UserError
 from worldmodels.pictures import save_png
 
@@ -55,7 +56,7 @@ def body(arguments: Any) -> None:
             pictures = [draw(panel) for panel in panels(agent, dataclasses.replace(config, every=1))]
         save_png(pictures[len(pictures) // 2], docs / f"{file}.png")
         write_video(pictures, docs / f"{file}.gif", 12)
-    _rewrite_readme(name, _section(name, report, read_json(docs / "random.json"), read_json(docs / "diagnostics.json")))
+    rewrite_readme(name, _section(name, report, read_json(docs / "random.json"), read_json(docs / "diagnostics.json")))
 
 
 def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: dict[str, Any]) -> str:
@@ -83,16 +84,6 @@ def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: d
             f"with reality{free} (0 would be a constant). Files: [docs/{name}](docs/{name}).",
         )
     )
-
-
-def _rewrite_readme(name: str, text: str) -> None:
-    readme = ROOT / "README.md"
-    before, begin, rest = readme.read_text().partition(f"<!-- {name}:begin -->\n")
-    _, end, after = rest.partition(f"<!-- {name}:end -->")
-    if not end:
-        raise UserError(f"{readme} has no section between <!-- {name}:begin --> and <!-- {name}:end -->.")
-    with atomic_path(readme) as temporary:
-        temporary.write_text(before + begin + text + "\n" + end + after)
 
 
 if __name__ == "__main__":

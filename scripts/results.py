@@ -12,8 +12,9 @@ from typing import Literal
 
 import tyro
 from cli import processor, shown, tell_errors
+from readme import rewrite_readme
 from results_curves import draw_curves, draw_dreams
-from results_page import document
+from results_page import document, summary
 from results_reference import GOALS
 
 from agents.experiments import keep, read
@@ -53,7 +54,7 @@ def add(
 
 
 def build(folder: Path = FOLDER) -> None:
-    """Write the page beside the folder, and its pictures into it.
+    """Write the page beside the folder, its pictures into it, and the README's table.
 
     Args:
         folder: Where experiments are kept.
@@ -73,6 +74,8 @@ def build(folder: Path = FOLDER) -> None:
     page = folder.with_suffix(".md")
     with atomic_path(page) as temporary:
         temporary.write_text(document(experiments, pictures))
+    if folder == FOLDER:
+        rewrite_readme("results", summary(experiments))
     say(f"{page}: {len(experiments)} experiments, {len(pictures)} pictures.")
 
 

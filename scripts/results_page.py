@@ -47,6 +47,28 @@ def document(experiments: Sequence[Experiment], pictures: dict[str, str]) -> str
     return "\n\n".join(parts) + "\n"
 
 
+def summary(experiments: Sequence[Experiment]) -> str:
+    """The README's table: every score of 100 episodes, the highest first, and the paper's."""
+    lines = [
+        "| on the stock environment, 100 test episodes | mean ± sd | 95 % interval | environment steps | wall time |",
+        "|---|---|---|---|---|",
+        "| Ha & Schmidhuber 2018 (`CarRacing-v0`, 64 cores) | 906 ± 21 | | 1.84 G | 46.6 days |",
+    ]
+    for experiment in sorted(experiments, key=_rank):
+        report = experiment.evaluation
+        if report is None or not report["is_score"]:
+            continue
+        seconds = experiment.total("seconds")
+        cells = [
+            f"{report['mean']:.1f} ± {report['sd']:.1f}",
+            f"{report['interval_95_low']:.0f} to {report['interval_95_high']:.0f}",
+            _count(experiment.total("environment_steps")),
+            f"{duration(seconds)} on {experiment.machine.split(',')[0]}" if seconds else "",
+        ]
+        lines.append(f"| {experiment.title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _section(key: str, goal: Goal, experiments: Sequence[Experiment], pictures: dict[str, str]) -> str:
     lines = [f"## {goal.title}", ""]
     wanted = [f"{name} {value:g}" for name, value in (("at least", goal.at_least), ("aim", goal.aim)) if value]
