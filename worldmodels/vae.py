@@ -128,8 +128,3 @@ def fast_encoder(vae: ConvVAE) -> Callable[[Tensor], tuple[Tensor, Tensor]] | No
 def reparameterise(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     """A sample of N(mean, exp(logvar)) through which gradients flow; ``noise`` is standard normal."""
     return mean + torch.exp(0.5 * logvar) * noise
-
-
-def psnr(reconstruction: Tensor, frames: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB over a batch of frames in [0, 1]."""
-    return -10.0 * torch.log10(F.mse_loss(reconstruction, frames))

@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from worldmodels import ConvVAE
 from worldmodels.layers import conv_size, transposed_conv_size
-from worldmodels.vae import kl_to_standard_normal, psnr, reconstruction_error, reparameterise, vae_loss
+from worldmodels.vae import kl_to_standard_normal, reconstruction_error, reparameterise, vae_loss
 
 
 def test_the_kl_is_that_of_torch_distributions():
@@ -71,10 +71,6 @@ def test_a_sample_has_the_mean_and_the_standard_deviation():
     z = reparameterise(torch.tensor(3.0), torch.tensor(4.0).log(), torch.randn(100_000))
     assert z.mean().item() == pytest.approx(3.0, abs=0.03)
     assert z.std().item() == pytest.approx(2.0, abs=0.03)
-
-
-def test_psnr_by_hand():
-    assert psnr(torch.full((1, 3, 4, 4), 0.1), torch.zeros(1, 3, 4, 4)).item() == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize(
