@@ -44,8 +44,10 @@ class IterateConfig:
     """How to refit V."""
     mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
     """How to refit M in every round."""
+    fresh: bool = False
+    """Evolve from zero instead of from the last round's agent, which then only chose what M learned from."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
-    """How to evolve C in every round; the initial mean is the last round's agent."""
+    """How to evolve C in every round."""
 
 
 def round_folder(run: Path, number: int) -> Path:
@@ -89,5 +91,6 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
             reuse_vae(folder, before / "vae" / "weights.safetensors")
         latents = round_folder(run, min(number, config.refit_vae)) / "latents"  # beside the V they were made with
         fit_mdn_rnn(config.mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors", latents)
-        evolve(config.controller, folder, env, workers, device, before / "controller")
+        start_from = None if config.fresh else before / "controller"
+        evolve(config.controller, folder, env, workers, device, start_from)
     return round_folder(run, config.rounds)

@@ -51,3 +51,14 @@ def test_people_are_learnt_from_if_asked(
         iterate(replace(TINY.iterate, rounds=1, human=human), run, 0, torch.device("cpu"))
     agents = [run / "rollouts" / "episodes", run / "round-1" / "rollouts" / "episodes"]
     assert seen == [agents, [agents[0], run / "human" / "rollouts" / "episodes", agents[1]]]
+
+
+def test_evolution_goes_on_from_the_last_agent_or_from_zero(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[tuple[str, str]]
+):
+    starts: list[Path | None] = []
+    monkeypatch.setattr(module, "evolve", lambda *arguments: starts.append(arguments[-1]))
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    for fresh in (False, True):
+        iterate(replace(TINY.iterate, rounds=1, fresh=fresh), run, 0, torch.device("cpu"))
+    assert starts == [run / "controller", None]
