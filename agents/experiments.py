@@ -64,14 +64,18 @@ def keep(
     run: Path | None = None,
     evaluation: Path | None = None,
     note: str = "",
+    after: str | None = None,
 ) -> Path:
     """Copy the essentials of a run, of an evaluation, or of both, to ``folder/NAME``.
 
     Args:
         evaluation: the report; the one in the run's newest round if None.
+        after: another experiment that is kept already, whose episodes, V and M the run began with: what they cost is
+            counted here too.
 
     Raises:
-        UserError: there is neither a run nor a report, or the run's report is of other weights than its agent.
+        UserError: there is neither a run nor a report, the run's report is of other weights than its agent, or the
+            experiment ``after`` is not there.
     """
     if not name.replace("-", "_").isidentifier():
         raise UserError(f"An experiment's name is letters, digits and hyphens, not {name!r}.")
@@ -80,6 +84,10 @@ def keep(
     rounds = rounds_of(run) if run is not None else []
     report = read_json(evaluation) if evaluation is not None else own_report(rounds[-1])
     stage = Stage(rounds[-1], "controller") if rounds else None
+    books, told = [asdict(cost) for cost in costs(rounds)], commands(rounds, f"runs/{name}") if rounds else []
+    points = curve(rounds) if rounds else []
+    if after is not None:
+        books, told, points = _continued(folder, after, name, books, told, points)
     target = folder / name
     if target.exists():
         shutil.rmtree(target)
@@ -90,18 +98,39 @@ def keep(
             "goal": goal,
             "note": note,
             "machine": machine,
-            "commands": commands(rounds, f"runs/{name}") if rounds else [],
-            "costs": [asdict(cost) for cost in costs(rounds)],
+            "commands": told,
+            "costs": books,
             "versions": stage.manifest["versions"] if stage else (report or {})["versions"],
             "validation": stage.manifest["validation"] if stage else None,
         },
     )
     if rounds:
-        write_json_lines(target / "history.jsonl", curve(rounds))
+        write_json_lines(target / "history.jsonl", points)
     if report is not None:
         agent = report["agent"] if report["agent"] == "random policy" else name
         write_json(target / "evaluation.json", {**report, "agent": agent})
     return target
+
+
+def _continued(
+    folder: Path,
+    after: str,
+    name: str,
+    books: list[dict[str, Any]],
+    told: list[str],
+    points: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
+    """Costs, commands and curve of a run that began with another's episodes, V and M, from that one's beginning."""
+    before = next((experiment for experiment in read(folder) if experiment.name == after), None)
+    if before is None:
+        raise UserError(f"There is no experiment {after!r} in {folder}; keep it first.")
+    borrowed = [cost for cost in books if cost["round"] == 0 and cost["stage"] != "controller"]
+    own = [cost for cost in books if cost not in borrowed]
+    for what in ("environment_steps", "imagined_steps", "seconds"):
+        shift = before.total(what) - sum(cost[what] for cost in borrowed)
+        points = [{**point, what: point[what] + shift} for point in points]
+    remark = f"# runs/{name} begins with all episodes of runs/{after}, and its newest V and M"
+    return [*before.costs, *own], [*before.commands, remark, *told[3:]], points
 
 
 def own_report(folder: Path) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ def add(
     evaluation: Path | None = None,
     machine: str | None = None,
     note: str = "",
+    after: str | None = None,
     folder: Path = FOLDER,
 ) -> None:
     """Copy the essentials of an experiment to docs/results/NAME.
@@ -47,10 +48,11 @@ def add(
         evaluation: The report of scripts/evaluate.py. Default: evaluation.json of the run's newest round.
         machine: Where it ran. Default: this machine.
         note: A sentence for the page: what limits it, say.
+        after: An experiment kept before, whose episodes, V and M this one began with; its costs count here too.
         folder: Where experiments are kept.
     """
     here = f"{default_workers()} cores, {processor()}"
-    say(f"Kept: {keep(folder, name, title, goal, machine or here, run, evaluation, note)}")
+    say(f"Kept: {keep(folder, name, title, goal, machine or here, run, evaluation, note, after)}")
 
 
 def build(folder: Path = FOLDER) -> None:

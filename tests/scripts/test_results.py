@@ -13,6 +13,7 @@ from agents.evaluation import evaluate, save_report
 from agents.experiments import curve, keep, read
 from agents.records import rounds_of
 from rollouts.artifacts import Stage, read_json_lines
+from rollouts.errors import UserError
 from tests.faults.helpers import call
 
 
@@ -67,6 +68,24 @@ def test_what_is_kept_is_small_and_names_no_machine_path(
     assert experiment.evaluation == report | {"agent": "one"}
     assert experiment.curve == curve(rounds_of(scripted_run))
     assert experiment.total("environment_steps") == experiment.curve[-1]["environment_steps"]
+
+
+def test_what_an_experiment_began_with_is_counted_in_its_costs(
+    scripted_run: Path, report: dict[str, Any], tmp_path: Path, folder: Path
+):
+    """Two such runs in a row, the second with the first's data and models: twice the cost but for those."""
+    for name, after in (("one", None), ("two", "one")):
+        keep(folder, name, name, "full", "a machine", scripted_run, tmp_path / "score.json", after=after)
+    one, two = read(folder)
+    borrowed = [cost for cost in one.costs if cost["round"] == 0 and cost["stage"] != "controller"]
+    for what in ("environment_steps", "seconds"):
+        wanted = 2 * one.total(what) - sum(cost[what] for cost in borrowed)
+        assert two.total(what) == pytest.approx(wanted)
+        assert two.curve[-1][what] == pytest.approx(wanted, abs=0.2)
+    assert two.commands[: len(one.commands)] == one.commands
+    assert "train_controller.py" in two.commands[len(one.commands) + 1]
+    with pytest.raises(UserError, match="keep it first"):
+        keep(folder, "three", "", "full", "", scripted_run, tmp_path / "score.json", after="nobody")
 
 
 def test_the_page_shows_every_experiment_with_its_figures(
