@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agents.agent import find_agent
 from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
+from agents.lanes import Outcome
 from rollouts.artifacts import (
     Stage,
     config_from_dict,
@@ -79,12 +80,8 @@ def evaluate(
     manifest = Stage(folder, "controller").manifest
     world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
-    steps = resolve(world).max_decisions or 10_000
     task = RealTask(WorldModel.load(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
-    with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
-        outcome = evaluator(
-            weights.double().numpy()[None], list(seeds), steps, progress=f"evaluate on {resolve(world).id}"
-        )
+    outcome = play(task, weights.double().numpy(), seeds, workers)
     return _report(
         str(agent),
         world,
@@ -97,6 +94,13 @@ def evaluate(
             "validation": manifest.get("validation"),
         },
     )
+
+
+def play(task: RealTask, weights: NDArray[np.float64], seeds: Sequence[int], workers: Workers) -> Outcome:
+    """Whole real episodes of one controller ``[P]``, one for each seed."""
+    world = resolve(task.env)
+    with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
+        return evaluator(weights[None], seeds, world.max_decisions or 10_000, progress=f"evaluate on {world.id}")
 
 
 def summarise(returns: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agents.evaluation import SCORE_EPISODES
 from agents.evolution import ControllerConfig
@@ -15,18 +16,16 @@ from rollouts.console import duration
 from rollouts.envs import EnvConfig, reported, resolve
 
 
-class Change(Protocol):
-    """What half precision changed (``agents.release.Parity``)."""
+@dataclass(frozen=True)
+class Parity:
+    """What half precision changed over one episode: the released agent beside the original, on the same frames."""
 
-    @property
-    def steps(self) -> int: ...
-    @property
-    def mean_change(self) -> float: ...
-    @property
-    def largest_change(self) -> float: ...
+    steps: int
+    mean_change: float  #: of an action's components, in half-ranges
+    largest_change: float
 
 
-def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Change) -> str:
+def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity) -> str:
     """The text of the card.
 
     Args:
@@ -158,7 +157,7 @@ def _made(rounds: Sequence[Path], books: Sequence[Cost]) -> str:
     )
 
 
-def _limits(folder: Path, parity: Change) -> str:
+def _limits(folder: Path, parity: Parity) -> str:
     env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
     world = resolve(reported(env)).id
     return (

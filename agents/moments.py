@@ -21,7 +21,7 @@ from agents.driving import Action, action_names
 from agents.panels import Bar, Panel
 from rollouts.envs import EnvConfig, Frame, make_env, register, reported, resolve
 from worldmodels.dream import Dream, StartKind
-from worldmodels.mdn_rnn import Prediction, State, mixture_nll
+from worldmodels.mdn_rnn import Prediction, State, likeliest, mixture_nll
 
 USUAL_RATE = 50.0
 """Frames per second of an environment that does not say."""
@@ -118,7 +118,7 @@ class RealWorld:
         look()
         acting.remember(action)
         foreseen = _forecast(self.agent, acting.state)
-        self.expected = _likeliest(foreseen)
+        self.expected = likeliest(foreseen.mixture)
         self.env.between = look
         self.frame, reward, terminated, truncated, _ = self.env.step(action)
         self.chosen = acting.act(self.frame)
@@ -202,7 +202,7 @@ class DreamWorld:
         views: tuple[Frame, ...] = ()
         tiles: tuple[tuple[str, Frame], ...] = ()
         if shares:
-            points = [z, _likeliest(foreseen), *(torch.lerp(z, dream.z, share) for share in shares)]
+            points = [z, likeliest(foreseen.mixture), *(torch.lerp(z, dream.z, share) for share in shares)]
             here, likely, *pictures = model.decode(torch.cat(points))
             views = tuple(pictures)
             tiles = ("where it began", self.first), ("what it dreams", here), ("likeliest next", likely)
@@ -253,12 +253,6 @@ def action_bars(agent: Agent, action: Action) -> tuple[Bar, ...]:
 def _forecast(agent: Agent, state: State) -> Prediction:
     """What M says from its memory."""
     return agent.model.mdnrnn.predict(state[0])
-
-
-def _likeliest(foreseen: Prediction) -> Tensor:
-    """The mean of every latent's likeliest component, ``[1, Z]``: a step at temperature 0."""
-    chosen = foreseen.mixture.logits.argmax(-1, keepdim=True)
-    return foreseen.mixture.mean.gather(-1, chosen).squeeze(-1)
 
 
 def _surprise(foreseen: Prediction, z: Tensor) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 
 from agents.agent import PRETRAINED, Agent, find_agent
 from agents.evaluators import one_thread
-from agents.model_card import model_card
+from agents.model_card import Parity, model_card
 from agents.records import rounds_of
 from rollouts.artifacts import Stage, file_hash, read_json, write_json
 from rollouts.console import say, size
@@ -37,15 +36,6 @@ STAGE_FACTS = {
         *("environment_steps", "imagined_steps"),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Parity:
-    """What half precision changed over one episode: the released agent beside the original, on the same frames."""
-
-    steps: int
-    mean_change: float  #: of an action's components, in half-ranges
-    largest_change: float
 
 
 def release(agent: str | Path, name: str) -> Path:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.evaluation import SCORE_EPISODES, evaluate, summarise
-from agents.evaluators import DreamTask, PoolEvaluator, RealTask, dream_evaluator
+from agents.evaluation import SCORE_EPISODES, evaluate, play, summarise
+from agents.evaluators import DreamTask, RealTask, dream_evaluator
 from agents.evolution import ControllerConfig, evolve
 from agents.iterate import round_folder
 from rollouts.artifacts import Stage, atomic_path, config_from_dict, file_hash, read_json, write_json
@@ -111,8 +111,8 @@ def _row(
     identity = {"controller": file_hash(weights), "games": config.games}
     if score.exists() and (known := read_json(score))["identity"] == identity:
         return known
-    parameters = load_tensors(weights)["selected"].double().numpy()[None]
-    seeds, world = list(range(TEST, TEST + config.games)), reported(env)
+    parameters = load_tensors(weights)["selected"].double().numpy()
+    seeds = range(TEST, TEST + config.games)
     dream_task = DreamTask(
         WorldModel.load(folder, device),
         controller.spec,
@@ -122,10 +122,8 @@ def _row(
         controller.dropout,
     )
     with dream_evaluator(dream_task, workers) as dream:
-        dreamed = dream(parameters, seeds, controller.max_steps, progress="dreams")
-    real_task = RealTask(WorldModel.load(folder), world, controller.spec)
-    with PoolEvaluator(real_task, workers, lanes_per_task=5) as real:
-        played = real(parameters, seeds, resolve(world).max_decisions or controller.max_steps, progress="real games")
+        dreamed = dream(parameters[None], seeds, controller.max_steps, progress="dreams")
+    played = play(RealTask(WorldModel.load(folder), reported(env), controller.spec), parameters, seeds, workers)
     manifest = Stage(into, "controller").manifest
     row = {
         "identity": identity,

@@ -142,14 +142,9 @@ class FastCarRacing(CarRacing):
 
     def _render(self, mode: str) -> Any:
         """Gymnasium's hook for all drawing; ``"state_pixels"`` is the observation, [96, 96, 3] uint8 RGB."""
-        if mode != "state_pixels" or self.car is None:
-            return super()._render(mode)
-        return self.observe()
-
-    def observe(self) -> NDArray[np.uint8]:
-        """The observation now, [96, 96, 3] uint8 RGB."""
         car = self.car
-        assert car is not None
+        if mode != "state_pixels" or car is None:
+            return super()._render(mode)
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
         camera = complex(*car.hull.position)
         turn = cmath.rect(zoom, -car.hull.angle)

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rollouts.artifacts import Stage
 from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
 
@@ -91,6 +94,15 @@ class Ranks:
         if self.leads:
             self.wait()
 
+    def open_stage(self, run: Path, name: str, config: Any, inputs: Mapping[str, str]) -> Stage:
+        """The first process opens the stage, whose ``steps`` may grow; the others find it.
+
+        Raises:
+            UserError: see :meth:`rollouts.artifacts.Stage.open`.
+        """
+        with self.leader_first():
+            return Stage.open(run, name, config, inputs, growable=("steps",)) if self.leads else Stage(run, name)
+
 
 @contextmanager
 def process_group(device: str) -> Iterator[torch.device]:
@@ -103,9 +115,8 @@ def process_group(device: str) -> Iterator[torch.device]:
         yield pick_device(device)
         return
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
-        device = (
-            f"cuda:{os.environ['LOCAL_RANK']}"  # at once: every process that touches GPU 0 takes some of its memory
-        )
+        # At once: every process that touches GPU 0 takes some of its memory.
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     chosen = pick_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)

@@ -155,8 +155,7 @@ def fit_mdn_rnn(
     sources = split(stores)
     ranks = Ranks.here()
     mine = ranks.part(config.batch_size)
-    with ranks.leader_first():
-        stage = Stage.open(run, "mdnrnn", config, inputs, growable=("steps",)) if ranks.leads else Stage(run, "mdnrnn")
+    stage = ranks.open_stage(run, "mdnrnn", config, inputs)
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights

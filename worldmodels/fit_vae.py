@@ -78,8 +78,7 @@ def fit_vae(
     training, test = split(stores)
     ranks = Ranks.here()
     mine = ranks.part(config.batch_size)
-    with ranks.leader_first():
-        stage = Stage.open(run, "vae", config, inputs, growable=("steps",)) if ranks.leads else Stage(run, "vae")
+    stage = ranks.open_stage(run, "vae", config, inputs)
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
@@ -194,9 +193,12 @@ def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
     """The preprocessing that all stores share.
 
     Raises:
-        UserError: they were recorded with different preprocessing.
+        UserError: they were recorded with different preprocessing, or one of them was never begun.
     """
     stages = [Stage(store.path.parent.parent, "rollouts") for store in stores]
+    for stage in stages:
+        if not stage.begun:
+            raise UserError(f"There are no episodes in {stage.path} yet; record some there first.")
     hashes = {str(stage.path): stage.manifest["inputs"]["observation_hash"] for stage in stages}
     if len(set(hashes.values())) != 1:
         told = ", ".join(f"{path}: {value}" for path, value in hashes.items())

@@ -50,6 +50,12 @@ def mixture_entropy(logits: Tensor) -> Tensor:
     return -(log_weights.exp() * log_weights).sum(-1)
 
 
+def likeliest(mixture: Mixture) -> Tensor:
+    """The mean of every dimension's likeliest component, ``[..., latent_size]``: a sample at temperature 0."""
+    chosen = mixture.logits.argmax(-1, keepdim=True)
+    return mixture.mean.gather(-1, chosen).squeeze(-1)
+
+
 def sample_mixture(mixture: Mixture, temperature: float, uniform: Tensor, normal: Tensor) -> Tensor:
     """Draw the next latent: component by inverse CDF of ``softmax(logits / tau)``, then ``mu + s sqrt(tau) eps``.
 
@@ -59,8 +65,7 @@ def sample_mixture(mixture: Mixture, temperature: float, uniform: Tensor, normal
         uniform, normal: noise, broadcastable to ``[..., latent_size]``.
     """
     if temperature == 0:
-        chosen = mixture.logits.argmax(-1, keepdim=True)
-        return mixture.mean.gather(-1, chosen).squeeze(-1)
+        return likeliest(mixture)
     weights = torch.exp((mixture.logits - mixture.logits.amax(-1, keepdim=True)) / temperature).unbind(-1)
     threshold = uniform * sum(weights)
     means, log_stds = mixture.mean.unbind(-1), mixture.log_std.unbind(-1)

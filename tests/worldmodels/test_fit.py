@@ -13,7 +13,7 @@ from rollouts import EpisodeStore, UserError
 from worldmodels import MDNRNN
 from worldmodels.diagnostics import WINDOW, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn, flatten, mdn_rnn_loss
-from worldmodels.fit_vae import VAEConfig, fit_vae, learning_rate
+from worldmodels.fit_vae import VAEConfig, common_observation_hash, fit_vae, learning_rate
 from worldmodels.latents import Windows
 from worldmodels.mdn_rnn import Mixture, Prediction
 from worldmodels.training import generator_for
@@ -130,6 +130,11 @@ def test_v_refuses_values_that_cannot_work(change, option, tmp_path):
 def test_m_refuses_values_that_cannot_work(change, option, tmp_path):
     with pytest.raises(UserError, match=option):
         fit_mdn_rnn(MDNRNNConfig(**change), tmp_path, [], CPU)
+
+
+def test_a_store_that_was_never_begun_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="no episodes in"):
+        common_observation_hash([EpisodeStore(tmp_path / "human" / "rollouts" / "episodes")])
 
 
 def test_m_needs_a_v(tmp_path):
