@@ -29,6 +29,7 @@ from agents.evaluators import (
     RealTask,
     dream_evaluator,
 )
+from agents.history import Selected, log_generation, replay, shown_beside_the_bar, steps_taken
 from agents.lanes import Outcome, check_observations
 from agents.strategies import Strategy, StrategyName, make_strategy
 from rollouts.artifacts import (
@@ -37,8 +38,6 @@ from rollouts.artifacts import (
     config_to_dict,
     file_hash,
     fingerprint,
-    read_json_lines,
-    write_json_lines,
 )
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, resolve
@@ -132,7 +131,7 @@ def evolve(
         return stage.path
     initial = _initial_mean(controller, model, start_from)
     strategy = make_strategy(config.strategy, initial, config.sigma, config.population, config.seed, config.max_speed)
-    history, selected = _replay(stage, strategy)
+    history, selected = replay(stage, strategy)
     say(
         f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.population} "
         f"candidates x {config.rollouts} episodes in the {config.world} world"
@@ -160,13 +159,13 @@ def evolve(
                 if selected is None or record["validation"] > selected[0]:
                     selected = (record["validation"], generation, mean)
             history.append(record)
-            _log(log, history, strategy, steps_taken(history, config.world, repeat))
+            log_generation(log, history, strategy, steps_taken(history, config.world, repeat))
             append_json_line(
                 stage.path / "history.jsonl", record
             )  # last: a generation that is not in the history is done, and logged, again
             stage.tick()
             bar.update()
-            bar.set_postfix(_postfix(history), refresh=False)
+            bar.set_postfix(shown_beside_the_bar(history), refresh=False)
             if len(history) == ESTIMATE_AFTER:
                 seconds = float(np.mean([record["seconds"] for record in history[1:]]))
                 say(f"C: about {duration(seconds * (config.generations - ESTIMATE_AFTER))} to go, validation apart.")
@@ -205,65 +204,6 @@ def _validation(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: int) -> dict[str, int]:
-    """What some generations cost: the environment's own steps (validation included), and steps imagined by M.
-
-    ``steps`` and ``validation_steps`` of the history are decisions of the agent, of ``action_repeat`` steps each.
-    """
-    fitness = sum(record["steps"] for record in history)
-    validation = sum(record.get("validation_steps", 0) for record in history)
-    real = validation + (fitness if world == "real" else 0)
-    return {"environment_steps": real * action_repeat, "imagined_steps": fitness if world == "dream" else 0}
-
-
-def _replay(
-    stage: Stage, strategy: Strategy
-) -> tuple[list[dict[str, Any]], tuple[float, int, NDArray[np.float64]] | None]:
-    """Tell the strategy everything it was told before; a last line cut short by a kill is dropped.
-
-    Raises:
-        UserError: the replay goes another way than the record (another version of pycma, say).
-    """
-    path, selected = stage.path / "history.jsonl", None
-    history = read_json_lines(path, "fitness")
-    for record in history:
-        strategy.ask()
-        strategy.tell(np.array(record["fitness"]))
-        if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):
-            raise UserError(
-                f"{path} cannot be continued: at generation {record['generation']} the step size is "
-                f"{strategy.sigma:.6g} instead of {record['sigma']:.6g}. It was probably made with another version of "
-                f"the package cma ({stage.manifest['versions'].get('cma')}); install that one, or start anew."
-            )
-        if "validation" in record and (selected is None or record["validation"] > selected[0]):
-            selected = (record["validation"], record["generation"], strategy.mean)
-    if path.exists():
-        write_json_lines(path, history)
-    return history, selected
-
-
-def _log(log: MetricsLog, history: Sequence[dict[str, Any]], strategy: Strategy, steps: dict[str, int]) -> None:
-    record, fitness = history[-1], np.array(history[-1]["fitness"])
-    values = {
-        "fitness/min": fitness.min(),
-        "fitness/mean": fitness.mean(),
-        "fitness/max": fitness.max(),
-        "sigma": strategy.sigma,
-        **steps,
-        "mean_norm": float(np.linalg.norm(strategy.mean)),
-    }
-    if "validation" in record:
-        values |= {"validation/real": record["validation"], "validation/fitness": float(fitness.mean())}
-    log.scalars(record["generation"] + 1, {name: float(value) for name, value in values.items()})
-
-
-def _postfix(history: Sequence[dict[str, Any]]) -> dict[str, str]:
-    fitness = np.array(history[-1]["fitness"])
-    shown = {"mean": f"{fitness.mean():.1f}", "max": f"{fitness.max():.1f}", "sigma": f"{history[-1]['sigma']:.3f}"}
-    scores = [record["validation"] for record in history if "validation" in record]
-    return shown | ({"real": f"{scores[-1]:.1f}", "best": f"{max(scores):.1f}"} if scores else {})
-
-
 def _finish(
     stage: Stage,
     config: ControllerConfig,
@@ -271,7 +211,7 @@ def _finish(
     env: EnvConfig,
     strategy: Strategy,
     history: Sequence[dict[str, Any]],
-    selected: tuple[float, int, NDArray[np.float64]] | None,
+    selected: Selected | None,
 ) -> Path:
     assert selected is not None  # the last generation is always validated
     score, generation, weights = selected

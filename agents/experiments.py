@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.evolution import ControllerConfig, steps_taken
+from agents.evolution import ControllerConfig
+from agents.history import steps_taken
 from agents.records import Cost, commands, costs, history, rounds_of
 from rollouts.artifacts import (
     Stage,

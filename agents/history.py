@@ -1,0 +1,82 @@
+"""The history of an evolution, one record per generation: told again to continue, logged, and added up.
+
+``history.jsonl`` holds the records; fitness is the only thing in them that a strategy depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.strategies import Strategy
+from rollouts.artifacts import Stage, read_json_lines, write_json_lines
+from rollouts.errors import UserError
+from worldmodels.training import MetricsLog
+
+Selected = tuple[float, int, NDArray[np.float64]]
+"""The best validated mean: ``(score, generation, weights [P])``."""
+
+
+def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: int) -> dict[str, int]:
+    """What some generations cost: the environment's own steps (validation included), and steps imagined by M.
+
+    ``steps`` and ``validation_steps`` of the history are decisions of the agent, of ``action_repeat`` steps each.
+    """
+    fitness = sum(record["steps"] for record in history)
+    validation = sum(record.get("validation_steps", 0) for record in history)
+    real = validation + (fitness if world == "real" else 0)
+    return {"environment_steps": real * action_repeat, "imagined_steps": fitness if world == "dream" else 0}
+
+
+def replay(stage: Stage, strategy: Strategy) -> tuple[list[dict[str, Any]], Selected | None]:
+    """Tell the strategy everything it was told before; a last line cut short by a kill is dropped.
+
+    Raises:
+        UserError: the replay goes another way than the record (another version of pycma, say).
+    """
+    selected: Selected | None = None
+    path = stage.path / "history.jsonl"
+    history = read_json_lines(path, "fitness")
+    for record in history:
+        strategy.ask()
+        strategy.tell(np.array(record["fitness"]))
+        if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):
+            raise UserError(
+                f"{path} cannot be continued: at generation {record['generation']} the step size is "
+                f"{strategy.sigma:.6g} instead of {record['sigma']:.6g}. It was probably made with another version of "
+                f"the package cma ({stage.manifest['versions'].get('cma')}); install that one, or start anew."
+            )
+        if "validation" in record and (selected is None or record["validation"] > selected[0]):
+            selected = (record["validation"], record["generation"], strategy.mean)
+    if path.exists():
+        write_json_lines(path, history)
+    return history, selected
+
+
+def log_generation(
+    log: MetricsLog, history: Sequence[dict[str, Any]], strategy: Strategy, steps: dict[str, int]
+) -> None:
+    """The newest generation as curves, with what all of them cost."""
+    record, fitness = history[-1], np.array(history[-1]["fitness"])
+    values = {
+        "fitness/min": fitness.min(),
+        "fitness/mean": fitness.mean(),
+        "fitness/max": fitness.max(),
+        "sigma": strategy.sigma,
+        **steps,
+        "mean_norm": float(np.linalg.norm(strategy.mean)),
+    }
+    if "validation" in record:
+        values |= {"validation/real": record["validation"], "validation/fitness": float(fitness.mean())}
+    log.scalars(record["generation"] + 1, {name: float(value) for name, value in values.items()})
+
+
+def shown_beside_the_bar(history: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The numbers that matter while one waits."""
+    fitness = np.array(history[-1]["fitness"])
+    shown = {"mean": f"{fitness.mean():.1f}", "max": f"{fitness.max():.1f}", "sigma": f"{history[-1]['sigma']:.3f}"}
+    scores = [record["validation"] for record in history if "validation" in record]
+    return shown | ({"real": f"{scores[-1]:.1f}", "best": f"{max(scores):.1f}"} if scores else {})
