@@ -195,7 +195,7 @@ def test_a_damaged_file_is_named(file: str, content: str | bytes, script: str, t
 def test_no_episodes_is_told(run: Path, refused: Refused):
     for folder in ("vae", "mdnrnn", "rollouts/episodes"):
         shutil.rmtree(run / folder)
-    assert "holds no episodes" in refused("train_vae", "--run", run)
+    assert "There are no episodes" in refused("train_vae", "--run", run)
 
 
 def test_episodes_that_are_all_damaged_are_told(run: Path, refused: Refused):
