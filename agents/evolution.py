@@ -32,6 +32,7 @@ from agents.evaluators import (
 from agents.history import Selected, log_generation, replay, shown_beside_the_bar, steps_taken
 from agents.lanes import Outcome, check_observations
 from agents.strategies import Strategy, StrategyName, make_strategy
+from agents.subspace import Subspace, principal_weights
 from rollouts.artifacts import (
     Stage,
     append_json_line,
@@ -72,6 +73,9 @@ class ControllerConfig:
     """CMA-ES with a full or ('sep-cma') a diagonal covariance, or PGPE with ClipUp."""
     max_speed: float | None = None
     """PGPE: longest step of the mean. Default: a fifteenth of sigma times the root of the number of weights."""
+    principal: int | None = None
+    """Search along so many principal directions of what the controller sees, each scaled to unit variance, instead of
+    along every weight. Sigma then counts in these."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -130,7 +134,7 @@ def evolve(
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
     initial = _initial_mean(controller, model, start_from)
-    strategy = make_strategy(config.strategy, initial, config.sigma, config.population, config.seed, config.max_speed)
+    strategy = _strategy(config, model, initial)
     history, selected = replay(stage, strategy)
     say(
         f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.population} "
@@ -171,6 +175,16 @@ def evolve(
                 say(f"C: about {duration(seconds * (config.generations - ESTIMATE_AFTER))} to go, validation apart.")
         log.close()
     return _finish(stage, config, controller, env, strategy, history, selected)
+
+
+def _strategy(config: ControllerConfig, model: WorldModel, initial: NDArray[np.float64]) -> Strategy:
+    """Over all weights, or over those that move the action along the principal directions of what is seen."""
+    if config.principal is None:
+        return make_strategy(config.strategy, initial, config.sigma, config.population, config.seed, config.max_speed)
+    directions = principal_weights(model, config.spec, config.principal)
+    zero = np.zeros(directions.shape[1])
+    inner = make_strategy(config.strategy, zero, config.sigma, config.population, config.seed, config.max_speed)
+    return Subspace(inner, initial, directions)
 
 
 def _generation(config: ControllerConfig, generation: int, strategy: Strategy, evaluator: Evaluator) -> dict[str, Any]:

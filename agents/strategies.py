@@ -22,8 +22,12 @@ STD_MAX_CHANGE = 0.2  #: largest relative change of a standard deviation in one 
 class Strategy(Protocol):
     """It maximises fitness; its whole course is a function of its arguments and of what it is told."""
 
-    best: Array  #: [P] the candidate of highest fitness ever
-    best_fitness: float
+    @property
+    def best(self) -> Array:
+        """The candidate of highest fitness ever ``[P]``."""
+
+    @property
+    def best_fitness(self) -> float: ...
 
     def ask(self) -> Array:
         """The next candidates ``[C, P]``."""

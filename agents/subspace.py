@@ -1,0 +1,93 @@
+"""Evolve along the principal directions of what a controller sees, not along every single weight.
+
+M's memory h has 256 units and far fewer degrees of freedom: along CarRacing's roads, 32 directions hold about 95 % of
+its variance. A strategy that disturbs all 867 weights alike spends most of its candidates on a handful of loud
+directions. Here it searches over a linear map from K *whitened* directions, each with unit variance, to the actions;
+what it finds is written out as weights on [z, h], so the controller stays the paper's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.controller import LinearController
+from agents.evaluators import ControllerSpec
+from agents.strategies import Strategy
+from rollouts.errors import UserError
+from worldmodels.dream import join_features
+from worldmodels.world_model import WorldModel
+
+Array = NDArray[np.float64]
+
+
+def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Array:
+    """Directions in weight space that move one action by one standard deviation of one principal direction.
+
+    The directions are those of the recorded moments that M keeps as starts of dreams.
+
+    Returns:
+        ``[P, Q]`` with ``Q = actions x (count + 1)``, the one more being the bias, where the controller has it.
+
+    Raises:
+        UserError: the controller has a hidden layer, M keeps no starts, or there are not ``count`` directions.
+    """
+    if spec.hidden:
+        raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
+    if model.starts is None:
+        raise UserError("This world model was saved without starting points; fit M again.")
+    starts = model.starts.only("recorded")
+    seen = join_features(starts.mean, (starts.h, starts.c), spec.features).double().cpu().numpy()
+    return whitening(seen, count, spec.bias, spec.build(model))
+
+
+def whitening(seen: Array, count: int, bias: bool, controller: LinearController) -> Array:
+    """:func:`principal_weights` of features ``[N, inputs]``."""
+    middle = seen.mean(0) if bias else np.zeros(seen.shape[1])
+    _, lengths, axes = np.linalg.svd(seen - middle, full_matrices=False)
+    spread = lengths / np.sqrt(len(seen))
+    usable = int((spread > 1e-6 * spread[0]).sum())
+    if not 1 <= count <= usable:
+        raise UserError(f"What the controller sees has {usable} principal directions; {count} were asked for.")
+    block = (axes[:count] / spread[:count, None]).T
+    if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
+        block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
+    return np.kron(np.eye(controller.action_spec.size), block)
+
+
+class Subspace:
+    """A strategy over coordinates, shown as one over weights: ``weights = origin + directions @ coordinates``.
+
+    Args:
+        strategy: over coordinates ``[Q]``.
+        origin: ``[P]``.
+        directions: ``[P, Q]``.
+    """
+
+    def __init__(self, strategy: Strategy, origin: Array, directions: Array) -> None:
+        self.strategy, self.origin, self.directions = strategy, origin, directions
+
+    def ask(self) -> Array:
+        return self._weights(self.strategy.ask())
+
+    def tell(self, fitness: Array) -> None:
+        self.strategy.tell(fitness)
+
+    @property
+    def mean(self) -> Array:
+        return self._weights(self.strategy.mean)
+
+    @property
+    def best(self) -> Array:
+        return self._weights(self.strategy.best)
+
+    @property
+    def best_fitness(self) -> float:
+        return self.strategy.best_fitness
+
+    @property
+    def sigma(self) -> float:
+        return self.strategy.sigma
+
+    def _weights(self, coordinates: Array) -> Array:
+        return self.origin + coordinates @ self.directions.T
