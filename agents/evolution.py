@@ -30,7 +30,7 @@ from agents.evaluators import (
     dream_evaluator,
 )
 from agents.history import Selected, log_generation, replay, shown_beside_the_bar, steps_taken
-from agents.lanes import Outcome, check_observations
+from agents.lanes import check_observations
 from agents.strategies import Strategy, StrategyName, make_strategy
 from agents.subspace import Subspace, principal_weights
 from rollouts.artifacts import (
@@ -112,8 +112,8 @@ def evolve(
 
     Args:
         env: the real environment, for ``world=real`` and for validation.
-        start_from: a controller's folder whose ``selected`` weights become the initial mean; it may see fewer
-            features.
+        start_from: a controller's folder whose ``selected`` weights become the initial mean, and the agent until
+            something better is found; it may see fewer features.
         into: the folder that gets the stage instead of ``run``, for one of several controllers of one world model.
 
     Raises:
@@ -146,6 +146,7 @@ def evolve(
     with ExitStack() as stack:
         seeing = WorldModel.load(run, "cpu", fast=True)
         real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
+        validate = partial(_validation, partial(real, max_steps=full_length), seeds)
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
             task = DreamTask(model, config.spec, config.temperature, config.max_steps, config.starts, config.dropout)
@@ -154,12 +155,14 @@ def evolve(
         log = MetricsLog(stage.path, len(history))
         bar = stack.enter_context(progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)))
         for generation in range(len(history), config.generations):
-            record = _generation(config, generation, strategy, evaluator)
-            mean = strategy.mean
+            began = {}
+            if generation == 0 and start_from is not None:  # kept as the agent, should nothing better be found
+                began = {f"initial_{name}": value for name, value in validate(initial).items()}
+                selected = (began["initial_validation"], -1, initial)
+            record = _generation(config, generation, strategy, evaluator) | began
             if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
-                start = time.perf_counter()
-                record |= _validation(real(mean[None], seeds, full_length))
-                record["validation_seconds"] = round(time.perf_counter() - start, 3)
+                mean = strategy.mean
+                record |= validate(mean)
                 if selected is None or record["validation"] > selected[0]:
                     selected = (record["validation"], generation, mean)
             history.append(record)
@@ -209,12 +212,16 @@ def _generation(config: ControllerConfig, generation: int, strategy: Strategy, e
     }
 
 
-def _validation(outcome: Outcome) -> dict[str, Any]:
+def _validation(real: Evaluator, seeds: Sequence[int], weights: NDArray[np.float64]) -> dict[str, Any]:
+    """The score of one candidate in the real world, and its cost."""
+    start = time.perf_counter()
+    outcome = real(weights[None], seeds)
     returns = outcome.returns
     return {
         "validation": float(returns.mean()),
         "validation_sd": float(returns.std(ddof=1)) if len(returns) > 1 else 0.0,
         "validation_steps": int(outcome.lengths.sum()),
+        "validation_seconds": round(time.perf_counter() - start, 3),
     }
 
 
@@ -244,10 +251,8 @@ def _finish(
         validation=score,
         **steps_taken(history, config.world, resolve(env).action_repeat),
     )
-    say(
-        f"C: the mean of generation {generation + 1} is kept; it scored {score:.1f} over "
-        f"{config.validation_episodes} validation episodes."
-    )
+    kept = f"the mean of generation {generation + 1}" if generation >= 0 else "what it began with"
+    say(f"C: {kept} is kept; it scored {score:.1f} over {config.validation_episodes} validation episodes.")
     return stage.path
 
 

@@ -26,7 +26,9 @@ def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: in
     ``steps`` and ``validation_steps`` of the history are decisions of the agent, of ``action_repeat`` steps each.
     """
     fitness = sum(record["steps"] for record in history)
-    validation = sum(record.get("validation_steps", 0) for record in history)
+    validation = sum(
+        record.get(name, 0) for record in history for name in ("validation_steps", "initial_validation_steps")
+    )
     real = validation + (fitness if world == "real" else 0)
     return {"environment_steps": real * action_repeat, "imagined_steps": fitness if world == "dream" else 0}
 
@@ -41,6 +43,8 @@ def replay(stage: Stage, strategy: Strategy) -> tuple[list[dict[str, Any]], Sele
     path = stage.path / "history.jsonl"
     history = read_json_lines(path, "fitness")
     for record in history:
+        if "initial_validation" in record:
+            selected = (record["initial_validation"], -1, strategy.mean)
         strategy.ask()
         strategy.tell(np.array(record["fitness"]))
         if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):

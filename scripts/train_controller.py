@@ -2,22 +2,42 @@
 
 python scripts/train_controller.py --run runs/car
 python scripts/train_controller.py --run runs/car --controller.world dream --controller.temperature 1.15
+python scripts/train_controller.py --run runs/copy --start-from runs/car --controller.principal 48
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from cli import main
 
+from agents.agent import find_agent
 from agents.evolution import evolve
+from rollouts.artifacts import Stage
 from worldmodels.checkpoint import pick_device
 
 
 def body(arguments: Any) -> None:
     """Evolve, or evolve on."""
-    evolve(arguments.controller, arguments.run, arguments.env, arguments.workers, pick_device(arguments.device))
+    start = arguments.start_from
+    if start is not None:
+        start = Stage.require(find_agent(start), "controller", "train_controller.py").path
+    evolve(arguments.controller, arguments.run, arguments.env, arguments.workers, pick_device(arguments.device), start)
 
 
 if __name__ == "__main__":
-    main(__doc__, body, ("env", "controller"))
+    main(
+        __doc__,
+        body,
+        ("env", "controller"),
+        extra=(
+            (
+                "start_from",
+                Path | None,
+                None,
+                "Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros. They are "
+                "kept should nothing better be found.",
+            ),
+        ),
+    )
