@@ -6,14 +6,18 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from agents.evaluators import ControllerSpec
 from agents.evolution import ControllerConfig, evolve, steps_taken
+from agents.subspace import principal_weights
 from rollouts import EnvConfig
 from rollouts.artifacts import Stage, read_json_lines
 from rollouts.collect import CollectConfig, collect
+from worldmodels import WorldModel
+from worldmodels.checkpoint import load_tensors
 
 #: 2 generations of 4 candidates x 3 episodes of at most 20 decisions; the second is validated on 2 whole episodes.
 CONFIG = ControllerConfig(
@@ -57,3 +61,54 @@ def test_a_recording_counts_the_steps_between_decisions(tmp_path: Path):
     manifest = Stage(tmp_path, "rollouts").manifest
     assert 0 < manifest["steps"] <= 12
     assert manifest["environment_steps"] == 5 * manifest["steps"]
+
+
+def test_what_an_evolution_began_with_is_kept_if_nothing_better_is_found(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Validation of the initial mean is part of generation 0, counted, and known again after an interruption."""
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    start = load_tensors(tiny_run / "controller" / "weights.safetensors")["selected"]
+    scores = iter([7.0, 3.0, 5.0])
+
+    def validation(real: object, seeds: object, weights: np.ndarray) -> dict[str, float]:
+        first = len(asked) == 0
+        asked.append(weights)
+        np.testing.assert_array_equal(weights, start.double().numpy()) if first else None
+        return {"validation": next(scores), "validation_sd": 0.0, "validation_steps": 11, "validation_seconds": 0.0}
+
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr("agents.evolution._validation", validation)
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"), validation_every=1)
+    arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller")
+    evolve(dataclasses.replace(config, generations=1), tmp_path, *arguments)
+    evolve(config, tmp_path, *arguments)  # generation 0 is read again, generation 1 is new
+    assert len(asked) == 3
+    stage = Stage(tmp_path, "controller")
+    assert (stage.manifest["selected_generation"], stage.manifest["validation"]) == (-1, 7.0)
+    assert "what it began with is kept; it scored 7.0" in capsys.readouterr().err
+    torch.testing.assert_close(load_tensors(stage.path / "weights.safetensors")["selected"], start, rtol=0, atol=0)
+    fitness = sum(record["steps"] for record in read_json_lines(stage.path / "history.jsonl", "fitness"))
+    assert stage.manifest["environment_steps"] == fitness + 3 * 11
+
+
+def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_broken_off(
+    tiny_run: Path, tmp_path: Path
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"), principal=3, validation_every=1)
+    arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller")
+    for run, generations in ((whole, (2,)), (parts, (1, 2))):
+        for stage in ("vae", "mdnrnn"):
+            shutil.copytree(tiny_run / stage, run / stage)
+        for count in generations:
+            evolve(dataclasses.replace(config, generations=count), run, *arguments)
+    ends = [load_tensors(run / "controller" / "weights.safetensors") for run in (whole, parts)]
+    for name in ("selected", "mean", "best"):
+        torch.testing.assert_close(ends[0][name], ends[1][name], rtol=0, atol=0)
+    moved = ends[0]["mean"] - load_tensors(tiny_run / "controller" / "weights.safetensors")["selected"]
+    assert moved.abs().max() > 1e-3
+    directions = principal_weights(WorldModel.load(whole), config.spec, 3)
+    left = moved.double().numpy() - directions @ np.linalg.lstsq(directions, moved.double().numpy(), rcond=None)[0]
+    assert np.abs(left).max() < 1e-6

@@ -1,0 +1,88 @@
+"""Evolution along principal directions: whitened coordinates on one side, the controller's own weights on the other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from agents.controller import LinearController
+from agents.evaluators import ControllerSpec
+from agents.strategies import make_strategy
+from agents.subspace import Subspace, principal_weights, whitening
+from rollouts.envs import ActionSpec
+from rollouts.errors import UserError
+from worldmodels import WorldModel
+
+TWO = ActionSpec("box", (-1.0,) * 2, (1.0,) * 2, (1.0,) * 2, (0.0,) * 2)
+RNG = np.random.default_rng(0)
+#: Features of rank 3 in 7 dimensions, far from zero.
+SEEN = RNG.standard_normal((500, 3)) @ (RNG.standard_normal((3, 7)) * [[5.0], [1.0], [0.2]]) + 4.0
+
+
+def raw(controller: LinearController, weights: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Outputs before the squashing function, by a plain matrix product."""
+    matrix = weights.reshape(controller.shapes[0])
+    return seen @ matrix[:, :7].T + (matrix[:, 7] if controller.bias else 0.0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_coordinate_moves_one_action_with_unit_variance_and_no_two_move_together(bias: bool, count: int):
+    controller = LinearController(7, TWO, bias=bias)
+    directions = whitening(SEEN, count, bias, controller)
+    per_action = count + bias
+    assert directions.shape == (controller.parameter_count, 2 * per_action)
+    moved = np.stack([raw(controller, column, SEEN) for column in directions.T], -1)  # [N, actions, Q]
+    np.testing.assert_allclose(moved[:, 0, per_action:], 0, atol=1e-9)
+    np.testing.assert_allclose(moved[:, 1, :per_action], 0, atol=1e-9)
+    own = moved[:, 0, :per_action]
+    np.testing.assert_allclose(own.T @ own / len(SEEN), np.eye(per_action), atol=1e-9)
+
+
+def test_the_directions_are_the_loudest():
+    controller = LinearController(7, TWO)
+    _, vectors = np.linalg.eigh(np.cov(SEEN.T))
+    for k in range(3):
+        block = whitening(SEEN, 3, True, controller)[:7, k]
+        assert abs(block @ vectors[:, -1 - k]) == pytest.approx(np.linalg.norm(block))
+
+
+@pytest.mark.parametrize("count", [0, 4, 8])
+def test_as_many_directions_as_there_are(count: int):
+    with pytest.raises(UserError, match="has 3 principal directions"):
+        whitening(SEEN, count, True, LinearController(7, TWO))
+
+
+def test_a_strategy_in_a_subspace_never_leaves_it_and_finds_the_best_of_it():
+    origin, basis = RNG.standard_normal(9), np.linalg.qr(RNG.standard_normal((9, 3)))[0]
+    peak = origin + basis @ np.array([1.0, -0.5, 0.3]) + 2.0 * np.linalg.svd(basis.T)[2][-1]  # off by a normal
+    strategy = Subspace(make_strategy("cma", np.zeros(3), 0.3, 10, seed=0), origin, basis)
+    np.testing.assert_array_equal(strategy.mean, origin)
+    for _ in range(80):
+        asked = strategy.ask()
+        away = (asked - origin) - (asked - origin) @ basis @ basis.T
+        np.testing.assert_allclose(away, 0, atol=1e-9)
+        strategy.tell(-((asked - peak) ** 2).sum(1))
+    np.testing.assert_allclose(strategy.mean, origin + basis @ [1.0, -0.5, 0.3], atol=1e-2)
+    assert strategy.best_fitness == pytest.approx(-((strategy.best - peak) ** 2).sum()) == pytest.approx(-4, abs=1e-3)
+    assert strategy.sigma < 0.3
+
+
+def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model):
+    model: WorldModel = make_model()
+    spec = ControllerSpec("zh")
+    starts = model.starts.only("recorded")
+    seen = torch.cat([starts.mean, starts.h], 1).double().numpy()
+    np.testing.assert_array_equal(principal_weights(model, spec, 2), whitening(seen, 2, True, spec.build(model)))
+
+
+def test_what_cannot_be_whitened_is_refused(make_model):
+    model: WorldModel = make_model()
+    with pytest.raises(UserError, match="hidden layer"):
+        principal_weights(model, dataclasses.replace(ControllerSpec(), hidden=3), 2)
+    model.starts = None
+    with pytest.raises(UserError, match="without starting points"):
+        principal_weights(model, ControllerSpec(), 2)
