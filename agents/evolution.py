@@ -84,6 +84,8 @@ class ControllerConfig:
     """Dream: tau. Above 1 makes the dream harder to exploit."""
     dropout: float = 0.0
     """Dream: share of M's output units that an episode does without, drawn anew for each."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Dream: what M multiplies in; bfloat16 is up to twice as fast on recent CPUs and GPUs."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
     validation_every: int = 25
@@ -149,6 +151,8 @@ def evolve(
         validate = partial(_validation, partial(real, max_steps=full_length), seeds)
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
+            if config.precision == "bfloat16":
+                model.mdnrnn.bfloat16()
             task = DreamTask(model, config.spec, config.temperature, config.max_steps, config.starts, config.dropout)
             dream = stack.enter_context(dream_evaluator(task, workers))
             evaluator = partial(dream, max_steps=config.max_steps)

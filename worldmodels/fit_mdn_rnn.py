@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +60,8 @@ class MDNRNNConfig:
     """Adam's step size."""
     decay: bool = False
     """Let the learning rate fall to a twentieth along half a cosine."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 products are two to three times as fast on recent CPUs and GPUs."""
     gradient_clip: float = 1.0
     """Every element of the gradient is clipped to plus or minus this."""
     reward_weight: float = 1.0
@@ -212,9 +214,10 @@ def fit_mdn_rnn(
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
             dropout = masks[mine].to(device)
         windows = joint.part(mine)
-        prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            prediction, (h, c) = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
         if stream is not None:
-            stream.advance((ranks.join(after[0], config.batch_size), ranks.join(after[1], config.batch_size)))
+            stream.advance((ranks.join(h.float(), config.batch_size), ranks.join(c.float(), config.batch_size)))
         terms = mdn_rnn_loss(prediction, windows, config, reward_scale, joint)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()

@@ -98,6 +98,9 @@ class MDNRNN(nn.Module):
     Without the heads it has the paper's 422,368 trainable parameters (32 latents, 3 actions, 256 units, 5 mixtures);
     with 64 latents, 1 action, 512 units, a termination head and ``start_flag``, those of Take Cover: 1,678,785.
 
+    With its weights in bfloat16 (``mdnrnn.bfloat16()``) it multiplies matrices in that, and remembers and predicts in
+    float32: dreams are then about twice as fast on CPUs that have instructions for it.
+
     Args:
         start_flag: one more input, 1 in an episode's first step and 0 in all others, as in the paper's Take Cover. It
             need not be told: a memory of nothing but zeros is that of a start.
@@ -133,7 +136,7 @@ class MDNRNN(nn.Module):
 
     def initial_state(self, lanes: int) -> State:
         """The state at the start of an episode: zeros, ``[lanes, hidden_size]`` each."""
-        zeros = self.mixture_head.weight.new_zeros(lanes, self.hidden_size)
+        zeros = self.mixture_head.weight.new_zeros(lanes, self.hidden_size, dtype=torch.float32)
         return zeros, zeros.clone()
 
     def forward(
@@ -166,8 +169,8 @@ class MDNRNN(nn.Module):
         h, c = state
         input_weights, recurrent_weights, bias, _ = self.lstm.all_weights[0]
         inputs = [z, action, at_start(state)] if self.start_flag else [z, action]
-        gates = torch.addmm(bias, torch.cat(inputs, dim=1), input_weights.t())
-        i, f, g, o = gates.addmm_(h, recurrent_weights.t()).chunk(4, dim=1)
+        gates = torch.addmm(bias, torch.cat(inputs, dim=1).to(bias.dtype), input_weights.t())
+        i, f, g, o = gates.addmm_(h.to(bias.dtype), recurrent_weights.t()).float().chunk(4, dim=1)
         c = torch.addcmul(torch.sigmoid(f) * c, torch.sigmoid(i), torch.tanh(g))
         return torch.sigmoid(o) * torch.tanh(c), c
 
@@ -175,9 +178,10 @@ class MDNRNN(nn.Module):
         """The heads: LSTM output ``[..., hidden_size]`` -> prediction ``[..., ...]``."""
         # In memory the component comes before the dimension: work on one component is then work on whole rows.
         shape = (*output.shape[:-1], 3, self.mixtures, self.latent_size)
-        logits, mean, log_std = self.mixture_head(output).view(shape).transpose(-1, -2).unbind(-3)
+        output = output.to(self.mixture_head.weight.dtype)
+        logits, mean, log_std = self.mixture_head(output).float().view(shape).transpose(-1, -2).unbind(-3)
         return Prediction(
             Mixture(logits, mean, log_std),
-            None if self.reward_head is None else self.reward_head(output).squeeze(-1),
-            None if self.termination_head is None else self.termination_head(output).squeeze(-1),
+            None if self.reward_head is None else self.reward_head(output).squeeze(-1).float(),
+            None if self.termination_head is None else self.termination_head(output).squeeze(-1).float(),
         )
