@@ -77,9 +77,12 @@ def _points(polygons: Any) -> Points:
 
 
 def _narrowed(strips: Points) -> Points:
-    """Quadrilaterals [N, 4] (left, right, right, left) made narrower, not shorter: they have to join on."""
+    """Quadrilaterals [N, 4] (left, right, right, left) made narrower, not shorter: they have to join on.
+
+    Gymnasium's kerb has no width at all where two neighbouring tiles point the same way; such a line stays one.
+    """
     across = strips[:, [1, 0, 3, 2]] - strips
-    return strips + INSET[cv2.LINE_8] * across / np.abs(across)
+    return strips + INSET[cv2.LINE_8] * across / np.maximum(np.abs(across), 1e-9)
 
 
 def _shrunk(polygons: Points, line: int = cv2.LINE_8) -> Points:

@@ -8,13 +8,14 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 from gymnasium.utils.env_checker import check_env
 
-from rollouts.fast_car_racing import ENV_ID, FastCarRacing, register
+from rollouts.fast_car_racing import ENV_ID, INSET, FastCarRacing, _narrowed, register
 
 WORLD = slice(0, 84)
 PANEL = slice(84, 96)
@@ -227,3 +228,12 @@ def test_can_be_pickled():
     env = pickle.loads(pickle.dumps(FastCarRacing(domain_randomize=True)))
     assert isinstance(env, FastCarRacing)
     assert env.domain_randomize
+
+
+def test_a_kerb_without_width_stays_a_line():
+    """Gymnasium makes one where two neighbouring tiles point exactly the same way."""
+    strips = np.array([[0, 4, 4 + 2j, 2j], [1, 1, 1 + 2j, 1 + 2j]])
+    narrowed = _narrowed(strips)
+    inset = INSET[cv2.LINE_8]
+    np.testing.assert_allclose(narrowed[0], [inset, 4 - inset, 4 - inset + 2j, inset + 2j])
+    np.testing.assert_array_equal(narrowed[1], strips[1])

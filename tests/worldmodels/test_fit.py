@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from rollouts import EpisodeStore, UserError
+from rollouts.artifacts import Stage
 from worldmodels import MDNRNN
 from worldmodels.diagnostics import WINDOW, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn, flatten, mdn_rnn_loss
@@ -113,6 +115,19 @@ def test_a_fitted_run_explains_itself(tiny_run):
         assert lines[-1]["loss"] < lines[0]["loss"]
     facts = json.loads((tiny_run / "mdnrnn" / "diagnostics.json").read_text())
     assert {"z_nll_per_dim", "mixture_entropy", "open_loop", "window_return", "termination"} <= set(facts)
+
+
+def test_m_fitted_in_bfloat16_is_about_as_good(tiny_run, tmp_path):
+    reports = []
+    store, fitted = EpisodeStore(tiny_run / "rollouts" / "episodes"), Stage(tiny_run, "mdnrnn").config(MDNRNNConfig)
+    for precision in ("float32", "bfloat16"):
+        run = tmp_path / precision
+        shutil.copytree(tiny_run / "vae", run / "vae")
+        fit_mdn_rnn(replace(fitted, precision=precision), run, [store], CPU)
+        reports.append(json.loads((run / "mdnrnn" / "diagnostics.json").read_text()))
+    exact, half = (report["z_nll_per_dim"] for report in reports)
+    assert exact != half
+    assert half == pytest.approx(exact, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from worldmodels import MDNRNN
-from worldmodels.mdn_rnn import Mixture, mixture_entropy, mixture_nll, sample_mixture
+from worldmodels.mdn_rnn import Mixture, Prediction, State, mixture_entropy, mixture_nll, sample_mixture
 
 
 def random_mixture(*shape: int) -> Mixture:
@@ -115,3 +115,22 @@ def test_without_heads_nothing_is_said_of_rewards_and_ends():
     )
     assert prediction.reward is None
     assert prediction.termination is None
+
+
+@torch.no_grad()
+def test_with_weights_in_bfloat16_it_predicts_nearly_the_same_and_remembers_in_float32():
+    torch.manual_seed(0)
+    mdnrnn = MDNRNN(8, 2, 64, 3, start_flag=True)
+    z, actions = torch.randn(20, 30, 8), torch.randn(20, 30, 2)
+
+    def last() -> tuple[Prediction, State]:
+        state = mdnrnn.initial_state(20)
+        for t in range(30):
+            state = mdnrnn.advance(z[:, t], actions[:, t], state)
+        return mdnrnn.predict(state[0]), state
+
+    (exact, state), (half, half_state) = last(), (mdnrnn.bfloat16() and last())
+    pairs = [*zip(exact.mixture, half.mixture, strict=True), *zip(state, half_state, strict=True)]
+    for one, other in [*pairs, (exact.reward, half.reward), (exact.termination, half.termination)]:
+        assert one.dtype == other.dtype == torch.float32
+        assert 0 < (one - other).abs().max() < 0.05 * one.std()
