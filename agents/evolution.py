@@ -29,7 +29,7 @@ from agents.evaluators import (
     RealTask,
     dream_evaluator,
 )
-from agents.history import Selected, log_generation, replay, shown_beside_the_bar, steps_taken
+from agents.history import RecentMeans, Selected, log_generation, replay, shown_beside_the_bar, steps_taken
 from agents.lanes import check_observations
 from agents.strategies import Strategy, StrategyName, make_strategy
 from agents.subspace import Subspace, principal_weights
@@ -88,8 +88,10 @@ class ControllerConfig:
     """Dream: what M multiplies in; bfloat16 is up to twice as fast on recent CPUs and GPUs."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
+    average: int = 1
+    """The agent is the distribution's mean, averaged over so many generations: their noise cancels out."""
     validation_every: int = 25
-    """Generations between scores of the mean in the real world."""
+    """Generations between scores of that mean in the real world."""
     validation_episodes: int = 16
     """Episodes of such a score."""
     lanes_per_task: int = 16
@@ -137,7 +139,8 @@ def evolve(
         return stage.path
     initial = _initial_mean(controller, model, start_from)
     strategy = _strategy(config, model, initial)
-    history, selected = replay(stage, strategy)
+    recent = RecentMeans(config.average)
+    history, selected = replay(stage, strategy, recent)
     say(
         f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.population} "
         f"candidates x {config.rollouts} episodes in the {config.world} world"
@@ -164,8 +167,9 @@ def evolve(
                 began = {f"initial_{name}": value for name, value in validate(initial).items()}
                 selected = (began["initial_validation"], -1, initial)
             record = _generation(config, generation, strategy, evaluator) | began
+            recent.add(strategy.mean)
             if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
-                mean = strategy.mean
+                mean = recent.average
                 record |= validate(mean)
                 if selected is None or record["validation"] > selected[0]:
                     selected = (record["validation"], generation, mean)
@@ -282,6 +286,7 @@ def _check(config: ControllerConfig) -> None:
         "rollouts",
         "sigma",
         "max_steps",
+        "average",
         "validation_every",
         "validation_episodes",
         "lanes_per_task",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from rollouts.errors import UserError
 from worldmodels.training import MetricsLog
 
 Selected = tuple[float, int, NDArray[np.float64]]
-"""The best validated mean: ``(score, generation, weights [P])``."""
+"""The best validated average of means: ``(score, generation, weights [P])``."""
 
 
 def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: int) -> dict[str, int]:
@@ -33,7 +34,26 @@ def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: in
     return {"environment_steps": real * action_repeat, "imagined_steps": fitness if world == "dream" else 0}
 
 
-def replay(stage: Stage, strategy: Strategy) -> tuple[list[dict[str, Any]], Selected | None]:
+class RecentMeans:
+    """The average of a strategy's last means.
+
+    Noise in fitness makes the mean walk about where it would best stand still. Averaged over ``count`` generations,
+    most of that walk cancels out (Polyak & Juditsky 1992): near a plateau it scores higher than any single mean.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._means: deque[NDArray[np.float64]] = deque(maxlen=count)
+
+    def add(self, mean: NDArray[np.float64]) -> None:
+        self._means.append(mean)
+
+    @property
+    def average(self) -> NDArray[np.float64]:
+        """``[P]``."""
+        return np.mean(self._means, axis=0) if len(self._means) > 1 else self._means[0]
+
+
+def replay(stage: Stage, strategy: Strategy, recent: RecentMeans) -> tuple[list[dict[str, Any]], Selected | None]:
     """Tell the strategy everything it was told before; a last line cut short by a kill is dropped.
 
     Raises:
@@ -53,8 +73,9 @@ def replay(stage: Stage, strategy: Strategy) -> tuple[list[dict[str, Any]], Sele
                 f"{strategy.sigma:.6g} instead of {record['sigma']:.6g}. It was probably made with another version of "
                 f"the package cma ({stage.manifest['versions'].get('cma')}); install that one, or start anew."
             )
+        recent.add(strategy.mean)
         if "validation" in record and (selected is None or record["validation"] > selected[0]):
-            selected = (record["validation"], record["generation"], strategy.mean)
+            selected = (record["validation"], record["generation"], recent.average)
     if path.exists():
         write_json_lines(path, history)
     return history, selected
