@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from rollouts.episodes import DAMAGE, Episode
 from rollouts.errors import UserError
 from worldmodels.frames import Source
 from worldmodels.pictures import to_float
-from worldmodels.vae import ConvVAE, reparameterise
+from worldmodels.vae import ConvVAE, fast_encoder, reparameterise
 
 HalfArray = NDArray[np.float16]
 
@@ -39,10 +39,19 @@ class LatentEpisode:
         return len(self.actions)
 
 
+Encoder = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""uint8 frames ``[N, S, S, 3]`` to the mean and the log variance of z, ``[N, Z]`` each."""
+
+
+def encoder(vae: ConvVAE, device: torch.device) -> Encoder:
+    """V's own encoder, as exact as its weights."""
+    return lambda frames: vae.encode(to_float(frames, device))
+
+
 @torch.no_grad()
-def encode_episode(vae: ConvVAE, episode: Episode, file: Path, device: torch.device) -> LatentEpisode:
+def encode_episode(encode: Encoder, episode: Episode, file: Path) -> LatentEpisode:
     """Encode every frame of an episode, in batches of 256."""
-    parts = [vae.encode(to_float(frames, device)) for frames in torch.as_tensor(episode.observations).split(256)]
+    parts = [encode(frames) for frames in torch.as_tensor(episode.observations).split(256)]
     mean, logvar = (torch.cat(part).cpu().numpy().astype(np.float16) for part in zip(*parts, strict=True))
     return LatentEpisode(mean, logvar, episode.actions, episode.rewards, episode.terminated, file, episode.blank_end)
 
@@ -60,12 +69,13 @@ def encode_sources(
         if other != folder:
             shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
+    encode = fast_encoder(vae) or encoder(vae, device)
     episodes = []
     with progress_bar(len(sources), "encode", "episode") as bar:
         for store, file in sources:
             latent = _read(folder / file.name, file)
             if latent is None and (episode := store.read(file)) is not None:
-                latent = encode_episode(vae, episode, file, device)
+                latent = encode_episode(encode, episode, file)
                 with atomic_path(folder / file.name) as temporary, temporary.open("wb") as out:
                     np.savez(
                         out,

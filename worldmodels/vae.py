@@ -104,7 +104,8 @@ class ConvVAE(nn.Module):
 def fast_encoder(vae: ConvVAE) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
     """V's encoder for one CPU core: bfloat16 convolutions on weights laid out for them, twice as fast as float32.
 
-    Its latents differ from ``vae.encode``'s by 0.2 %. For fitness and recording; scores are measured with the original.
+    Its latents differ from ``vae.encode``'s by 0.2 %. For fitness, recording and what M learns from; scores are
+    measured with the original.
 
     Returns:
         a function of uint8 frames ``[N, 64, 64, 3]``, or None where the processor has no bfloat16 arithmetic.

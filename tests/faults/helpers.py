@@ -60,6 +60,7 @@ MICRO = dataclasses.replace(
 UNLIKE = {
     "seconds",
     "validation_seconds",
+    "initial_validation_seconds",
     "git_commit",
     "agent",
 }  #: may differ between equal runs: times, the checkout, the path

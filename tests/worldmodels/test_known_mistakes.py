@@ -21,7 +21,7 @@ from rollouts.toy import ToyEnv
 from worldmodels import MDNRNN, DreamEnv
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, mdn_rnn_loss
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode
+from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.mdn_rnn import Mixture, Prediction, mixture_nll, sample_mixture
 from worldmodels.world_model import DreamStarts
 
@@ -45,7 +45,7 @@ def test_rewards_and_ends_are_not_shifted_and_the_fatal_action_is_not_dropped(to
         after = x + np.cumsum(0.15 * episode.actions[:, 0] + 0.06 * wind)
         np.testing.assert_allclose(episode.rewards, 1 - np.abs(after), atol=0.02)
         assert episode.terminated.tolist() == (np.abs(after) > 1).tolist(), number
-    latents = [encode_episode(make_model().vae, episode, Path("x"), CPU) for episode in toy_episodes[:3]]
+    latents = [encode_episode(encoder(make_model().vae, CPU), episode, Path("x")) for episode in toy_episodes[:3]]
     data = LatentWindows(latents, CPU)
     for number, episode in enumerate(toy_episodes[:3]):
         steps, nought = len(episode), torch.tensor([0])

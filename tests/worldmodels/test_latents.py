@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rollouts import UserError
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encode_sources, spread_rewards
+from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encode_sources, encoder, spread_rewards
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def sources(store):
 
 def test_frames_are_encoded_in_their_order(make_model, toy_episodes):
     vae, episode = make_model().vae, toy_episodes[0]
-    latent = encode_episode(vae, episode, Path("x"), CPU)
+    latent = encode_episode(encoder(vae, CPU), episode, Path("x"))
     assert len(latent) == len(episode)
     for t in (0, len(episode) // 2, len(episode)):
         frame = torch.as_tensor(episode.observations[t : t + 1]).permute(0, 3, 1, 2) / 255
@@ -46,7 +46,7 @@ def test_frames_are_encoded_in_their_order(make_model, toy_episodes):
 def test_latents_are_read_from_the_cache_until_v_changes(make_model, toy_store, tmp_path):
     model, cache = make_model(), tmp_path / "latents"
     first = encode_sources(model.vae, "hash-a", sources(toy_store), cache, CPU)
-    cached = encode_sources(None, "hash-a", sources(toy_store), cache, CPU)  # no V is needed
+    cached = encode_sources(make_model(latent_size=3).vae, "hash-a", sources(toy_store), cache, CPU)
     for one, two in zip(first, cached, strict=True):
         assert all(np.array_equal(getattr(one, f.name), getattr(two, f.name)) for f in fields(LatentEpisode))
     other = encode_sources(make_model(latent_size=3).vae, "hash-b", sources(toy_store), cache, CPU)

@@ -27,7 +27,7 @@ from worldmodels import MDNRNN, WorldModel
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import mdn_rnn_loss
 from worldmodels.frames import read_frames
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode
+from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.mdn_rnn import mixture_nll
 from worldmodels.stream import LatentStream
 from worldmodels.world_model import DreamStarts
@@ -99,7 +99,7 @@ def test_1_ends_belong_to_the_actions_that_brought_them_and_the_fatal_one_is_kep
         assert episode.blank_end
         store.append(episode)
         assert read_frames([(store, store.file(episode.seed))]).any(axis=(1, 2, 3)).all()
-        data = LatentWindows([encode_episode(vae, episode, Path("x"), CPU)], CPU)
+        data = LatentWindows([encode_episode(encoder(vae, CPU), episode, Path("x"))], CPU)
         windows = data.window(torch.tensor([0]), torch.tensor([0]), steps + 3, 0, torch.Generator())
         assert windows.terminated[0, :steps].tolist() == episode.terminated.tolist()
         assert windows.counts[0].tolist() == [1.0] * steps + [0.0] * 3
