@@ -12,9 +12,10 @@ from torch import Tensor
 
 from agents.controller import LinearController
 from agents.evaluators import ControllerSpec, one_thread
-from rollouts.artifacts import Stage, config_from_dict, file_hash
+from rollouts.artifacts import config_from_dict, file_hash
 from rollouts.envs import ActionSpec, EnvConfig, Frame
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors
 from worldmodels.dream import join_features
 from worldmodels.mdn_rnn import State

@@ -13,15 +13,7 @@ from numpy.typing import NDArray
 from agents.agent import find_agent
 from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
 from agents.lanes import Outcome
-from rollouts.artifacts import (
-    Stage,
-    config_from_dict,
-    config_to_dict,
-    file_hash,
-    git_commit,
-    package_versions,
-    write_json,
-)
+from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, write_json
 from rollouts.collect import record_episode
 from rollouts.console import progress_bar
 from rollouts.envs import EnvConfig, make_env, reported, resolve
@@ -29,6 +21,7 @@ from rollouts.errors import UserError
 from rollouts.policies import POLICIES
 from rollouts.pools import Workers, open_pool
 from rollouts.seeds import RANGE, TEST
+from rollouts.stage import Stage, git_commit, package_versions
 from worldmodels.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
 

@@ -33,18 +33,13 @@ from agents.history import RecentMeans, Selected, log_generation, replay, shown_
 from agents.lanes import check_observations
 from agents.strategies import Strategy, StrategyName, make_strategy
 from agents.subspace import Subspace, principal_weights
-from rollouts.artifacts import (
-    Stage,
-    append_json_line,
-    config_to_dict,
-    file_hash,
-    fingerprint,
-)
+from rollouts.artifacts import append_json_line, config_to_dict, file_hash, fingerprint
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
 from rollouts.pools import Workers
 from rollouts.seeds import VALIDATION, evolution_seed
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.dream import StartKind, feature_size
 from worldmodels.training import MetricsLog

@@ -17,17 +17,10 @@ import numpy as np
 from agents.evolution import ControllerConfig
 from agents.history import steps_taken
 from agents.records import Cost, commands, costs, history, rounds_of
-from rollouts.artifacts import (
-    Stage,
-    config_from_dict,
-    file_hash,
-    read_json,
-    read_json_lines,
-    write_json,
-    write_json_lines,
-)
+from rollouts.artifacts import config_from_dict, file_hash, read_json, read_json_lines, write_json, write_json_lines
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 
 
 @dataclass(frozen=True)

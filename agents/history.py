@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.strategies import Strategy
-from rollouts.artifacts import Stage, read_json_lines, write_json_lines
+from rollouts.artifacts import read_json_lines, write_json_lines
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.training import MetricsLog
 
 Selected = tuple[float, int, NDArray[np.float64]]

@@ -13,13 +13,14 @@ import torch
 
 from agents.agent import agent_policy
 from agents.evolution import ControllerConfig, evolve
-from rollouts.artifacts import Stage, config_from_dict
+from rollouts.artifacts import config_from_dict
 from rollouts.collect import CollectConfig, collect
 from rollouts.console import say
 from rollouts.envs import EnvConfig
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.pools import Workers
+from rollouts.stage import Stage
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae, reuse_vae
 

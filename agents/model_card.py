@@ -11,9 +11,10 @@ from agents.evaluation import SCORE_EPISODES
 from agents.evolution import ControllerConfig
 from agents.experiments import own_report
 from agents.records import Cost, commands, costs
-from rollouts.artifacts import Stage, config_from_dict, read_json
+from rollouts.artifacts import config_from_dict, read_json
 from rollouts.console import duration
 from rollouts.envs import EnvConfig, reported, resolve
+from rollouts.stage import Stage
 
 
 @dataclass(frozen=True)

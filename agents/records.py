@@ -12,9 +12,10 @@ from agents.agent import find_agent
 from agents.evolution import ControllerConfig
 from agents.history import steps_taken
 from agents.presets import PRESETS, PipelineConfig
-from rollouts.artifacts import Stage, config_from_dict, read_json, read_json_lines
+from rollouts.artifacts import config_from_dict, read_json, read_json_lines
 from rollouts.collect import CollectConfig
 from rollouts.envs import EnvConfig, resolve
+from rollouts.stage import Stage
 from worldmodels.fit_mdn_rnn import MDNRNNConfig
 from worldmodels.fit_vae import VAEConfig
 

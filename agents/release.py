@@ -17,11 +17,12 @@ from agents.agent import PRETRAINED, Agent, find_agent
 from agents.evaluators import one_thread
 from agents.model_card import Parity, model_card
 from agents.records import rounds_of
-from rollouts.artifacts import Stage, file_hash, read_json, write_json
+from rollouts.artifacts import file_hash, read_json, write_json
 from rollouts.console import say, size
 from rollouts.envs import make_env
 from rollouts.errors import UserError
 from rollouts.seeds import VALIDATION
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, save_tensors
 
 LARGEST = 12_000_000  #: bytes of a release, all files together

@@ -18,12 +18,13 @@ from agents.evaluation import SCORE_EPISODES, evaluate, play, summarise
 from agents.evaluators import DreamTask, RealTask, dream_evaluator
 from agents.evolution import ControllerConfig, evolve
 from agents.iterate import round_folder
-from rollouts.artifacts import Stage, atomic_path, config_from_dict, file_hash, read_json, write_json
+from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
 from rollouts.console import say
 from rollouts.envs import EnvConfig, reported, resolve
 from rollouts.errors import UserError
 from rollouts.pools import Workers
 from rollouts.seeds import TEST
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
 

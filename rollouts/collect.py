@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rollouts.artifacts import Stage, config_to_dict, fingerprint
+from rollouts.artifacts import config_to_dict, fingerprint
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
@@ -18,6 +18,7 @@ from rollouts.errors import UserError
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools import Workers, open_pool
 from rollouts.seeds import collection_seed
+from rollouts.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import Any
 
 import ray
 
-from rollouts.artifacts import package_versions
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.stage import package_versions
 
 LOOK_S = 2.0  #: between looks at what the cluster consists of
 STARTS = 3  #: actors that may fail to start in a row, while no other works, before the cluster is called unusable

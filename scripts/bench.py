@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from agents.evaluators import ControllerSpec, evaluate_lanes, one_thread
 from agents.lanes import RealLanes
 from agents.strategies import CMAES
-from rollouts.artifacts import atomic_path, package_versions, write_json
+from rollouts.artifacts import atomic_path, write_json
 from rollouts.console import say
 from rollouts.envs import EnvConfig, make_env, preprocess
+from rollouts.stage import package_versions
 from worldmodels.checkpoint import pick_device
 from worldmodels.dream import Dream
 from worldmodels.mdn_rnn import MDNRNN, mixture_nll

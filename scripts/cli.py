@@ -22,10 +22,11 @@ import tyro
 
 from agents.agent import pretrained_agents
 from agents.presets import PRESETS
-from rollouts.artifacts import Stage, config_from_dict, read_json, write_json
+from rollouts.artifacts import config_from_dict, read_json, write_json
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.pools import Workers, check_workers
+from rollouts.stage import Stage
 from rollouts.workers import default_workers
 
 RUNS = Path("runs")

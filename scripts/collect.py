@@ -12,9 +12,10 @@ from typing import Any
 from cli import main
 
 from agents.agent import agent_policy, find_agent
-from rollouts.artifacts import Stage, config_from_dict
+from rollouts.artifacts import config_from_dict
 from rollouts.collect import collect
 from rollouts.envs import EnvConfig
+from rollouts.stage import Stage
 
 
 def body(arguments: Any) -> None:

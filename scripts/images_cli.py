@@ -11,8 +11,8 @@ from typing import Annotated, Any, get_args
 import tyro
 from cli import RUNS, shown
 
-from rollouts.artifacts import Stage
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.generative.configs import MODELS, Config, ModelName, PresetName, preset
 from worldmodels.generative.synthetic import DISTRIBUTIONS
 

@@ -14,7 +14,7 @@ from cli import main
 
 from agents.agent import find_agent
 from agents.evolution import evolve
-from rollouts.artifacts import Stage
+from rollouts.stage import Stage
 from worldmodels.checkpoint import pick_device
 
 

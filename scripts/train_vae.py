@@ -11,8 +11,8 @@ from typing import Any
 
 from cli import main
 
-from rollouts.artifacts import Stage
 from rollouts.episodes import EpisodeStore
+from rollouts.stage import Stage
 from worldmodels.distributed import process_group
 from worldmodels.fit_vae import fit_vae
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import tyro
 from cli import shown, tell_errors
 
-from rollouts.artifacts import Stage
 from rollouts.episodes import EpisodeStore
+from rollouts.stage import Stage
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
 

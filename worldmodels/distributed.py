@@ -19,8 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from rollouts.artifacts import Stage
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import pick_device
 
 PATIENCE = timedelta(hours=12)  #: how long processes wait for the first one, which encodes, draws and saves
@@ -98,7 +98,7 @@ class Ranks:
         """The first process opens the stage, whose ``steps`` may grow; the others find it.
 
         Raises:
-            UserError: see :meth:`rollouts.artifacts.Stage.open`.
+            UserError: see :meth:`rollouts.stage.Stage.open`.
         """
         with self.leader_first():
             return Stage.open(run, name, config, inputs, growable=("steps",)) if self.leads else Stage(run, name)

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rollouts.artifacts import Stage, config_from_dict, config_to_dict, file_hash, write_json
+from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, write_json
 from rollouts.console import say, size
 from rollouts.envs import EnvConfig, make_env
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.diagnostics import diagnose, dream_strip
 from worldmodels.distributed import Ranks

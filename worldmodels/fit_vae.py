@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import Stage, atomic_path, file_hash, fingerprint, read_json, write_json
+from rollouts.artifacts import atomic_path, file_hash, fingerprint, read_json, write_json
 from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.distributed import Ranks
 from worldmodels.frames import FrameBatches, read_frames, split

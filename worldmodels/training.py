@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from rollouts.artifacts import Stage, append_json_line, read_json_lines, write_json_lines
+from rollouts.artifacts import append_json_line, read_json_lines, write_json_lines
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, save_state
 from worldmodels.distributed import Ranks
 

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import Stage, config_from_dict, file_hash
+from rollouts.artifacts import config_from_dict, file_hash
 from rollouts.envs import ActionSpec, EnvConfig
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, load_weights
 from worldmodels.latents import LatentEpisode
 from worldmodels.mdn_rnn import MDNRNN, State, sample_mixture

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from agents.live.packets import jpeg, pack
-from rollouts.artifacts import Stage
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.generative.datasets import to_tensor
 from worldmodels.generative.fit_images import Trained, load_trained
 from worldmodels.generative.networks import Autoencoder, Generator

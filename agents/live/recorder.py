@@ -17,10 +17,11 @@ from agents.live.packets import picture
 from agents.moments import Moment, panels_of
 from agents.panels import draw
 from agents.video import write_video
-from rollouts.artifacts import Stage, config_to_dict, fingerprint
+from rollouts.artifacts import config_to_dict, fingerprint
 from rollouts.envs import EnvConfig, Frame, resolve
 from rollouts.episodes import Episode, EpisodeStore
 from rollouts.seeds import HUMAN
+from rollouts.stage import Stage
 
 KEPT_SECONDS = 20.0
 """How much of the past a clip can show, in the world's own time."""

@@ -14,8 +14,9 @@ from agents.evaluators import ControllerSpec
 from agents.evolution import ControllerConfig, evolve, steps_taken
 from agents.subspace import principal_weights
 from rollouts import EnvConfig
-from rollouts.artifacts import Stage, read_json_lines
+from rollouts.artifacts import read_json_lines
 from rollouts.collect import CollectConfig, collect
+from rollouts.stage import Stage
 from worldmodels import WorldModel
 from worldmodels.checkpoint import load_tensors
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from rollouts.artifacts import Stage, read_json, write_json
+from rollouts.artifacts import read_json, write_json
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from tests.faults.helpers import CPU, MICRO
 from worldmodels import WorldModel
 from worldmodels.checkpoint import load_state, load_tensors

@@ -132,7 +132,7 @@ def test_what_is_finished_is_left_as_it_is(stage: str, finished: Path, tmp_path:
 def test_training_on_survives_an_interruption_at_its_very_beginning(writes: int, finished: Path, tmp_path: Path):
     run = before("controller", finished, tmp_path / "run")
     longer = dataclasses.replace(MICRO.mdnrnn, steps=20)
-    with interrupted_at("rollouts.artifacts.write_json", writes):
+    with interrupted_at("rollouts.stage.write_json", writes):
         fit_mdn_rnn(longer, run, stores(run), CPU)
     fit_mdn_rnn(longer, run, stores(run), CPU)
     assert '"step": 20' in (run / "mdnrnn" / "metrics.jsonl").read_text()

@@ -335,7 +335,7 @@ def test_collapse_stops_the_run(images, tmp_path):
 
 def test_train_runs_any_units(tmp_path):
     """The loop is the one that trains V and M."""
-    from rollouts.artifacts import Stage
+    from rollouts.stage import Stage
 
     gan = small_gan()
     trainer = Trainer(gan.units(), points, 0)

@@ -16,7 +16,6 @@ import pytest
 from agents.presets import PRESETS, PipelineConfig
 from rollouts import UserError
 from rollouts.artifacts import (
-    Stage,
     atomic_path,
     config_from_dict,
     config_to_dict,
@@ -25,6 +24,7 @@ from rollouts.artifacts import (
     read_json,
     write_json,
 )
+from rollouts.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def test_a_stage_that_is_needed_but_not_finished_names_the_script_that_makes_it(
 
 def test_the_time_of_a_stage_is_added_up_over_all_its_processes(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=100.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr("rollouts.artifacts.time", clock)
+    monkeypatch.setattr("rollouts.stage.time", clock)
 
     def work(stage: Stage, seconds: float) -> None:
         for _ in range(int(seconds)):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rollouts import EnvConfig, EpisodeStore, UserError, make_env
-from rollouts.artifacts import Stage
 from rollouts.collect import CollectConfig, collect, record_episode
 from rollouts.policies import POLICIES
+from rollouts.stage import Stage
 from rollouts.toy import ToyEnv
 
 

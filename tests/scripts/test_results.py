@@ -12,8 +12,9 @@ from PIL import Image
 from agents.evaluation import evaluate, save_report
 from agents.experiments import curve, keep, read
 from agents.records import rounds_of
-from rollouts.artifacts import Stage, read_json_lines
+from rollouts.artifacts import read_json_lines
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from tests.faults.helpers import call
 
 

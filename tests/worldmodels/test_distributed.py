@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from agents.presets import TINY
-from rollouts.artifacts import Stage, read_json_lines
+from rollouts.artifacts import read_json_lines
 from rollouts.collect import CollectConfig, collect
 from rollouts.envs import EnvConfig
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors
 from worldmodels.distributed import Ranks
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rollouts import EpisodeStore, UserError
-from rollouts.artifacts import Stage
+from rollouts.stage import Stage
 from worldmodels import MDNRNN
 from worldmodels.diagnostics import WINDOW, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn, flatten, mdn_rnn_loss

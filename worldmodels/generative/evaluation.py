@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rollouts.artifacts import fingerprint, package_versions, read_json, read_json_lines
+from rollouts.artifacts import fingerprint, read_json, read_json_lines
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.stage import package_versions
 from worldmodels.checkpoint import load_weights, save_tensors
 from worldmodels.generative import metrics
 from worldmodels.generative.autoencoders import log_likelihood_bound

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rollouts.artifacts import Stage, file_hash, read_json
+from rollouts.artifacts import file_hash, read_json
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.generative.build import Model, Sampler, Shape, build
 from worldmodels.generative.configs import MODELS, Config, check

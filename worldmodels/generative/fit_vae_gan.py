@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rollouts.artifacts import Stage, file_hash
+from rollouts.artifacts import file_hash
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.frames import FrameBatches, read_frames, split
 from worldmodels.generative.architectures import dcgan_critic
