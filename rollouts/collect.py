@@ -117,7 +117,9 @@ def collect(
                     bar.update()
                     bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
     if not stage.complete:
-        lengths, totals = zip(*((len(e), e.total_reward) for e in store), strict=True)
+        lengths, totals = zip(
+            *((len(rewards), float(rewards.sum(dtype=np.float64))) for rewards in store.rewards()), strict=True
+        )
         stage.finish(
             env=config_to_dict(env),
             policy=name,

@@ -150,6 +150,17 @@ class EpisodeStore:
             say(f"Skipped: {error}")
             return None
 
+    def rewards(self) -> Iterator[NDArray[np.float32]]:
+        """Every readable episode's rewards ``[T]``; its frames, nearly all of a file, are not unpacked."""
+        for file in self.files:
+            try:
+                with np.load(file, allow_pickle=False) as data:
+                    rewards = data["rewards"]
+            except DAMAGE:
+                self.read(file)  # which says what is wrong with it
+                continue
+            yield rewards
+
     def seeds(self) -> list[int]:
         return [int(file.stem.removeprefix("episode-")) for file in self.files]
 

@@ -109,6 +109,16 @@ def test_a_damaged_file_is_named_once_and_skipped(damage, tmp_path, capsys):
         store.load(file)
 
 
+def test_rewards_alone_are_those_of_the_readable_episodes(tmp_path, capsys):
+    store = EpisodeStore(tmp_path)
+    for seed in (1, 2, 3):
+        store.append(small_episode(seed))
+    store.file(2).write_bytes(b"not an archive")
+    rewards = list(store.rewards())
+    np.testing.assert_array_equal(rewards, [store.load(store.file(seed)).rewards for seed in (1, 3)])
+    assert capsys.readouterr().err.count(str(store.file(2))) == 1
+
+
 def test_whatever_byte_is_damaged_the_file_loads_or_is_refused_cleanly(tmp_path):
     store = EpisodeStore(tmp_path)
     file = store.append(small_episode())
