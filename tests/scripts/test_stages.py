@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from agents.presets import PRESETS, PipelineConfig
+from rollouts.artifacts import file_hash
 from tests.faults.helpers import SCRIPTS, call
 from tests.scripts.conftest import COMMON
 
@@ -95,6 +97,19 @@ def test_a_stage_keeps_its_options_without_their_being_given_again(run: Path):
     assert json.loads((run / "vae" / "config.json").read_text())["steps"] == 11
     assert call("train_vae", "--run", run, *COMMON) == 0
     assert json.loads((run / "vae" / "config.json").read_text())["steps"] == 11
+
+
+def test_a_controller_can_begin_with_another_agents_weights(scripted_run: Path, run: Path):
+    """The newest round's agent, evolved on in a run that has none yet."""
+    shutil.rmtree(run / "controller")
+    shutil.rmtree(run / "round-1")
+    assert call("train_controller", "--run", run, "--start-from", scripted_run, *COMMON) == 0
+    manifest = json.loads((run / "controller" / "manifest.json").read_text())
+    assert manifest["inputs"]["start_from"] == file_hash(
+        scripted_run / "round-1" / "controller" / "weights.safetensors"
+    )
+    first = json.loads((run / "controller" / "history.jsonl").read_text().splitlines()[0])
+    assert {"initial_validation", "initial_validation_steps"} <= set(first)
 
 
 def test_evaluate_writes_every_episode(scripted_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
