@@ -105,7 +105,8 @@ def test_a_controller_can_begin_with_another_agents_weights(scripted_run: Path, 
     shutil.rmtree(run / "round-1")
     assert call("train_controller", "--run", run, "--start-from", scripted_run, *COMMON) == 0
     manifest = json.loads((run / "controller" / "manifest.json").read_text())
-    assert manifest["inputs"]["start_from"] == file_hash(
+    weights = scripted_run / "round-1" / "controller" / "weights.safetensors"
+    assert manifest["inputs"]["start_from"] == file_hash(weights)
         scripted_run / "round-1" / "controller" / "weights.safetensors"
     )
     first = json.loads((run / "controller" / "history.jsonl").read_text().splitlines()[0])
