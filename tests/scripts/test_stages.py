@@ -107,8 +107,6 @@ def test_a_controller_can_begin_with_another_agents_weights(scripted_run: Path, 
     manifest = json.loads((run / "controller" / "manifest.json").read_text())
     weights = scripted_run / "round-1" / "controller" / "weights.safetensors"
     assert manifest["inputs"]["start_from"] == file_hash(weights)
-        scripted_run / "round-1" / "controller" / "weights.safetensors"
-    )
     first = json.loads((run / "controller" / "history.jsonl").read_text().splitlines()[0])
     assert {"initial_validation", "initial_validation_steps"} <= set(first)
 
