@@ -11,18 +11,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from agents.controller import LinearController
+from agents.controller_config import ControllerConfig
 from agents.evaluators import (
-    ControllerSpec,
     DreamTask,
     Evaluator,
     PoolEvaluator,
@@ -31,7 +30,7 @@ from agents.evaluators import (
 )
 from agents.history import RecentMeans, Selected, log_generation, replay, shown_beside_the_bar, steps_taken
 from agents.lanes import check_observations
-from agents.strategies import Strategy, StrategyName, make_strategy
+from agents.strategies import Strategy, make_strategy
 from agents.subspace import Subspace, principal_weights
 from rollouts.artifacts import append_json_line, config_to_dict, file_hash, fingerprint
 from rollouts.console import duration, progress_bar, say
@@ -41,58 +40,11 @@ from rollouts.pools import Workers
 from rollouts.seeds import VALIDATION, evolution_seed
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, save_tensors
-from worldmodels.dream import StartKind, feature_size
+from worldmodels.dream import feature_size
 from worldmodels.training import MetricsLog
 from worldmodels.world_model import WorldModel
 
 ESTIMATE_AFTER = 3  #: generations; the first one also loads models and makes environments
-
-
-@dataclass(frozen=True)
-class ControllerConfig:
-    """How to evolve C. The defaults are the paper's for CarRacing."""
-
-    world: Literal["real", "dream"] = "real"
-    """Where fitness is measured."""
-    spec: ControllerSpec = field(default_factory=ControllerSpec)
-    """What the controller sees, and its size."""
-    generations: int = 1800
-    """Generations. May be raised later to evolve on."""
-    population: int = 64
-    """Candidates per generation."""
-    rollouts: int = 16
-    """Episodes per candidate, the same ones for all candidates of a generation."""
-    sigma: float = 0.1
-    """Initial step size."""
-    strategy: StrategyName = "cma"
-    """CMA-ES with a full or ('sep-cma') a diagonal covariance, or PGPE with ClipUp."""
-    max_speed: float | None = None
-    """PGPE: longest step of the mean. Default: a fifteenth of sigma times the root of the number of weights."""
-    principal: int | None = None
-    """Search along so many principal directions of what the controller sees, each scaled to unit variance, instead of
-    along every weight. Sigma then counts in these."""
-    max_steps: int = 1000
-    """Steps per episode, in the real world and in the dream."""
-    patience: int | None = None
-    """Real world: end an episode after so many steps without a positive reward. Fitness only."""
-    temperature: float = 1.0
-    """Dream: tau. Above 1 makes the dream harder to exploit."""
-    dropout: float = 0.0
-    """Dream: share of M's output units that an episode does without, drawn anew for each."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Dream: what M multiplies in; bfloat16 is up to twice as fast on recent CPUs and GPUs."""
-    starts: StartKind = "any"
-    """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
-    average: int = 1
-    """The agent is the distribution's mean, averaged over so many generations: their noise cancels out."""
-    validation_every: int = 25
-    """Generations between scores of that mean in the real world."""
-    validation_episodes: int = 16
-    """Episodes of such a score."""
-    lanes_per_task: int = 16
-    """Real episodes that one worker runs side by side."""
-    seed: int = 0
-    """Decides candidates and episodes."""
 
 
 def evolve(
@@ -118,7 +70,7 @@ def evolve(
     Raises:
         UserError: V or M is missing, or the options make no sense.
     """
-    _check(config)
+    config.check()
     model = WorldModel.load(run, device)
     check_observations(model, env)
     controller = config.spec.build(model)
@@ -273,28 +225,3 @@ def _initial_mean(controller: LinearController, model: WorldModel, start_from: P
             )
         parameters = controller.grow(parameters, feature_size(model, "z"))
     return parameters.double().numpy()
-
-
-def _check(config: ControllerConfig) -> None:
-    for name in (
-        "generations",
-        "rollouts",
-        "sigma",
-        "max_steps",
-        "average",
-        "validation_every",
-        "validation_episodes",
-        "lanes_per_task",
-    ):
-        if getattr(config, name) <= 0:
-            raise UserError(f"--controller.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
-    if config.population < 4:
-        raise UserError(f"Evolution needs a population of at least 4, got {config.population}.")
-    if config.temperature < 0:
-        raise UserError(f"The temperature cannot be negative, got {config.temperature}.")
-    if config.max_speed is not None and config.max_speed <= 0:
-        raise UserError(f"--controller.max-speed must be positive, got {config.max_speed}.")
-    if not 0 <= config.dropout < 1:
-        raise UserError(f"--controller.dropout must be at least 0 and below 1, got {config.dropout}.")
-    if config.patience is not None and config.patience < 1:
-        raise UserError(f"--controller.patience must be at least one step, got {config.patience}.")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.evolution import ControllerConfig
+from agents.controller_config import ControllerConfig
 from agents.history import steps_taken
 from agents.records import Cost, commands, costs, history, rounds_of
 from rollouts.artifacts import config_from_dict, file_hash, read_json, read_json_lines, write_json, write_json_lines

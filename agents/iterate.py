@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from agents.agent import agent_policy
-from agents.evolution import ControllerConfig, evolve
+from agents.controller_config import ControllerConfig
+from agents.evolution import evolve
 from rollouts.artifacts import config_from_dict
 from rollouts.collect import CollectConfig, collect
 from rollouts.console import say

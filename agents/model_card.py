@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.controller_config import ControllerConfig
 from agents.evaluation import SCORE_EPISODES
-from agents.evolution import ControllerConfig
 from agents.experiments import own_report
 from agents.records import Cost, commands, costs
 from rollouts.artifacts import config_from_dict, read_json

@@ -10,8 +10,9 @@ from typing import Protocol
 import torch
 
 from agents.agent import Agent
+from agents.controller_config import ControllerConfig
 from agents.evaluation import EvaluateConfig, evaluate, save_report, table
-from agents.evolution import ControllerConfig, evolve
+from agents.evolution import evolve
 from agents.iterate import IterateConfig, iterate
 from agents.watch import WatchConfig, watch
 from rollouts.artifacts import read_json

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from agents.controller_config import ControllerConfig
 from agents.evaluation import EvaluateConfig
 from agents.evaluators import ControllerSpec
-from agents.evolution import ControllerConfig
 from agents.iterate import IterateConfig
 from agents.watch import WatchConfig
 from rollouts.collect import CollectConfig

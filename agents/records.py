@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.agent import find_agent
-from agents.evolution import ControllerConfig
+from agents.controller_config import ControllerConfig
 from agents.history import steps_taken
 from agents.presets import PRESETS, PipelineConfig
 from rollouts.artifacts import config_from_dict, read_json, read_json_lines

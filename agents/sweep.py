@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agents.controller_config import ControllerConfig
 from agents.evaluation import SCORE_EPISODES, evaluate, play, summarise
 from agents.evaluators import DreamTask, RealTask, dream_evaluator
-from agents.evolution import ControllerConfig, evolve
+from agents.evolution import evolve
 from agents.iterate import round_folder
 from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
 from rollouts.console import say

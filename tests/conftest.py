@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from agents import Agent
+from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
-from agents.evolution import ControllerConfig, evolve
+from agents.evolution import evolve
 from rollouts import EnvConfig, Episode, EpisodeStore, make_env
 from rollouts.collect import CollectConfig, collect, record_episode
 from rollouts.envs import ActionSpec, resolve

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
-from agents.evolution import ControllerConfig, evolve, steps_taken
+from agents.evolution import evolve, steps_taken
 from agents.subspace import principal_weights
 from rollouts import EnvConfig
 from rollouts.artifacts import read_json_lines

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from agents import sweep as module
+from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
-from agents.evolution import ControllerConfig
 from agents.sweep import SweepConfig, sweep
 from rollouts import UserError
 from rollouts.artifacts import read_json

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.evolution import ControllerConfig, evolve
+from agents.controller_config import ControllerConfig
+from agents.evolution import evolve
 from agents.iterate import iterate
 from agents.pipeline import run_pipeline
 from rollouts.collect import collect
