@@ -32,8 +32,8 @@ class ControllerConfig:
     max_speed: float | None = None
     """PGPE: longest step of the mean. Default: a fifteenth of sigma times the root of the number of weights."""
     principal: int | None = None
-    """Search along so many principal directions of what the controller sees, each scaled to unit variance, instead of
-    along every weight. Sigma then counts in these."""
+    """Search along so many principal directions of what the controller sees, all scaled to be equally loud, instead of
+    along every weight."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None

@@ -2,8 +2,8 @@
 
 M's memory h has 256 units and far fewer degrees of freedom: along CarRacing's roads, 32 directions hold about 95 % of
 its variance. A strategy that disturbs all 867 weights alike spends most of its candidates on a handful of loud
-directions. Here it searches over a linear map from K *whitened* directions, each with unit variance, to the actions;
-what it finds is written out as weights on [z, h], so the controller stays the paper's.
+directions. Here it searches over a linear map from K *whitened* directions, all equally loud, to the actions; what it
+finds is written out as weights on [z, h], so the controller stays the paper's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ Array = NDArray[np.float64]
 
 
 def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Array:
-    """Directions in weight space that move one action by one standard deviation of one principal direction.
+    """Directions in weight space, each of which moves one action along one principal direction of what is seen.
 
-    The directions are those of the recorded moments that M keeps as starts of dreams.
+    Those directions are taken from the recorded moments that M keeps as starts of dreams. All move their action
+    equally much, so much that a random step of some length along them moves actions as one along all weights does:
+    a step size means the same here and there.
 
     Returns:
         ``[P, Q]`` with ``Q = actions x (count + 1)``, the one more being the bias, where the controller has it.
@@ -52,7 +54,8 @@ def whitening(seen: Array, count: int, bias: bool, controller: LinearController)
     block = (axes[:count] / spread[:count, None]).T
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
-    return np.kron(np.eye(controller.action_spec.size), block)
+    loudness = (seen**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
+    return np.kron(np.eye(controller.action_spec.size), block * np.sqrt(loudness / block.shape[1]))
 
 
 class Subspace:

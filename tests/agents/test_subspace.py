@@ -30,7 +30,7 @@ def raw(controller: LinearController, weights: np.ndarray, seen: np.ndarray) -> 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_coordinate_moves_one_action_with_unit_variance_and_no_two_move_together(bias: bool, count: int):
+def test_coordinates_move_one_action_each_equally_much_and_no_two_together(bias: bool, count: int):
     controller = LinearController(7, TWO, bias=bias)
     directions = whitening(SEEN, count, bias, controller)
     per_action = count + bias
@@ -39,7 +39,16 @@ def test_a_coordinate_moves_one_action_with_unit_variance_and_no_two_move_togeth
     np.testing.assert_allclose(moved[:, 0, per_action:], 0, atol=1e-9)
     np.testing.assert_allclose(moved[:, 1, :per_action], 0, atol=1e-9)
     own = moved[:, 0, :per_action]
-    np.testing.assert_allclose(own.T @ own / len(SEEN), np.eye(per_action), atol=1e-9)
+    loudness = ((SEEN**2).sum(1).mean() + bias) / per_action
+    np.testing.assert_allclose(own.T @ own / len(SEEN), loudness * np.eye(per_action), atol=1e-9)
+
+
+def test_a_random_step_moves_actions_as_much_as_one_along_every_weight():
+    controller = LinearController(7, TWO)
+    steps = RNG.standard_normal((4000, controller.parameter_count))
+    along = RNG.standard_normal((4000, 8)) @ whitening(SEEN, 3, True, controller).T
+    every, fewer = (np.mean([raw(controller, w, SEEN[:50]) ** 2 for w in weights]) for weights in (steps, along))
+    assert fewer == pytest.approx(every, rel=0.1)
 
 
 def test_the_directions_are_the_loudest():
