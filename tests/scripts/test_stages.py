@@ -26,6 +26,7 @@ SECTIONS = {
     "train_controller": ("env", "controller"),
     "iterate": ("iterate",),
     "sweep_temperature": ("controller",),
+    "compare": ("controller",),
     "evaluate": (),
     "watch": ("watch",),
     "play": (),
