@@ -47,7 +47,8 @@ class ControllerConfig:
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
     average: int = 1
-    """The agent is the distribution's mean, averaged over so many generations: their noise cancels out."""
+    """The agent is the distribution's mean, averaged over so many generations: their noise cancels out. May be raised
+    later to evolve on."""
     validation_every: int = 25
     """Generations between scores of that mean in the real world."""
     validation_episodes: int = 16

@@ -81,7 +81,7 @@ def evolve(
     inputs["env"] = fingerprint(config_to_dict(env))
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
-    stage = Stage.open(into or run, "controller", config, inputs, growable=("generations",))
+    stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
     initial = _initial_mean(controller, model, start_from)
@@ -117,7 +117,7 @@ def evolve(
             recent.add(strategy.mean)
             if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
                 mean = recent.average
-                record |= validate(mean)
+                record |= {"averaged": config.average, **validate(mean)}
                 if selected is None or record["validation"] > selected[0]:
                     selected = (record["validation"], generation, mean)
             history.append(record)

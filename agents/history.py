@@ -43,6 +43,7 @@ class RecentMeans:
     """
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self._means: deque[NDArray[np.float64]] = deque(maxlen=count)
 
     def add(self, mean: NDArray[np.float64]) -> None:
@@ -75,7 +76,8 @@ def replay(stage: Stage, strategy: Strategy, recent: RecentMeans) -> tuple[list[
                 f"the package cma ({stage.manifest['versions'].get('cma')}); install that one, or start anew."
             )
         recent.add(strategy.mean)
-        if "validation" in record and (selected is None or record["validation"] > selected[0]):
+        same_average = record.get("averaged", 1) == recent.count  # else it is the score of something else
+        if "validation" in record and same_average and (selected is None or record["validation"] > selected[0]):
             selected = (record["validation"], record["generation"], recent.average)
     if path.exists():
         write_json_lines(path, history)

@@ -114,3 +114,29 @@ def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_br
     directions = principal_weights(WorldModel.load(whole), config.spec, 3)
     left = moved.double().numpy() - directions @ np.linalg.lstsq(directions, moved.double().numpy(), rcond=None)[0]
     assert np.abs(left).max() < 1e-6
+
+
+def test_the_agent_is_the_average_of_the_last_means_and_may_become_so_later(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    validated: list[np.ndarray] = []
+    scores = iter([9.0, 8.0, 1.0, 2.0])
+
+    def validation(real: object, seeds: object, weights: np.ndarray) -> dict[str, float]:
+        validated.append(weights)
+        return {"validation": next(scores), "validation_sd": 0.0, "validation_steps": 1, "validation_seconds": 0.0}
+
+    monkeypatch.setattr("agents.evolution._validation", validation)
+    config = dataclasses.replace(CONFIG, validation_every=1)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    later = dataclasses.replace(config, generations=4, average=3)
+    evolve(later, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    first, second, third_average, last_average = validated
+    last = load_tensors(tmp_path / "controller" / "weights.safetensors")
+    third = 3 * third_average - first - second
+    np.testing.assert_allclose((second + third + last["mean"].numpy()) / 3, last_average, atol=1e-6)
+    # 9 and 8 were the scores of single means, which are no candidates any more
+    np.testing.assert_allclose(last["selected"], last_average, atol=1e-6)
+    assert Stage(tmp_path, "controller").manifest["validation"] == 2.0
