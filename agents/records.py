@@ -60,8 +60,9 @@ def history(stage: Stage) -> list[dict[str, Any]]:
     for record in records:
         validated = "validation" in record
         record.setdefault("validation_steps", whole if validated else 0)  # at most, in runs that did not count them
-        record["validation_steps"] += record.pop("initial_validation_steps", 0)
         record.setdefault("validation_seconds", 0.0)
+        for name in ("validation_steps", "validation_seconds"):
+            record[name] += record.pop(f"initial_{name}", 0)
     return records
 
 

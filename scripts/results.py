@@ -2,13 +2,15 @@
 
 python scripts/results.py add --run runs/car --name car --title "Quick preset" --goal full
 python scripts/results.py add --evaluation random.json --name random --title "Random policy"
+python scripts/results.py table --report runs/car/comparison/comparison.json
 python scripts/results.py build
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from cli import processor, shown, tell_errors
@@ -17,14 +19,20 @@ from results_curves import draw_curves, draw_dreams
 from results_page import document, summary
 from results_reference import GOALS
 
+from agents import comparison, sweep
 from agents.experiments import keep, read
-from rollouts.artifacts import atomic_path
+from rollouts.artifacts import atomic_path, read_json, write_json
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.workers import default_workers
 
-GoalName = Literal["full", "dream", "longest", "ablation", "strategy", "reference"]
+GoalName = Literal["full", "dream", "longest", "ablation", "strategy", "takecover", "reference"]
 FOLDER = Path(__file__).parent.parent / "docs" / "results"
+#: Reports that become tables of the page: their section, and what writes them.
+TABLES: dict[str, tuple[GoalName, Callable[[dict[str, Any]], str]]] = {
+    "comparison.json": ("ablation", comparison.markdown),
+    "temperatures.json": ("takecover", sweep.markdown),
+}
 
 
 def add(
@@ -55,6 +63,20 @@ def add(
     say(f"Kept: {keep(folder, name, title, goal, machine or here, run, evaluation, note, after)}")
 
 
+def table(report: Path, folder: Path = FOLDER) -> None:
+    """Keep the table of scripts/compare.py or scripts/sweep_temperature.py, every return included.
+
+    Args:
+        report: RUN/comparison/comparison.json or RUN/temperatures/temperatures.json.
+        folder: Where experiments are kept.
+    """
+    if report.name not in TABLES:
+        raise UserError(f"{report} is no table of a comparison: {' and '.join(TABLES)} are.")
+    kept = {name: value for name, value in read_json(report).items() if name != "world_model"}  # a path of this machine
+    write_json(folder / report.name, kept)
+    say(f"Kept: {folder / report.name}")
+
+
 def build(folder: Path = FOLDER) -> None:
     """Write the page beside the folder, its pictures into it, and the README's table.
 
@@ -73,13 +95,19 @@ def build(folder: Path = FOLDER) -> None:
     if dreams := [experiment for experiment in experiments if experiment.dreams]:
         pictures["dreams"] = f"{folder.name}/dreams.png"
         draw_dreams(dreams, folder / "dreams.png")
+    tables: dict[str, str] = {
+        goal: markdown(read_json(folder / name)).rstrip()
+        for name, (goal, markdown) in TABLES.items()
+        if (folder / name).exists()
+    }
     page = folder.with_suffix(".md")
     with atomic_path(page) as temporary:
-        temporary.write_text(document(experiments, pictures))
+        temporary.write_text(document(experiments, pictures, tables))
     if folder == FOLDER:
         rewrite_readme("results", summary(experiments))
     say(f"{page}: {len(experiments)} experiments, {len(pictures)} pictures.")
 
 
 if __name__ == "__main__":
-    tell_errors(lambda: tyro.extras.subcommand_cli_from_dict({"add": add, "build": build}, description=shown(__doc__)))
+    commands = {"add": add, "table": table, "build": build}
+    tell_errors(lambda: tyro.extras.subcommand_cli_from_dict(commands, description=shown(__doc__)))

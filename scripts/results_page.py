@@ -26,17 +26,18 @@ READING = (
 )
 
 
-def document(experiments: Sequence[Experiment], pictures: dict[str, str]) -> str:
+def document(experiments: Sequence[Experiment], pictures: dict[str, str], tables: dict[str, str]) -> str:
     """The page.
 
     Args:
         pictures: paths relative to the page, by goal; ``dreams`` for dream against reality.
+        tables: of experiments that were made and scored together, by goal.
     """
     parts = [HEAD]
     for key, goal in GOALS.items():
         mine = sorted((experiment for experiment in experiments if experiment.goal == key), key=_rank)
-        if mine:
-            parts.append(_section(key, goal, mine, pictures))
+        if mine or key in tables:
+            parts.append(_section(key, goal, mine, pictures, tables))
     if "dreams" in pictures:
         parts.append(
             f"## Dream against reality\n\n![Dreamed fitness beside real scores]({pictures['dreams']})\n\n"
@@ -47,17 +48,33 @@ def document(experiments: Sequence[Experiment], pictures: dict[str, str]) -> str
     return "\n\n".join(parts) + "\n"
 
 
+PAPER = {
+    "CarRacing": ("Ha & Schmidhuber 2018 (`CarRacing-v0`, 64 cores)", "906 ± 21 | | 1.84 G | 46.6 days"),
+    "Take Cover": ("Ha & Schmidhuber 2018 (`DoomTakeCover-v0`, 64 cores)", "1,092 ± 556 | | | "),
+}
+
+
 def summary(experiments: Sequence[Experiment]) -> str:
-    """The README's table: every score of 100 episodes, the highest first, and the paper's."""
+    """The README's tables, one per world: every score of 100 episodes or more, the highest first, and the paper's."""
+    scored = [e for e in experiments if e.evaluation is not None and e.evaluation["is_score"]]
+    worlds: dict[str, list[Experiment]] = {}
+    for experiment in sorted(scored, key=_rank):
+        assert experiment.evaluation is not None
+        name = "Take Cover" if "TakeCover" in experiment.evaluation["environment"] else "CarRacing"
+        worlds.setdefault(name, []).append(experiment)
+    return "\n\n".join(_world(name, worlds[name]) for name in sorted(worlds))
+
+
+def _world(name: str, experiments: Sequence[Experiment]) -> str:
     lines = [
-        "| on the stock environment, 100 test episodes | mean ± sd | 95 % interval | environment steps | wall time |",
+        f"| {name}, test episodes of the stock environment | mean ± sd | 95 % interval | environment steps "
+        "| wall time |",
         "|---|---|---|---|---|",
-        "| Ha & Schmidhuber 2018 (`CarRacing-v0`, 64 cores) | 906 ± 21 | | 1.84 G | 46.6 days |",
+        "| " + " | ".join(PAPER[name]) + " |",
     ]
-    for experiment in sorted(experiments, key=_rank):
+    for experiment in experiments:
         report = experiment.evaluation
-        if report is None or not report["is_score"]:
-            continue
+        assert report is not None
         seconds = experiment.total("seconds")
         cells = [
             f"{report['mean']:.1f} ± {report['sd']:.1f}",
@@ -69,19 +86,24 @@ def summary(experiments: Sequence[Experiment]) -> str:
     return "\n".join(lines)
 
 
-def _section(key: str, goal: Goal, experiments: Sequence[Experiment], pictures: dict[str, str]) -> str:
+def _section(
+    key: str, goal: Goal, experiments: Sequence[Experiment], pictures: dict[str, str], tables: dict[str, str]
+) -> str:
     lines = [f"## {goal.title}", ""]
     wanted = [f"{name} {value:g}" for name, value in (("at least", goal.at_least), ("aim", goal.aim)) if value]
     known = [f"best known: {goal.known}"] if goal.known else []
     if wanted or known:
         told = "; ".join((["wanted: " + ", ".join(wanted)] if wanted else []) + known)
         lines += [f"{told[0].upper()}{told[1:]}.", ""]
-    lines += [
-        "| experiment | mean ± sd | standard error | 95 % interval | episodes | validation | environment steps "
-        "| imagined steps | wall time | machine |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-        *(_row(experiment) for experiment in experiments),
-    ]
+    if experiments:
+        lines += [
+            "| experiment | mean ± sd | standard error | 95 % interval | episodes | validation | environment steps "
+            "| imagined steps | wall time | machine |",
+            "|---|---|---|---|---|---|---|---|---|---|",
+            *(_row(experiment) for experiment in experiments),
+        ]
+    if key in tables:
+        lines += ["", tables[key]] if experiments else [tables[key]]
     notes = [f"**{experiment.title}**: {experiment.note}" for experiment in experiments if experiment.note]
     for note in notes:
         lines += ["", note]

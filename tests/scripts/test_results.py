@@ -42,7 +42,8 @@ def test_the_curve_adds_up_everything_that_was_spent(scripted_run: Path):
         (1, n) for n in (1, 2, 3)
     ]
     recorded = [Stage(folder, "rollouts").manifest["steps"] for folder in (scripted_run, scripted_run / "round-1")]
-    decisions = [record["steps"] + record.get("validation_steps", 0) for record in history]
+    counted = ("steps", "validation_steps", "initial_validation_steps")
+    decisions = [sum(record.get(name, 0) for name in counted) for record in history]
     assert points[0]["environment_steps"] == recorded[0] + decisions[0]
     assert points[-1]["environment_steps"] == sum(recorded) + sum(decisions)
     seconds = [point["seconds"] for point in points]
@@ -82,7 +83,8 @@ def test_what_an_experiment_began_with_is_counted_in_its_costs(
     for what in ("environment_steps", "seconds"):
         wanted = 2 * one.total(what) - sum(cost[what] for cost in borrowed)
         assert two.total(what) == pytest.approx(wanted)
-        assert two.curve[-1][what] == pytest.approx(wanted, abs=0.2)
+        # the curve's seconds are those of generations, without what comes before the first and after the last
+        assert two.curve[-1][what] == pytest.approx(wanted, rel=0.1 if what == "seconds" else 1e-9)
     assert two.commands[: len(one.commands)] == one.commands
     assert "train_controller.py" in two.commands[len(one.commands) + 1]
     with pytest.raises(UserError, match="keep it first"):
@@ -133,9 +135,31 @@ def test_a_dream_is_drawn_beside_reality(folder: Path):
     assert Image.open(folder / "dreams.png").size[0] > 1000
 
 
+def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[str, Any], tmp_path: Path):
+    save_report(report, folder / "one" / "evaluation.json")
+    facts = {"title": "One", "goal": "reference", "note": "", "machine": "m", "commands": [], "costs": []}
+    save_report(facts | {"versions": {}, "validation": None}, folder / "one" / "experiment.json")
+    scores = {"mean": 3.0, "sd": 1.0, "interval_95_low": 2.0, "interval_95_high": 4.0, "median": 3.0}
+    row = {"title": "[z] alone", "parameters": 99, "population": 8, "rollouts": 2, "environment_steps": 2e6}
+    rows = [row | {"score": scores | {"returns": [2.0, 4.0]}}]
+    common = {"world_model": str(tmp_path), "environment": "Toy-v0"}
+    save_report(common | {"generations": 5, "rows": rows}, tmp_path / "comparison.json")
+    game = {"temperature": 1.15, "generations": 5, "selected_generation": 2, "dream": scores, "real": scores}
+    chance = scores | {"episodes": [{}, {}]}
+    save_report(common | {"rows": [game], "random": chance}, tmp_path / "temperatures.json")
+    for name in ("comparison", "temperatures"):
+        assert call("results", "table", "--report", tmp_path / f"{name}.json", "--folder", folder) == 0
+        assert str(tmp_path) not in (folder / f"{name}.json").read_text()
+    assert call("results", "build", "--folder", folder) == 0
+    page = folder.with_suffix(".md").read_text()
+    assert "| [z] alone | 99 | 8 x 2 | 3 ± 1 | 2 to 4 | 3 | 2.0 M |" in page.split("## What the controller sees")[1]
+    assert "| 1.15 | 3 ± 1 | 3 ± 1 | 2 to 4 | 3 of 5 |" in page.split("## Take Cover, evolved in the dream only")[1]
+
+
 def test_what_cannot_be_kept_is_refused(scripted_run: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
     for arguments, told in (
         (("add", "--name", "x", "--title", "x"), "Nothing to keep"),
+        (("table", "--report", "score.json"), "is no table of a comparison"),
         (("add", "--name", "../x", "--title", "x", "--run", scripted_run), "letters, digits and hyphens"),
         (("add", "--name", "x", "--title", "x", "--run", folder / "nowhere"), "There is no agent"),
         (("build",), "There are no experiments"),
