@@ -109,5 +109,5 @@ def build(folder: Path = FOLDER) -> None:
 
 
 if __name__ == "__main__":
-    commands = {"add": add, "table": table, "build": build}
+    commands: dict[str, Callable[..., None]] = {"add": add, "table": table, "build": build}
     tell_errors(lambda: tyro.extras.subcommand_cli_from_dict(commands, description=shown(__doc__)))
