@@ -67,6 +67,7 @@ VARIANTS: dict[str, tuple[str, Change]] = {
     ),
     "sep-cma": ("[z, h], separable CMA-ES", lambda config: replace(_sees("zh")(config), strategy="sep-cma")),
     "pgpe": ("[z, h], PGPE with ClipUp", lambda config: replace(_sees("zh")(config), strategy="pgpe")),
+    "ranked": ("[z, h], ranks in every episode as fitness", lambda config: replace(_sees("zh")(config), ranked=True)),
     "more-rollouts": ("[z, h], half the candidates, twice the episodes of each", _spends(2)),
     "more-candidates": ("[z, h], twice the candidates, half the episodes of each", _spends(-2)),
 }
@@ -77,7 +78,7 @@ class CompareConfig:
     """Which variants, and how well each is measured."""
 
     variants: tuple[str, ...] = tuple(VARIANTS)
-    """Some of: zh, z, z-hidden, zch, untrained, principal, sep-cma, pgpe, more-rollouts, more-candidates."""
+    """Some of: zh, z, z-hidden, zch, untrained, principal, sep-cma, pgpe, ranked, more-rollouts, more-candidates."""
     episodes: int = SCORE_EPISODES
     """Real episodes on test seeds that every variant is scored on."""
     round: int | None = None

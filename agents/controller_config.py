@@ -25,6 +25,9 @@ class ControllerConfig:
     """Candidates per generation."""
     rollouts: int = 16
     """Episodes per candidate, the same ones for all candidates of a generation."""
+    ranked: bool = False
+    """Fitness is the mean rank among the candidates in each episode, not the mean return: a disaster in one of them
+    weighs no more than coming last."""
     sigma: float = 0.1
     """Initial step size."""
     strategy: StrategyName = "cma"

@@ -30,7 +30,7 @@ from agents.evaluators import (
 )
 from agents.history import RecentMeans, Selected, log_generation, replay, shown_beside_the_bar, steps_taken
 from agents.lanes import check_observations
-from agents.strategies import Strategy, make_strategy
+from agents.strategies import Strategy, centred_ranks, make_strategy
 from agents.subspace import Subspace, principal_weights
 from rollouts.artifacts import append_json_line, config_to_dict, file_hash, fingerprint
 from rollouts.console import duration, progress_bar, say
@@ -151,16 +151,19 @@ def _generation(config: ControllerConfig, generation: int, strategy: Strategy, e
     candidates = strategy.ask()
     seeds = [evolution_seed(config.seed, generation, rollout) for rollout in range(config.rollouts)]
     outcome = evaluator(candidates, seeds)
-    fitness = outcome.returns.reshape(config.population, config.rollouts).mean(1)
-    if not np.isfinite(fitness).all():
+    returns = outcome.returns.reshape(config.population, config.rollouts)
+    if not np.isfinite(returns).all():
         raise UserError(
             f"Generation {generation}: a return is not a finite number. The world model or the environment is broken; "
             "look at the dream with scripts/watch.py, or fit M again."
         )
-    strategy.tell(fitness)
+    fitness = returns.mean(1)
+    told = np.mean([centred_ranks(episode) for episode in returns.T], axis=0) if config.ranked else fitness
+    strategy.tell(told)
     return {
         "generation": generation,
         "fitness": fitness.tolist(),
+        **({"told": told.tolist()} if config.ranked else {}),
         "sigma": strategy.sigma,
         "steps": int(outcome.lengths.sum()),
         "seconds": round(time.perf_counter() - start, 3),

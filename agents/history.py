@@ -1,6 +1,6 @@
 """The history of an evolution, one record per generation: told again to continue, logged, and added up.
 
-``history.jsonl`` holds the records; fitness is the only thing in them that a strategy depends on.
+``history.jsonl`` holds the records. A strategy depends on nothing in them but fitness (or ranks, ``told`` instead).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def replay(stage: Stage, strategy: Strategy, recent: RecentMeans) -> tuple[list[
         if "initial_validation" in record:
             selected = (record["initial_validation"], -1, strategy.mean)
         strategy.ask()
-        strategy.tell(np.array(record["fitness"]))
+        strategy.tell(np.array(record.get("told", record["fitness"])))
         if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):
             raise UserError(
                 f"{path} cannot be continued: at generation {record['generation']} the step size is "

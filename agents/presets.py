@@ -140,6 +140,7 @@ _DOOM_V = VAEConfig(
 )
 _DOOM_M = MDNRNNConfig(
     hidden_size=512,
+    precision="bfloat16",
     reward_head=False,
     start_flag=True,
     dropout=0.1,
@@ -152,11 +153,15 @@ _DOOM_C = ControllerConfig(
     world="dream",
     spec=_DODGER,
     population=32,
-    strategy="sep-cma",
+    principal=64,
+    sigma=0.01,
     max_steps=2100,
     temperature=1.15,
     dropout=0.1,
+    precision="bfloat16",
     starts="episode",
+    average=3,
+    validation_every=5,
     validation_episodes=64,
 )
 

@@ -81,7 +81,8 @@ def _cost(number: int, stage: Stage) -> Cost:
             f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes in the "
             f"{config['world']} world, {manifest['parameters']} weights on [{', '.join(config['spec']['features'])}]"
         )
-        seconds = seconds or sum(record["seconds"] + record["validation_seconds"] for record in records)
+        generations = sum(record["seconds"] + record["validation_seconds"] for record in records)
+        seconds = max(seconds or 0.0, generations)  # manifests did not always tell
     else:
         reused = not (stage.path / "metrics.jsonl").exists()
         what = "kept from the round before" if reused else f"{config['steps']:,} steps of {config['batch_size']}"

@@ -4,9 +4,9 @@ python scripts/compare.py --run runs/car
 python scripts/compare.py --run runs/car --compare.variants zh z untrained --controller.generations 60
 
 Every variant differs in one thing from a linear controller on [z, h]: what it sees (z, z-hidden, zch), an M that was
-never trained (untrained), the strategy (principal, sep-cma, pgpe), or how a generation's episodes are spent
-(more-rollouts, more-candidates). All are evolved from zero in the real world, with the run's own options unless others
-are given, and scored on 100 episodes of the stock environment.
+never trained (untrained), the strategy (principal, sep-cma, pgpe), what it is told (ranked), or how a generation's
+episodes are spent (more-rollouts, more-candidates). All are evolved from zero in the real world, with the run's own
+options unless others are given, and scored on 100 episodes of the stock environment.
 
 The table is written to RUN/comparison/comparison.md and .json, complete up to the last finished variant. It can be
 stopped at any moment; the same command continues.

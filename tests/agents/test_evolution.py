@@ -140,3 +140,19 @@ def test_the_agent_is_the_average_of_the_last_means_and_may_become_so_later(
     # 9 and 8 were the scores of single means, which are no candidates any more
     np.testing.assert_allclose(last["selected"], last_average, atol=1e-6)
     assert Stage(tmp_path, "controller").manifest["validation"] == 2.0
+
+
+def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = dataclasses.replace(CONFIG, ranked=True)
+    for run, generations in ((whole, (2,)), (parts, (1, 2))):
+        for stage in ("vae", "mdnrnn"):
+            shutil.copytree(tiny_run / stage, run / stage)
+        for count in generations:
+            evolve(dataclasses.replace(config, generations=count), run, EnvConfig("toy"), 0, torch.device("cpu"))
+    ends = [load_tensors(run / "controller" / "weights.safetensors")["mean"] for run in (whole, parts)]
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
+    for record in read_json_lines(whole / "controller" / "history.jsonl", "fitness"):
+        assert sum(record["told"]) == pytest.approx(0)
+        assert np.abs(record["told"]).max() <= 0.5
+        assert len(record["told"]) == len(record["fitness"]) == 4
