@@ -8,6 +8,8 @@ finds is written out as weights on [z, h], so the controller stays the paper's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +26,9 @@ Array = NDArray[np.float64]
 def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Array:
     """Directions in weight space, each of which moves one action along one principal direction of what is seen.
 
-    Those directions are taken from the recorded moments that M keeps as starts of dreams. All move their action
-    equally much, so much that a random step of some length along them moves actions as one along all weights does:
-    a step size means the same here and there.
+    Those directions are taken from the recorded moments that M keeps as starts of dreams, where z, c and h, different
+    in size as they are, count equally. All move their action equally much, so much that a random step of some length
+    along them moves actions as one along all weights does: a step size means the same here and there.
 
     Returns:
         ``[P, Q]`` with ``Q = actions x (count + 1)``, the one more being the bias, where the controller has it.
@@ -40,22 +42,28 @@ def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Ar
         raise UserError("This world model was saved without starting points; fit M again.")
     starts = model.starts.only("recorded")
     seen = join_features(starts.mean, (starts.h, starts.c), spec.features).double().cpu().numpy()
-    return whitening(seen, count, spec.bias, spec.build(model))
+    parts = [starts.mean.shape[1]] + [starts.h.shape[1]] * (len(spec.features) - 1)
+    return whitening(seen, parts, count, spec.bias, spec.build(model))
 
 
-def whitening(seen: Array, count: int, bias: bool, controller: LinearController) -> Array:
-    """:func:`principal_weights` of features ``[N, inputs]``."""
+def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController) -> Array:
+    """:func:`principal_weights` of features ``[N, inputs]``, in parts of these sizes that count equally."""
+    size = np.concatenate([np.full(part.shape[1], np.sqrt(part.var(0).sum())) for part in _cut(seen, parts)])
     middle = seen.mean(0) if bias else np.zeros(seen.shape[1])
-    _, lengths, axes = np.linalg.svd(seen - middle, full_matrices=False)
+    _, lengths, axes = np.linalg.svd((seen - middle) / size, full_matrices=False)
     spread = lengths / np.sqrt(len(seen))
     usable = int((spread > 1e-6 * spread[0]).sum())
     if not 1 <= count <= usable:
         raise UserError(f"What the controller sees has {usable} principal directions; {count} were asked for.")
-    block = (axes[:count] / spread[:count, None]).T
+    block = (axes[:count] / spread[:count, None] / size).T
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
     loudness = (seen**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
     return np.kron(np.eye(controller.action_spec.size), block * np.sqrt(loudness / block.shape[1]))
+
+
+def _cut(seen: Array, parts: Sequence[int]) -> list[Array]:
+    return np.split(seen, np.cumsum(parts)[:-1], axis=1)
 
 
 class Subspace:

@@ -32,7 +32,7 @@ def raw(controller: LinearController, weights: np.ndarray, seen: np.ndarray) -> 
 @pytest.mark.parametrize("count", [1, 3])
 def test_coordinates_move_one_action_each_equally_much_and_no_two_together(bias: bool, count: int):
     controller = LinearController(7, TWO, bias=bias)
-    directions = whitening(SEEN, count, bias, controller)
+    directions = whitening(SEEN, [7], count, bias, controller)
     per_action = count + bias
     assert directions.shape == (controller.parameter_count, 2 * per_action)
     moved = np.stack([raw(controller, column, SEEN) for column in directions.T], -1)  # [N, actions, Q]
@@ -46,7 +46,7 @@ def test_coordinates_move_one_action_each_equally_much_and_no_two_together(bias:
 def test_a_random_step_moves_actions_as_much_as_one_along_every_weight():
     controller = LinearController(7, TWO)
     steps = RNG.standard_normal((1000, controller.parameter_count))
-    along = RNG.standard_normal((1000, 8)) @ whitening(SEEN, 3, True, controller).T
+    along = RNG.standard_normal((1000, 8)) @ whitening(SEEN, [7], 3, True, controller).T
     every, fewer = (np.mean([raw(controller, w, SEEN) ** 2 for w in weights]) for weights in (steps, along))
     assert fewer == pytest.approx(every, rel=0.1)
 
@@ -55,14 +55,26 @@ def test_the_directions_are_the_loudest():
     controller = LinearController(7, TWO)
     _, vectors = np.linalg.eigh(np.cov(SEEN.T))
     for k in range(3):
-        block = whitening(SEEN, 3, True, controller)[:7, k]
+        block = whitening(SEEN, [7], 3, True, controller)[:7, k]
         assert abs(block @ vectors[:, -1 - k]) == pytest.approx(np.linalg.norm(block))
+
+
+def test_parts_count_equally_however_large_their_numbers_are():
+    controller = LinearController(7, TWO)
+    loud = SEEN * np.repeat([1.0, 1000.0], [3, 4])
+    plain, louder = (whitening(seen, [3, 4], 2, True, controller) for seen in (SEEN, loud))
+    moved = [
+        np.stack([raw(controller, column, seen)[:, 0] for column in directions.T[:3]], -1)
+        for seen, directions in ((SEEN, plain), (loud, louder))
+    ]
+    moved = [part / part.std(0).max() for part in moved]
+    np.testing.assert_allclose(np.abs(moved[0][:, :2]), np.abs(moved[1][:, :2]), atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 4, 8])
 def test_as_many_directions_as_there_are(count: int):
     with pytest.raises(UserError, match="has 3 principal directions"):
-        whitening(SEEN, count, True, LinearController(7, TWO))
+        whitening(SEEN, [7], count, True, LinearController(7, TWO))
 
 
 def test_a_strategy_in_a_subspace_never_leaves_it_and_finds_the_best_of_it():
@@ -85,7 +97,9 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
     spec = ControllerSpec("zh")
     starts = model.starts.only("recorded")
     seen = torch.cat([starts.mean, starts.h], 1).double().numpy()
-    np.testing.assert_array_equal(principal_weights(model, spec, 2), whitening(seen, 2, True, spec.build(model)))
+    np.testing.assert_array_equal(
+        principal_weights(model, spec, 2), whitening(seen, [4, 8], 2, True, spec.build(model))
+    )
 
 
 def test_what_cannot_be_whitened_is_refused(make_model):
