@@ -16,16 +16,10 @@ from worldmodels.generative.architectures import Conditioning
 from worldmodels.generative.build import Shape, build
 from worldmodels.generative.configs import MODELS, check, preset
 from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import (
-    evaluate,
-    evaluate_perfect,
-    evaluate_reference,
-    features_for,
-    frozen_classifier,
-    spread,
-)
+from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference
+from worldmodels.generative.features import features_for, frozen_classifier, spread
 from worldmodels.generative.fit_images import fit_images, load_trained
-from worldmodels.generative.table import document, findings
+from worldmodels.generative.table import POINTS, combine, document, findings, table
 
 CPU = torch.device("cpu")
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -181,6 +175,27 @@ def test_what_the_page_says_of_points_follows_from_the_figures():
     assert "does not fail here" in told(8)
     assert "All modes are found by gan; not by gan-minimax (1 of 8)." in told(1)
     assert "does not fail here" not in told(1)
+
+
+def test_several_trainings_become_one_row_with_ranges():
+    trainings = [
+        {
+            "model": "gan",
+            "data": "ring",
+            "training_seconds": 60.0 + k,
+            "measures": {"modes": k, "of": 8, "mmd": k / 1000},
+        }
+        for k in (8, 5, 7)
+    ]
+    row = combine([*trainings, {"model": "gan", "data": "ring", "failed": "all alike"}])
+    assert row["measures"]["modes"] == 7
+    assert row["measures"]["ranges"]["mmd"] == [0.005, 0.008]
+    assert row["training_seconds"] == 67
+    told = table([row], POINTS)
+    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | – | – | – | 7.00 (5.00 to 8.00) | 1 min 07 s |" in told
+    assert combine([trainings[0]])["measures"]["ranges"]["of"] == [8, 8]
+    assert "| gan | 8 / 8 |" in table([combine(trainings[:1])], POINTS)
+    assert "failed" in combine([{"model": "gan", "data": "ring", "failed": "all alike"}] * 2)
 
 
 # Scripts

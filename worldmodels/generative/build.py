@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -225,6 +226,8 @@ def _autoencoder(config: AutoencoderConfig | VAEConfig, shape: Shape, device: to
     learned = config.likelihood == "gaussian-learned"
     if isinstance(config, VAEConfig):
         vae = VAE(coder.encoder, coder.features, config.latent_size, coder.decoder, classes, learned).to(device)
+        if vae.output_logvar is not None:
+            nn.init.constant_(vae.output_logvar, math.log(config.variance))
         likelihood = _likelihood(config, vae.output_logvar)
         adam = _adam(vae, config.learning_rate)
         bound = VAEObjective(vae, likelihood, adam, config.kl_weight, config.free_nats)
