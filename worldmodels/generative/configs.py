@@ -185,14 +185,16 @@ def preset(model: str, name: str = "quick", points: bool = False) -> Config:
             config, width=128, batch_size=256, latent_size=2, steps=5000, learning_rate=1e-3, decay=True
         )
         if isinstance(config, VAEConfig):
-            config = dataclasses.replace(config, likelihood="gaussian-learned")
+            config = dataclasses.replace(config, likelihood="gaussian-learned", variance=0.01)
         elif isinstance(config, AutoencoderConfig):
             config = dataclasses.replace(config, likelihood="gaussian")
         elif isinstance(config, GANConfig):
             # Gulrajani et al. (2017) use penalty weight 0.1 for these data.
-            config = dataclasses.replace(config, critic_learning_rate=1e-3, penalty_weight=0.1, batch_norm=False)
+            # A critic that learns twice as fast finds all modes with seeds that otherwise miss some; the idea of two
+            # time scales is Heusel et al.'s (2017).
+            config = dataclasses.replace(config, critic_learning_rate=2e-3, penalty_weight=0.1, batch_norm=False)
             if config.spectral_norm:  # a critic of slope 1 tells modes of width 0.014 apart only slowly
-                config = dataclasses.replace(config, loss="non-saturating", critic_learning_rate=2e-3, critic_steps=3)
+                config = dataclasses.replace(config, loss="non-saturating", critic_steps=3)
     if name == "tiny":
         return dataclasses.replace(config, width=8, steps=40, batch_size=16, log_every=10, checkpoint_every=20)
     return dataclasses.replace(config, steps=10 * config.steps) if name == "laptop" else config

@@ -29,7 +29,8 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 def append_labels(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
     """Labels as further features of a vector ``[N, D]``, or as further planes of an image ``[N, C, H, W]``.
 
-    Mirza & Osindero (2014). With ``classes=0``, ``x`` unchanged.
+    Mirza & Osindero (2014). The one-hot row is multiplied by ``sqrt(classes)``, so that each of its entries varies
+    about as much as a latent or a pixel does; as 0 and 1 they would be drowned. With ``classes=0``, ``x`` unchanged.
 
     Raises:
         ValueError: labels are missing, or given to an unconditional network.
@@ -38,7 +39,7 @@ def append_labels(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
         raise ValueError("a conditional network needs labels" if classes else "this network takes no labels")
     if labels is None:
         return x
-    rows = one_hot(labels, classes).to(x.dtype)
+    rows = classes**0.5 * one_hot(labels, classes).to(x.dtype)
     if x.ndim == 4:
         rows = rows[:, :, None, None].expand(-1, -1, *x.shape[2:])
     return torch.cat([x, rows], 1)
