@@ -49,7 +49,9 @@ class Arguments:
     models: tuple[str, ...] = ()
     """Rows. Default: all that make sense for the data."""
     steps: int = 3000
-    """Training steps of every row on images; on points twice as many."""
+    """Training steps of every row on images."""
+    point_steps: int = 5000
+    """Training steps of every row on points."""
     budget_minutes: float = math.inf
     """Start no further row after this time; the page is written from the rows that are there. 0 only writes."""
     runs: Path = Path("runs/images-table")
@@ -90,7 +92,7 @@ def row(name: str, data: str, arguments: Arguments) -> Row:
             f"{config.steps:,} generator steps of {config.batch_size} samples for every model, in {config.precision}."
         )
         return {**training(name, config, run, arguments), "budget": budget}
-    config = dataclasses.replace(preset(name, points=True), data=data, steps=2 * arguments.steps)
+    config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
     trainings = [
         training(
             name,
@@ -162,7 +164,8 @@ def body() -> None:
                 publish_picture(samples, grids / picture_name(found[-1]))
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
-    command = f"{threads}python scripts/images_table.py --steps {arguments.steps}{precision}"
+    steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"
+    command = f"{threads}python scripts/images_table.py {steps}{precision}"
     with atomic_path(arguments.out) as temporary:
         temporary.write_text(document(found, command, grids.name, arguments.note))
     write_json(grids / "rows.json", {"command": command, "rows": found})

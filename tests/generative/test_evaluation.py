@@ -268,3 +268,14 @@ def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
         "halves.npz-vae.png",
         "rows.json",
     ]
+
+
+def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = ("--point-steps", "4", "--seeds", "2", "--runs", "t", "--out", "docs/images.md")
+    assert run_script("images_table", monkeypatch, "--data", "ring", "--models", "gan", *steps) == 0
+    page = Path("docs/images.md").read_text()
+    assert "4 generator steps of 128 samples for every model, with 2 seeds" in page
+    row = json.loads(Path("t/ring-gan.json").read_text())
+    assert (row["trainings"], row["collapsed"]) == (2, 0)
+    assert Path("t/ring-gan-1/images/weights.safetensors").exists()

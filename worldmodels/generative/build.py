@@ -200,7 +200,9 @@ def _began(config: BEGANConfig, shape: Shape, device: torch.device) -> Model:
         critic = began_critic(shape.size, shape.channels, config.latent_size, config.width)
     else:
         generator = mlp_generator(shape.channels, config.latent_size, config.width)
-        critic = _join(mlp_coder(shape.channels, config.latent_size, config.width), config.latent_size)
+        # A code as long as a point could reproduce any point, and would judge none.
+        code = min(config.latent_size, shape.channels - 1)
+        critic = _join(mlp_coder(shape.channels, code, config.width), code)
     adam = partial(_adam, betas=(config.beta1, 0.999))
     objective = BEGAN(
         generator.to(device),

@@ -91,8 +91,11 @@ CAVEATS = {
     "steps are not equal time. “real data” are training images, scored as if they had been generated: what a perfect "
     "sampler would reach.",
     "points": "“real data” are points of the training set; “perfect sampler” draws new ones from the distribution. "
-    "sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was unreliable "
-    "on these narrow modes. wgan and wgan-gp have five critic updates.",
+    "Every critic learns twice as fast as its generator: with equal rates, which of the modes gan finds depends on its "
+    "seed. sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was "
+    "unreliable on these narrow modes. wgan and wgan-gp have five critic updates, and wgan's bound is wider than on "
+    "images. began's critic sees how well a point is reconstructed, not how often it is made: nothing keeps its "
+    "generator from making one point only, and the alarm that stops it is right.",
 }
 
 
