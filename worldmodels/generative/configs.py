@@ -164,7 +164,7 @@ MODELS: dict[str, Config] = {
     "sngan": dataclasses.replace(_GAN, loss="hinge", spectral_norm=True),
     "dragan": dataclasses.replace(_GAN, penalty="dragan"),
     "began": BEGANConfig(),
-    "cgan": dataclasses.replace(_GAN, conditioning="planes"),
+    "cgan": dataclasses.replace(_GAN, conditioning="planes", spectral_norm=True),
     "cgan-projection": dataclasses.replace(_GAN, loss="hinge", spectral_norm=True, conditioning="projection"),
 }
 ModelName = Literal[

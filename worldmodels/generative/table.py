@@ -94,8 +94,8 @@ CAVEATS = {
     "Every critic learns twice as fast as its generator: with equal rates, which of the modes gan finds depends on its "
     "seed. sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was "
     "unreliable on these narrow modes. wgan and wgan-gp have five critic updates, and wgan's bound is wider than on "
-    "images. began's critic sees how well a point is reconstructed, not how often it is made: nothing keeps its "
-    "generator from making one point only, and the alarm that stops it is right.",
+    "images. began's critic sees how well a point is reconstructed, not how often it is made, which "
+    "leaves its generator free to make one point only.",
 }
 
 
