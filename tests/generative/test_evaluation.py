@@ -16,16 +16,10 @@ from worldmodels.generative.architectures import Conditioning
 from worldmodels.generative.build import Shape, build
 from worldmodels.generative.configs import MODELS, check, preset
 from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import (
-    evaluate,
-    evaluate_perfect,
-    evaluate_reference,
-    features_for,
-    frozen_classifier,
-    spread,
-)
+from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference
+from worldmodels.generative.features import features_for, frozen_classifier, spread
 from worldmodels.generative.fit_images import fit_images, load_trained
-from worldmodels.generative.table import document, findings
+from worldmodels.generative.table import POINTS, combine, document, findings, table
 
 CPU = torch.device("cpu")
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -183,6 +177,27 @@ def test_what_the_page_says_of_points_follows_from_the_figures():
     assert "does not fail here" not in told(1)
 
 
+def test_several_trainings_become_one_row_with_ranges():
+    trainings = [
+        {
+            "model": "gan",
+            "data": "ring",
+            "training_seconds": 60.0 + k,
+            "measures": {"modes": k, "of": 8, "mmd": k / 1000},
+        }
+        for k in (8, 5, 7)
+    ]
+    row = combine([*trainings, {"model": "gan", "data": "ring", "failed": "all alike"}])
+    assert row["measures"]["modes"] == 7
+    assert row["measures"]["ranges"]["mmd"] == [0.005, 0.008]
+    assert row["training_seconds"] == 67
+    told = table([row], POINTS)
+    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | – | – | – | 7.00 (5.00 to 8.00) | 1 min 07 s |" in told
+    assert combine([trainings[0]])["measures"]["ranges"]["of"] == [8, 8]
+    assert "| gan | 8 / 8 |" in table([combine(trainings[:1])], POINTS)
+    assert "failed" in combine([{"model": "gan", "data": "ring", "failed": "all alike"}] * 2)
+
+
 # Scripts
 
 
@@ -253,3 +268,14 @@ def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
         "halves.npz-vae.png",
         "rows.json",
     ]
+
+
+def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = ("--point-steps", "4", "--seeds", "2", "--runs", "t", "--out", "docs/images.md")
+    assert run_script("images_table", monkeypatch, "--data", "ring", "--models", "gan", *steps) == 0
+    page = Path("docs/images.md").read_text()
+    assert "4 generator steps of 128 samples for every model, with 2 seeds" in page
+    row = json.loads(Path("t/ring-gan.json").read_text())
+    assert (row["trainings"], row["collapsed"]) == (2, 0)
+    assert Path("t/ring-gan-1/images/weights.safetensors").exists()

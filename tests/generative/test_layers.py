@@ -208,3 +208,13 @@ def test_initialise_normal():
     initialise_normal(layer)
     assert abs(layer.weight.std().item() - 0.02) < 5e-4
     assert not layer.bias.any()
+
+
+def test_a_critic_without_normalisation_begins_with_a_signal():
+    """N(0, 0.02), meant for stacks with batch normalisation, would leave a hundredth of it."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 1, 28, 28)
+    critic = architectures.dcgan_critic(28, 1, 32)
+    assert 0.5 < critic(x).std().item() < 3
+    architectures.initialise_normal(critic)
+    assert critic(x).std().item() < 0.05

@@ -127,6 +127,16 @@ def test_frechet_distance_of_known_covariances():
     assert m.frechet_distance(x, x * scales) == pytest.approx(float((1 - scales).square().sum()))
 
 
+def test_frechet_distance_worked_out_by_hand():
+    """Means 4 and 8 apart; variances 25/99 and 1225/99 along x and none along y (compare_gan's example)."""
+    real, made = torch.ones(100, 2), 9 * torch.ones(100, 2)
+    real[:50, 0] = 2
+    made[50:, 0] = 2
+    expected = 16 + 64 + (25 + 1225 - 2 * (25 * 1225) ** 0.5) / 99
+    assert expected == pytest.approx(89.0909, abs=1e-4)
+    assert m.frechet_distance(real, made) == pytest.approx(expected)
+
+
 def test_frechet_distance_against_scipy():
     linalg = pytest.importorskip("scipy.linalg")
     torch.manual_seed(0)
@@ -195,3 +205,18 @@ def test_nearest():
     found = m.nearest(data[order] + 1e-4, data)
     assert torch.equal(found.indices, order)
     assert found.distance.max() < 0.01
+
+
+def test_triples_of_classes():
+    every = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    assert m.count_triples(every, 3) == (27, 27, pytest.approx(0))
+    assert m.count_triples(every[:1].expand(9, 3), 3) == (1, 27, pytest.approx(math.log(27)))
+    told_apart = torch.tensor([[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    assert m.count_triples(told_apart, 2) == (3, 8, pytest.approx(math.log(8 / 3)))
+
+
+def test_what_chance_leaves_of_the_kl_of_a_perfect_sampler():
+    triples = torch.randint(10, (26_000, 3), generator=torch.Generator().manual_seed(0))
+    count = m.count_triples(triples, 10)
+    assert count.modes == 1000
+    assert count.kl_to_uniform == pytest.approx(999 / 52_000, rel=0.15)

@@ -48,6 +48,17 @@ def test_spectral_normalisation_covers_the_ring():
     assert count.kl_to_uniform < 0.5
 
 
+@pytest.mark.parametrize(("variance", "alive"), [(1.5, False), (0.01, True)])
+def test_a_learned_variance_must_begin_below_that_of_the_data(variance, alive):
+    """The ring has variance 1 along both axes. From above it, no latent is worth its KL, and the variance stays."""
+    samples = load_samples("ring")
+    config = dataclasses.replace(preset("vae", points=True), width=32, batch_size=128, variance=variance)
+    model = build(config, Shape.of(samples), CPU)
+    trainer = Trainer(model.objective.units(), Batches(to_tensor(samples.train), None, 128, 0, CPU), 0)
+    rates = [float(trainer(step)["rate"]) for step in range(250)]
+    assert (rates[-1] > 1) == alive
+
+
 def distance_left(game: losses.Adversarial, seed: int, steps: int = 60) -> float:
     """A generator that starts around 0 and should go to (6, 0), against a critic that is sure from early on."""
     torch.manual_seed(seed)
@@ -130,3 +141,19 @@ def test_v_can_be_trained_with_an_adversarial_term():
         Trainer(objective.units()[:1], lambda number, frames=frames: (frames, None), 0)(0)
         assert not torch.equal(critic.head.weight, frozen)
     assert not torch.equal(*changes)
+
+
+def test_half_precision_keeps_weights_and_sums_in_single(images):
+    samples = load_samples(images)
+    batches = Batches(to_tensor(samples.train, -1.0), samples.train_labels, 16, 0, CPU)
+    terms = []
+    for half in (False, True):
+        model = build(preset("wgan-gp", "tiny"), Shape.of(samples), CPU)
+        trainer = Trainer(model.objective.units(), batches, 0, half=half)
+        terms.append(trainer(0))
+        assert {part.dtype for part in model.sampler.network.parameters()} == {torch.float32}
+    assert terms[0].keys() == terms[1].keys()
+    for name, value in terms[0].items():
+        assert terms[1][name].dtype == torch.float32
+        assert terms[1][name].item() == pytest.approx(value.item(), abs=0.05)
+        assert terms[1][name].item() != value.item()

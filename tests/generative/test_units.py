@@ -68,7 +68,7 @@ def test_critic_steps_are_counted(critic_steps):
 def test_every_critic_step_sees_fresh_data_and_fresh_fakes():
     """Stale critic steps, which repeat one batch, are caught by what the critic is shown."""
     gan, asked, shown = small_gan(critic_steps=3), [], []
-    gan.critic.register_forward_hook(lambda module, inputs, output: shown.append(inputs[0].detach().clone()))
+    gan.critic.register_forward_hook(lambda module, inputs, output: shown.extend(inputs[0].detach().split(16)))
     trainer = Trainer(gan.units(), lambda number: asked.append(number) or points(number), seed=0)
     trainer(0)
     trainer(1)
@@ -148,8 +148,26 @@ def test_labels_reach_both_sides_and_the_penalty():
     labels = torch.tensor([0, 1, 2, 0])
     gan = GAN(generator, critic, losses.WASSERSTEIN, adam, adam, penalty=between_real_and_fake)
     Trainer(gan.units(), lambda number: (torch.randn(4, 2), labels), 0)(0)
-    assert len(seen) == 4  # real, fake, penalty; then the generator's fakes
-    assert all(torch.equal(given, labels) for given in seen)
+    given = torch.cat(seen).split(4)
+    assert len(given) == 4  # real, fake, penalty; then the generator's fakes
+    assert all(torch.equal(part, labels) for part in given)
+
+
+def test_real_and_fake_share_a_pass_but_no_statistics():
+    """One pass gives the loss that two would; with batch normalisation there are two."""
+    batch = Batch(torch.randn(8, 1, 16, 16), None, generator_for(0, 0))
+    for norm, passes in ((None, 1), (nn.BatchNorm2d, 2)):
+        torch.manual_seed(0)
+        critic, seen = dcgan_critic(16, 1, 4, norm), []
+        critic.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(len(inputs[0])))
+        gan = GAN(dcgan_generator(16, 1, 4, 4), critic, losses.NON_SATURATING, adam, adam)
+        terms = gan.critic_loss(batch._replace(rng=generator_for(0, 1))).terms
+        assert seen == [16 // passes] * passes
+        with torch.no_grad():
+            fake = gan.generate(batch._replace(rng=generator_for(0, 1)))
+            expected = losses.logistic_critic(critic(batch.x), critic(fake))
+        assert terms["critic_real"].item() == pytest.approx(expected.real.item())
+        assert terms["critic_fake"].item() == pytest.approx(expected.fake.item())
 
 
 def test_learning_rate_schedule_and_stored_betas():

@@ -13,7 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodels.generative.networks import Autoencoder, Critic, Generator
-from worldmodels.layers import Activation, ConvSpec, Normalisation, conv_stack, initialise_normal, project, start_size
+from worldmodels.layers import (
+    Activation,
+    ConvSpec,
+    Normalisation,
+    conv_stack,
+    initialise_he,
+    initialise_normal,
+    project,
+    start_size,
+)
 
 leaky_relu: Activation = partial(nn.LeakyReLU, 0.2)
 Upsampling = Literal["transposed", "resize"]
@@ -94,7 +103,10 @@ def dcgan_critic(
         classes,
         features if conditioning == "projection" else 0,
     )
-    initialise_normal(critic)
+    if norm is None:
+        initialise_he(critic)
+    else:
+        initialise_normal(critic)
     return critic
 
 

@@ -17,7 +17,7 @@ from worldmodels.generative.elbo import (
     iwae_bound,
     sparsity_kl,
 )
-from worldmodels.generative.losses import NON_SATURATING, Adversarial
+from worldmodels.generative.losses import NON_SATURATING, Adversarial, wide
 from worldmodels.generative.networks import VAE, Autoencoder
 from worldmodels.generative.units import Batch, Loss, Unit
 from worldmodels.training import Stateful
@@ -68,7 +68,7 @@ class AutoencoderObjective:
 
     def loss(self, batch: Batch) -> Loss:
         x = batch.x + self.noise * batch.normal(*batch.x.shape) if self.noise else batch.x
-        code = self.model.encode(x)
+        code = wide(self.model.encode(x))
         distortion = self.likelihood.nll(self.model.decode(code), batch.x).mean()
         if not self.sparsity_weight:
             return Loss(distortion, {"distortion": distortion})
@@ -104,7 +104,7 @@ class VAEObjective:
 
     def loss(self, batch: Batch) -> Loss:
         labels = batch.labels if self.model.classes else None
-        mean, logvar = self.model.encode(batch.x, labels)
+        mean, logvar = (wide(part) for part in self.model.encode(batch.x, labels))
         output = self.model.decode(reparameterise(mean, logvar, batch.normal(*mean.shape)), labels)
         nll = self.likelihood.nll(output, batch.x)
         bound = elbo(nll, kl_to_standard_normal(mean, logvar), self.kl_weight, self.free_nats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -199,7 +200,9 @@ def _began(config: BEGANConfig, shape: Shape, device: torch.device) -> Model:
         critic = began_critic(shape.size, shape.channels, config.latent_size, config.width)
     else:
         generator = mlp_generator(shape.channels, config.latent_size, config.width)
-        critic = _join(mlp_coder(shape.channels, config.latent_size, config.width), config.latent_size)
+        # A code as long as a point could reproduce any point, and would judge none.
+        code = min(config.latent_size, shape.channels - 1)
+        critic = _join(mlp_coder(shape.channels, code, config.width), code)
     adam = partial(_adam, betas=(config.beta1, 0.999))
     objective = BEGAN(
         generator.to(device),
@@ -225,6 +228,8 @@ def _autoencoder(config: AutoencoderConfig | VAEConfig, shape: Shape, device: to
     learned = config.likelihood == "gaussian-learned"
     if isinstance(config, VAEConfig):
         vae = VAE(coder.encoder, coder.features, config.latent_size, coder.decoder, classes, learned).to(device)
+        if vae.output_logvar is not None:
+            nn.init.constant_(vae.output_logvar, math.log(config.variance))
         likelihood = _likelihood(config, vae.output_logvar)
         adam = _adam(vae, config.learning_rate)
         bound = VAEObjective(vae, likelihood, adam, config.kl_weight, config.free_nats)

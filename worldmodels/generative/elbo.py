@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worldmodels.generative.losses import wide
 from worldmodels.vae import kl_to_standard_normal
 
 LOG_2PI = math.log(2 * math.pi)
@@ -29,7 +30,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """
     if float(x.min()) < 0 or float(x.max()) > 1:
         raise ValueError(f"a Bernoulli likelihood needs pixels in [0, 1], got {float(x.min()):g} to {float(x.max()):g}")
-    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+    return F.binary_cross_entropy_with_logits(wide(logits), x, reduction="none").flatten(1).sum(1)
 
 
 def gaussian_nll(mean: Tensor, x: Tensor, logvar: Tensor | float) -> Tensor:
@@ -37,6 +38,7 @@ def gaussian_nll(mean: Tensor, x: Tensor, logvar: Tensor | float) -> Tensor:
 
     ``logvar`` is a number, a learned scalar, or has the shape of ``x``.
     """
+    mean = wide(mean)
     logvar = torch.as_tensor(logvar, dtype=mean.dtype, device=mean.device)
     return (0.5 * (LOG_2PI + logvar + (x - mean).square() * torch.exp(-logvar))).flatten(1).sum(1)
 

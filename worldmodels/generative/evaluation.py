@@ -6,107 +6,31 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from rollouts.artifacts import fingerprint, read_json, read_json_lines
-from rollouts.console import say
+from rollouts.artifacts import read_json, read_json_lines
 from rollouts.errors import UserError
 from rollouts.stage import package_versions
-from worldmodels.checkpoint import load_weights, save_tensors
 from worldmodels.generative import metrics
 from worldmodels.generative.autoencoders import log_likelihood_bound
 from worldmodels.generative.build import Sampler
-from worldmodels.generative.datasets import Batches, Samples, to_tensor
+from worldmodels.generative.datasets import STACKED, Samples, load_samples, to_tensor
 from worldmodels.generative.elbo import bits_per_dimension, collapse_report
+from worldmodels.generative.features import Features, features_for, frozen_classifier, spread
 from worldmodels.generative.fit_images import Trained
 from worldmodels.generative.networks import VAE, Autoencoder
 from worldmodels.generative.synthetic import DISTRIBUTIONS, MODES
-from worldmodels.layers import ConvSpec, conv_stack
 from worldmodels.training import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
 COUNT = {"points": 2500, "images": 1000}
 """Generated samples per evaluation; the same number of real ones is held against them."""
-
-
-class Classifier(nn.Module):
-    """A small convolutional classifier; its last hidden layer gives features."""
-
-    def __init__(self, channels: int, size: int, classes: int, features: int = 64) -> None:
-        super().__init__()
-        specs = [ConvSpec(16, 3, 2, "same"), ConvSpec(32, 3, 2, "same"), ConvSpec(64, 3, 1, "same")]
-        stack, side = conv_stack(channels, size, specs)
-        self.body = nn.Sequential(*stack, nn.Flatten(), nn.Linear(64 * side * side, features), nn.ReLU())
-        self.head = nn.Linear(features, classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        return self.body(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of the classes."""
-        return self.head(self.body(x))
-
-
-def frozen_classifier(samples: Samples, cache: Path, steps: int = 600) -> Classifier:
-    """A classifier of the training images, trained once (seeded) and kept in ``cache``."""
-    classifier = Classifier(samples.channels, samples.size, samples.classes)
-    weights = cache / f"classifier-{fingerprint([samples.hash, steps])}.safetensors"
-    if weights.exists():
-        load_weights(classifier, weights)
-        return classifier.eval().requires_grad_(False)
-    say(f"Training a classifier of {samples.name} for the measures, once ({weights}) …")
-    torch.manual_seed(0)
-    classifier = Classifier(samples.channels, samples.size, samples.classes)
-    optimiser = torch.optim.Adam(classifier.parameters(), lr=2e-3)
-    batches = Batches(
-        to_tensor(samples.train), samples.train_labels, min(64, len(samples.train)), 0, torch.device("cpu")
-    )
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
-        x, labels = batches(step)
-        assert labels is not None
-        optimiser.zero_grad()
-        F.cross_entropy(classifier(x), labels).backward()
-        optimiser.step()
-    save_tensors(classifier.state_dict(), weights)
-    return classifier.eval().requires_grad_(False)
-
-
-def spread(count: int, of: int) -> NDArray[np.int64]:
-    """Up to ``count`` indices spread evenly over ``of``: data often come sorted by class."""
-    return np.linspace(0, of - 1, min(count, of)).astype(np.int64)
-
-
-class Features(NamedTuple):
-    """A named way of turning images into vectors; distances are only comparable under one name."""
-
-    name: str
-    extract: Any  #: images [N, C, S, S] -> [N, D]
-    classifier: Classifier | None
-
-
-def features_for(samples: Samples, cache: Path) -> Features:
-    """The last hidden layer of a classifier where there are labels, else the first 64 principal components."""
-    if samples.classes >= 2:
-        classifier = frozen_classifier(samples, cache)
-        with torch.no_grad():
-            known = classifier.features(to_tensor(samples.train[spread(2000, len(samples.train))]))
-        sd = known.std(0)
-        # Units that (nearly) never fire would otherwise outweigh all others.
-        mean, sd = known.mean(0), sd.clamp(min=0.1 * float(sd.mean()))
-        name = f"{Path(samples.name).name} classifier, 64 units, standardised"
-        return Features(name, lambda x: (classifier.features(x) - mean) / sd, classifier)
-    pixels = to_tensor(samples.train[spread(5000, len(samples.train))]).flatten(1)
-    mean = pixels.mean(0)
-    components = min(64, len(pixels) - 1, pixels.shape[1])
-    axes = torch.linalg.svd(pixels - mean, full_matrices=False)[2][:components].T
-    return Features(f"{components} principal components of pixels", lambda x: (x.flatten(1) - mean) @ axes, None)
+STACKED_COUNT = 26_000
+"""Samples in which the modes of stacked digits are counted; as many as in Srivastava et al. (2017)."""
 
 
 @torch.no_grad()
@@ -162,6 +86,16 @@ def point_measures(made: Tensor, samples: Samples) -> Measures:
 
 
 @torch.no_grad()
+def stacked_measures(made: Tensor, samples: Samples, cache: Path) -> Measures:
+    """How many of the 1,000 triples of digits are among the pictures ``[N, 3, S, S]``, each channel read by itself."""
+    classifier = frozen_classifier(load_samples("digits", samples.size), cache)
+    digits = [classifier(channel.clamp(0, 1)).argmax(1) for part in made.split(1000) for channel in part.split(1, 1)]
+    triples = torch.cat([torch.stack(digits[i : i + 3], 1) for i in range(0, len(digits), 3)])
+    count = metrics.count_triples(triples, classifier.head.out_features)
+    return {"modes": count.modes, "of": count.of, "mode_kl": count.kl_to_uniform, "mode_samples": len(made)}
+
+
+@torch.no_grad()
 def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: int = 50) -> Measures:
     """Held-out bounds of a VAE in nats, and which of its latent units are active; an autoencoder's error."""
     chosen = spread(500, len(samples.test))
@@ -203,6 +137,8 @@ def evaluate(trained: Trained, cache: Path) -> dict[str, Any]:
         made = sampler.sample(count, generator_for(0, 2), labels)
         if samples.are_images:
             found |= image_measures(made, samples, features_for(samples, cache), labels)
+            if samples.name == STACKED:
+                found |= stacked_measures(sampler.sample(STACKED_COUNT, generator_for(0, 3)), samples, cache)
         else:
             found |= point_measures(made, samples)
         found["samples"] = count
@@ -219,6 +155,8 @@ def evaluate_reference(samples: Samples, cache: Path) -> dict[str, Any]:
         labels = None if samples.train_labels is None else torch.from_numpy(samples.train_labels[chosen])
         found = image_measures(real, samples, features_for(samples, cache), labels)
         del found["nearest_training_image"]  # 0: they are training images
+        if samples.name == STACKED:
+            found |= stacked_measures(to_tensor(samples.train[:STACKED_COUNT]), samples, cache)
     else:
         found = point_measures(real, samples)
     return _file("real data", samples, {**found, "samples": count}, 0.0, time.perf_counter() - began)

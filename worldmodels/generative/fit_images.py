@@ -69,6 +69,7 @@ def fit_images(name: str, config: Config, run: Path, device: torch.device) -> Pa
         batches,
         config.seed,
         (lambda step: 1 - step / config.steps) if config.decay else (lambda step: 1.0),
+        half=config.precision == "bfloat16",
     )
     what = f"{shape.size}x{shape.size} images" if shape.size else "points"
     say(f"{name}: {len(data):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")

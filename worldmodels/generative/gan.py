@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from worldmodels.generative.losses import Adversarial, autoencoder_error, began_convergence, began_critic, began_next_k
 from worldmodels.generative.networks import Autoencoder, Critic, Generator
-from worldmodels.generative.penalties import Score, clip_weights, dragan_penalty, gradient_penalty, refuse_batch_norm
+from worldmodels.generative.penalties import (
+    Score,
+    batch_norms,
+    clip_weights,
+    dragan_penalty,
+    gradient_penalty,
+    refuse_batch_norm,
+)
 from worldmodels.generative.units import Average, Batch, Loss, Unit, do_nothing
 from worldmodels.training import Stateful
 
@@ -62,6 +69,7 @@ class GAN:
         self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
         self.critic_steps, self.penalty, self.penalty_weight, self.clip = critic_steps, penalty, penalty_weight, clip
         self.average = Average(generator, average_decay)
+        self._apart = bool(batch_norms(critic))
 
     def generate(self, batch: Batch) -> Tensor:
         """As many fakes as there are data in the batch, with their labels."""
@@ -72,12 +80,19 @@ class GAN:
         labels = _for(self.critic, batch)
         with torch.no_grad():
             fake = self.generate(batch)
-        loss = self.game.critic(self.critic(batch.x, labels), self.critic(fake, labels))
+        loss = self.game.critic(*self._judge(batch.x, fake, labels))
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
         if self.penalty is None:
             return Loss(loss.total, terms)
         penalty = self.penalty(lambda x: self.critic(x, labels), batch.x, fake, batch)
         return Loss(loss.total + self.penalty_weight * penalty, {**terms, "penalty": penalty})
+
+    def _judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits of both: in one pass, which is faster, unless they would share the statistics of a normalisation."""
+        if self._apart:
+            return self.critic(real, labels), self.critic(fake, labels)
+        both = self.critic(torch.cat([real, fake]), None if labels is None else torch.cat([labels, labels]))
+        return both[: len(real)], both[len(real) :]
 
     def generator_loss(self, batch: Batch) -> Loss:
         """The generator's side, on fresh fakes."""

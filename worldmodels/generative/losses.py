@@ -30,14 +30,15 @@ class Adversarial(NamedTuple):
     generator: Callable[[Tensor], Tensor]
 
 
-def _wide(logits: Tensor) -> Tensor:
+def wide(logits: Tensor) -> Tensor:
+    """Half precision as single; everything else unchanged."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _pair(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(f"logits of real {list(real.shape)} and fake {list(fake.shape)} samples differ in shape")
-    return _wide(real), _wide(fake)
+    return wide(real), wide(fake)
 
 
 def _critic_loss(real: Tensor, fake: Tensor) -> CriticLoss:
@@ -52,12 +53,12 @@ def logistic_critic(real: Tensor, fake: Tensor) -> CriticLoss:
 
 def minimax_generator(fake: Tensor) -> Tensor:
     """``E log(1 - D(G(z)))``: minus the critic's fake term. Its gradient vanishes where the critic is sure."""
-    return -F.softplus(_wide(fake)).mean()
+    return -F.softplus(wide(fake)).mean()
 
 
 def non_saturating_generator(fake: Tensor) -> Tensor:
     """``-E log D(G(z))``. Goodfellow et al. (2014), section 3: stronger gradients early in training."""
-    return F.softplus(-_wide(fake)).mean()
+    return F.softplus(-wide(fake)).mean()
 
 
 def least_squares_critic(real: Tensor, fake: Tensor) -> CriticLoss:
@@ -68,7 +69,7 @@ def least_squares_critic(real: Tensor, fake: Tensor) -> CriticLoss:
 
 def least_squares_generator(fake: Tensor) -> Tensor:
     """``E (D(G(z)) - 1)^2 / 2``. Mao et al. (2017), eq. 9."""
-    return 0.5 * (_wide(fake) - 1).square().mean()
+    return 0.5 * (wide(fake) - 1).square().mean()
 
 
 def wasserstein_critic(real: Tensor, fake: Tensor) -> CriticLoss:
@@ -79,7 +80,7 @@ def wasserstein_critic(real: Tensor, fake: Tensor) -> CriticLoss:
 
 def wasserstein_generator(fake: Tensor) -> Tensor:
     """``-E f(G(z))``; also the generator's loss of the hinge game."""
-    return -_wide(fake).mean()
+    return -wide(fake).mean()
 
 
 def hinge_critic(real: Tensor, fake: Tensor) -> CriticLoss:

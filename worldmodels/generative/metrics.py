@@ -237,6 +237,22 @@ def count_modes(points: Tensor, modes: Modes) -> ModeCount:
     return ModeCount(int((counts > 0).sum()), len(centres), float(good.double().mean()), kl)
 
 
+class TripleCount(NamedTuple):
+    """How well triples of classes are covered."""
+
+    modes: int  #: triples seen at least once
+    of: int
+    kl_to_uniform: float  #: nats; N perfect samples have about (of - 1) / 2N by chance
+
+
+def count_triples(triples: Tensor, classes: int) -> TripleCount:
+    """Class numbers ``[N, 3]`` as one of ``classes^3`` modes each. Metz et al. (2017), section 3.3."""
+    of = classes**3
+    counts = torch.bincount((triples * torch.tensor([classes**2, classes, 1])).sum(1), minlength=of).double()
+    uniform = torch.full_like(counts, 1 / of)
+    return TripleCount(int((counts > 0).sum()), of, kl_discrete(counts / counts.sum(), uniform))
+
+
 # Memorisation
 
 

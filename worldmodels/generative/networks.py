@@ -26,10 +26,10 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     return F.one_hot(labels, classes).to(torch.float32)
 
 
-def append_labels(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+def append_labels(x: Tensor, labels: Tensor | None, classes: int, scale: float = 1.0) -> Tensor:
     """Labels as further features of a vector ``[N, D]``, or as further planes of an image ``[N, C, H, W]``.
 
-    Mirza & Osindero (2014). With ``classes=0``, ``x`` unchanged.
+    Mirza & Osindero (2014). The label is a one-hot row times ``scale``. With ``classes=0``, ``x`` unchanged.
 
     Raises:
         ValueError: labels are missing, or given to an unconditional network.
@@ -38,7 +38,7 @@ def append_labels(x: Tensor, labels: Tensor | None, classes: int) -> Tensor:
         raise ValueError("a conditional network needs labels" if classes else "this network takes no labels")
     if labels is None:
         return x
-    rows = one_hot(labels, classes).to(x.dtype)
+    rows = scale * one_hot(labels, classes).to(x.dtype)
     if x.ndim == 4:
         rows = rows[:, :, None, None].expand(-1, -1, *x.shape[2:])
     return torch.cat([x, rows], 1)
@@ -78,7 +78,8 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.embedding is None:
-            return self.head(self.body(append_labels(x, labels, self.classes)))
+            # So that a plane varies as much as a pixel does: a critic hardly looks at planes of 0 and 1.
+            return self.head(self.body(append_labels(x, labels, self.classes, self.classes**0.5)))
         if labels is None:
             raise ValueError("a conditional network needs labels")
         features = self.body(x)

@@ -61,18 +61,22 @@ def dragan_penalty(score: Score, real: Tensor, noise: Tensor, alpha: Tensor, tar
     return (gradient_norms(score, interpolate(disturbed, real, alpha)) - target).square().mean()
 
 
+def batch_norms(critic: nn.Module) -> list[str]:
+    """The parts of a critic that mix samples."""
+    return [name for name, part in critic.named_modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+
 def refuse_batch_norm(critic: nn.Module) -> None:
     """A gradient per sample means nothing where samples are mixed.
 
     Raises:
         ValueError: the critic normalises over its batch.
     """
-    for name, part in critic.named_modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            raise ValueError(
-                f"{name} of the critic is a batch normalisation, which makes a penalty on per-sample gradients "
-                "meaningless: use none, nn.InstanceNorm2d or nn.GroupNorm"
-            )
+    for name in batch_norms(critic):
+        raise ValueError(
+            f"{name} of the critic is a batch normalisation, which makes a penalty on per-sample gradients "
+            "meaningless: use none, nn.InstanceNorm2d or nn.GroupNorm"
+        )
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,52 @@ Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 
 
-def number(name: str, form: str = ".3g") -> Callable[[Mapping[str, Any]], str]:
-    """A measure in this format, or a dash."""
-    return lambda found: format(found[name], form) if name in found else "–"
+def number(name: str, form: str = ".3g", times: float = 1.0, unit: str = "") -> Callable[[Mapping[str, Any]], str]:
+    """A measure in this format, with its range over several trainings if there were several; or a dash."""
+
+    def cell(found: Mapping[str, Any]) -> str:
+        if name not in found:
+            return "–"
+        low, high = (format(times * value, form) for value in found.get("ranges", {}).get(name, [found[name]] * 2))
+        middle = format(times * found[name], form)
+        return middle + (f" ({low} to {high})" if low != high else "") + unit
+
+    return cell
 
 
 def share(name: str) -> Callable[[Mapping[str, Any]], str]:
     """A measure in per cent, or a dash."""
-    return lambda found: f"{100 * found[name]:.1f} %" if name in found else "–"
+    return number(name, ".1f", 100, " %")
+
+
+def of_all(found: Mapping[str, Any]) -> str:
+    """Modes found, of how many."""
+    return f"{number('modes', 'd', 1)(found)} / {found['of']}" if "modes" in found else "–"
+
+
+def combine(trainings: Sequence[Row]) -> Row:
+    """Several trainings of one model as one row: medians (of an even number, the lower middle) and ranges."""
+    done = [row for row in trainings if "failed" not in row]
+    if not done:
+        return trainings[0]
+    names = [name for name, value in done[0]["measures"].items() if isinstance(value, int | float)]
+    values = {name: sorted(row["measures"][name] for row in done) for name in names}
+    return {
+        **done[0],
+        "measures": {
+            **done[0]["measures"],
+            **{name: statistics.median_low(found) for name, found in values.items()},
+            "ranges": {name: [found[0], found[-1]] for name, found in values.items()},
+        },
+        "training_seconds": statistics.median_low([row["training_seconds"] for row in done]),
+        "trainings": len(trainings),
+        "collapsed": len(trainings) - len(done),
+    }
 
 
 IMAGES: Sequence[Column] = (
     ("Fréchet ↓", number("frechet")),
-    ("kernel ×10³ ↓", lambda found: f"{1000 * found['kernel']:.3g}" if "kernel" in found else "–"),
+    ("kernel ×10³ ↓", number("kernel", ".3g", 1000)),
     ("precision ↑", share("precision")),
     ("recall ↑", share("recall")),
     ("classifier score ↑ (≤ 10)", number("classifier_score", ".2f")),
@@ -42,12 +76,13 @@ RECONSTRUCTIONS: Sequence[Column] = (
     ("active units", lambda found: f"{found['active_units']} / {found['latent_size']}" if "kl" in found else "–"),
 )
 POINTS: Sequence[Column] = (
-    ("modes ↑", lambda found: f"{found['modes']} / {found['of']}" if "modes" in found else "–"),
+    ("modes ↑", of_all),
     (f"high quality ↑ (perfect: {100 * PERFECT_HIGH_QUALITY:.1f} %)", share("high_quality")),
     ("KL(modes) ↓", number("mode_kl", ".3f")),
     ("earth mover's ↓", number("earth_movers", ".3f")),
-    ("MMD² ×10³ ↓", lambda found: f"{1000 * found['mmd']:.2f}" if "mmd" in found else "–"),
+    ("MMD² ×10³ ↓", number("mmd", ".2f", 1000)),
 )
+STACKED_MODES: Sequence[Column] = (("modes ↑", of_all), ("KL(modes) ↓", number("mode_kl", ".3f")))
 REFERENCES = ("real data", "perfect sampler")
 GALLERY_WIDTH = 3
 POOR_RECALL = 0.1
@@ -56,8 +91,11 @@ CAVEATS = {
     "steps are not equal time. “real data” are training images, scored as if they had been generated: what a perfect "
     "sampler would reach.",
     "points": "“real data” are points of the training set; “perfect sampler” draws new ones from the distribution. "
-    "sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was unreliable "
-    "on these narrow modes. wgan and wgan-gp have five critic updates.",
+    "Every critic learns twice as fast as its generator: with equal rates, which of the modes gan finds depends on its "
+    "seed. sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was "
+    "unreliable on these narrow modes. wgan and wgan-gp have five critic updates, and wgan's bound is wider than on "
+    "images. began's critic sees how well a point is reconstructed, not how often it is made, which "
+    "leaves its generator free to make one point only.",
 }
 
 
@@ -70,7 +108,10 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
             cells = [row["model"], f"failed: {row['failed']}", *[""] * (len(head) - 2)]
         else:
             time = duration(row["training_seconds"]) if row["training_seconds"] else "–"
-            cells = [row["model"], *(form(row["measures"]) for _, form in columns), time]
+            name = row["model"] + (
+                f" ({row['collapsed']} of {row['trainings']} collapsed)" if row.get("collapsed") else ""
+            )
+            cells = [name, *(form(row["measures"]) for _, form in columns), time]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -160,7 +201,8 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
     parts = [
         "# Image generation: every objective on the same data",
         f"Generated by `{command}` from evaluation files; do not edit. Nothing here is FID: distances are between "
-        "features named below, and comparable only within this page. One seed per row: small differences mean nothing. "
+        "features named below, and comparable only within this page. One training per row, unless a range in brackets "
+        "tells how several seeds differ: small differences mean nothing. "
         f"Time is wall time of training{': ' * bool(machines)}{'; '.join(machines)}. {note}".rstrip(),
     ]
     for data in dict.fromkeys(row["data"] for row in rows):
@@ -177,7 +219,8 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
         features = next((row["measures"]["features"] for row in measured if "features" in row["measures"]), "")
         count = next((row["measures"]["samples"] for row in measured if "samples" in row["measures"]), 0)
         parts.append(f"{count:,} samples against as many held-out images. Features: {features}.")
-        parts += [table(generators, IMAGES), findings(mine, points)]
+        stacked = any("modes" in row["measures"] for row in measured)
+        parts += [table(generators, [*STACKED_MODES, *IMAGES[:4]] if stacked else IMAGES), findings(mine, points)]
         coders = [row for row in measured if "squared_error" in row["measures"]]
         if coders:
             parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS)]

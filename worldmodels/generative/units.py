@@ -64,6 +64,7 @@ class Trainer:
     Args:
         batches: batch number -> data and labels; a pure function.
         learning_rate: step -> factor on every optimiser's learning rate.
+        half: compute losses (not their gradients' sums, nor the weights) with bfloat16 where PyTorch deems it safe.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Trainer:
         batches: Callable[[int], tuple[Tensor, Tensor | None]],
         seed: int,
         learning_rate: Callable[[int], float] = lambda step: 1.0,
+        half: bool = False,
     ) -> None:
+        self.half = half
         self.units, self.batches, self.seed, self.learning_rate = units, batches, seed, learning_rate
         self.updates = {unit.name: 0 for unit in units}
         self._rates = {unit.name: [group["lr"] for group in unit.optimiser.param_groups] for unit in units}
@@ -92,7 +95,8 @@ class Trainer:
         return terms
 
     def _update(self, unit: Unit, batch: Batch) -> Mapping[str, Tensor]:
-        loss = unit.loss(batch)
+        with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=self.half):
+            loss = unit.loss(batch)
         parameters = [parameter for group in unit.optimiser.param_groups for parameter in group["params"]]
         # Not backward(): that would also fill the gradients of networks that belong to another unit.
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss.total, parameters), strict=True):
