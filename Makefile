@@ -16,7 +16,7 @@ quickstart: $(SETUP)  ## The whole pipeline on real CarRacing in about 12 minute
 	$(BIN)/python scripts/pipeline.py --preset quick --run runs/quickstart
 
 test: $(SETUP_DEV)  ## All tests: no GPU, no display, no data needed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 lint: $(SETUP_DEV)  ## Style
 	$(BIN)/ruff check .
