@@ -87,17 +87,17 @@ def build(folder: Path = FOLDER) -> None:
     if not experiments:
         raise UserError(f"There are no experiments in {folder} yet; add some: python scripts/results.py add --help")
     pictures = {}
-    for key in GOALS:
+    for key, goal in GOALS.items():
         curves = [experiment for experiment in experiments if experiment.goal == key and experiment.curve]
         if curves:
             pictures[key] = f"{folder.name}/{key}.png"
-            draw_curves(curves, folder / f"{key}.png")
+            draw_curves(curves, goal.paper, folder / f"{key}.png")
     if dreams := [experiment for experiment in experiments if experiment.dreams]:
         pictures["dreams"] = f"{folder.name}/dreams.png"
         draw_dreams(dreams, folder / "dreams.png")
     tables: dict[str, str] = {
-        goal: markdown(read_json(folder / name)).rstrip()
-        for name, (goal, markdown) in TABLES.items()
+        section: markdown(read_json(folder / name)).rstrip()
+        for name, (section, markdown) in TABLES.items()
         if (folder / name).exists()
     }
     page = folder.with_suffix(".md")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results_reference import PAPER
+from results_reference import Point
 
 from agents.experiments import Experiment
 from rollouts.artifacts import atomic_path
@@ -37,11 +37,16 @@ AXES = {
 }
 
 
-def draw_curves(experiments: Sequence[Experiment], path: Path) -> None:
-    """Validation (with the final score) above fitness, over environment steps and over hours."""
-    figure, axes = _figure(2, len(experiments) + 1)
+def draw_curves(experiments: Sequence[Experiment], paper: Sequence[Point], path: Path) -> None:
+    """Validation (with the final score) above fitness, over environment steps and over hours.
+
+    Args:
+        paper: the paper's curve in the same world, if it is known.
+    """
+    figure, axes = _figure(2, len(experiments) + bool(paper))
     for (upper, lower), (label, of_point) in zip(axes.T, AXES.items(), strict=True):
-        _draw_paper(upper, label)
+        if paper:
+            _draw_paper(upper, label, paper)
         for number, experiment in enumerate(experiments):
             colour = COLOURS[number % len(COLOURS)]
             for points in _rounds(experiment):
@@ -113,9 +118,9 @@ def _figure(rows: int, entries: int) -> tuple[Figure, Any]:
     return pyplot.subplots(rows, 2, figsize=(11, height), squeeze=False, layout="constrained")
 
 
-def _draw_paper(axis: Axes, label: str) -> None:
-    x = [point.environment_steps if "steps" in label else point.hours for point in PAPER]
-    axis.plot(x, [p.score for p in PAPER], "s--", color=PAPER_COLOUR, ms=3.5, label="Ha & Schmidhuber 2018, 64 cores")
+def _draw_paper(axis: Axes, label: str, paper: Sequence[Point]) -> None:
+    x = [point.environment_steps if "steps" in label else point.hours for point in paper]
+    axis.plot(x, [p.score for p in paper], "s--", color=PAPER_COLOUR, ms=3.5, label="Ha & Schmidhuber 2018, 64 cores")
 
 
 def _draw_score(axis: Axes, x: float, report: dict[str, Any], colour: str) -> None:

@@ -22,8 +22,9 @@ steps of M. **Wall time** is that of all stages, from nothing, the evaluation ap
 READING = (
     "Above: the real score of the distribution's mean on validation seeds, with a star for the score on test seeds and "
     "its interval. Below: fitness, measured on shorter or stopped episodes and, in a dream, predicted by M: "
-    "its height is not a score. The paper's points are means of 1,024 episodes; its steps are at most those shown."
+    "its height is not a score."
 )
+READING_PAPER = "The paper's points are means of 1,024 episodes; its steps are at most those shown."
 
 
 def document(experiments: Sequence[Experiment], pictures: dict[str, str], tables: dict[str, str]) -> str:
@@ -48,7 +49,7 @@ def document(experiments: Sequence[Experiment], pictures: dict[str, str], tables
     return "\n\n".join(parts) + "\n"
 
 
-PAPER = {
+PAPERS_ROWS = {
     "CarRacing": ("Ha & Schmidhuber 2018 (`CarRacing-v0`, 64 cores)", "906 ± 21 | | 1.84 G | 46.6 days"),
     "Take Cover": ("Ha & Schmidhuber 2018 (`DoomTakeCover-v0`, 64 cores)", "1,092 ± 556 | | | "),
 }
@@ -70,7 +71,7 @@ def _world(name: str, experiments: Sequence[Experiment]) -> str:
         f"| {name}, test episodes of the stock environment | mean ± sd | 95 % interval | environment steps "
         "| wall time |",
         "|---|---|---|---|---|",
-        "| " + " | ".join(PAPER[name]) + " |",
+        "| " + " | ".join(PAPERS_ROWS[name]) + " |",
     ]
     for experiment in experiments:
         report = experiment.evaluation
@@ -108,7 +109,8 @@ def _section(
     for note in notes:
         lines += ["", note]
     if key in pictures:
-        lines += ["", f"![Learning curves: {goal.title}]({pictures[key]})", "", READING]
+        lines += ["", f"![Learning curves: {goal.title}]({pictures[key]})", ""]
+        lines.append(f"{READING} {READING_PAPER}" if goal.paper else READING)
     return "\n".join(lines)
 
 
