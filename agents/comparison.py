@@ -17,20 +17,16 @@ from typing import Any
 import torch
 
 from agents.controller_config import ControllerConfig
-from agents.evaluation import SCORE_EPISODES, play, summarise
-from agents.evaluators import RealTask
-from agents.evolution import evolve
-from agents.sweep import world_model_folder
-from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
+from agents.evaluation import SCORE_EPISODES
+from agents.trials import trial, world_model_folder, world_of, write_report
 from rollouts.console import say
-from rollouts.envs import EnvConfig, reported, resolve
+from rollouts.envs import reported, resolve
 from rollouts.errors import UserError
 from rollouts.pools import Workers
-from rollouts.seeds import TEST
 from rollouts.stage import Stage
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.checkpoint import save_tensors
+from worldmodels.fit_vae import reuse_vae
 from worldmodels.mdn_rnn import MDNRNN
-from worldmodels.world_model import WorldModel
 
 HIDDEN = 40  #: the paper's
 PRINCIPAL = 48
@@ -38,20 +34,17 @@ PRINCIPAL = 48
 Change = Callable[[ControllerConfig], ControllerConfig]
 
 
-def _sees(features: Any, hidden: int = 0) -> Change:
-    return lambda config: replace(config, spec=replace(config.spec, features=features, hidden=hidden))
+def _sees(features: Any, hidden: int = 0, **others: Any) -> Change:
+    """A controller that sees this, everything else as given but for ``others``."""
+    return lambda config: replace(config, spec=replace(config.spec, features=features, hidden=hidden), **others)
 
 
-def _spends(factor: int) -> Change:
-    """More episodes for fewer candidates, or the other way round."""
+def _more_rollouts(config: ControllerConfig) -> ControllerConfig:
+    return _sees("zh", population=config.population // 2, rollouts=config.rollouts * 2)(config)
 
-    def change(config: ControllerConfig) -> ControllerConfig:
-        config = _sees("zh")(config)
-        if factor > 0:
-            return replace(config, population=config.population // factor, rollouts=config.rollouts * factor)
-        return replace(config, population=config.population * -factor, rollouts=max(1, config.rollouts // -factor))
 
-    return change
+def _more_candidates(config: ControllerConfig) -> ControllerConfig:
+    return _sees("zh", population=config.population * 2, rollouts=config.rollouts // 2)(config)
 
 
 #: name -> what it is, and how it differs
@@ -61,15 +54,12 @@ VARIANTS: dict[str, tuple[str, Change]] = {
     "z-hidden": (f"[z], a hidden layer of {HIDDEN}", _sees("z", HIDDEN)),
     "zch": ("[z, c, h]", _sees("zch")),
     "untrained": ("[z, h], M never trained", _sees("zh")),
-    "principal": (
-        f"[z, h], {PRINCIPAL} principal directions",
-        lambda config: replace(_sees("zh")(config), principal=PRINCIPAL),
-    ),
-    "sep-cma": ("[z, h], separable CMA-ES", lambda config: replace(_sees("zh")(config), strategy="sep-cma")),
-    "pgpe": ("[z, h], PGPE with ClipUp", lambda config: replace(_sees("zh")(config), strategy="pgpe")),
-    "ranked": ("[z, h], ranks in every episode as fitness", lambda config: replace(_sees("zh")(config), ranked=True)),
-    "more-rollouts": ("[z, h], half the candidates, twice the episodes of each", _spends(2)),
-    "more-candidates": ("[z, h], twice the candidates, half the episodes of each", _spends(-2)),
+    "principal": (f"[z, h], {PRINCIPAL} principal directions", _sees("zh", principal=PRINCIPAL)),
+    "sep-cma": ("[z, h], separable CMA-ES", _sees("zh", strategy="sep-cma")),
+    "pgpe": ("[z, h], PGPE with ClipUp", _sees("zh", strategy="pgpe")),
+    "ranked": ("[z, h], ranks in every episode as fitness", _sees("zh", ranked=True)),
+    "more-rollouts": ("[z, h], half the candidates, twice the episodes of each", _more_rollouts),
+    "more-candidates": ("[z, h], twice the candidates, half the episodes of each", _more_candidates),
 }
 
 
@@ -104,77 +94,47 @@ def compare(
     unknown = [name for name in config.variants if name not in VARIANTS]
     if unknown:
         raise UserError(f"There is no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}.")
+    changed = {name: VARIANTS[name][1](controller) for name in config.variants}
+    for name, theirs in changed.items():  # all of them before the first: each takes its time
+        theirs.check()
+        if theirs.population * theirs.rollouts != controller.population * controller.rollouts:
+            raise UserError(
+                f"{name} halves a number: {controller.population} candidates x {controller.rollouts} episodes do not "
+                "allow it. Give even ones, or leave it out of --compare.variants."
+            )
     folder = world_model_folder(run, config.round)
     out = folder / "comparison"
-    env = config_from_dict(EnvConfig, Stage(folder, "mdnrnn").manifest["env"])
     report: dict[str, Any] = {
         "world_model": str(folder),
-        "environment": resolve(reported(env)).id,
+        "environment": resolve(reported(world_of(folder))).id,
         "generations": controller.generations,
         "rows": [],
     }
-    for name in config.variants:
-        say(f"{VARIANTS[name][0]}:")
+    for name, theirs in changed.items():
+        title = VARIANTS[name][0]
+        say(f"{title}:")
         model = untrained(folder, out / name, controller.seed) if name == "untrained" else folder
-        report["rows"].append(_row(config, name, controller, model, out / name, env, workers, device))
-        write_json(out / "comparison.json", report)
-        with atomic_path(out / "comparison.md") as temporary:
-            temporary.write_text(markdown(report))
+        row = trial(theirs, model, out / name, config.episodes, workers, device)
+        report["rows"].append({"variant": name, "title": title, **row})
+        write_report(out / "comparison", report, markdown(report))
     return report
 
 
 def untrained(folder: Path, into: Path, seed: int) -> Path:
     """A world model with the same V and an M of random weights."""
-    for stage in ("vae", "mdnrnn"):
-        only_results = shutil.ignore_patterns("*.pt", "*tfevents*")
-        shutil.copytree(folder / stage, into / stage, ignore=only_results, dirs_exist_ok=True)
+    reuse_vae(into, folder / "vae" / "weights.safetensors")
+    stage = Stage(into, "mdnrnn")
+    stage.path.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "manifest.json"):
+        shutil.copyfile(folder / "mdnrnn" / name, stage.path / name)
     torch.manual_seed(seed)
-    mdnrnn = MDNRNN(**Stage(into, "mdnrnn").manifest["architecture"])
-    save_tensors(mdnrnn.state_dict(), into / "mdnrnn" / "weights.safetensors")
+    save_tensors(MDNRNN(**stage.manifest["architecture"]).state_dict(), stage.path / "weights.safetensors")
     return into
-
-
-def _row(
-    config: CompareConfig,
-    name: str,
-    controller: ControllerConfig,
-    folder: Path,
-    into: Path,
-    env: EnvConfig,
-    workers: Workers,
-    device: torch.device,
-) -> dict[str, Any]:
-    """One variant: evolve, then play whole episodes of the stock environment."""
-    title, change = VARIANTS[name]
-    changed = change(controller)
-    stage = evolve(changed, folder, env, workers, device, into=into)
-    score, weights = into / "score.json", stage / "weights.safetensors"
-    identity = {"controller": file_hash(weights), "episodes": config.episodes}
-    if score.exists() and (known := read_json(score))["identity"] == identity:
-        return known
-    parameters = load_tensors(weights)["selected"].double().numpy()
-    seeds = range(TEST, TEST + config.episodes)
-    played = play(RealTask(WorldModel.load(folder), reported(env), changed.spec), parameters, seeds, workers)
-    manifest = Stage(into, "controller").manifest
-    row = {
-        "identity": identity,
-        "variant": name,
-        "title": title,
-        "parameters": manifest["parameters"],
-        "population": changed.population,
-        "rollouts": changed.rollouts,
-        "environment_steps": manifest["environment_steps"],
-        "seconds": manifest["seconds"],
-        "validation": manifest["validation"],
-        "score": {**summarise(played.returns), "returns": [round(float(value), 3) for value in played.returns]},
-    }
-    write_json(score, row)
-    return row
 
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as a table for people."""
-    episodes = len(report["rows"][0]["score"]["returns"])
+    episodes = len(report["rows"][0]["real"]["returns"])
     lines = [
         f"{report['generations']} generations from zero in the real world, on one V and one M, one seed; "
         f"{episodes} episodes of `{report['environment']}` on test seeds.",
@@ -183,7 +143,7 @@ def markdown(report: dict[str, Any]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in report["rows"]:
-        score = row["score"]
+        score = row["real"]
         lines.append(
             f"| {row['title']} | {row['parameters']:,} | {row['population']} x {row['rollouts']} "
             f"| {score['mean']:.0f} ± {score['sd']:.0f} "

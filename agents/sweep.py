@@ -10,24 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from agents.controller_config import ControllerConfig
-from agents.evaluation import SCORE_EPISODES, evaluate, play, summarise
-from agents.evaluators import DreamTask, RealTask, dream_evaluator
-from agents.evolution import evolve
-from agents.iterate import round_folder
-from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
+from agents.evaluation import SCORE_EPISODES, evaluate
+from agents.trials import trial, world_model_folder, world_of, write_report
+from rollouts.artifacts import file_hash, read_json, write_json
 from rollouts.console import say
-from rollouts.envs import EnvConfig, reported, resolve
+from rollouts.envs import reported, resolve
 from rollouts.errors import UserError
 from rollouts.pools import Workers
 from rollouts.seeds import TEST
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_tensors
-from worldmodels.world_model import WorldModel
 
 PAPER_TEMPERATURES = (0.1, 0.5, 1.0, 1.15, 1.3)
 
@@ -60,12 +53,13 @@ def sweep(
     if not config.temperatures or min(config.temperatures) < 0:
         raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
     folder = world_model_folder(run, config.round)
-    out = folder / "temperatures"
-    env = config_from_dict(EnvConfig, Stage(folder, "mdnrnn").manifest["env"])
+    out, env = folder / "temperatures", world_of(folder)
     rows = []
     for temperature in config.temperatures:
+        say(f"Temperature {temperature:g}:")
         asked = replace(controller, world="dream", temperature=temperature)
-        rows.append(_row(config, asked, folder, out / f"{temperature:g}", env, workers, device))
+        row = trial(asked, folder, out / f"{temperature:g}", config.games, workers, device)
+        rows.append({"temperature": temperature, **row})
         done = out / "random.json"
         if not done.exists() or len(read_json(done)["episodes"]) != config.games:
             write_json(done, evaluate("random", config.games, TEST, workers, env))
@@ -76,72 +70,8 @@ def sweep(
             "random": read_json(done),
             "rows": sorted(rows, key=lambda row: row["temperature"]),
         }
-        write_json(out / "temperatures.json", report)
-        with atomic_path(out / "temperatures.md") as temporary:
-            temporary.write_text(markdown(report))
+        write_report(out / "temperatures", report, markdown(report))
     return report
-
-
-def world_model_folder(run: Path, number: int | None) -> Path:
-    """The folder of one round, or of the newest round that has a finished M.
-
-    Raises:
-        UserError: there is no finished M.
-    """
-    if number is None:
-        rounds = [int(path.name.removeprefix("round-")) for path in run.glob("round-*")]
-        finished = [n for n in rounds if Stage(round_folder(run, n), "mdnrnn").complete]
-        number = max(finished, default=0)
-    folder = round_folder(run, number)
-    Stage.require(folder, "mdnrnn", "train_mdnrnn.py")
-    return folder
-
-
-def _row(
-    config: SweepConfig,
-    controller: ControllerConfig,
-    folder: Path,
-    into: Path,
-    env: EnvConfig,
-    workers: Workers,
-    device: torch.device,
-) -> dict[str, Any]:
-    """One temperature: evolve in its dream, then play there and in reality."""
-    say(f"Temperature {controller.temperature:g}:")
-    stage = evolve(controller, folder, env, workers, device, into=into)
-    score, weights = into / "score.json", stage / "weights.safetensors"
-    identity = {"controller": file_hash(weights), "games": config.games}
-    if score.exists() and (known := read_json(score))["identity"] == identity:
-        return known
-    parameters = load_tensors(weights)["selected"].double().numpy()
-    seeds = range(TEST, TEST + config.games)
-    dream_task = DreamTask(
-        WorldModel.load(folder, device),
-        controller.spec,
-        controller.temperature,
-        controller.max_steps,
-        controller.starts,
-        controller.dropout,
-    )
-    with dream_evaluator(dream_task, workers) as dream:
-        dreamed = dream(parameters[None], seeds, controller.max_steps, progress="dreams")
-    played = play(RealTask(WorldModel.load(folder), reported(env), controller.spec), parameters, seeds, workers)
-    manifest = Stage(into, "controller").manifest
-    row = {
-        "identity": identity,
-        "temperature": controller.temperature,
-        "generations": controller.generations,
-        "selected_generation": manifest["selected_generation"],
-        "validation": manifest["validation"],
-        "dream": {**summarise(dreamed.returns), "returns": _rounded(dreamed.returns)},
-        "real": {**summarise(played.returns), "returns": _rounded(played.returns)},
-    }
-    write_json(score, row)
-    return row
-
-
-def _rounded(returns: NDArray[np.float64]) -> list[float]:
-    return [round(float(value), 3) for value in returns]
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -66,12 +66,12 @@ def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Pa
     assert [row["variant"] for row in report["rows"]] == ["z", "untrained", "pgpe"]
     assert [row["parameters"] for row in report["rows"]] == [5, 21, 21]
     for row in report["rows"]:
-        assert row["score"]["mean"] == pytest.approx(np.mean(row["score"]["returns"]), abs=1e-3)
+        assert row["real"]["mean"] == pytest.approx(np.mean(row["real"]["returns"]), abs=1e-3)
         assert (
             row["environment_steps"]
             == Stage(whole / "comparison" / row["variant"], "controller").manifest["environment_steps"]
         )
-    for place, times in (("agents.evolution.append_json_line", 2), ("agents.comparison.summarise", 2)):
+    for place, times in (("agents.evolution.append_json_line", 2), ("agents.trials.summarise", 2)):
         with interrupted_at(place, times):
             compare(asked, CONTROLLER, parts, 0, CPU)
     compare(asked, CONTROLLER, parts, 0, CPU)
@@ -84,8 +84,14 @@ def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Pa
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"episodes": 1}, "at least 2"), ({"variants": ("z", "moon")}, "no variant moon")]
+    ("change", "message"),
+    [
+        ({"episodes": 1}, "at least 2"),
+        ({"variants": ("z", "moon")}, "no variant moon"),
+        ({"variants": ("z", "more-candidates")}, "more-candidates halves a number"),
+    ],
 )
 def test_what_cannot_be_compared_is_refused(change: dict[str, object], message: str, tiny_run: Path):
     with pytest.raises(UserError, match=message):
-        compare(replace(CompareConfig(), **change), CONTROLLER, tiny_run, 0, CPU)
+        compare(replace(CompareConfig(), **change), replace(CONTROLLER, rollouts=3), tiny_run, 0, CPU)
+    assert not (tiny_run / "comparison").exists()

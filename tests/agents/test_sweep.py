@@ -47,7 +47,7 @@ def test_a_sweep_that_is_broken_off_ends_as_if_it_had_not_been_and_may_grow(tiny
         assert row["real"]["mean"] == pytest.approx(np.mean(row["real"]["returns"]), abs=1e-3)
         assert row["real"]["interval_95_low"] <= row["real"]["mean"] <= row["real"]["interval_95_high"]
         assert len(row["dream"]["returns"]) == len(row["real"]["returns"]) == len(report["random"]["episodes"]) == 3
-    for place, times in (("agents.evolution.append_json_line", 2), ("agents.sweep.summarise", 2), ("os.fsync", 9)):
+    for place, times in (("agents.evolution.append_json_line", 2), ("agents.trials.summarise", 2), ("os.fsync", 9)):
         with interrupted_at(place, times):
             sweep(ASKED, CONTROLLER, parts, 0, CPU)
     sweep(ASKED, CONTROLLER, parts, 0, CPU)

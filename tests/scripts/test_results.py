@@ -141,7 +141,7 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
     save_report(facts | {"versions": {}, "validation": None}, folder / "one" / "experiment.json")
     scores = {"mean": 3.0, "sd": 1.0, "interval_95_low": 2.0, "interval_95_high": 4.0, "median": 3.0}
     row = {"title": "[z] alone", "parameters": 99, "population": 8, "rollouts": 2, "environment_steps": 2e6}
-    rows = [row | {"score": scores | {"returns": [2.0, 4.0]}}]
+    rows = [row | {"real": scores | {"returns": [2.0, 4.0]}}]
     common = {"world_model": str(tmp_path), "environment": "Toy-v0"}
     save_report(common | {"generations": 5, "rows": rows}, tmp_path / "comparison.json")
     game = {"temperature": 1.15, "generations": 5, "selected_generation": 2, "dream": scores, "real": scores}

@@ -1,0 +1,103 @@
+"""Trials: controllers of one world model that are evolved and scored alike, each in a small folder of its own.
+
+What the sweep of temperatures and the comparison of controllers share. A trial that is finished is read again, so that
+an interrupted series continues.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.controller_config import ControllerConfig
+from agents.evaluation import play, summarise
+from agents.evaluators import DreamTask, RealTask, dream_evaluator
+from agents.evolution import evolve
+from agents.iterate import round_folder
+from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
+from rollouts.envs import EnvConfig, reported
+from rollouts.pools import Workers
+from rollouts.seeds import TEST
+from rollouts.stage import Stage
+from worldmodels.checkpoint import load_tensors
+from worldmodels.world_model import WorldModel
+
+FROM_THE_STAGE = ("parameters", "selected_generation", "environment_steps", "imagined_steps", "seconds", "validation")
+FROM_THE_OPTIONS = ("generations", "population", "rollouts")
+
+
+def world_model_folder(run: Path, number: int | None) -> Path:
+    """The folder of one round, or of the newest round that has a finished M.
+
+    Raises:
+        UserError: there is no finished M.
+    """
+    if number is None:
+        rounds = [int(path.name.removeprefix("round-")) for path in run.glob("round-*")]
+        finished = [n for n in rounds if Stage(round_folder(run, n), "mdnrnn").complete]
+        number = max(finished, default=0)
+    folder = round_folder(run, number)
+    Stage.require(folder, "mdnrnn", "train_mdnrnn.py")
+    return folder
+
+
+def world_of(folder: Path) -> EnvConfig:
+    """The environment that a world model was fitted to."""
+    return config_from_dict(EnvConfig, Stage(folder, "mdnrnn").manifest["env"])
+
+
+def trial(
+    config: ControllerConfig, folder: Path, into: Path, episodes: int, workers: Workers, device: torch.device
+) -> dict[str, Any]:
+    """Evolve a controller, play whole episodes of the stock environment on test seeds, and keep what came out.
+
+    Args:
+        folder: the world model's.
+        into: the trial's own folder, for the stage ``controller`` and ``score.json``.
+
+    Returns:
+        what ``score.json`` holds: what the evolution cost, ``validation``, and ``real``, every return and their
+        :func:`agents.evaluation.summarise`. Of one evolved in a dream also ``dream``, as many whole dreams.
+    """
+    env = world_of(folder)
+    stage = evolve(config, folder, env, workers, device, into=into)
+    score, weights = into / "score.json", stage / "weights.safetensors"
+    identity = {"controller": file_hash(weights), "episodes": episodes}
+    if score.exists() and (known := read_json(score))["identity"] == identity:
+        return known
+    manifest, parameters = Stage(into, "controller").manifest, load_tensors(weights)["selected"].double().numpy()
+    row = {"identity": identity}
+    row |= {name: getattr(config, name) for name in FROM_THE_OPTIONS}
+    row |= {name: manifest[name] for name in FROM_THE_STAGE}
+    seeds = range(TEST, TEST + episodes)
+    if config.world == "dream":
+        task = DreamTask(
+            WorldModel.load(folder, device),
+            config.spec,
+            config.temperature,
+            config.max_steps,
+            config.starts,
+            config.dropout,
+        )
+        with dream_evaluator(task, workers) as dream:
+            row["dream"] = _with_returns(dream(parameters[None], seeds, config.max_steps, progress="dreams").returns)
+    played = play(RealTask(WorldModel.load(folder), reported(env), config.spec), parameters, seeds, workers)
+    row["real"] = _with_returns(played.returns)
+    write_json(score, row)
+    return row
+
+
+def _with_returns(returns: NDArray[np.float64]) -> dict[str, Any]:
+    """Every episode's return beside their summary."""
+    return {**summarise(returns), "returns": [round(float(value), 3) for value in returns]}
+
+
+def write_report(path: Path, report: dict[str, Any], text: str) -> None:
+    """``path.json`` for programs, ``path.md`` for people."""
+    write_json(path.with_suffix(".json"), report)
+    with atomic_path(path.with_suffix(".md")) as temporary:
+        temporary.write_text(text)
