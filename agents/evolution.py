@@ -85,7 +85,7 @@ def evolve(
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
     initial = _initial_mean(controller, model, start_from)
-    strategy = _strategy(config, model, initial)
+    strategy = _strategy(config, stage, model, initial)
     recent = RecentMeans(config.average)
     history, selected = replay(stage, strategy, recent)
     say(
@@ -135,14 +135,19 @@ def evolve(
     return _finish(stage, config, controller, env, strategy, history, selected)
 
 
-def _strategy(config: ControllerConfig, model: WorldModel, initial: NDArray[np.float64]) -> Strategy:
+def _strategy(config: ControllerConfig, stage: Stage, model: WorldModel, initial: NDArray[np.float64]) -> Strategy:
     """Over all weights, or over those that move the action along the principal directions of what is seen."""
+
+    def over(start: NDArray[np.float64]) -> Strategy:
+        return make_strategy(config.strategy, start, config.sigma, config.population, config.seed, config.max_speed)
+
     if config.principal is None:
-        return make_strategy(config.strategy, initial, config.sigma, config.population, config.seed, config.max_speed)
-    directions = principal_weights(model, config.spec, config.principal)
-    zero = np.zeros(directions.shape[1])
-    inner = make_strategy(config.strategy, zero, config.sigma, config.population, config.seed, config.max_speed)
-    return Subspace(inner, initial, directions)
+        return over(initial)
+    kept = stage.path / "directions.safetensors"
+    if not kept.exists():  # kept, because on another machine a direction may come out with the other sign
+        save_tensors({"directions": torch.tensor(principal_weights(model, config.spec, config.principal))}, kept)
+    directions = load_tensors(kept)["directions"].numpy()
+    return Subspace(over(np.zeros(directions.shape[1])), initial, directions)
 
 
 def _generation(config: ControllerConfig, generation: int, strategy: Strategy, evaluator: Evaluator) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def logged_seconds(stage: Stage) -> float:
 def commands(rounds: Sequence[Path], run: str) -> list[str]:
     """The commands that make such a run: its presets' options, and those in which it differs.
 
+    A controller that began with another agent's weights is shown as ``--start-from AGENT-`` and their hash.
+
     Args:
         run: the run directory to show in them.
     """
@@ -116,7 +118,7 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
         ("collect", ["--preset", name, "--run", run, *recording]),
         ("train_vae", ["--run", run, *_section(first, "vae", "vae", preset)]),
         ("train_mdnrnn", ["--run", run, *_section(first, "mdnrnn", "mdnrnn", preset)]),
-        ("train_controller", ["--run", run, *_section(first, "controller", "controller", preset)]),
+        ("train_controller", ["--run", run, *_beginning(first), *_section(first, "controller", "controller", preset)]),
     ]
     for number, folder in enumerate(rounds[1:], 1):
         options = ["--run", run, "--iterate.rounds", str(number), *_iteration(number, folder, preset)]
@@ -135,6 +137,12 @@ _CONFIGS: dict[str, type[Any]] = {
 def _section(folder: Path, stage: str, section: str, preset: PipelineConfig) -> list[str]:
     value = Stage(folder, stage).config(_CONFIGS[section])
     return list(_differences(section, value, getattr(preset, section)))
+
+
+def _beginning(folder: Path) -> list[str]:
+    """Whose weights the first controller began with; only their hash is known."""
+    weights = Stage(folder, "controller").manifest["inputs"].get("start_from")
+    return ["--start-from", f"AGENT-{weights}"] if weights else []
 
 
 def _iteration(number: int, folder: Path, preset: PipelineConfig) -> list[str]:

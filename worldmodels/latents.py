@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from rollouts.episodes import DAMAGE, Episode
 from rollouts.errors import UserError
 from worldmodels.frames import Source
 from worldmodels.pictures import to_float
-from worldmodels.vae import ConvVAE, fast_encoder, reparameterise
+from worldmodels.vae import ConvVAE, Encoder, fast_encoder, reparameterise
 
 HalfArray = NDArray[np.float16]
 
@@ -37,10 +37,6 @@ class LatentEpisode:
 
     def __len__(self) -> int:
         return len(self.actions)
-
-
-Encoder = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""uint8 frames ``[N, S, S, 3]`` to the mean and the log variance of z, ``[N, Z]`` each."""
 
 
 def encoder(vae: ConvVAE, device: torch.device) -> Encoder:

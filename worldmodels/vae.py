@@ -24,6 +24,9 @@ DECODER = (
 )
 FRAME_SIZE = 64
 
+Encoder = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""uint8 frames ``[N, 64, 64, 3]`` to the mean and the log variance of z, ``[N, Z]`` each."""
+
 
 class VAELoss(NamedTuple):
     """Terms of the loss, each in nats, averaged over the batch."""
@@ -101,7 +104,7 @@ class ConvVAE(nn.Module):
         return self.decode(reparameterise(mean, logvar, noise)), mean, logvar
 
 
-def fast_encoder(vae: ConvVAE) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+def fast_encoder(vae: ConvVAE) -> Encoder | None:
     """V's encoder for one CPU core: bfloat16 convolutions on weights laid out for them, twice as fast as float32.
 
     Its latents differ from ``vae.encode``'s by 0.2 %. For fitness, recording and what M learns from; scores are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from worldmodels.latents import LatentEpisode
 from worldmodels.mdn_rnn import MDNRNN, State, sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.training import generator_for
-from worldmodels.vae import ConvVAE, fast_encoder
+from worldmodels.vae import ConvVAE, Encoder, fast_encoder
 
 WARM_UP = 50
 """Real steps that M watches before a dream starts in the middle of an episode."""
@@ -130,7 +130,7 @@ class WorldModel:
         self.vae, self.mdnrnn = vae.eval(), mdnrnn.eval()
         self.env, self.action_spec, self.observation_hash, self.starts = env, action_spec, observation_hash, starts
         self.generator = generator_for(seed, 0)
-        self._fast_encoder: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+        self._fast_encoder: Encoder | None = None
 
     @classmethod
     def load(cls, run: Path | str, device: torch.device | str = "cpu", fast: bool = False) -> WorldModel:

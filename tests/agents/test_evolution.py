@@ -96,8 +96,9 @@ def test_what_an_evolution_began_with_is_kept_if_nothing_better_is_found(
 
 
 def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_broken_off(
-    tiny_run: Path, tmp_path: Path
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """Also where the same directions come out with other signs, as they may on another machine."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"), principal=3, validation_every=1)
     arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller")
@@ -106,6 +107,8 @@ def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_br
             shutil.copytree(tiny_run / stage, run / stage)
         for count in generations:
             evolve(dataclasses.replace(config, generations=count), run, *arguments)
+            monkeypatch.setattr("agents.evolution.principal_weights", lambda *_: -principal_weights(*_))
+        monkeypatch.undo()
     ends = [load_tensors(run / "controller" / "weights.safetensors") for run in (whole, parts)]
     for name in ("selected", "mean", "best"):
         torch.testing.assert_close(ends[0][name], ends[1][name], rtol=0, atol=0)

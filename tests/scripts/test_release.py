@@ -17,6 +17,8 @@ from agents.model_card import action_repeat
 from agents.records import commands, costs, rounds_of
 from agents.release import compare, release
 from rollouts import EnvConfig, UserError
+from rollouts.artifacts import write_json
+from rollouts.stage import Stage
 from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
 from worldmodels.checkpoint import load_tensors, save_tensors
@@ -132,6 +134,15 @@ def test_options_that_differ_from_the_preset_are_in_the_commands(tiny_run: Path)
     assert "--env.id toy" in made
     assert "--vae.latent-size 4" in made
     assert "--controller.spec.latent sample" in made
+    assert "--start-from" not in made
+
+
+def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_path: Path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    manifest = Stage(run, "controller").manifest
+    write_json(run / "controller" / "manifest.json", {**manifest, "inputs": {"start_from": "0123456789ab"}})
+    (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train_controller.py" in line)
+    assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
 
 
 def test_without_runs_the_pretrained_agent_is_shown(
