@@ -16,6 +16,7 @@ from worldmodels.generative import foster
 from worldmodels.generative.architectures import (
     Coder,
     began_critic,
+    began_generator,
     conv_coder,
     dcgan_critic,
     dcgan_generator,
@@ -196,7 +197,7 @@ def _points_gan(config: GANConfig, shape: Shape, classes: int) -> tuple[Generato
 
 def _began(config: BEGANConfig, shape: Shape, device: torch.device) -> Model:
     if shape.size:
-        generator = dcgan_generator(shape.size, shape.channels, config.latent_size, config.width)
+        generator = began_generator(shape.size, shape.channels, config.latent_size, config.width)
         critic = began_critic(shape.size, shape.channels, config.latent_size, config.width)
     else:
         generator = mlp_generator(shape.channels, config.latent_size, config.width)

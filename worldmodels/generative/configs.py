@@ -88,14 +88,17 @@ class GANConfig(ImageConfig):
 class BEGANConfig(ImageConfig):
     """A generator against an autoencoder."""
 
-    critic_learning_rate: float = 2e-4
-    """Step size of the autoencoder."""
+    learning_rate: float = 5e-4
+    """Step size of the generator."""
+    critic_learning_rate: float = 1e-3
+    """Step size of the autoencoder, which must learn to reconstruct before it can judge."""
     beta1: float = 0.5
     """Adam's first moment."""
-    gamma: float = 0.75
-    """Ratio of the errors on fakes and on data to hold; lower is sharper and less diverse."""
-    gain: float = 1e-3
-    """Step size of the balance k."""
+    gamma: float = 1.0
+    """Ratio of the errors on fakes and on data to hold; lower is sharper and less diverse: at 0.75, most digits are
+    the one that is easiest to reconstruct, 1."""
+    gain: float = 0.05
+    """Step size of the balance k. The paper's 0.001 is meant for a hundred times as many steps."""
     average_decay: float = 0.995
     """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
 
