@@ -12,8 +12,9 @@ from torch import Tensor
 
 from agents.controller import LinearController
 from agents.evaluators import ControllerSpec, one_thread
+from rollouts.actions import ActionSpec
 from rollouts.artifacts import config_from_dict, file_hash
-from rollouts.envs import ActionSpec, EnvConfig, Frame
+from rollouts.envs import EnvConfig, Frame
 from rollouts.errors import UserError
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rollouts.envs import ActionSpec
+from rollouts.actions import ActionSpec
 from rollouts.errors import UserError
 
 

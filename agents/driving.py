@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.envs import ActionSpec, EnvConfig
+from rollouts.actions import ActionSpec
+from rollouts.envs import EnvConfig
 
 Action = NDArray[np.float32]
 Binding = tuple[str | None, str | None]

@@ -22,8 +22,9 @@ from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.pools import Workers
 from rollouts.stage import Stage
-from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae, reuse_vae
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from rollouts.collect import CollectConfig, collect
 from rollouts.console import duration, say
 from rollouts.envs import EnvConfig
 from rollouts.pools import Workers
-from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 
 
 class Sections(Protocol):

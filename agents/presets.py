@@ -11,8 +11,8 @@ from agents.iterate import IterateConfig
 from agents.watch import WatchConfig
 from rollouts.collect import CollectConfig
 from rollouts.envs import EnvConfig
-from worldmodels.fit_mdn_rnn import MDNRNNConfig
 from worldmodels.fit_vae import VAEConfig
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 
 
 @dataclass(frozen=True)

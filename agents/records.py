@@ -16,8 +16,8 @@ from rollouts.artifacts import config_from_dict, read_json, read_json_lines
 from rollouts.collect import CollectConfig
 from rollouts.envs import EnvConfig, resolve
 from rollouts.stage import Stage
-from worldmodels.fit_mdn_rnn import MDNRNNConfig
 from worldmodels.fit_vae import VAEConfig
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 
 STAGES = ("rollouts", "vae", "mdnrnn", "controller")
 

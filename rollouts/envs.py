@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import gymnasium as gym
@@ -20,41 +20,11 @@ from numpy.typing import NDArray
 
 import rollouts.doom as doom
 import rollouts.fast_car_racing as fast_car_racing
+from rollouts.actions import ActionSpec, natural_action
 from rollouts.artifacts import fingerprint
 from rollouts.errors import UserError
 
 Frame = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class ActionSpec:
-    """How a controller's raw outputs become the action vector, and the vector an environment action.
-
-    ``box``: ``action = clip(scale * tanh(raw) + offset, low, high)``, given to the environment as it is.
-    ``discrete``: ``action = one_hot(argmax(raw))``; the environment gets ``choices[argmax]``.
-    ``threshold``: as ``box``, then below -1/3, between, above +1/3 choose one of ``choices`` (Take Cover, as the
-    paper's code did).
-    """
-
-    kind: Literal["box", "discrete", "threshold"]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-    choices: tuple[int, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Length of the action vector."""
-        return len(self.low)
-
-    def to_env(self, action: NDArray[np.float32]) -> Any:
-        """The environment's own action for one action vector ``[size]``."""
-        if self.kind == "box":
-            return np.asarray(action, np.float32)
-        if self.kind == "discrete":
-            return self.choices[int(np.argmax(action))]
-        return self.choices[1 + int(action[0] > 1 / 3) - int(action[0] < -1 / 3)]
 
 
 @dataclass(frozen=True)
@@ -211,28 +181,6 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
     return ImageEnv(env, preset)
 
 
-def action_spec(preset: EnvPreset, space: gym.Space[Any]) -> ActionSpec:
-    """The preset's action mapping, or the natural one for a Box or Discrete action space."""
-    if preset.action is not None:
-        return preset.action
-    if isinstance(space, gym.spaces.Discrete):
-        n = int(space.n)
-        return ActionSpec(
-            "discrete",
-            (0.0,) * n,
-            (1.0,) * n,
-            (1.0,) * n,
-            (0.0,) * n,
-            tuple(range(int(space.start), int(space.start) + n)),
-        )
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.isfinite([space.low, space.high]).all():
-        low, high = space.low.astype(float), space.high.astype(float)
-        return ActionSpec("box", tuple(low), tuple(high), tuple((high - low) / 2), tuple((high + low) / 2))
-    raise UserError(
-        f"{preset.name} has the action space {space}; only Discrete and bounded one-dimensional Box spaces work."
-    )
-
-
 class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
     """Any Gymnasium environment with images, seen as ``[size, size, 3]`` uint8 and driven by one float vector.
 
@@ -244,7 +192,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
         super().__init__(env)
         self.preset = preset
         self.between: Callable[[], None] | None = None
-        self.action_spec = action_spec(preset, env.action_space)
+        self.action_spec = preset.action or natural_action(env.action_space, preset.name)
         shape = _image_shape(env.observation_space, preset.name)
         if preset.crop is not None:
             top, bottom, left, right = preset.crop

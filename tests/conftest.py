@@ -16,12 +16,14 @@ from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
 from agents.evolution import evolve
 from rollouts import EnvConfig, Episode, EpisodeStore, make_env
+from rollouts.actions import ActionSpec
 from rollouts.collect import CollectConfig, collect, record_episode
-from rollouts.envs import ActionSpec, resolve
+from rollouts.envs import resolve
 from rollouts.policies import POLICIES
 from worldmodels import MDNRNN, ConvVAE, WorldModel
-from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.world_model import DreamStarts
 
 TOY_ACTION = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))

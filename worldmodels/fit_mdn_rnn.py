@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,65 +24,12 @@ from worldmodels.fit_vae import common_observation_hash, data_hash, learning_rat
 from worldmodels.frames import split
 from worldmodels.latents import LatentWindows, Windows, encode_sources
 from worldmodels.mdn_rnn import MDNRNN, Prediction, dropout_mask, mixture_entropy, mixture_nll
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.pictures import save_png
 from worldmodels.stream import LatentStream
 from worldmodels.training import MetricsLog, Stateful, generator_for, train
 from worldmodels.vae import ConvVAE
 from worldmodels.world_model import DreamStarts, WorldModel
-
-
-@dataclass(frozen=True)
-class MDNRNNConfig:
-    """How to fit M. The defaults are the paper's, with the two heads that a dream needs."""
-
-    hidden_size: int = 256
-    """LSTM units (paper: 256 for CarRacing, 512 for Take Cover)."""
-    mixtures: int = 5
-    """Gaussians in the mixture of each latent dimension."""
-    reward_head: bool = True
-    """Predict the reward; without it a dream pays 1 per step survived."""
-    termination_head: bool = True
-    """Predict the end of the episode; without it a dream ends only at its horizon."""
-    start_flag: bool = False
-    """Tell M where an episode begins, by an input of its own (the paper's Take Cover)."""
-    dropout: float = 0.0
-    """Share of M's output units left out in every sequence; see also --controller.dropout."""
-    steps: int = 4000
-    """Optimiser steps. May be raised later to train on."""
-    batch_size: int = 100
-    """Windows per step."""
-    sequence_length: int = 999
-    """Steps per window; longer than an episode means the whole episode."""
-    carry_state: bool = False
-    """Go through whole episodes window by window and keep M's memory in between, as the paper's Take Cover does."""
-    burn_in: int = 0
-    """Steps at a window's start that only warm the state up, where the window begins inside an episode."""
-    learning_rate: float = 1e-3
-    """Adam's step size."""
-    decay: bool = False
-    """Let the learning rate fall to a twentieth along half a cosine."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 products are two to three times as fast on recent CPUs and GPUs."""
-    gradient_clip: float = 1.0
-    """Every element of the gradient is clipped to plus or minus this."""
-    reward_weight: float = 1.0
-    """Weight of the squared error of the (standardised) reward beside the latents' nats per dimension."""
-    reward_pessimism: float = 1.0
-    """Weight of promising too much against promising too little: an agent in the dream seeks out the former."""
-    reward_spread: tuple[int, int] | None = None
-    """Spread each reward over so many steps after and before it, e.g. 8 15 for CarRacing's tiles."""
-    termination_weight: float = 1.0
-    """Weight of the termination head's cross-entropy."""
-    death_weight: float = 10.0
-    """Weight of the rare steps that end an episode, against all others (paper's code: 10)."""
-    starts: int = 2048
-    """Starting points kept for dreams."""
-    seed: int = 0
-    """Decides initial weights, windows and latent samples."""
-    log_every: int = 20
-    """Steps between lines in the log."""
-    checkpoint_every: int = 200
-    """Steps between checkpoints."""
 
 
 def mdn_rnn_loss(
@@ -143,7 +90,7 @@ def fit_mdn_rnn(
     Raises:
         UserError: V is missing, data and V do not belong together, or the loss is no longer a number.
     """
-    _check(config)
+    config.check()
     vae_stage = Stage.require(run, "vae", "train_vae.py")
     observation_hash = common_observation_hash(stores)
     if vae_stage.manifest["observation_hash"] != observation_hash:
@@ -291,29 +238,3 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
         + ("" if recall is None else f"; {recall:.0%} of ends foreseen, {alarms:.2%} false alarms")
         + f". Look at {stage.path / 'dream.png'}"
     )
-
-
-def _check(config: MDNRNNConfig) -> None:
-    positive = (
-        "hidden_size",
-        "mixtures",
-        "steps",
-        "batch_size",
-        "sequence_length",
-        "learning_rate",
-        "gradient_clip",
-        "reward_pessimism",
-        "death_weight",
-        "starts",
-        "log_every",
-        "checkpoint_every",
-    )
-    for name in positive:
-        if getattr(config, name) <= 0:
-            raise UserError(f"--mdnrnn.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
-    if config.carry_state and config.burn_in:
-        raise UserError("--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is.")
-    if not 0 <= config.dropout < 1:
-        raise UserError(f"--mdnrnn.dropout must be at least 0 and below 1, got {config.dropout}.")
-    if not 0 <= config.burn_in < config.sequence_length:
-        raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {config.burn_in}.")

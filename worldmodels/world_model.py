@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rollouts.actions import ActionSpec
 from rollouts.artifacts import config_from_dict, file_hash
-from rollouts.envs import ActionSpec, EnvConfig
+from rollouts.envs import EnvConfig
 from rollouts.errors import UserError
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, load_weights

@@ -11,7 +11,8 @@ import torch
 from agents import LinearController
 from agents.controller import squash
 from rollouts import UserError
-from rollouts.envs import PRESETS, ActionSpec
+from rollouts.actions import ActionSpec
+from rollouts.envs import PRESETS
 
 CAR = PRESETS["carracing"].action
 PUSH = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from agents.driving import FULL_TURN, Driver, action_names, bindings
-from rollouts.envs import ActionSpec, EnvConfig, resolve
+from rollouts.actions import ActionSpec
+from rollouts.envs import EnvConfig, resolve
 
 CAR, CAR_SPEC = EnvConfig("carracing"), resolve("carracing").action
 DISCRETE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))

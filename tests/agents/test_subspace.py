@@ -12,7 +12,7 @@ from agents.controller import LinearController
 from agents.evaluators import ControllerSpec
 from agents.strategies import make_strategy
 from agents.subspace import Subspace, principal_weights, whitening
-from rollouts.envs import ActionSpec
+from rollouts.actions import ActionSpec
 from rollouts.errors import UserError
 from worldmodels import WorldModel
 

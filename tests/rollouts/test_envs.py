@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rollouts import EnvConfig, UserError, make_env
-from rollouts.envs import ActionSpec, EnvPreset, action_spec, preprocess, reported, resolve
+from rollouts.actions import ActionSpec, natural_action
+from rollouts.envs import EnvPreset, preprocess, reported, resolve
 
 
 def area_weights(size: int, target: int) -> np.ndarray:
@@ -61,17 +62,17 @@ def test_threshold_actions_choose_below_between_and_above_a_third(value, choice)
 
 
 def test_discrete_actions_are_one_hot_outside_and_a_choice_inside():
-    spec = action_spec(resolve("some/Game-v0"), gym.spaces.Discrete(3, start=4))
+    spec = natural_action(gym.spaces.Discrete(3, start=4), "some/Game-v0")
     assert (spec.kind, spec.size) == ("discrete", 3)
     assert [spec.to_env(row) for row in np.eye(3, dtype=np.float32)] == [4, 5, 6]
 
 
 def test_an_unknown_box_is_spanned_by_its_limits():
     box = gym.spaces.Box(np.array([-2, 0], np.float32), np.array([2, 10], np.float32))
-    spec = action_spec(resolve("some/Game-v0"), box)
+    spec = natural_action(box, "some/Game-v0")
     assert (spec.scale, spec.offset) == ((2.0, 5.0), (0.0, 5.0))
     with pytest.raises(UserError, match="bounded one-dimensional Box"):
-        action_spec(resolve("some/Game-v0"), gym.spaces.Box(-np.inf, np.inf, (2,)))
+        natural_action(gym.spaces.Box(-np.inf, np.inf, (2,)), "some/Game-v0")
 
 
 def test_the_fast_renderer_is_the_same_world_and_another_crop_is_another():

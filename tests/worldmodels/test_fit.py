@@ -14,10 +14,11 @@ from rollouts import EpisodeStore, UserError
 from rollouts.stage import Stage
 from worldmodels import MDNRNN
 from worldmodels.diagnostics import WINDOW, r_squared, window_sums
-from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn, flatten, mdn_rnn_loss
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
 from worldmodels.fit_vae import VAEConfig, common_observation_hash, fit_vae, learning_rate
 from worldmodels.latents import Windows
 from worldmodels.mdn_rnn import Mixture, Prediction
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.training import generator_for
 
 CPU = torch.device("cpu")

@@ -20,9 +20,10 @@ from agents.lanes import RealLanes
 from rollouts.toy import ToyEnv
 from worldmodels import MDNRNN, DreamEnv
 from worldmodels.dream import Dream
-from worldmodels.fit_mdn_rnn import MDNRNNConfig, mdn_rnn_loss
+from worldmodels.fit_mdn_rnn import mdn_rnn_loss
 from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.mdn_rnn import Mixture, Prediction, mixture_nll, sample_mixture
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.world_model import DreamStarts
 
 CPU = torch.device("cpu")

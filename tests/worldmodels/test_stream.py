@@ -15,8 +15,9 @@ from rollouts import EpisodeStore, UserError
 from tests.faults.helpers import interrupted_at
 from worldmodels import MDNRNN
 from worldmodels.checkpoint import load_state
-from worldmodels.fit_mdn_rnn import MDNRNNConfig, fit_mdn_rnn
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.latents import LatentEpisode, LatentWindows
+from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.stream import LatentStream
 
 CPU = torch.device("cpu")
