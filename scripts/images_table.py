@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 import tyro
 from cli import processor, shown, tell_errors
-from PIL import Image
+from readme import shrink
 
 from rollouts.artifacts import atomic_path, write_json
 from rollouts.console import duration, say
@@ -128,15 +128,6 @@ def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
 
 
-def publish_picture(source: Path, target: Path) -> None:
-    """A copy at its original scale and as small a file as can be."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    enlarged = Image.open(source)
-    small = enlarged.resize((enlarged.width // 2, enlarged.height // 2), Image.Resampling.NEAREST)
-    with atomic_path(target) as temporary:
-        small.quantize(64).save(temporary, format="PNG", optimize=True)
-
-
 def body() -> None:
     """Fill in missing rows, then write the page from all that are there."""
     arguments = tyro.cli(Arguments, description=shown(__doc__))
@@ -161,7 +152,7 @@ def body() -> None:
                 write_json(path, {"measures": {}, **result, "machine": machine})
             found.append(read_evaluation(path))
             if (samples := run / "images" / "samples.png").exists():
-                publish_picture(samples, grids / picture_name(found[-1]))
+                shrink(samples, grids / picture_name(found[-1]))
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
     steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"

@@ -1,8 +1,10 @@
-"""The README's generated sections: between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``."""
+"""The README's generated sections, between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``, and pictures for docs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from PIL import Image
 
 from rollouts.artifacts import atomic_path
 from rollouts.errors import UserError
@@ -22,3 +24,12 @@ def rewrite_readme(name: str, text: str) -> None:
         raise UserError(f"{README} has no section between <!-- {name}:begin --> and <!-- {name}:end -->.")
     with atomic_path(README) as temporary:
         temporary.write_text(before + begin + text + "\n" + end + after)
+
+
+def shrink(source: Path, target: Path) -> None:
+    """A copy of a grid of samples at its original scale, half as wide, in as small a file as can be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    enlarged = Image.open(source)
+    small = enlarged.resize((enlarged.width // 2, enlarged.height // 2), Image.Resampling.NEAREST)
+    with atomic_path(target) as temporary:
+        small.quantize(64).save(temporary, format="PNG", optimize=True)

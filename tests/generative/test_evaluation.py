@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rollouts.errors import UserError
 from worldmodels.generative.architectures import Conditioning
@@ -279,3 +280,31 @@ def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
     row = json.loads(Path("t/ring-gan.json").read_text())
     assert (row["trainings"], row["collapsed"]) == (2, 0)
     assert Path("t/ring-gan-1/images/weights.safetensors").exists()
+
+
+def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsys):
+    import publish_images
+    import readme
+
+    monkeypatch.chdir(tmp_path)
+    page = Path("README.md")
+    page.write_text("before\n<!-- images:begin -->\nold\n<!-- images:end -->\nafter\n")
+    monkeypatch.setattr(readme, "README", page)
+    monkeypatch.setattr(publish_images, "DOCS", tmp_path)
+    train = ("--preset", "tiny", "--data", images, "--steps", "4")
+    for model in ("vae", "cgan"):
+        assert run_script("train_images", monkeypatch, "--model", model, "--run", f"runs/{model}", *train) == 0
+    assert run_script("publish_images", monkeypatch, "--run", "runs/vae") == 2
+    assert "without labels" in capsys.readouterr().err
+    assert "old" in page.read_text()
+    assert run_script("publish_images", monkeypatch) == 0
+    facts = json.loads(Path("default.json").read_text())
+    before, told, after = page.read_text().partition("after 4 steps")
+    assert before.startswith("before\n<!-- images:begin -->\n![")
+    assert after.endswith("\n<!-- images:end -->\nafter\n")
+    assert (
+        f"{facts['own']['measures']['label_accuracy']:.1%} of {facts['own']['measures']['samples']:,}" in told + after
+    )
+    assert f"(real images: {facts['real']['measures']['frechet']:.2f};" in after
+    with Image.open("default.png") as shown, Image.open("runs/cgan/images/samples.png") as samples:
+        assert shown.width == samples.width // 2
