@@ -105,6 +105,8 @@ def dcgan_critic(
     )
     if norm is None:
         initialise_he(critic)
+        if critic.embedding is not None:  # one label at a time: He's weights are large, and large ones turn slowly
+            initialise_normal(critic.embedding)
     else:
         initialise_normal(critic)
     return critic
