@@ -63,17 +63,18 @@ def add(
     say(f"Kept: {keep(folder, name, title, goal, machine or here, run, evaluation, note, after)}")
 
 
-def table(report: Path, folder: Path = FOLDER) -> None:
+def table(report: Path, note: str = "", folder: Path = FOLDER) -> None:
     """Keep the table of scripts/compare.py or scripts/sweep_temperature.py, every return included.
 
     Args:
         report: RUN/comparison/comparison.json or RUN/temperatures/temperatures.json.
+        note: What the table tells, for the page.
         folder: Where experiments are kept.
     """
     if report.name not in TABLES:
         raise UserError(f"{report} is no table of a comparison: {' and '.join(TABLES)} are.")
     kept = {name: value for name, value in read_json(report).items() if name != "world_model"}  # a path of this machine
-    write_json(folder / report.name, kept)
+    write_json(folder / report.name, kept | {"note": note})
     say(f"Kept: {folder / report.name}")
 
 
@@ -95,11 +96,11 @@ def build(folder: Path = FOLDER) -> None:
     if dreams := [experiment for experiment in experiments if experiment.dreams]:
         pictures["dreams"] = f"{folder.name}/dreams.png"
         draw_dreams(dreams, folder / "dreams.png")
-    tables: dict[str, str] = {
-        section: markdown(read_json(folder / name)).rstrip()
-        for name, (section, markdown) in TABLES.items()
-        if (folder / name).exists()
-    }
+    tables: dict[str, str] = {}
+    for name, (section, markdown) in TABLES.items():
+        if (folder / name).exists():
+            report = read_json(folder / name)
+            tables[section] = f"{markdown(report)}\n{report.get('note', '')}".rstrip()
     page = folder.with_suffix(".md")
     with atomic_path(page) as temporary:
         temporary.write_text(document(experiments, pictures, tables))

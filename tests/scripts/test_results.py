@@ -151,11 +151,15 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
     chance = scores | {"episodes": [{}, {}]}
     save_report(common | {"rows": [game], "random": chance}, tmp_path / "temperatures.json")
     for name in ("comparison", "temperatures"):
-        assert call("results", "table", "--report", tmp_path / f"{name}.json", "--folder", folder) == 0
+        told = ("--report", tmp_path / f"{name}.json", "--note", f"See {name}.")
+        assert call("results", "table", *told, "--folder", folder) == 0
         assert str(tmp_path) not in (folder / f"{name}.json").read_text()
     assert call("results", "build", "--folder", folder) == 0
     page = folder.with_suffix(".md").read_text()
-    assert "| [z] alone | 99 | 8 x 2 | 3 ± 1 | 2 to 4 | 3 | 2.0 M |" in page.split("## What the controller sees")[1]
+    assert (
+        "| [z] alone | 99 | 8 x 2 | 3 ± 1 | 2 to 4 | 3 | 2.0 M |\n\nSee comparison.\n"
+        in page.split("## What the controller sees")[1]
+    )
     assert "| 1.15 | 3 ± 1 | 3 ± 1 | 2 to 4 | 3 of 5 |" in page.split("## Take Cover, evolved in the dream only")[1]
 
 
