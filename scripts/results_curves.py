@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#444444")  # Okabe & Ito first
 PAPER_COLOUR = "#8a8f98"
+LOGARITHMIC = 5  #: an x axis whose end is so many times its beginning
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -30,11 +31,14 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
-#: What a curve may be drawn over: axis label, and its value at a point of our curves.
-AXES = {
-    "environment steps": lambda point: max(point["environment_steps"], 1),
-    "hours of wall time": lambda point: max(point["seconds"], 1) / 3600,
-}
+Axis = Callable[[dict[str, Any]], float]
+#: What a curve may be drawn over: axis label, and its value at a point of our curves. Dreams move only the second.
+STEPS: tuple[str, Axis] = "environment steps", lambda point: max(point["environment_steps"], 1)
+ALL_STEPS: tuple[str, Axis] = (
+    "environment steps and imagined ones",
+    lambda point: max(point["environment_steps"] + point["imagined_steps"], 1),
+)
+HOURS: tuple[str, Axis] = "hours of wall time", lambda point: max(point["seconds"], 1) / 3600
 
 
 def draw_curves(experiments: Sequence[Experiment], paper: Sequence[Point], path: Path) -> None:
@@ -44,7 +48,8 @@ def draw_curves(experiments: Sequence[Experiment], paper: Sequence[Point], path:
         paper: the paper's curve in the same world, if it is known.
     """
     figure, axes = _figure(2, len(experiments) + bool(paper))
-    for (upper, lower), (label, of_point) in zip(axes.T, AXES.items(), strict=True):
+    columns = ((STEPS, ALL_STEPS), (HOURS, HOURS))
+    for (upper, lower), ((label, of_point), (label_below, of_point_below)) in zip(axes.T, columns, strict=True):
         if paper:
             _draw_paper(upper, label, paper)
         for number, experiment in enumerate(experiments):
@@ -59,7 +64,7 @@ def draw_curves(experiments: Sequence[Experiment], paper: Sequence[Point], path:
                     ms=3.5,
                     label=experiment.title,
                 )
-                x = [of_point(point) for point in points]
+                x = [of_point_below(point) for point in points]
                 means, best = ([point[f"fitness_{name}"] for point in points] for name in ("mean", "max"))
                 lower.plot(x, means, color=colour, label=experiment.title)
                 lower.fill_between(x, means, best, color=colour, alpha=0.15, lw=0)
@@ -67,6 +72,8 @@ def draw_curves(experiments: Sequence[Experiment], paper: Sequence[Point], path:
                 _draw_score(upper, of_point(experiment.curve[-1]), experiment.evaluation, colour)
         upper.set_title("Validation: the real score of the mean")
         lower.set_title("Fitness: mean to best of the population")
+        upper.set_xlabel(label)
+        lower.set_xlabel(label_below)
     _finish(figure, axes, path)
 
 
@@ -74,7 +81,7 @@ def draw_dreams(experiments: Sequence[Experiment], path: Path) -> None:
     """Dreamed fitness beside the real score of the same mean, one row per experiment."""
     figure, axes = _figure(len(experiments), 2)
     for row, experiment in zip(axes, experiments, strict=True):
-        for axis, of_point in zip(row, AXES.values(), strict=True):
+        for axis, (label, of_point) in zip(row, (ALL_STEPS, HOURS), strict=True):
             for points in _rounds(experiment):
                 dreamed = [point for point in points if point["world"] == "dream"]
                 real = [point for point in points if "validation" in point]
@@ -95,6 +102,7 @@ def draw_dreams(experiments: Sequence[Experiment], path: Path) -> None:
                     label="real: validation of the mean ± standard deviation",
                 )
             axis.set_title(experiment.title)
+            axis.set_xlabel(label)
     _finish(figure, axes, path)
 
 
@@ -130,21 +138,20 @@ def _draw_score(axis: Axes, x: float, report: dict[str, Any], colour: str) -> No
 
 
 def _finish(figure: Figure, axes: Any, path: Path) -> None:
-    """Logarithmic x axes with units, one legend below all, and the file."""
+    """Axes with units, logarithmic where they span much; one legend below all, and the file."""
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    for row in axes:
-        for axis, label in zip(row, AXES, strict=True):
+    for axis in axes.flat:
+        axis.set_ylabel("return per episode")
+        low, high = axis.get_xlim()
+        if high > LOGARITHMIC * max(low, 1e-9):
             axis.set_xscale("log")
-            axis.set_xlabel(label)
-            axis.set_ylabel("return per episode")
-            form = _steps if "steps" in label else _hours
             low, high = axis.get_xlim()
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,), numticks=20))
-            axis.xaxis.set_major_formatter(FuncFormatter(form))
             axis.xaxis.set_minor_formatter(NullFormatter())
             axis.grid(True, which="minor", axis="x", color="#f2f4f7")
+        axis.xaxis.set_major_formatter(FuncFormatter(_steps if "steps" in axis.get_xlabel() else _hours))
     entries: dict[str, Any] = {}
     for axis in axes.flat:
         entries |= {name: mark for mark, name in zip(*axis.get_legend_handles_labels(), strict=True)}
