@@ -156,7 +156,6 @@ _DOOM_C = ControllerConfig(
     principal=64,
     sigma=0.01,
     max_steps=2100,
-    temperature=1.15,
     dropout=0.1,
     precision="bfloat16",
     starts="episode",
@@ -174,17 +173,18 @@ TAKECOVER = PipelineConfig(
     mdnrnn=replace(_DOOM_M, steps=3000),
     controller=replace(_DOOM_C, generations=20),
     iterate=IterateConfig(
-        rounds=3,
+        rounds=2,
         episodes=250,
         max_steps=2100,
         noise=0.3,
         refit_vae=0,
         vae=_DOOM_V,
-        mdnrnn=replace(_DOOM_M, steps=400, learning_rate=5e-4),
-        controller=replace(_DOOM_C, generations=100, average=5, validation_every=10),
+        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4),
+        fresh=True,
+        controller=replace(_DOOM_C, generations=120, average=5, validation_every=10),
     ),
     evaluate=EvaluateConfig(episodes=400),
-    watch=WatchConfig(max_steps=2100, temperature=1.15, starts="episode"),
+    watch=WatchConfig(max_steps=2100, starts="episode"),
 )
 
 PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER, "takecover": TAKECOVER}
