@@ -26,14 +26,20 @@ class Parity:
     largest_change: float
 
 
-def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity) -> str:
+def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity, kept: Path | None = None) -> str:
     """The text of the card.
 
     Args:
         rounds: the folders that led to the agent.
         folder: the released files; their ``evaluation.json``, if there is one, is the score.
+        kept: where :func:`agents.experiments.keep` has put the run. Its commands and costs include those of another
+            run that this one began with, which the folders do not show.
     """
-    books = costs(rounds)
+    if kept is None:
+        made, books = commands(rounds, "runs/made"), costs(rounds)
+    else:
+        facts = read_json(kept / "experiment.json")
+        made, books = facts["commands"], [Cost(**cost) for cost in facts["costs"]]
     return (
         "\n\n".join(
             (
@@ -41,7 +47,7 @@ def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity) 
                 _what(folder),
                 _use(name),
                 "## Score\n\n" + _score(name, rounds[-1], folder),
-                "## How it was made\n\n" + _made(rounds, books),
+                "## How it was made\n\n" + _made(rounds[-1], made, books),
                 "## Limits\n\n" + _limits(folder, parity),
             )
         )
@@ -145,11 +151,10 @@ def _count(steps: int) -> str:
     return f"{steps:,}" if steps else "–"
 
 
-def _made(rounds: Sequence[Path], books: Sequence[Cost]) -> str:
-    manifest = Stage(rounds[-1], "controller").manifest
-    config = Stage(rounds[-1], "controller").config(ControllerConfig)
+def _made(last: Path, made: Sequence[str], books: Sequence[Cost]) -> str:
+    manifest, config = Stage(last, "controller").manifest, Stage(last, "controller").config(ControllerConfig)
     return (
-        "```bash\n" + "\n".join(commands(rounds, "runs/made")) + "\n```\n\n" + costs_table(books) + "\n\n"
+        "```bash\n" + "\n".join(made) + "\n```\n\n" + costs_table(books) + "\n\n"
         "Environment steps are frames of the real environment, validation included. The data are the episodes that "
         "these commands record; none come from elsewhere. C is the mean of the search distribution at generation "
         f"{manifest['selected_generation'] + 1}, chosen by {config.validation_episodes} validation episodes "

@@ -39,8 +39,11 @@ STAGE_FACTS = {
 }
 
 
-def release(agent: str | Path, name: str) -> Path:
+def release(agent: str | Path, name: str, kept: Path | None = None) -> Path:
     """Write ``agents/pretrained/NAME`` from the newest agent of a run, or from one of its rounds.
+
+    Args:
+        kept: the run as a folder under ``docs/results``, see :func:`agents.model_card.model_card`.
 
     An ``evaluation.json`` of an earlier release stays if every weight is the same as then.
 
@@ -63,7 +66,7 @@ def release(agent: str | Path, name: str) -> Path:
         score = target / "evaluation.json"
         if score.exists() and _weights(target) == _weights(folder):
             shutil.copyfile(score, folder / score.name)
-        (folder / "README.md").write_text(model_card(name, rounds_of(source), folder, parity))
+        (folder / "README.md").write_text(model_card(name, rounds_of(source), folder, parity, kept))
         total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         if total > LARGEST:
             raise UserError(f"The release would have {size(total)}, more than {size(LARGEST)}: use a smaller V or M.")

@@ -7,6 +7,7 @@ python scripts/release.py --agent runs/car --name carracing
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from cli import default_agent, main
@@ -16,7 +17,7 @@ from agents.release import release
 
 def body(arguments: Any) -> None:
     """Release; the second time, the card has the score of the released files."""
-    release(arguments.agent or default_agent(), arguments.name)
+    release(arguments.agent or default_agent(), arguments.name, arguments.kept)
 
 
 if __name__ == "__main__":
@@ -26,6 +27,13 @@ if __name__ == "__main__":
         extra=(
             ("agent", str | None, None, "Run directory, or one of its rounds. Default: the newest run."),
             ("name", str, "carracing", "What it is called: pretrained/NAME."),
+            (
+                "kept",
+                Path | None,
+                None,
+                "The run as results.py has kept it, docs/results/NAME: commands and costs in the card are then those, "
+                "which include a run that this one began with.",
+            ),
         ),
         needs_run=False,
     )

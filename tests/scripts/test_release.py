@@ -13,11 +13,12 @@ import torch
 from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
+from agents.experiments import keep
 from agents.model_card import action_repeat
 from agents.records import commands, costs, rounds_of
 from agents.release import compare, release
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import write_json
+from rollouts.artifacts import read_json, write_json
 from rollouts.stage import Stage
 from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
@@ -75,6 +76,22 @@ def test_the_card_tells_the_score_of_the_released_files_once_it_was_measured(tin
     assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in told
     assert "a score would be 100" in told
     assert json.loads((pretrained / "toy" / "evaluation.json").read_text()) == report
+
+
+def test_the_card_of_a_run_that_began_with_another_has_the_commands_and_costs_of_both(
+    scripted_run: Path, pretrained: Path, tmp_path: Path
+):
+    evaluation = tmp_path / "score.json"
+    save_report(evaluate(scripted_run, episodes=2), evaluation)
+    for name, after in (("one", None), ("two", "one")):
+        kept = keep(tmp_path / "kept", name, name, "full", "a machine", scripted_run, evaluation, after=after)
+    alone = (release(scripted_run, "toy") / "README.md").read_text()
+    both = (release(scripted_run, "toy", kept) / "README.md").read_text()
+    assert alone.count("train_controller.py") == 1
+    assert both.count("train_controller.py") == 2
+    assert "# runs/two begins with all episodes of runs/one" in both
+    total = read_json(kept / "experiment.json")["costs"]
+    assert f"| **all** | | **{sum(cost['environment_steps'] for cost in total):,}** |" in both
 
 
 def test_the_score_of_other_weights_does_not_stay(tiny_run: Path, pretrained: Path, tmp_path: Path):
