@@ -146,7 +146,7 @@ def _beginning(folder: Path) -> list[str]:
 
 
 def _iteration(number: int, folder: Path, preset: PipelineConfig) -> list[str]:
-    """Options of one round: episodes and noise, whether V was refitted, and how V, M and C were."""
+    """Options of one round: episodes and noise, whether V was refitted, how V, M and C were, and where C began."""
     usual = preset.iterate
     recorded = Stage(folder, "rollouts")
     refitted = (folder / "vae" / "metrics.jsonl").exists()
@@ -159,6 +159,7 @@ def _iteration(number: int, folder: Path, preset: PipelineConfig) -> list[str]:
         refit_vae=max(usual.refit_vae, number) if refitted else min(usual.refit_vae, number - 1),
         vae=Stage(folder, "vae").config(VAEConfig) if refitted else usual.vae,
         mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig),
+        fresh="start_from" not in Stage(folder, "controller").manifest["inputs"],
         controller=Stage(folder, "controller").config(ControllerConfig),
     )
     return list(_differences("iterate", made, dataclasses.replace(usual, rounds=number)))

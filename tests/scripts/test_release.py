@@ -162,6 +162,15 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
     assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
 
 
+def test_a_round_that_began_at_zero_says_so(scripted_run: Path, tmp_path: Path):
+    assert "fresh" not in commands(rounds_of(scripted_run), "runs/x")[-1]
+    run = shutil.copytree(scripted_run, tmp_path / "run")
+    manifest = Stage(run / "round-1", "controller").manifest
+    manifest["inputs"].pop("start_from")
+    write_json(run / "round-1" / "controller" / "manifest.json", manifest)
+    assert "--iterate.fresh" in commands(rounds_of(run), "runs/x")[-1]
+
+
 def test_without_runs_the_pretrained_agent_is_shown(
     tiny_run: Path, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
