@@ -8,6 +8,7 @@ which this machine's own matrix product, measured here too, could do the row's m
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable
@@ -134,13 +135,19 @@ def network_rows(model: WorldModel, peak: float) -> list[Row]:
     head = 2 * 256 * 482
     for lanes in (64, 256, 1024, 4096):
         rows.append(_dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289)))
+    rows.append(_dream_row(model, 1024, None))
     rows.append(_vae_training_row(device, frames, peak, "float32"))
     rows.append(_vae_training_row(device, frames, peak, "bfloat16"))
     rows.append(_mdn_rnn_training_row(device, peak / (3 * (lstm + head))))
+    rows.append(_mdn_rnn_training_row(device, None))
     return rows
 
 
-def _dream_row(model: WorldModel, lanes: int, floor: float) -> Row:
+def _dream_row(model: WorldModel, lanes: int, floor: float | None) -> Row:
+    """In float32, or without a ``floor`` in bfloat16."""
+    if floor is None:
+        model = copy.deepcopy(model)
+        model.mdnrnn.bfloat16()
     dream, spec = Dream(model, 1.0, 10**9), ControllerSpec("zh")
     controller = spec.build(model)
     dream.reset(range(16), lanes // 16)
@@ -150,9 +157,8 @@ def _dream_row(model: WorldModel, lanes: int, floor: float) -> Row:
     def step() -> None:
         dream.step(controller.act(parameters, dream.features()))
 
-    return Row(
-        f"dream, {lanes} lanes, a controller each", rate(step, lanes, model.device, time.perf_counter), "steps/s", floor
-    )
+    kind = f"{lanes} lanes, a controller each" + (", M in bfloat16" if floor is None else "")
+    return Row(f"dream, {kind}", rate(step, lanes, model.device, time.perf_counter), "steps/s", floor)
 
 
 def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, precision: str) -> Row:
@@ -177,18 +183,22 @@ def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, pre
     )
 
 
-def _mdn_rnn_training_row(device: torch.device, floor: float) -> Row:
+def _mdn_rnn_training_row(device: torch.device, floor: float | None) -> Row:
+    """In float32, or without a ``floor`` in bfloat16."""
     mdnrnn, (n, t) = MDNRNN().to(device), (32, 128)
     optimiser = torch.optim.Adam([p for p in mdnrnn.parameters() if p.requires_grad], 1e-3)
     z, actions = torch.randn(n, t + 1, 32, device=device), torch.randn(n, t, 3, device=device)
 
     def step() -> None:
-        prediction, _ = mdnrnn(z[:, :-1], actions)
+        with torch.autocast(device.type, torch.bfloat16, enabled=floor is None):
+            prediction, _ = mdnrnn(z[:, :-1], actions)
         optimiser.zero_grad(set_to_none=True)
         mixture_nll(prediction.mixture, z[:, 1:]).mean().backward()
         optimiser.step()
 
-    return Row(f"M: training, {n} windows of {t}", rate(step, n * t, device, time.perf_counter), "steps/s", floor)
+    kind = "float32" if floor is not None else "bfloat16"
+    speed = rate(step, n * t, device, time.perf_counter)
+    return Row(f"M: training, {kind}, {n} windows of {t}", speed, "steps/s", floor)
 
 
 def real_row(model: WorldModel, fast: bool) -> Row:
