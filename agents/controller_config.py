@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agents.evaluators import ControllerSpec
+from agents.evaluators import ControllerSpec, DreamTask
 from agents.strategies import StrategyName
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_positive
 from worldmodels.dream import StartKind
+from worldmodels.world_model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class ControllerConfig:
         Raises:
             UserError: it names the option.
         """
-        for name in (
+        positive = (
             "generations",
             "rollouts",
             "sigma",
@@ -76,9 +77,8 @@ class ControllerConfig:
             "validation_every",
             "validation_episodes",
             "lanes_per_task",
-        ):
-            if getattr(self, name) <= 0:
-                raise UserError(f"--controller.{name.replace('_', '-')} must be positive, got {getattr(self, name)}.")
+        )
+        require_positive(self, positive, "controller.")
         if self.population < 4:
             raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
         if self.temperature < 0:
@@ -89,3 +89,7 @@ class ControllerConfig:
             raise UserError(f"--controller.dropout must be at least 0 and below 1, got {self.dropout}.")
         if self.patience is not None and self.patience < 1:
             raise UserError(f"--controller.patience must be at least one step, got {self.patience}.")
+
+    def dream(self, model: WorldModel) -> DreamTask:
+        """The dream that these options ask for."""
+        return DreamTask(model, self.spec, self.temperature, self.max_steps, self.starts, self.dropout)

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from agents.controller import LinearController
 from agents.controller_config import ControllerConfig
 from agents.evaluators import (
-    DreamTask,
     Evaluator,
     PoolEvaluator,
     RealTask,
@@ -103,8 +102,7 @@ def evolve(
         if config.world == "dream":
             if config.precision == "bfloat16":
                 model.mdnrnn.bfloat16()
-            task = DreamTask(model, config.spec, config.temperature, config.max_steps, config.starts, config.dropout)
-            dream = stack.enter_context(dream_evaluator(task, workers))
+            dream = stack.enter_context(dream_evaluator(config.dream(model), workers))
             evaluator = partial(dream, max_steps=config.max_steps)
         log = MetricsLog(stage.path, len(history))
         bar = stack.enter_context(progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)))

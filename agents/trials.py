@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agents.controller_config import ControllerConfig
 from agents.evaluation import play, summarise
-from agents.evaluators import DreamTask, RealTask, dream_evaluator
+from agents.evaluators import RealTask, dream_evaluator
 from agents.evolution import evolve
 from agents.iterate import round_folder
 from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
@@ -75,15 +75,7 @@ def trial(
     row |= {name: manifest[name] for name in FROM_THE_STAGE}
     seeds = range(TEST, TEST + episodes)
     if config.world == "dream":
-        task = DreamTask(
-            WorldModel.load(folder, device),
-            config.spec,
-            config.temperature,
-            config.max_steps,
-            config.starts,
-            config.dropout,
-        )
-        with dream_evaluator(task, workers) as dream:
+        with dream_evaluator(config.dream(WorldModel.load(folder, device)), workers) as dream:
             row["dream"] = _with_returns(dream(parameters[None], seeds, config.max_steps, progress="dreams").returns)
     played = play(RealTask(WorldModel.load(folder), reported(env), config.spec), parameters, seeds, workers)
     row["real"] = _with_returns(played.returns)

@@ -134,18 +134,17 @@ def network_rows(model: WorldModel, peak: float) -> list[Row]:
     lstm = 2 * 4 * 256 * (35 + 256)
     head = 2 * 256 * 482
     for lanes in (64, 256, 1024, 4096):
-        rows.append(_dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289)))
-    rows.append(_dream_row(model, 1024, None))
+        rows.append(_dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32"))
+    rows.append(_dream_row(model, 1024, None, "bfloat16"))
     rows.append(_vae_training_row(device, frames, peak, "float32"))
     rows.append(_vae_training_row(device, frames, peak, "bfloat16"))
-    rows.append(_mdn_rnn_training_row(device, peak / (3 * (lstm + head))))
-    rows.append(_mdn_rnn_training_row(device, None))
+    rows.append(_mdn_rnn_training_row(device, peak / (3 * (lstm + head)), "float32"))
+    rows.append(_mdn_rnn_training_row(device, None, "bfloat16"))
     return rows
 
 
-def _dream_row(model: WorldModel, lanes: int, floor: float | None) -> Row:
-    """In float32, or without a ``floor`` in bfloat16."""
-    if floor is None:
+def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: str) -> Row:
+    if precision == "bfloat16":
         model = copy.deepcopy(model)
         model.mdnrnn.bfloat16()
     dream, spec = Dream(model, 1.0, 10**9), ControllerSpec("zh")
@@ -157,7 +156,7 @@ def _dream_row(model: WorldModel, lanes: int, floor: float | None) -> Row:
     def step() -> None:
         dream.step(controller.act(parameters, dream.features()))
 
-    kind = f"{lanes} lanes, a controller each" + (", M in bfloat16" if floor is None else "")
+    kind = f"{lanes} lanes, a controller each" + (", M in bfloat16" if precision == "bfloat16" else "")
     return Row(f"dream, {kind}", rate(step, lanes, model.device, time.perf_counter), "steps/s", floor)
 
 
@@ -183,22 +182,20 @@ def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, pre
     )
 
 
-def _mdn_rnn_training_row(device: torch.device, floor: float | None) -> Row:
-    """In float32, or without a ``floor`` in bfloat16."""
+def _mdn_rnn_training_row(device: torch.device, floor: float | None, precision: str) -> Row:
     mdnrnn, (n, t) = MDNRNN().to(device), (32, 128)
     optimiser = torch.optim.Adam([p for p in mdnrnn.parameters() if p.requires_grad], 1e-3)
     z, actions = torch.randn(n, t + 1, 32, device=device), torch.randn(n, t, 3, device=device)
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=floor is None):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             prediction, _ = mdnrnn(z[:, :-1], actions)
         optimiser.zero_grad(set_to_none=True)
         mixture_nll(prediction.mixture, z[:, 1:]).mean().backward()
         optimiser.step()
 
-    kind = "float32" if floor is not None else "bfloat16"
     speed = rate(step, n * t, device, time.perf_counter)
-    return Row(f"M: training, {kind}, {n} windows of {t}", speed, "steps/s", floor)
+    return Row(f"M: training, {precision}, {n} windows of {t}", speed, "steps/s", floor)
 
 
 def real_row(model: WorldModel, fast: bool) -> Row:

@@ -55,8 +55,8 @@ def section(facts: dict[str, Any]) -> str:
         (
             "![Digits made by the default model, one class per column](docs/images/default.png)",
             "",
-            f"That is its output after {facts['steps']:,} steps ({duration(facts['own']['training_seconds'])} on one "
-            f"core of an {facts['machine']}), one digit per column: a class-conditional GAN (spectral normalisation, "
+            f"That is its output after {facts['steps']:,} steps ({duration(facts['own']['training_seconds'])}, "
+            f"{facts['machine']}), one digit per column: a class-conditional GAN (spectral normalisation, "
             f"projection). A classifier sees the digit asked for in {own['label_accuracy']:.1%} of {own['samples']:,} "
             f"samples ({real['label_accuracy']:.1%} of real ones); their Fréchet distance in its features is "
             f"{own['frechet']:.2f} (real images: {real['frechet']:.2f}; this is not FID). Figures: "

@@ -17,7 +17,7 @@ from torch import Tensor
 from rollouts.artifacts import atomic_path, file_hash, fingerprint, read_json, write_json
 from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_positive
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.distributed import Ranks
@@ -183,9 +183,8 @@ def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
 
 def check_config(config: VAEConfig) -> None:
     """Refuse values that cannot work."""
-    for name in ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every"):
-        if getattr(config, name) <= 0:
-            raise UserError(f"--vae.{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    positive = ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
+    require_positive(config, positive, "vae.")
     if config.kl_floor < 0:
         raise UserError(f"--vae.kl-floor cannot be negative, got {config.kl_floor}.")
 

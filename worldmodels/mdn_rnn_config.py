@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_positive
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,7 @@ class MDNRNNConfig:
             "log_every",
             "checkpoint_every",
         )
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise UserError(f"--mdnrnn.{name.replace('_', '-')} must be positive, got {getattr(self, name)}.")
+        require_positive(self, positive, "mdnrnn.")
         if self.carry_state and self.burn_in:
             raise UserError(
                 "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."

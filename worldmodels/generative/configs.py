@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_positive
 from worldmodels.generative.architectures import Conditioning
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge"]
@@ -213,9 +213,7 @@ def check(config: Config) -> None:
     """
     positive = ["steps", "batch_size", "latent_size", "width", "learning_rate", "log_every", "checkpoint_every"]
     positive += [name for name in ("critic_steps", "critic_learning_rate", "variance") if hasattr(config, name)]
-    for name in positive:
-        if getattr(config, name) <= 0:
-            raise UserError(f"--{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    require_positive(config, positive)
     for name in ("clip", "penalty_weight", "kl_weight", "free_nats", "noise", "sparsity_weight", "size"):
         if getattr(config, name, 0) < 0:
             raise UserError(f"--{name.replace('_', '-')} cannot be negative, got {getattr(config, name)}.")

@@ -13,7 +13,7 @@ import torch
 from rollouts.artifacts import file_hash
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import UserError
+from rollouts.errors import require_positive
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.frames import FrameBatches, read_frames, split
@@ -61,9 +61,7 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
     Raises:
         UserError: V is missing or unfinished, or there are no episodes.
     """
-    for name in ("steps", "batch_size", "learning_rate", "critic_learning_rate", "width"):
-        if getattr(config, name) <= 0:
-            raise UserError(f"--{name.replace('_', '-')} must be positive, got {getattr(config, name)}.")
+    require_positive(config, ("steps", "batch_size", "learning_rate", "critic_learning_rate", "width"))
     source = Stage.require(run, "vae", "train_vae.py")
     weights_of_v = source.path / "weights.safetensors"
     stage = Stage.open(run, "vae-gan", config, {"vae": file_hash(weights_of_v)}, growable=("steps",))
