@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.artifacts import atomic_path
+from rollouts.artifacts import atomic_path, fingerprint
 from rollouts.console import say
 from rollouts.errors import UserError
 
@@ -81,6 +81,15 @@ def pack(episode: Episode) -> bytes:
     return content.getvalue()
 
 
+def content_hash(file: Path) -> str | None:
+    """Identifies what is in an episode's file, by the checksums in its directory alone; None if that is damaged."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return fingerprint([(entry.filename, entry.CRC) for entry in archive.infolist()])
+    except DAMAGE:
+        return None
+
+
 class EpisodeStore:
     """A folder of episodes, named by their seeds. Many processes may write to it while others read.
 
@@ -96,8 +105,8 @@ class EpisodeStore:
 
     @property
     def files(self) -> list[Path]:
-        """Episode files in the order of their seeds; one that turned out damaged is left out."""
-        return [file for file in sorted(self.path.glob("episode-*.npz")) if file not in self._damaged]
+        """Episode files in the order of their seeds, damaged ones included: they must not depend on what was read."""
+        return sorted(self.path.glob("episode-*.npz"))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -146,8 +155,9 @@ class EpisodeStore:
         try:
             return self.load(file)
         except UserError as error:
+            if file not in self._damaged:
+                say(f"Skipped: {error}")
             self._damaged.add(file)
-            say(f"Skipped: {error}")
             return None
 
     def rewards(self) -> Iterator[NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rollouts.artifacts import atomic_path
 from rollouts.console import progress_bar
-from rollouts.episodes import DAMAGE, Episode
+from rollouts.episodes import DAMAGE, Episode, content_hash
 from rollouts.errors import UserError
 from worldmodels.frames import Source
 from worldmodels.pictures import to_float
@@ -57,6 +57,8 @@ def encode_sources(
 ) -> list[LatentEpisode]:
     """Latent versions of some episodes, cached beside the run; another V's cache is thrown away.
 
+    An episode that was recorded anew under its seed is encoded anew.
+
     Raises:
         UserError: no episode was readable.
     """
@@ -69,7 +71,8 @@ def encode_sources(
     episodes = []
     with progress_bar(len(sources), "encode", "episode") as bar:
         for store, file in sources:
-            latent = _read(folder / file.name, file)
+            source = content_hash(file)
+            latent = _read(folder / file.name, file, source)
             if latent is None and (episode := store.read(file)) is not None:
                 latent = encode_episode(encode, episode, file)
                 with atomic_path(folder / file.name) as temporary, temporary.open("wb") as out:
@@ -81,6 +84,7 @@ def encode_sources(
                         rewards=latent.rewards,
                         terminated=latent.terminated,
                         blank_end=latent.blank_end,
+                        source=np.array(source),
                     )
             if latent is not None:
                 episodes.append(latent)
@@ -90,10 +94,12 @@ def encode_sources(
     return episodes
 
 
-def _read(path: Path, file: Path) -> LatentEpisode | None:
-    """A cached latent episode; a missing or damaged one is simply made again."""
+def _read(path: Path, file: Path, source: str | None) -> LatentEpisode | None:
+    """A cached latent episode; one that is missing, damaged or made from another content is simply made again."""
     try:
         with np.load(path, allow_pickle=False) as data:
+            if str(data["source"]) != source:
+                return None
             return LatentEpisode(
                 data["mean"],
                 data["logvar"],

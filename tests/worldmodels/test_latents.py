@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,10 @@ def sources(store):
     return [(store, file) for store in [store] for file in store.files]
 
 
+def file_times(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*.npz")}
+
+
 def test_frames_are_encoded_in_their_order(make_model, toy_episodes):
     vae, episode = make_model().vae, toy_episodes[0]
     latent = encode_episode(encoder(vae, CPU), episode, Path("x"))
@@ -52,6 +56,26 @@ def test_latents_are_read_from_the_cache_until_v_changes(make_model, toy_store, 
     other = encode_sources(make_model(latent_size=3).vae, "hash-b", sources(toy_store), cache, CPU)
     assert other[0].mean.shape[1] == 3
     assert [folder.name for folder in cache.iterdir()] == ["hash-b"]
+
+
+def test_an_episode_recorded_anew_under_its_seed_is_encoded_anew(make_model, toy_store, tmp_path):
+    vae, cache = make_model().vae, tmp_path / "latents"
+    first = encode_sources(vae, "v", sources(toy_store), cache, CPU)
+    times = file_times(cache)
+    anew = replace(toy_store.load(first[2].file), rewards=first[2].rewards + 1)
+    toy_store.append(anew)
+    again = encode_sources(vae, "v", sources(toy_store), cache, CPU)
+    assert np.array_equal(again[2].rewards, anew.rewards)
+    changed = {file.name for file, time in file_times(cache).items() if times[file] != time}
+    assert changed == {first[2].file.name}
+
+
+def test_a_cache_that_does_not_say_what_it_was_made_from_is_made_again(make_model, toy_store, tmp_path):
+    vae, cache = make_model().vae, tmp_path / "latents"
+    first = encode_sources(vae, "v", sources(toy_store), cache, CPU)
+    arrays = {name: value for name, value in vars(first[0]).items() if name != "file"}
+    np.savez(cache / "v" / first[0].file.name, **{**arrays, "rewards": first[0].rewards + 1})
+    assert np.array_equal(encode_sources(vae, "v", sources(toy_store), cache, CPU)[0].rewards, first[0].rewards)
 
 
 def test_a_damaged_cache_is_made_again_and_a_damaged_episode_left_out(make_model, toy_store, tmp_path, capsys):
