@@ -15,7 +15,8 @@ from rollouts.stage import Stage
 from worldmodels import MDNRNN
 from worldmodels.diagnostics import WINDOW, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
-from worldmodels.fit_vae import VAEConfig, common_observation_hash, fit_vae, learning_rate
+from worldmodels.fit_vae import VAEConfig, common_observation_hash, data_hash, fit_vae, learning_rate
+from worldmodels.frames import split
 from worldmodels.latents import Windows
 from worldmodels.mdn_rnn import Mixture, Prediction
 from worldmodels.mdn_rnn_config import MDNRNNConfig
@@ -151,6 +152,13 @@ def test_m_refuses_values_that_cannot_work(change, option, tmp_path):
 def test_a_store_that_was_never_begun_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no episodes in"):
         common_observation_hash([EpisodeStore(tmp_path / "human" / "rollouts" / "episodes")])
+
+
+def test_what_identifies_the_data_does_not_depend_on_what_this_process_has_read(toy_store):
+    toy_store.files[3].write_bytes(b"damaged")
+    before = data_hash([toy_store]), split([toy_store])
+    list(toy_store)
+    assert (data_hash([toy_store]), split([toy_store])) == before
 
 
 def test_m_needs_a_v(tmp_path):
