@@ -123,7 +123,7 @@ def rollout(
     active, waited = torch.arange(count), np.zeros(count, np.int64)
     for _ in range(max_steps):
         reward, terminated, truncated = lanes.step(act(lanes.features(), active))
-        gains = reward.double().cpu().numpy()
+        gains = reward.cpu().double().numpy()
         where = active.numpy()
         returns[where] += gains
         lengths[where] += 1

@@ -113,7 +113,8 @@ def fast_encoder(vae: ConvVAE) -> Encoder | None:
     Returns:
         a function of uint8 frames ``[N, 64, 64, 3]``, or None where the processor has no bfloat16 arithmetic.
     """
-    if vae.mean.weight.device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    there = vae.mean.weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if not there or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
     from torch.utils.mkldnn import to_mkldnn  # slow to import, and not needed by anyone else
 

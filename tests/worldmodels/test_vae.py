@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from worldmodels import ConvVAE
 from worldmodels.layers import conv_size, transposed_conv_size
-from worldmodels.vae import kl_to_standard_normal, reconstruction_error, reparameterise, vae_loss
+from worldmodels.vae import fast_encoder, kl_to_standard_normal, reconstruction_error, reparameterise, vae_loss
 
 
 def test_the_kl_is_that_of_torch_distributions():
@@ -65,6 +65,11 @@ def test_memory_format_does_not_change_what_v_sees():
     vae, frames = ConvVAE(8), torch.rand(2, 3, 64, 64)
     before = vae.encode(frames)[0]
     torch.testing.assert_close(vae.on("cpu").encode(frames)[0], before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_torch_without_onednn_has_no_fast_encoder(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert fast_encoder(ConvVAE(8)) is None
 
 
 def test_a_sample_has_the_mean_and_the_standard_deviation():
