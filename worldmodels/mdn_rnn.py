@@ -7,6 +7,7 @@ every latent dimension on its own, a mixture of Gaussians over the next value (B
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -158,7 +159,9 @@ class MDNRNN(nn.Module):
             flags = z.new_zeros(*z.shape[:2], 1)
             flags[:, 0] = 1.0 if state is None else at_start(state)
             inputs.append(flags)
-        output, (h, c) = self.lstm(torch.cat(inputs, dim=-1), inner)
+        # Under autocast cuDNN's LSTM computes in float16, whatever type was asked for: M's gradients vanish in that.
+        with torch.autocast("cuda", enabled=False) if z.is_cuda else nullcontext():
+            output, (h, c) = self.lstm(torch.cat(inputs, dim=-1), inner)
         return self.predict(output if dropout is None else output * dropout[:, None]), (h[0], c[0])
 
     def advance(self, z: Tensor, action: Tensor, state: State) -> State:

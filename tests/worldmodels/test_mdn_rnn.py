@@ -134,3 +134,17 @@ def test_with_weights_in_bfloat16_it_predicts_nearly_the_same_and_remembers_in_f
     for one, other in [*pairs, (exact.reward, half.reward), (exact.termination, half.termination)]:
         assert one.dtype == other.dtype == torch.float32
         assert 0 < (one - other).abs().max() < 0.05 * one.std()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_under_autocast_small_gradients_do_not_vanish_in_the_lstm_on_cuda():
+    mdnrnn, (z, action) = MDNRNN(8, 2, 64, 3).cuda(), torch.randn(2, 4, 30, 8, device="cuda")
+    gradients = []
+    for enabled in (False, True):
+        mdnrnn.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
+            prediction, (h, c) = mdnrnn(z, action[..., :2])
+        assert h.dtype == c.dtype == torch.float32
+        (1e-8 * prediction.mixture.mean.square().mean()).backward()
+        gradients.append(mdnrnn.lstm.weight_hh_l0.grad.clone())
+    assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm()
