@@ -190,7 +190,6 @@ def fit_mdn_rnn(
         config.steps,
         config.log_every,
         config.checkpoint_every,
-        device,
         report,
         headline=("z_nll_per_dim", "reward_error" if config.reward_head else "loss"),
     )

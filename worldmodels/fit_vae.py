@@ -132,7 +132,6 @@ def fit_vae(
         config.steps,
         config.log_every,
         config.checkpoint_every,
-        device,
         report,
         headline=("reconstruction", "kl"),
     )

@@ -71,7 +71,6 @@ def train(
     steps: int,
     log_every: int,
     checkpoint_every: int,
-    device: torch.device,
     report: Callable[[int, MetricsLog], None] = lambda step, log: None,
     headline: tuple[str, ...] = (),
 ) -> None:
@@ -86,15 +85,22 @@ def train(
         update: does step ``step`` (counted from 0) and returns scalars, whose means are logged.
         log_every: steps between lines in the log; checked for NaN here, so that the device is not waited for.
         checkpoint_every: steps between checkpoints; rounded up to a multiple of ``log_every``.
-        report: called after every checkpoint with pictures and diagnostics to draw; must not change ``parts``.
+        report: called before every checkpoint with pictures and diagnostics to draw; what it keeps in one of
+            ``parts`` is saved, and if it ends the training, the same command comes to the same end.
         headline: the metrics shown beside the progress bar.
 
     Raises:
-        UserError: a loss is not finite, or the checkpoint is damaged.
+        UserError: a loss is not finite, or the checkpoint is damaged or of another version.
     """
     state_path, first = stage.path / "state.pt", 0
     if state_path.exists():
-        state = load_state(state_path, device)
+        # On the CPU: what belongs on a device is moved there, and Adam's step counters, which do not, stay here.
+        state = load_state(state_path, torch.device("cpu"))
+        if missing := {"step", *parts} - state.keys():
+            raise UserError(
+                f"{state_path} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
+                f"{stage.path} to make it anew."
+            )
         first = int(state["step"])
         for name, part in parts.items():
             part.load_state_dict(state[name])
@@ -127,8 +133,8 @@ def train(
             stage.tick()
             bar.set_postfix({name: f"{means[name]:.4g}" for name in headline}, refresh=False)
             if done % checkpoint_every == 0 or done == steps:
-                save_state({"step": done, **{name: part.state_dict() for name, part in parts.items()}}, state_path)
                 report(done, log)
+                save_state({"step": done, **{name: part.state_dict() for name, part in parts.items()}}, state_path)
     if log is not None:
         log.close()
     ranks.wait()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError
+from worldmodels.checkpoint import load_state, save_state
 from worldmodels.generative import losses
 from worldmodels.generative.architectures import dcgan_critic, dcgan_generator, mlp_coder, mlp_critic, mlp_generator
 from worldmodels.generative.configs import preset
@@ -347,8 +348,20 @@ def test_collapse_stops_the_run(images, tmp_path):
     config = dataclasses.replace(
         preset("vae", "tiny"), data=images, kl_weight=1e4, steps=300, log_every=10, checkpoint_every=40
     )
-    with pytest.raises(CollapseError, match="no latent unit carries information"):
-        fit_images("vae", config, tmp_path, CPU)
+    for _ in range(2):  # the same command again does not call it done
+        with pytest.raises(CollapseError, match="at step 240 no latent unit carries information"):
+            fit_images("vae", config, tmp_path, CPU)
+
+
+def test_a_checkpoint_that_lacks_a_part_is_refused(images, tmp_path):
+    config = dataclasses.replace(preset("ae", "tiny"), data=images, steps=2, log_every=1)
+    fit_images("ae", config, tmp_path, CPU)
+    file = tmp_path / "images" / "state.pt"
+    state = load_state(file, CPU)
+    del state["watch"]
+    save_state(state, file)
+    with pytest.raises(UserError, match="has no watch"):
+        fit_images("ae", dataclasses.replace(config, steps=3), tmp_path, CPU)
 
 
 def test_train_runs_any_units(tmp_path):
@@ -358,5 +371,5 @@ def test_train_runs_any_units(tmp_path):
     gan = small_gan()
     trainer = Trainer(gan.units(), points, 0)
     stage = Stage.open(tmp_path, "gan", preset("gan", "tiny"))
-    train(stage, {**gan.parts(), "updates": trainer}, trainer, 4, 2, 4, CPU)
+    train(stage, {**gan.parts(), "updates": trainer}, trainer, 4, 2, 4)
     assert (stage.path / "metrics.jsonl").read_text().count("critic_real") == 2

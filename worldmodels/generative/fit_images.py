@@ -74,7 +74,7 @@ def fit_images(name: str, config: Config, run: Path, device: torch.device) -> Pa
     what = f"{shape.size}x{shape.size} images" if shape.size else "points"
     say(f"{name}: {len(data):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")
     watch = Watch(model, samples, config.steps, device)
-    parts = {**model.objective.parts(), "updates": trainer}
+    parts = {**model.objective.parts(), "updates": trainer, "watch": watch}
     train(
         stage,
         parts,
@@ -82,7 +82,6 @@ def fit_images(name: str, config: Config, run: Path, device: torch.device) -> Pa
         config.steps,
         config.log_every,
         config.checkpoint_every,
-        device,
         watch.report,
         headline=model.headline,
     )
@@ -126,6 +125,13 @@ class Watch:
         if samples.test_labels is not None and model.sampler.classes:
             self.labels = torch.from_numpy(samples.test_labels[chosen]).to(device)
         self.count, self.collapses = count, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How often in a row the model had collapsed."""
+        return {"collapses": self.collapses}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.collapses = state_dict["collapses"]
 
     @property
     def generates(self) -> bool:
@@ -191,4 +197,4 @@ class Watch:
 @torch.no_grad()
 def mean_distance(x: Tensor) -> float:
     """Mean Euclidean distance between two of the samples ``[N, ...]``."""
-    return float(nn.functional.pdist(x.flatten(1).double()).mean())
+    return float(nn.functional.pdist(x.flatten(1).cpu().double()).mean())  # Apple's MPS has no float64

@@ -103,7 +103,7 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
         log.board.add_image("reconstructions", compare(), step, dataformats="HWC")
 
     headline = ("reconstruction", "kl", "adversarial")
-    train(stage, parts, trainer, config.steps, config.log_every, config.checkpoint_every, device, report, headline)
+    train(stage, parts, trainer, config.steps, config.log_every, config.checkpoint_every, report, headline)
     vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])
     save_png(compare(), stage.path / "reconstructions.png", scale=2)
     save_tensors(vae.state_dict(), weights)
