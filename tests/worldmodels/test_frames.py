@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -74,12 +75,39 @@ def test_with_little_memory_no_more_is_read_at_a_time_and_frames_still_come_abou
         return frames
 
     monkeypatch.setattr(worldmodels.frames, "read_frames", counting)
-    batches = FrameBatches(sources, 4, seed=0, memory=20 * BYTES)
+    batches = FrameBatches(sources, 4, seed=0, memory=40 * BYTES)
     seen = Counter(n for step in range(480) for n in numbers(batches(step)))  # about 40 passes
-    assert max(chunks) <= 20
+    assert max(chunks) <= 20  # the other half is for what is read ahead
     assert set(seen) == set(range(48))
     assert min(seen.values()) > 0.6 * 40
     assert max(seen.values()) < 1.5 * 40
+
+
+@pytest.mark.parametrize("memory", [80, 240])
+def test_no_more_memory_is_taken_than_was_given(memory, tmp_path):
+    """In frames; 240 are all. To them come the episode that is being unpacked, 20, and buffers for that."""
+    store, rng, nothing = EpisodeStore(tmp_path), np.random.default_rng(0), np.zeros(19)
+    for seed in range(12):
+        observations = rng.integers(0, 256, (20, 128, 128, 3), dtype=np.uint8)
+        store.append(
+            Episode(observations, nothing[:, None].astype(np.float32), *[nothing.astype(bool)] * 3, seed, "noise")
+        )
+    batches = FrameBatches([(store, file) for file in store.files], 10, seed=0, memory=memory * observations[0].nbytes)
+    tracemalloc.start()
+    for step in range(48):
+        batches(step)
+    peak = tracemalloc.get_traced_memory()[1] / observations[0].nbytes
+    tracemalloc.stop()
+    assert memory < peak < memory + 60
+
+
+def test_the_order_of_a_chunk_is_drawn_once_and_not_in_every_step(sources, monkeypatch):
+    batches, draws = FrameBatches(sources, 4, seed=0, memory=40 * BYTES), []
+    draw = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda key: draws.append(key) or draw(key))
+    for step in range(60):
+        batches(step)
+    assert len(set(draws)) == len(draws) < 40
 
 
 def test_steps_are_asked_for_in_order(sources):
