@@ -104,10 +104,10 @@ def collect(
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
     missing = [seed for seed in seeds if seed not in store]
     if missing:
-        steps = preset.max_decisions or 1000
+        steps = min(config.max_steps, preset.max_decisions or config.max_steps)
         tasks = [(name, seed, config.max_steps) for seed in missing]
         with open_pool(workers, _set_up, (env, make_policy)) as pool:
-            _announce(env, make_policy, min(config.max_steps, steps), len(missing), pool.workers, run)
+            _announce(env, make_policy, steps, len(missing), pool.workers, run)
             returns: list[float] = []
             with progress_bar(len(seeds), f"collect ({name})", "episode", len(seeds) - len(missing)) as bar:
                 for _, (seed, packed, total) in pool.run(_record, tasks):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rollouts import EnvConfig, EpisodeStore, UserError, make_env
 from rollouts.collect import CollectConfig, collect, record_episode
+from rollouts.envs import resolve
 from rollouts.policies import POLICIES
 from rollouts.stage import Stage
 from rollouts.toy import ToyEnv
@@ -85,6 +88,13 @@ def test_the_same_command_adds_only_the_missing_episodes(tmp_path):
     assert manifest["complete"]
     assert manifest["episodes"] == 5
     assert manifest["steps"] == sum(len(episode) for episode in EpisodeStore(store.path))
+
+
+def test_the_estimate_of_a_world_without_a_limit_is_that_of_the_recorder(tmp_path, monkeypatch, capsys):
+    preset = replace(resolve(EnvConfig("toy")), max_episode_steps=None)
+    monkeypatch.setattr("rollouts.collect.resolve", lambda env: preset)
+    collect(CollectConfig(1, max_steps=1500), EnvConfig("toy"), tmp_path, workers=0)
+    assert "1 episodes of at most 1500 steps" in capsys.readouterr().err
 
 
 def test_options_that_make_no_sense_are_refused_before_anything_is_written(tmp_path):
