@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from rollouts.artifacts import read_json
 from rollouts.errors import UserError
 from worldmodels.generative.architectures import Conditioning
 from worldmodels.generative.build import Shape, build
-from worldmodels.generative.configs import MODELS, check, preset
+from worldmodels.generative.configs import MODELS, check, check_networks, preset
 from worldmodels.generative.datasets import load_samples, to_tensor
 from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference
 from worldmodels.generative.features import features_for, frozen_classifier, spread
@@ -69,7 +70,6 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
         ("gan", {"steps": 0}, "--steps must be positive"),
         ("gan", {"batch_size": 1}, "--batch-size must be at least 2"),
         ("gan", {"channels": 2}, "--channels must be 1, 3 or 0"),
-        ("wgan-gp", {"batch_norm": True}, "drop one of them"),
         ("gan", {"average_decay": 1.0}, r"--average-decay must be in \[0, 1\)"),
         ("vae", {"kl_weight": -1.0}, "--kl-weight cannot be negative"),
     ],
@@ -77,6 +77,27 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
 def test_bad_options_are_named(name, options, told):
     with pytest.raises(UserError, match=told):
         check(dataclasses.replace(preset(name), **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "points", "told"),
+    [
+        ({"penalty": "gradient"}, False, "drop one of them"),
+        ({"penalty": "gradient", "architecture": "resnet"}, False, "--architecture resnet have no place for --batch"),
+        ({"architecture": "foster"}, False, "--architecture foster have no place for --batch"),
+        ({}, True, "Perceptrons for points have no place for --batch-norm"),
+        ({"batch_norm": False, "architecture": "foster", "width": 64}, False, "leave it at 32"),
+    ],
+)
+def test_options_that_networks_would_ignore_or_cannot_have_together_are_refused(options, points, told):
+    with pytest.raises(UserError, match=told):
+        check_networks(dataclasses.replace(preset("gan"), **{"batch_norm": True, **options}), points)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_preset_has_an_option_that_its_networks_ignore(name):
+    for points in (False, True):
+        check_networks(preset(name, points=points), points)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +248,9 @@ def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
         assert Path(f"runs/v/{show}.png").exists()
     assert run_script("sample_images", monkeypatch, "--show", "walk", "--out", "w.gif") == 0
     assert run_script("evaluate_images", monkeypatch, "--out", "e.json") == 0
-    assert "elbo" in json.loads(Path("e.json").read_text())["measures"]
+    evaluation = json.loads(Path("e.json").read_text())
+    assert "elbo" in evaluation["measures"]
+    assert evaluation["training_seconds"] == round(read_json(Path("runs/v/images/manifest.json"))["seconds"], 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from rollouts.errors import UserError
 from worldmodels.generative import metrics as m
 from worldmodels.generative.synthetic import GRID, RING, line, mixture
 
@@ -166,6 +167,8 @@ def test_precision_and_recall_tell_collapse_from_noise():
     assert collapsed.precision > 0.9
     assert collapsed.recall < 0.6
     assert noisy.precision < 0.3
+    with pytest.raises(UserError, match="more than 3 samples on either side, got 3 real and 400 generated"):
+        m.precision_recall(real[:3], whole)
 
 
 def test_classifier_score_and_histogram():

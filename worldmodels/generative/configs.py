@@ -226,7 +226,25 @@ def check(config: Config) -> None:
         raise UserError("--batch-size must be at least 2: normalisation needs something to average over.")
     if isinstance(config, AutoencoderConfig) and not 0 < config.sparsity < 1:
         raise UserError(f"--sparsity must be in (0, 1), got {config.sparsity}.")
-    if isinstance(config, GANConfig) and config.batch_norm and config.penalty != "none":
+
+
+def check_networks(config: Config, points: bool) -> None:
+    """Refuse options that the chosen networks would ignore, or cannot have together.
+
+    Raises:
+        UserError: the option is named.
+    """
+    if not isinstance(config, GANConfig):
+        return
+    if config.batch_norm and (points or config.architecture in ("resnet", "foster")):
+        networks = "Perceptrons for points" if points else f"The networks of --architecture {config.architecture}"
+        raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")
+    if config.batch_norm and config.penalty != "none":
         raise UserError(
             "--penalty needs a gradient per sample, which --batch-norm makes meaningless; drop one of them."
+        )
+    if config.architecture == "foster" and not points and config.width != GANConfig.width:
+        raise UserError(
+            f"The networks of --architecture foster have the book's widths, got --width {config.width}; leave it at "
+            f"{GANConfig.width}."
         )

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.artifacts import read_json, read_json_lines
+from rollouts.artifacts import read_json
 from rollouts.errors import UserError
-from rollouts.stage import package_versions
+from rollouts.stage import Stage, package_versions
 from worldmodels.generative import metrics
 from worldmodels.generative.autoencoders import log_likelihood_bound
 from worldmodels.generative.build import Sampler
@@ -142,7 +142,8 @@ def evaluate(trained: Trained, cache: Path) -> dict[str, Any]:
         else:
             found |= point_measures(made, samples)
         found["samples"] = count
-    return _file(trained.name, samples, found, training_seconds(trained.run), time.perf_counter() - began)
+    training = Stage(trained.run, "images").manifest.get("seconds", 0.0)
+    return _file(trained.name, samples, found, training, time.perf_counter() - began)
 
 
 def evaluate_reference(samples: Samples, cache: Path) -> dict[str, Any]:
@@ -180,20 +181,6 @@ def _file(name: str, samples: Samples, found: Mapping[str, Any], training: float
         "evaluation_seconds": round(evaluating, 1),
         "versions": package_versions(),
     }
-
-
-def training_seconds(run: Path) -> float:
-    """Wall time of a run's training, over all the times it was continued."""
-    log = run / "images" / "metrics.jsonl"
-    if not log.exists():
-        raise UserError(f"{log} does not exist; train the model first.")
-    total, last = 0.0, 0.0
-    for record in read_json_lines(log, "seconds"):
-        seconds = float(record["seconds"])
-        if seconds < last:  # the clock starts again when a run is continued
-            total += last
-        last = seconds
-    return total + last
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

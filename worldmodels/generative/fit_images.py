@@ -15,7 +15,7 @@ from rollouts.errors import UserError
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.generative.build import Model, Sampler, Shape, build
-from worldmodels.generative.configs import MODELS, Config, check
+from worldmodels.generative.configs import MODELS, Config, check, check_networks
 from worldmodels.generative.datasets import Batches, Samples, load_samples, to_tensor
 from worldmodels.generative.elbo import CollapseReport, collapse_report
 from worldmodels.generative.networks import VAE, Autoencoder
@@ -56,6 +56,7 @@ def fit_images(name: str, config: Config, run: Path, device: torch.device) -> Pa
     """
     check(config)
     samples = load_samples(config.data, config.size, config.channels, config.seed)
+    check_networks(config, not samples.are_images)
     shape = Shape.of(samples)
     model = build(config, shape, device)
     stage = Stage.open(run, "images", config, {"data": samples.hash, "model": name}, growable=("steps",))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rollouts.errors import UserError
 from worldmodels.generative.synthetic import Modes
 
 PERFECT_HIGH_QUALITY = 1 - math.exp(-4.5)
@@ -178,7 +179,16 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> PrecisionRecall:
-    """Within a set means closer to one of its members than that one's k-th neighbour. Kynkäänniemi et al. (2019)."""
+    """Within a set means closer to one of its members than that one's k-th neighbour. Kynkäänniemi et al. (2019).
+
+    Raises:
+        UserError: a set is too small to have so many neighbours.
+    """
+    if min(len(real), len(generated)) <= neighbours:
+        raise UserError(
+            f"Precision and recall need more than {neighbours} samples on either side, got {len(real)} real and "
+            f"{len(generated)} generated ones; use more data."
+        )
 
     def share(points: Tensor, support: Tensor) -> float:
         # The nearest "neighbour" of a member is itself.
