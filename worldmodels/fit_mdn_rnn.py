@@ -64,7 +64,7 @@ def mdn_rnn_loss(
             prediction.termination,
             windows.terminated,
             reduction="none",
-            pos_weight=torch.tensor(config.death_weight, device=windows.z.device),
+            pos_weight=windows.z.new_full((), config.death_weight),  # not a copy, which would wait for the device
         )
         terms["termination_nats"] = (cross_entropy * weight).sum()
         loss = loss + config.termination_weight * terms["termination_nats"]

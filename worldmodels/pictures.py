@@ -17,7 +17,7 @@ Frames = NDArray[np.uint8]
 
 def to_float(frames: Frames | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 ``[N, H, W, 3]`` -> float ``[N, 3, H, W]`` in [0, 1], in channels-last memory (which convolutions like)."""
-    tensor = torch.as_tensor(frames).to(device, non_blocking=True)
+    tensor = torch.as_tensor(frames).to(device)
     return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 

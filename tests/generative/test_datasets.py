@@ -207,6 +207,9 @@ def test_wrong_labels_are_named(tmp_path):
     np.savez(tmp_path / "l.npz", images=noise(10, 4, 4), labels=np.arange(9))
     with pytest.raises(UserError, match=r"l\.npz: labels must be integers of shape \[10\]"):
         load_samples(str(tmp_path / "l.npz"))
+    np.savez(tmp_path / "l.npz", images=noise(10, 4, 4), labels=np.arange(10) - 1)
+    with pytest.raises(UserError, match=r"l\.npz: labels -1 to 8 do not fit 9 classes"):
+        load_samples(str(tmp_path / "l.npz"))
 
 
 # Episodes

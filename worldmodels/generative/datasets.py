@@ -40,6 +40,15 @@ class Samples:
     test_labels: Labels | None = None
     class_names: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Look at the labels here, once: a network that did would wait for its device in every step."""
+        for labels in (self.train_labels, self.test_labels):
+            if labels is not None and len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+                raise UserError(
+                    f"{self.name}: labels {labels.min()} to {labels.max()} do not fit {self.classes} classes, "
+                    "which are numbered from 0."
+                )
+
     @property
     def are_images(self) -> bool:
         return self.train.ndim == 4
