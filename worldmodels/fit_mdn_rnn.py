@@ -178,7 +178,7 @@ def fit_mdn_rnn(
     world_model = WorldModel(vae, mdnrnn, env, action_spec, observation_hash)
 
     def report(step: int, log: MetricsLog) -> None:
-        facts = diagnose(world_model, held_out, config.reward_spread, quick=True)
+        facts = diagnose(world_model, held_out, quick=True)
         for name, value in flatten(facts).items():
             log.board.add_scalar(f"held_out/{name}", value, step)
         log.board.add_image("dream", dream_strip(world_model, held_out, stores), step, dataformats="HWC")
@@ -197,7 +197,7 @@ def fit_mdn_rnn(
         ranks.wait()
         return weights
     mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
-    facts = diagnose(world_model, held_out, config.reward_spread)
+    facts = diagnose(world_model, held_out)
     write_json(stage.path / "diagnostics.json", facts)
     save_png(dream_strip(world_model, held_out, stores), stage.path / "dream.png", scale=2)
     newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training

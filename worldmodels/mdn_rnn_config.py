@@ -21,7 +21,7 @@ class MDNRNNConfig:
     termination_head: bool = True
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     start_flag: bool = False
-    """Tell M where an episode begins, by an input of its own (the paper's Take Cover)."""
+    """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
     dropout: float = 0.0
     """Share of M's output units left out in every sequence; see also --controller.dropout."""
     steps: int = 4000
@@ -82,6 +82,11 @@ class MDNRNNConfig:
             "checkpoint_every",
         )
         require_positive(self, positive, "mdnrnn.")
+        if self.start_flag and not self.carry_state:
+            raise UserError(
+                "--mdnrnn.start-flag needs --mdnrnn.carry-state: a window that begins inside an episode, with no "
+                "memory of it, would pass for a start."
+            )
         if self.carry_state and self.burn_in:
             raise UserError(
                 "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."

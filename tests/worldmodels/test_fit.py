@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ import torch
 from rollouts import EpisodeStore, UserError
 from rollouts.stage import Stage
 from worldmodels import MDNRNN
-from worldmodels.diagnostics import WINDOW, r_squared, window_sums
+from worldmodels.diagnostics import WARM_UP, WINDOW, _run_free, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
 from worldmodels.fit_vae import VAEConfig, common_observation_hash, data_hash, fit_vae, learning_rate
 from worldmodels.frames import split
-from worldmodels.latents import Windows
+from worldmodels.latents import LatentEpisode, Windows
 from worldmodels.mdn_rnn import Mixture, Prediction
 from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.training import generator_for
@@ -43,6 +44,17 @@ def test_r_squared_by_hand():
 def test_sums_over_windows_leave_out_a_rest_unless_it_is_all_there_is():
     assert window_sums(np.ones(2 * WINDOW + 7, np.float32)) == [WINDOW, WINDOW]
     assert window_sums(np.ones(7, np.float32)) == [7.0]
+
+
+def test_a_free_running_prediction_is_held_against_the_rewards_as_they_came(make_model):
+    rng, steps = np.random.default_rng(0), WARM_UP + WINDOW + 30
+    latents = rng.normal(size=(2, steps + 1, 4)).astype(np.float16)
+    rewards = rng.normal(size=steps).astype(np.float32)
+    nothing = np.zeros(steps, bool)
+    episode = LatentEpisode(*latents, rng.normal(size=(steps, 1)).astype(np.float32), rewards, nothing, Path("x"))
+    with torch.inference_mode():
+        free = _run_free(make_model(), [episode])
+    assert free["actual"] == [float(rewards[WARM_UP : WARM_UP + WINDOW].sum())]
 
 
 def test_nested_reports_get_paths_as_names():
@@ -142,7 +154,12 @@ def test_v_refuses_values_that_cannot_work(change, option, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "option"), [({"mixtures": 0}, "--mdnrnn.mixtures"), ({"burn_in": 999}, "--mdnrnn.burn-in")]
+    ("change", "option"),
+    [
+        ({"mixtures": 0}, "--mdnrnn.mixtures"),
+        ({"burn_in": 999}, "--mdnrnn.burn-in"),
+        ({"start_flag": True}, "--mdnrnn.start-flag needs --mdnrnn.carry-state"),
+    ],
 )
 def test_m_refuses_values_that_cannot_work(change, option, tmp_path):
     with pytest.raises(UserError, match=option):
