@@ -176,6 +176,7 @@ def fit_mdn_rnn(
         return {**terms, "mixture_entropy": entropy}
 
     world_model = WorldModel(vae, mdnrnn, env, action_spec, observation_hash)
+    mdnrnn.train()  # cuDNN's LSTM has no gradients otherwise
 
     def report(step: int, log: MetricsLog) -> None:
         facts = diagnose(world_model, held_out, quick=True)

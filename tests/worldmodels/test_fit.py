@@ -144,6 +144,22 @@ def test_m_fitted_in_bfloat16_is_about_as_good(tiny_run, tmp_path):
     assert half == pytest.approx(exact, abs=0.05)
 
 
+def test_m_is_in_training_mode_while_it_is_fitted(tiny_run, tmp_path, monkeypatch):
+    """On CUDA its LSTM has no gradients otherwise."""
+    modes, forward = [], MDNRNN.forward
+
+    def watched(self, *arguments):
+        modes.append(self.training or not torch.is_grad_enabled())
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(MDNRNN, "forward", watched)
+    shutil.copytree(tiny_run / "vae", tmp_path / "vae")
+    config = replace(Stage(tiny_run, "mdnrnn").config(MDNRNNConfig), steps=2)
+    fit_mdn_rnn(config, tmp_path, [EpisodeStore(tiny_run / "rollouts" / "episodes")], CPU)
+    assert len(modes) > 2
+    assert all(modes)
+
+
 @pytest.mark.parametrize(
     ("change", "option"),
     [({"steps": 0}, "--vae.steps"), ({"kl_floor": -1.0}, "--vae.kl-floor"), ({"batch_size": -1}, "--vae.batch-size")],
