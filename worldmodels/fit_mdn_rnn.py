@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, writ
 from rollouts.console import say, size
 from rollouts.envs import EnvConfig, make_env
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import UserError
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.descent import Descent
 from worldmodels.diagnostics import diagnose, dream_strip
 from worldmodels.distributed import Ranks
-from worldmodels.fit_vae import common_observation_hash, data_hash, learning_rate
+from worldmodels.fit_vae import require_vae
 from worldmodels.frames import split
 from worldmodels.latents import LatentWindows, Windows, encode_sources
 from worldmodels.mdn_rnn import MDNRNN, Prediction, dropout_mask, mixture_entropy, mixture_nll
@@ -91,15 +91,7 @@ def fit_mdn_rnn(
         UserError: V is missing, data and V do not belong together, or the loss is no longer a number.
     """
     config.check()
-    vae_stage = Stage.require(run, "vae", "train_vae.py")
-    observation_hash = common_observation_hash(stores)
-    if vae_stage.manifest["observation_hash"] != observation_hash:
-        raise UserError(
-            f"The episodes (preprocessing {observation_hash}) and V in {vae_stage.path} (preprocessing "
-            f"{vae_stage.manifest['observation_hash']}) disagree; fit V on these episodes first."
-        )
-    vae_hash = file_hash(vae_stage.path / "weights.safetensors")
-    inputs = {"observation_hash": observation_hash, "vae": vae_hash, "episodes": data_hash(stores)}
+    vae_stage, inputs = require_vae(run, stores)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
     sources = split(stores)
@@ -117,17 +109,9 @@ def fit_mdn_rnn(
     vae = vae.on(device).eval()
     with ranks.leader_first():
         training, held_out = (
-            encode_sources(vae, vae_hash, part, (cache or run / "latents") / name, device)
+            encode_sources(vae, inputs["vae"], part, (cache or run / "latents") / name, device)
             for part, name in zip(sources, ("training", "held_out"), strict=True)
         )
-    data = LatentWindows(training, device, config.reward_spread)
-    length = min(config.sequence_length, int(data.lengths.max()))
-    say(
-        f"M: {len(training)} episodes, {data.steps:,} steps, {size(data.steps * 4.0 * vae.latent_size)} resident; "
-        f"{config.steps:,} steps of {config.batch_size} windows of {length}."
-    )
-
-    torch.manual_seed(config.seed)
     architecture: dict[str, Any] = {
         "latent_size": vae.latent_size,
         "action_size": action_spec.size,
@@ -137,21 +121,64 @@ def fit_mdn_rnn(
         "termination_head": config.termination_head,
         "start_flag": config.start_flag,
     }
+    torch.manual_seed(config.seed)
     mdnrnn = MDNRNN(**architecture)
     if start_from is not None:
         load_weights(mdnrnn, start_from)
-    mdnrnn = mdnrnn.to(device)
-    trainable = [parameter for parameter in mdnrnn.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trainable, lr=config.learning_rate)
+    model = WorldModel(vae, mdnrnn.to(device), env, action_spec, inputs["observation_hash"])
+
+    def report(step: int, log: MetricsLog) -> None:
+        for name, value in flatten(diagnose(model, held_out, quick=True)).items():
+            log.board.add_scalar(f"held_out/{name}", value, step)
+        log.board.add_image("dream", dream_strip(model, held_out, stores), step, dataformats="HWC")
+
+    _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), mine, report)
+    if ranks.leads:
+        mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
+        facts = diagnose(model, held_out)
+        write_json(stage.path / "diagnostics.json", facts)
+        save_png(dream_strip(model, held_out, stores), stage.path / "dream.png", scale=2)
+        newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
+        starts = DreamStarts.gather(model, newest, config.starts, config.seed)
+        save_tensors(starts.tensors(), stage.path / "starts.safetensors")
+        save_tensors(mdnrnn.state_dict(), weights)
+        stage.finish(
+            observation_hash=inputs["observation_hash"],
+            vae=inputs["vae"],
+            weights=file_hash(weights),
+            architecture=architecture,
+            env=config_to_dict(env),
+            action_spec=asdict(action_spec),
+        )
+        _tell(facts, stage)
+    ranks.wait()
+    return weights
+
+
+def _train(
+    config: MDNRNNConfig,
+    stage: Stage,
+    mdnrnn: MDNRNN,
+    data: LatentWindows,
+    mine: slice,
+    report: Callable[[int, MetricsLog], None],
+) -> None:
+    """Minimise M's loss; ``mine`` is this process's part of every batch."""
+    ranks, length = Ranks.here(), min(config.sequence_length, int(data.lengths.max()))
+    say(
+        f"M: {len(data.lengths)} episodes, {data.steps:,} steps, {size(data.steps * 4.0 * mdnrnn.latent_size)} "
+        f"resident; {config.steps:,} steps of {config.batch_size} windows of {length}."
+    )
+    mdnrnn.train()  # cuDNN's LSTM has no gradients otherwise
+    descent = Descent(config, mdnrnn.parameters(), config.gradient_clip)
     reward_scale = max(float(data.rewards.std()), 1e-3)
-    parts: dict[str, Stateful] = {"mdnrnn": mdnrnn, "optimiser": optimiser}
+    parts: dict[str, Stateful] = {"mdnrnn": mdnrnn, "optimiser": descent.optimiser}
     stream: LatentStream | None = None
     if config.carry_state:
         stream = LatentStream(data, config.batch_size, length, config.hidden_size, config.seed)
         parts["stream"] = stream
 
     def update(step: int) -> Mapping[str, Tensor]:
-        optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
         generator, state, dropout = generator_for(config.seed, step), None, None
         if stream is None:
             joint = data.sample(config.batch_size, length, config.burn_in, generator)
@@ -160,29 +187,16 @@ def fit_mdn_rnn(
             state = memory[0][mine], memory[1][mine]
         if config.dropout:
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
-            dropout = masks[mine].to(device)
+            dropout = masks[mine].to(data.device)
         windows = joint.part(mine)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with descent.precision(data.device):
             prediction, (h, c) = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
         if stream is not None:
             stream.advance((ranks.join(h.float(), config.batch_size), ranks.join(c.float(), config.batch_size)))
         terms = mdn_rnn_loss(prediction, windows, config, reward_scale, joint)
-        optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        ranks.add_gradients(trainable)
-        torch.nn.utils.clip_grad_value_(trainable, config.gradient_clip)
-        optimiser.step()
+        descent.step(step, terms["loss"])
         entropy = mixture_entropy(prediction.mixture.logits).mean() * (len(windows.z) / len(joint.z))
         return {**terms, "mixture_entropy": entropy}
-
-    world_model = WorldModel(vae, mdnrnn, env, action_spec, observation_hash)
-    mdnrnn.train()  # cuDNN's LSTM has no gradients otherwise
-
-    def report(step: int, log: MetricsLog) -> None:
-        facts = diagnose(world_model, held_out, quick=True)
-        for name, value in flatten(facts).items():
-            log.board.add_scalar(f"held_out/{name}", value, step)
-        log.board.add_image("dream", dream_strip(world_model, held_out, stores), step, dataformats="HWC")
 
     train(
         stage,
@@ -194,28 +208,6 @@ def fit_mdn_rnn(
         report,
         headline=("z_nll_per_dim", "reward_error" if config.reward_head else "loss"),
     )
-    if not ranks.leads:
-        ranks.wait()
-        return weights
-    mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
-    facts = diagnose(world_model, held_out)
-    write_json(stage.path / "diagnostics.json", facts)
-    save_png(dream_strip(world_model, held_out, stores), stage.path / "dream.png", scale=2)
-    newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
-    starts = DreamStarts.gather(world_model, newest, config.starts, config.seed)
-    save_tensors(starts.tensors(), stage.path / "starts.safetensors")
-    save_tensors(mdnrnn.state_dict(), weights)
-    stage.finish(
-        observation_hash=observation_hash,
-        vae=vae_hash,
-        weights=file_hash(weights),
-        architecture=architecture,
-        env=config_to_dict(env),
-        action_spec=asdict(action_spec),
-    )
-    _tell(facts, stage)
-    ranks.wait()
-    return weights
 
 
 def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

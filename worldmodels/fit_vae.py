@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError, require_positive
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.descent import Descent
 from worldmodels.distributed import Ranks
-from worldmodels.frames import FrameBatches, read_frames, split
+from worldmodels.frames import FrameBatches, Source, read_frames, split
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
 from worldmodels.training import MetricsLog, generator_for, train
 from worldmodels.vae import FRAME_SIZE, ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
@@ -84,13 +84,7 @@ def fit_vae(
     if stage.complete and weights.exists():
         return weights
     batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
-    held_out = read_frames(test[:8])
-    if held_out.shape[1:] != (FRAME_SIZE, FRAME_SIZE, 3):
-        raise UserError(
-            f"V sees frames of {FRAME_SIZE}x{FRAME_SIZE} pixels, but these episodes hold {held_out.shape[1]}x"
-            f"{held_out.shape[2]}: collect with --env.size {FRAME_SIZE}, into another --run."
-        )
-    held_out = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), 512)).astype(int)]
+    held_out = _held_out(test)
     resident = min(config.memory_gb * 1e9, batches.frames * held_out[0].nbytes)
     say(f"V: {batches.frames:,} frames for training, {size(resident)} of them in memory; {config.steps:,} steps.")
 
@@ -99,21 +93,46 @@ def fit_vae(
     if start_from is not None:
         load_weights(vae, start_from)
     vae = vae.on(device)
-    optimiser = torch.optim.Adam(vae.parameters(), lr=config.learning_rate)
+    _train(config, stage, vae, batches, mine, held_out, device)
+    if ranks.leads:
+        vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])  # also when stopped after the last step
+        _finish(stage, vae, held_out, inputs["observation_hash"], device)
+    ranks.wait()
+    return weights
+
+
+def _held_out(test: Sequence[Source]) -> NDArray[np.uint8]:
+    """Up to 512 frames of held-out episodes, evenly spread."""
+    frames = read_frames(test[:8])
+    if frames.shape[1:] != (FRAME_SIZE, FRAME_SIZE, 3):
+        raise UserError(
+            f"V sees frames of {FRAME_SIZE}x{FRAME_SIZE} pixels, but these episodes hold {frames.shape[1]}x"
+            f"{frames.shape[2]}: collect with --env.size {FRAME_SIZE}, into another --run."
+        )
+    return frames[np.linspace(0, len(frames) - 1, min(len(frames), 512)).astype(int)]
+
+
+def _train(
+    config: VAEConfig,
+    stage: Stage,
+    vae: ConvVAE,
+    batches: FrameBatches,
+    mine: slice,
+    held_out: NDArray[np.uint8],
+    device: torch.device,
+) -> None:
+    """Minimise V's loss; ``mine`` is this process's part of every batch."""
+    descent = Descent(config, vae.parameters())
 
     def update(step: int) -> Mapping[str, Tensor]:
-        optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
         joint = batches(step)
         frames = to_float(joint[mine], device)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[mine].to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with descent.precision(device):
             reconstruction, mean, logvar = vae(frames, noise)
         loss = vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor)
         share = len(frames) / len(joint)
-        optimiser.zero_grad(set_to_none=True)
-        (share * loss.total).backward()
-        ranks.add_gradients(vae.parameters())
-        optimiser.step()
+        descent.step(step, share * loss.total)
         return {"loss": share * loss.total, "reconstruction": share * loss.reconstruction, "kl": share * loss.kl}
 
     def report(step: int, log: MetricsLog) -> None:
@@ -127,7 +146,7 @@ def fit_vae(
 
     train(
         stage,
-        {"vae": vae, "optimiser": optimiser},
+        {"vae": vae, "optimiser": descent.optimiser},
         update,
         config.steps,
         config.log_every,
@@ -135,27 +154,27 @@ def fit_vae(
         report,
         headline=("reconstruction", "kl"),
     )
-    if not ranks.leads:
-        ranks.wait()
-        return weights
-    load_trained(stage, vae, device)
-    facts = evaluate_vae(vae, held_out, device)
+
+
+def _finish(
+    stage: Stage, vae: ConvVAE, held_out: NDArray[np.uint8], observation_hash: str, device: torch.device
+) -> None:
+    """Write what a trained V is and does."""
+    weights, facts = stage.path / "weights.safetensors", evaluate_vae(vae, held_out, device)
     write_json(stage.path / "diagnostics.json", facts)
     save_png(reconstructions(vae, held_out, device), stage.path / "reconstructions.png", scale=2)
     save_png(prior_samples(vae, device), stage.path / "prior_samples.png", scale=2)
     save_tensors(vae.state_dict(), weights)
     stage.finish(
-        observation_hash=inputs["observation_hash"],
+        observation_hash=observation_hash,
         weights=file_hash(weights),
-        architecture={"latent_size": config.latent_size},
+        architecture={"latent_size": vae.latent_size},
     )
     say(
         f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
-        f"{facts['kl']:.1f} nats, {facts['active_units']} of {config.latent_size} units active. "
+        f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
         f"Look at {stage.path / 'reconstructions.png'}"
     )
-    ranks.wait()
-    return weights
 
 
 def reuse_vae(run: Path, weights: Path) -> Path:
@@ -168,16 +187,6 @@ def reuse_vae(run: Path, weights: Path) -> Path:
         # The manifest last: it says complete. The time was taken elsewhere.
         write_json(target / "manifest.json", {**read_json(weights.parent / "manifest.json"), "seconds": 0.0})
     return target / "weights.safetensors"
-
-
-def load_trained(stage: Stage, vae: torch.nn.Module, device: torch.device) -> None:
-    """Put the final checkpoint into ``vae``, also when a run was stopped between its last step and its results."""
-    vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])
-
-
-def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
-    """Constant, or half a cosine from ``base`` down to ``base / 20``."""
-    return base * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))) if decay else base
 
 
 def check_config(config: VAEConfig) -> None:
@@ -203,6 +212,22 @@ def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
         told = ", ".join(f"{path}: {value}" for path, value in hashes.items())
         raise UserError(f"These episodes were recorded with different preprocessing and cannot be mixed: {told}.")
     return next(iter(hashes.values()))
+
+
+def require_vae(run: Path, stores: Sequence[EpisodeStore]) -> tuple[Stage, dict[str, str]]:
+    """The finished V of ``run``, and what identifies all that a stage made from it and these episodes is made from.
+
+    Raises:
+        UserError: it is missing or unfinished, or does not belong to the episodes.
+    """
+    stage, observation_hash = Stage.require(run, "vae", "train_vae.py"), common_observation_hash(stores)
+    if stage.manifest["observation_hash"] != observation_hash:
+        raise UserError(
+            f"The episodes (preprocessing {observation_hash}) and V in {stage.path} (preprocessing "
+            f"{stage.manifest['observation_hash']}) disagree; fit V on these episodes first."
+        )
+    weights = file_hash(stage.path / "weights.safetensors")
+    return stage, {"observation_hash": observation_hash, "vae": weights, "episodes": data_hash(stores)}
 
 
 def data_hash(stores: Sequence[EpisodeStore]) -> str:

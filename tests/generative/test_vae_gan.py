@@ -6,10 +6,13 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from rollouts.artifacts import read_json, write_json
 from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
 from worldmodels.generative.configs import preset
 from worldmodels.generative.fit_images import fit_images
 from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
@@ -25,6 +28,26 @@ def test_v_is_sharpened_in_place_of_itself(tiny_run, tmp_path):
     assert {name: value.shape for name, value in before.items()} == {name: v.shape for name, v in after.items()}
     assert not torch.equal(before["decoder.0.weight"], after["decoder.0.weight"])
     assert (run / "vae-gan" / "reconstructions.png").exists()
+
+
+def test_v_and_episodes_that_do_not_belong_together_are_not_mixed(tiny_run, tmp_path):
+    config = VAEGANConfig(steps=1, batch_size=4, width=4, log_every=1, checkpoint_every=1)
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    stores = [EpisodeStore(run / "rollouts" / "episodes")]
+    fit_vae_gan(config, run, stores, CPU)
+    stores[0].files[0].unlink()
+    with pytest.raises(UserError, match="was made from episodes"):
+        fit_vae_gan(config, run, stores, CPU)
+    manifest = run / "vae" / "manifest.json"
+    write_json(manifest, {**read_json(manifest), "observation_hash": "another"})
+    with pytest.raises(UserError, match="disagree; fit V on these episodes first"):
+        fit_vae_gan(config, run, stores, CPU)
+
+
+@pytest.mark.parametrize("option", ["log_every", "checkpoint_every"])
+def test_logs_and_checkpoints_are_some_steps_apart(option, tmp_path):
+    with pytest.raises(UserError, match=r"--(log|checkpoint)-every must be positive"):
+        fit_vae_gan(dataclasses.replace(VAEGANConfig(), **{option: 0}), tmp_path, [], CPU)
 
 
 def test_frames_of_a_run_train_a_gan(tiny_run, tmp_path):

@@ -14,9 +14,10 @@ import torch
 from rollouts import EpisodeStore, UserError
 from rollouts.stage import Stage
 from worldmodels import MDNRNN
+from worldmodels.descent import learning_rate
 from worldmodels.diagnostics import WARM_UP, WINDOW, _run_free, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
-from worldmodels.fit_vae import VAEConfig, common_observation_hash, data_hash, fit_vae, learning_rate
+from worldmodels.fit_vae import VAEConfig, common_observation_hash, data_hash, fit_vae
 from worldmodels.frames import split
 from worldmodels.latents import LatentEpisode, Windows
 from worldmodels.mdn_rnn import Mixture, Prediction

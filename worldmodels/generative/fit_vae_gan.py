@@ -16,6 +16,7 @@ from rollouts.episodes import EpisodeStore
 from rollouts.errors import require_positive
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.fit_vae import require_vae
 from worldmodels.frames import FrameBatches, read_frames, split
 from worldmodels.generative.architectures import dcgan_critic
 from worldmodels.generative.autoencoders import AdversarialVAE
@@ -59,12 +60,12 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
     The weights fit V exactly. M was trained on V's latents, so train M anew if V is replaced by them.
 
     Raises:
-        UserError: V is missing or unfinished, or there are no episodes.
+        UserError: V is missing or unfinished, there are no episodes, or they do not belong together.
     """
     require_positive(config, ("steps", "batch_size", "learning_rate", "critic_learning_rate", "width"))
-    source = Stage.require(run, "vae", "train_vae.py")
-    weights_of_v = source.path / "weights.safetensors"
-    stage = Stage.open(run, "vae-gan", config, {"vae": file_hash(weights_of_v)}, growable=("steps",))
+    require_positive(config, ("log_every", "checkpoint_every"))
+    source, inputs = require_vae(run, stores)
+    stage = Stage.open(run, "vae-gan", config, inputs, growable=("steps",))
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
@@ -75,7 +76,7 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
 
     torch.manual_seed(config.seed)
     vae = ConvVAE(int(source.manifest["architecture"]["latent_size"]))
-    load_weights(vae, weights_of_v)
+    load_weights(vae, source.path / "weights.safetensors")
     before = reconstruct(vae.to(device), shown)
     critic = spectrally_normalise(dcgan_critic(FRAME_SIZE, 3, config.width)).to(device)
     objective = AdversarialVAE(

@@ -1,0 +1,51 @@
+"""What the optimiser steps of V and of M have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.distributed import Ranks
+
+if TYPE_CHECKING:
+    from worldmodels.fit_vae import VAEConfig
+    from worldmodels.mdn_rnn_config import MDNRNNConfig
+
+
+def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
+    """Constant, or half a cosine from ``base`` down to ``base / 20``."""
+    return base * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))) if decay else base
+
+
+class Descent:
+    """Adam, with a schedule, the products' precision, and the gradients of all processes added up.
+
+    Args:
+        clip: every element of the gradient is clipped to plus or minus this.
+    """
+
+    def __init__(
+        self, config: VAEConfig | MDNRNNConfig, parameters: Iterable[nn.Parameter], clip: float | None = None
+    ) -> None:
+        self.config, self.clip = config, clip
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
+
+    def precision(self, device: torch.device) -> torch.autocast:
+        """Within it, networks multiply in the type that was chosen."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
+    def step(self, step: int, loss: Tensor) -> None:
+        """One step down the gradient of the joint loss, of which ``loss`` is this process's share."""
+        config = self.config
+        self.optimiser.param_groups[0]["lr"] = learning_rate(config.learning_rate, config.decay, step, config.steps)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        Ranks.here().add_gradients(self.parameters)
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_value_(self.parameters, self.clip)
+        self.optimiser.step()
