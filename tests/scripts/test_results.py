@@ -89,7 +89,11 @@ def test_what_an_experiment_began_with_is_counted_in_its_costs(
             wanted -= around
         assert two.curve[-1][what] == pytest.approx(wanted, abs=0.1)
     assert two.commands[: len(one.commands)] == one.commands
-    assert "train_controller.py" in two.commands[len(one.commands) + 1]
+    copies = two.commands[len(one.commands) :][:4]
+    assert [command.split()[0] for command in copies] == ["mkdir", "cp", "cp", "python"]
+    assert "runs/one/rollouts runs/one/round-1/vae runs/one/round-1/mdnrnn runs/two/" in copies[1]
+    assert copies[2] == "cp runs/one/round-1/rollouts/episodes/*.npz runs/two/rollouts/episodes/"
+    assert "train_controller.py" in copies[3]
     with pytest.raises(UserError, match="keep it first"):
         keep(folder, "three", "", "full", "", scripted_run, tmp_path / "score.json", after="nobody")
 
