@@ -113,7 +113,7 @@ def test_the_page_shows_every_experiment_with_its_figures(
     assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in row
     assert "[3](results/one/evaluation.json)" in row
     assert "| Second |" in page
-    assert "Wanted: at least 800, aim 900" in page
+    assert "Goal: at least 800, better 900" in page
     assert "python scripts/collect.py --preset tiny --run runs/one" in page
     assert "](results/full.png)" in page
     assert not (folder / "dreams.png").exists()
