@@ -123,8 +123,19 @@ def _continued(
     for what in ("environment_steps", "imagined_steps", "seconds"):
         shift = before.total(what) - sum(cost[what] for cost in borrowed)
         points = [{**point, what: point[what] + shift} for point in points]
-    remark = f"# runs/{name} begins with all episodes of runs/{after}, and its newest V and M"
-    return [*before.costs, *own], [*before.commands, remark, *told[3:]], points
+    copies = _copies(f"runs/{after}", f"runs/{name}", before.costs[-1]["round"])
+    return [*before.costs, *own], [*before.commands, *copies, *told[3:]], points
+
+
+def _copies(source: str, target: str, rounds: int) -> list[str]:
+    """Commands that begin a run with all episodes of another, and its newest V and M."""
+    newest = f"{source}/round-{rounds}" if rounds else source
+    later = " ".join(f"{source}/round-{number}/rollouts/episodes/*.npz" for number in range(1, rounds + 1))
+    return [
+        f"mkdir -p {target}",
+        f"cp -r {source}/run.json {source}/rollouts {newest}/vae {newest}/mdnrnn {target}/",
+        *([f"cp {later} {target}/rollouts/episodes/"] if later else []),
+    ]
 
 
 def own_report(folder: Path) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Collect: record episodes of an environment with an exploration policy, or with a trained agent and action noise.
 
 python scripts/collect.py --run runs/car --preset quick
-python scripts/collect.py --run runs/pong --env.id ALE/Pong-v5 --collect.episodes 50
+python scripts/collect.py --run runs/pong --env.id ale_py:ALE/Pong-v5 --env.action-repeat 1   # pip install ale-py
 python scripts/collect.py --run runs/more --agent runs/car --noise 0.15
 """
 

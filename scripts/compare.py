@@ -1,6 +1,6 @@
 """Compare: what does C need to see, and what is the best way to evolve it? The paper's ablation, and more.
 
-python scripts/compare.py --run runs/car
+python scripts/compare.py --run runs/car --controller.rollouts 4 --controller.generations 40
 python scripts/compare.py --run runs/car --compare.variants zh z untrained --controller.generations 60
 
 Every variant differs in one thing from a linear controller on [z, h]: what it sees (z, z-hidden, zch), an M that was

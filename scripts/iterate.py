@@ -1,7 +1,7 @@
 """Iterate: collect with the current agent, refit V and M, evolve again, for as many rounds as asked.
 
 python scripts/iterate.py --run runs/car --iterate.rounds 2
-python scripts/iterate.py --run runs/car --iterate.controller.world dream
+python scripts/iterate.py --run runs/car --iterate.rounds 2 --iterate.controller.world dream
 """
 
 from __future__ import annotations

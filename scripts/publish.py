@@ -20,7 +20,9 @@ from agents.panels import draw
 from agents.video import write_video
 from agents.watch import WatchConfig, panels
 from rollouts.artifacts import read_json
+from rollouts.envs import resolve
 from rollouts.errors import UserError
+from worldmodels.diagnostics import STRIP_HORIZONS
 from worldmodels.pictures import save_png
 
 ROOT = Path(__file__).parent.parent
@@ -56,11 +58,14 @@ def body(arguments: Any) -> None:
             pictures = [draw(panel) for panel in panels(agent, dataclasses.replace(config, every=1))]
         save_png(pictures[len(pictures) // 2], docs / f"{file}.png")
         write_video(pictures, docs / f"{file}.gif", 12)
-    rewrite_readme(name, _section(name, report, read_json(docs / "random.json"), read_json(docs / "diagnostics.json")))
+    random, facts = read_json(docs / "random.json"), read_json(docs / "diagnostics.json")
+    rewrite_readme(name, _section(name, report, random, facts, resolve(agent.env).action_repeat))
 
 
-def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: dict[str, Any]) -> str:
+def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: dict[str, Any], repeat: int) -> str:
     """The README's paragraph about a run."""
+    *columns, last = STRIP_HORIZONS
+    frames = f" of {repeat} frames" if repeat > 1 else ""
     count, returns = len(report["episodes"]), facts["window_return"]
     free = f", {returns['free_running_r2']:.2f} when running free" if returns["free_running_r2"] is not None else ""
     kind = "score" if report["is_score"] else f"{count} episodes; a score would be 100"
@@ -76,12 +81,13 @@ def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: d
             row("random policy", random),
             row("the agent", report),
             "",
-            f"![Reality, what V makes of it, and M's free-running dream, over 50 steps](docs/{name}/dream.png)",
+            f"![Reality, what V makes of it, and M's free-running dream](docs/{name}/dream.png)",
             "",
-            "Above: what happened, V's reconstruction of it, and M's dream of it, given only the actions, up to 50 "
-            "steps ahead. On episodes it never saw, M's predicted return over windows of "
-            f"{returns['window']} steps explains the actual one with R² = {returns['teacher_forced_r2']:.2f} when fed "
-            f"with reality{free} (0 would be a constant). Files: [docs/{name}](docs/{name}).",
+            "Above, from top to bottom: what happened, V's reconstruction of it, and M's dream of it, given only the "
+            f"actions. The columns are {', '.join(map(str, columns))} and {last} decisions{frames} into the dream. On "
+            f"episodes it never saw, M's predicted return over windows of {returns['window']} decisions explains the "
+            f"actual one with R² = {returns['teacher_forced_r2']:.2f} when fed with reality{free} "
+            f"(0 would be a constant). Files: [docs/{name}](docs/{name}).",
         )
     )
 

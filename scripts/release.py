@@ -1,8 +1,8 @@
 """Release: put the newest agent of a run into agents/pretrained/NAME, with a model card, so that anyone can watch it.
 
-python scripts/release.py --agent runs/car --name carracing
-python scripts/evaluate.py --agent pretrained/carracing --out agents/pretrained/carracing/evaluation.json
-python scripts/release.py --agent runs/car --name carracing
+python scripts/release.py --agent runs/car --name mine
+python scripts/evaluate.py --agent pretrained/mine --out agents/pretrained/mine/evaluation.json
+python scripts/release.py --agent runs/car --name mine
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def draw_dreams(experiments: Sequence[Experiment], path: Path) -> None:
                     color=COLOURS[0],
                     label="real: validation of the mean ± standard deviation",
                 )
-            axis.set_title(experiment.title)
+            axis.set_title(textwrap.fill(experiment.title, 52))
             axis.set_xlabel(label)
     _finish(figure, axes, path)
 

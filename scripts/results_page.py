@@ -83,7 +83,8 @@ def _world(name: str, experiments: Sequence[Experiment]) -> str:
             _count(experiment.total("environment_steps")),
             f"{duration(seconds)} on {experiment.machine.split(',')[0]}" if seconds else "",
         ]
-        lines.append(f"| {experiment.title} | {' | '.join(cells)} |")
+        title = f"[{experiment.title}](docs/results.md#commands)" if experiment.commands else experiment.title
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -91,10 +92,10 @@ def _section(
     key: str, goal: Goal, experiments: Sequence[Experiment], pictures: dict[str, str], tables: dict[str, str]
 ) -> str:
     lines = [f"## {goal.title}", ""]
-    wanted = [f"{name} {value:g}" for name, value in (("at least", goal.at_least), ("aim", goal.aim)) if value]
+    goals = [f"{name} {value:g}" for name, value in (("at least", goal.at_least), ("better", goal.aim)) if value]
     known = [f"best known: {goal.known}"] if goal.known else []
-    if wanted or known:
-        told = "; ".join((["wanted: " + ", ".join(wanted)] if wanted else []) + known)
+    if goals or known:
+        told = "; ".join((["goal: " + ", ".join(goals)] if goals else []) + known)
         lines += [f"{told[0].upper()}{told[1:]}.", ""]
     if experiments:
         lines += [

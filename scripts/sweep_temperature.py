@@ -1,6 +1,6 @@
 """Sweep: how hard should the dream be? The paper's table of temperatures, for any run with a world model.
 
-python scripts/sweep_temperature.py --run runs/takecover
+python scripts/sweep_temperature.py --run runs/takecover --controller.generations 40
 python scripts/sweep_temperature.py --run runs/takecover --sweep.temperatures 0.5 1.15 --controller.generations 60
 
 At every temperature a controller is evolved in the dream alone, with the run's own options unless others are given;

@@ -36,8 +36,8 @@ if __name__ == "__main__":
                 "start_from",
                 Path | None,
                 None,
-                "Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros. They are "
-                "kept should nothing better be found.",
+                "Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros; they fit "
+                "its own V and M only. They are kept should nothing better be found.",
             ),
         ),
     )

@@ -1,11 +1,12 @@
 """Train an image model: a VAE, a GAN, any of the family, on any images.
 
-python scripts/train_images.py
+python scripts/train_images.py --run runs/digits
 python scripts/train_images.py --model vae --data digits --kl-weight 2
 python scripts/train_images.py --model wgan-gp --data photos/ --size 64
-python scripts/train_images.py --model sngan --data runs/car
+python scripts/train_images.py --model sngan --data runs/car/round-1
 
-The last one trains on the frames of an agent's episodes, which collect.py or pipeline.py recorded in that run.
+The last one trains on the frames of the episodes that were recorded in that round (runs/car alone: random ones).
+Without --run, a new run is begun each time.
 """
 
 from __future__ import annotations
