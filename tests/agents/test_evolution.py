@@ -145,6 +145,37 @@ def test_the_agent_is_the_average_of_the_last_means_and_may_become_so_later(
     assert Stage(tmp_path, "controller").manifest["validation"] == 2.0
 
 
+@pytest.mark.parametrize(
+    ("begins", "scores", "kept"), [(False, [9.0, 3.0], 1), (True, [1.0, 9.0, 3.0], 1), (True, [5.0, 9.0, 3.0], -1)]
+)
+def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_with(
+    begins: bool, scores: list[float], kept: int, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    validated: list[np.ndarray] = []
+    left = iter(scores)
+
+    def validation(real: object, seeds: object, weights: np.ndarray) -> dict[str, float]:
+        validated.append(weights)
+        return {"validation": next(left), "validation_sd": 0.0, "validation_steps": 7, "validation_seconds": 1.0}
+
+    monkeypatch.setattr("agents.evolution._validation", validation)
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"))
+    arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller" if begins else None)
+    evolve(config, tmp_path, *arguments)
+    path = evolve(dataclasses.replace(config, average=2), tmp_path, *arguments)
+    assert next(left, None) is None
+    history, manifest = read_json_lines(path / "history.jsonl", "fitness"), Stage(tmp_path, "controller").manifest
+    assert [history[1][name] for name in ("averaged", "validation", "validation_steps")] == [2, 3.0, 14]
+    assert (manifest["selected_generation"], manifest["validation"]) == (kept, 3.0 if kept == 1 else scores[0])
+    selected = load_tensors(path / "weights.safetensors")["selected"].numpy()
+    np.testing.assert_allclose(selected, validated[-1 if kept == 1 else 0], atol=1e-6)
+    assert not np.allclose(validated[-1], validated[-2])  # an average, not the last mean
+    assert manifest["environment_steps"] == sum(record["steps"] for record in history) + 7 * len(scores)
+    evolve(dataclasses.replace(config, average=2), tmp_path, *arguments)  # no further score is asked for
+
+
 def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     config = dataclasses.replace(CONFIG, ranked=True)
