@@ -88,6 +88,14 @@ def _with_returns(returns: NDArray[np.float64]) -> dict[str, Any]:
     return {**summarise(returns), "returns": [round(float(value), 3) for value in returns]}
 
 
+def rows_before(path: Path, key: str, episodes: int, **about: object) -> dict[Any, dict[str, Any]]:
+    """The rows that earlier commands have put into a report, by their ``key``; none if it is about something else."""
+    before = read_json(path) if path.exists() else {"rows": []}
+    if any(before.get(name) != value for name, value in about.items()):
+        return {}
+    return {row[key]: row for row in before["rows"] if row["identity"]["episodes"] == episodes}
+
+
 def write_report(path: Path, report: dict[str, Any], text: str) -> None:
     """``path.json`` for programs, ``path.md`` for people."""
     write_json(path.with_suffix(".json"), report)

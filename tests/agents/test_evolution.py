@@ -14,7 +14,7 @@ from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
 from agents.evolution import evolve, steps_taken
 from agents.subspace import principal_weights
-from rollouts import EnvConfig
+from rollouts import EnvConfig, UserError
 from rollouts.artifacts import read_json_lines
 from rollouts.collect import CollectConfig, collect
 from rollouts.stage import Stage
@@ -174,6 +174,19 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
     assert not np.allclose(validated[-1], validated[-2])  # an average, not the last mean
     assert manifest["environment_steps"] == sum(record["steps"] for record in history) + 7 * len(scores)
     evolve(dataclasses.replace(config, average=2), tmp_path, *arguments)  # no further score is asked for
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strategy": "pgpe", "population": 5}, "the population must be even, got 5"),
+        ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
+        ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object], message: str):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(CONFIG, **change).check()
 
 
 def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
