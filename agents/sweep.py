@@ -80,15 +80,18 @@ def markdown(report: dict[str, Any]) -> str:
     games = len(report["random"]["episodes"])
     lines = [
         f"Controllers evolved in dreams of different temperature; {games} dreams and {games} games of "
-        f"`{report['environment']}` on test seeds. Which generation is kept was decided by real validation games.",
+        f"`{report['environment']}` on test seeds. Real validation games decided which generation is kept, and are what "
+        "to choose a temperature by; reality is the test of that choice.",
         "",
-        "| temperature | in the dream (mean ± sd) | in reality (mean ± sd) | 95 % interval | generation kept |",
-        "|---|---|---|---|---|",
+        "| temperature | in the dream (mean ± sd) | validation | in reality (mean ± sd) | 95 % interval | generation "
+        "kept |",
+        "|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
         kept = f"{row['selected_generation'] + 1} of {row['generations']}"
-        lines.append(f"| {row['temperature']:.2f} | {_mean(row['dream'])} | {_cells(row['real'])} | {kept} |")
-    lines.append(f"| random policy | | {_cells(report['random'])} | |")
+        scores = f"{_mean(row['dream'])} | {row['validation']:.0f} | {_cells(row['real'])}"
+        lines.append(f"| {row['temperature']:.2f} | {scores} | {kept} |")
+    lines.append(f"| random policy | | | {_cells(report['random'])} | |")
     return "\n".join(lines) + "\n"
 
 

@@ -147,7 +147,7 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
     rows = [row | {"real": scores | {"returns": [2.0, 4.0]}}]
     common = {"world_model": str(tmp_path), "environment": "Toy-v0"}
     save_report(common | {"generations": 5, "rows": rows}, tmp_path / "comparison.json")
-    game = {"temperature": 1.15, "generations": 5, "selected_generation": 2, "dream": scores, "real": scores}
+    game = {"temperature": 1.15, "generations": 5, "selected_generation": 2, "validation": 4.4, "dream": scores, "real": scores}
     chance = scores | {"episodes": [{}, {}]}
     save_report(common | {"rows": [game], "random": chance}, tmp_path / "temperatures.json")
     for name in ("comparison", "temperatures"):
@@ -160,7 +160,7 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
         "| [z] alone | 99 | 8 x 2 | 3 ± 1 | 2 to 4 | 3 | 2.0 M |\n\nSee comparison.\n"
         in page.split("## What the controller sees")[1]
     )
-    assert "| 1.15 | 3 ± 1 | 3 ± 1 | 2 to 4 | 3 of 5 |" in page.split("## Take Cover, evolved in the dream only")[1]
+    assert "| 1.15 | 3 ± 1 | 4 | 3 ± 1 | 2 to 4 | 3 of 5 |" in page.split("## Take Cover, evolved in the dream only")[1]
 
 
 def test_what_cannot_be_kept_is_refused(scripted_run: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
