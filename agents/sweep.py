@@ -80,8 +80,8 @@ def markdown(report: dict[str, Any]) -> str:
     games = len(report["random"]["episodes"])
     lines = [
         f"Controllers evolved in dreams of different temperature; {games} dreams and {games} games of "
-        f"`{report['environment']}` on test seeds. Real validation games decided which generation is kept, and are what "
-        "to choose a temperature by; reality is the test of that choice.",
+        f"`{report['environment']}` on test seeds. Real validation games decided which generation is kept, and are "
+        "what to choose a temperature by; reality is the test of that choice.",
         "",
         "| temperature | in the dream (mean ± sd) | validation | in reality (mean ± sd) | 95 % interval | generation "
         "kept |",

@@ -147,7 +147,14 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
     rows = [row | {"real": scores | {"returns": [2.0, 4.0]}}]
     common = {"world_model": str(tmp_path), "environment": "Toy-v0"}
     save_report(common | {"generations": 5, "rows": rows}, tmp_path / "comparison.json")
-    game = {"temperature": 1.15, "generations": 5, "selected_generation": 2, "validation": 4.4, "dream": scores, "real": scores}
+    game = {
+        "temperature": 1.15,
+        "generations": 5,
+        "selected_generation": 2,
+        "validation": 4.4,
+        "dream": scores,
+        "real": scores,
+    }
     chance = scores | {"episodes": [{}, {}]}
     save_report(common | {"rows": [game], "random": chance}, tmp_path / "temperatures.json")
     for name in ("comparison", "temperatures"):
