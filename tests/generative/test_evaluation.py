@@ -282,6 +282,32 @@ def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
     assert Path("t/ring-gan-1/images/weights.safetensors").exists()
 
 
+def test_a_row_that_was_made_with_other_options_is_made_again(images, tmp_path, monkeypatch):
+    import images_table
+
+    def made(name: str, data: str, _: object) -> dict[str, str]:
+        rows.append(name)
+        return {"model": name, "data": data, "failed": "not trained"}
+
+    def asked(*options: str) -> list[str]:
+        rows.clear()
+        fixed = ("--data", images, "ring", "--models", "gan", "--runs", "t", "--out", "docs/images.md")
+        assert run_script("images_table", monkeypatch, *fixed, *options) == 0
+        return rows.copy()
+
+    rows: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images_table, "row", made)
+    monkeypatch.setattr(images_table, "reference", made)
+    assert asked() == ["gan", "real data", "gan", "real data", "perfect sampler"]
+    assert asked() == []
+    others = (("--steps", "2"), ("--point-steps", "3"), ("--seeds", "2"), ("--precision", "bfloat16"))
+    assert [asked(*option) for option in others] == [["gan"], ["gan", "gan"], ["gan"], ["gan", "gan"]]
+    for row in Path("t").glob("*.json"):  # rows that were made before options were kept
+        row.write_text(json.dumps({k: v for k, v in json.loads(row.read_text()).items() if k != "options"}))
+    assert asked("--steps", "5") == []
+
+
 def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsys):
     import publish_images
     import readme
