@@ -59,9 +59,9 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         for video in videos.values():  # first: a kill must leave no film of other weights beside the score
             video.unlink(missing_ok=True)
         save_report(report, score)
-    for world, video in videos.items():
-        if not video.exists():
-            watch(agent, dataclasses.replace(config.watch, world=world), video)
+    for world in ("real", "dream"):
+        if not videos[world].exists():
+            watch(agent, dataclasses.replace(config.watch, world=world), videos[world])
     say(
         f"\n{table(read_json(score))}\n\nDone in {duration(time.perf_counter() - start)}.\n"
         f"  the agent driving      {videos['real']}\n"
