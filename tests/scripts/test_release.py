@@ -14,7 +14,7 @@ from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
 from agents.experiments import keep
-from agents.model_card import action_repeat
+from agents.model_card import _origin, action_repeat
 from agents.records import commands, costs, rounds_of
 from agents.release import compare, release
 from rollouts import EnvConfig, UserError
@@ -178,6 +178,20 @@ def test_without_runs_the_pretrained_agent_is_shown(
     monkeypatch.chdir(tmp_path)
     assert call("watch", "--watch.max-steps", 4, *COMMON) == 0
     assert (tmp_path / "watch.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("generation", "average", "told"),
+    [
+        (0, 40, "what the last evolution began with"),
+        (7, 1, "the mean of the search distribution at generation 7"),
+        (1, 40, "the mean of the search distribution at generation 1"),
+        (7, 40, "in the 7 generations up to generation 7"),
+        (90, 40, "the average of the search distribution's means in the 40 generations up to generation 90"),
+    ],
+)
+def test_the_card_tells_which_weights_the_agent_is(generation: int, average: int, told: str):
+    assert told in _origin(generation, average)
 
 
 def test_action_repeat_is_explained_where_there_is_any():
