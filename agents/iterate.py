@@ -58,6 +58,11 @@ def round_folder(run: Path, number: int) -> Path:
     return run if number == 0 else run / f"round-{number}"
 
 
+def episodes_of(folder: Path) -> EpisodeStore:
+    """What was recorded in a round, or by people (RUN/human)."""
+    return EpisodeStore(folder / "rollouts" / "episodes")
+
+
 def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.device) -> Path:
     """Run all rounds that are not finished yet; options may differ from those that earlier rounds were made with.
 
@@ -85,9 +90,9 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
             number,
             agent_policy(before, config.noise),
         )
-        stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
+        stores = [episodes_of(round_folder(run, k)) for k in range(number + 1)]
         if config.human:
-            stores.insert(1, EpisodeStore(run / "human" / "rollouts" / "episodes"))
+            stores.insert(1, episodes_of(run / "human"))
         if number <= config.refit_vae:
             fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
         else:

@@ -158,8 +158,8 @@ def _made(last: Path, made: Sequence[str], books: Sequence[Cost]) -> str:
         "Environment steps are frames of the real environment, validation included. The data are the episodes that "
         "these commands record; none come from elsewhere. C is "
         f"{_origin(manifest['selected_generation'] + 1, config.average)}, chosen by {config.validation_episodes} "
-        f"validation episodes ({manifest['validation']:.1f}); neither those seeds nor any other that C was chosen by are "
-        f"test seeds. Made with {versions(manifest['versions'])}."
+        f"validation episodes ({manifest['validation']:.1f}); neither those seeds nor any other that C was chosen by "
+        f"are test seeds. Made with {versions(manifest['versions'])}."
     )
 
 

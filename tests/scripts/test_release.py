@@ -14,6 +14,7 @@ from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
 from agents.experiments import keep
+from agents.iterate import episodes_of
 from agents.model_card import _origin, action_repeat
 from agents.records import commands, costs, rounds_of
 from agents.release import compare, release
@@ -24,6 +25,7 @@ from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.dream import Dream
+from worldmodels.fit_vae import data_hash
 
 
 @pytest.fixture
@@ -160,6 +162,30 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
     write_json(run / "controller" / "manifest.json", {**manifest, "inputs": {"start_from": "0123456789ab"}})
     (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train_controller.py" in line)
     assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
+
+
+def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp_path: Path):
+    run = shutil.copytree(scripted_run, tmp_path / "run")
+    manifest = read_json(run / "rollouts" / "manifest.json")
+    for policy, told in (
+        (
+            "agent 0123456789ab noise 0.3",
+            "collect.py --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
+        ),
+        ("human", "# runs/x begins with what people drove"),
+    ):
+        write_json(run / "rollouts" / "manifest.json", {**manifest, "policy": policy})
+        assert told in commands(rounds_of(run), "runs/x")[0]
+
+
+def test_whether_a_round_learnt_from_people_is_in_the_commands(scripted_run: Path, tmp_path: Path):
+    run = shutil.copytree(scripted_run, tmp_path / "run")
+    shutil.copytree(run / "rollouts", run / "human" / "rollouts")
+    assert "--iterate.human" not in commands(rounds_of(run), "runs/x")[-1]
+    manifest = read_json(run / "round-1" / "mdnrnn" / "manifest.json")
+    manifest["inputs"]["episodes"] = data_hash([episodes_of(run / name) for name in ("", "human", "round-1")])
+    write_json(run / "round-1" / "mdnrnn" / "manifest.json", manifest)
+    assert "--iterate.human" in commands(rounds_of(run), "runs/x")[-1]
 
 
 def test_a_round_that_began_at_zero_says_so(scripted_run: Path, tmp_path: Path):
