@@ -74,7 +74,7 @@ def evaluate(
     manifest = Stage(folder, "controller").manifest
     world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
-    task = RealTask(WorldModel.load(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
+    task = RealTask(WorldModel.from_folder(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
     outcome = play(task, weights.double().numpy(), seeds, workers)
     return _report(
         str(folder if isinstance(agent, Agent) else agent),

@@ -13,7 +13,7 @@ from agents.agent import Agent
 from agents.controller_config import ControllerConfig
 from agents.evaluation import EvaluateConfig, evaluate, is_of, save_report, table
 from agents.evolution import evolve
-from agents.iterate import IterateConfig, iterate
+from agents.iterate import IterateConfig, check_sizes, iterate
 from agents.watch import WatchConfig, watch
 from rollouts.artifacts import read_json
 from rollouts.collect import CollectConfig, collect
@@ -47,6 +47,7 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         UserError: any stage's.
     """
     start = time.perf_counter()
+    check_sizes(config.iterate, config.vae, config.mdnrnn)
     store = collect(config.collect, config.env, run, workers)
     fit_vae(config.vae, run, [store], device)
     fit_mdn_rnn(config.mdnrnn, run, [store], device)

@@ -16,6 +16,7 @@ from agents.presets import PRESETS, PipelineConfig
 from rollouts.artifacts import config_from_dict, read_json, read_json_lines
 from rollouts.collect import CollectConfig
 from rollouts.envs import EnvConfig, resolve
+from rollouts.rounds import round_folder, round_number
 from rollouts.stage import Stage
 from worldmodels.fit_vae import VAEConfig, data_hash
 from worldmodels.mdn_rnn_config import MDNRNNConfig
@@ -42,10 +43,8 @@ def rounds_of(agent: str | Path) -> list[Path]:
         UserError: there is no such agent.
     """
     folder = find_agent(agent)
-    number = folder.name.removeprefix("round-")
-    if number == folder.name or not number.isdigit():
-        return [folder]
-    return [folder.parent, *(folder.parent / f"round-{k}" for k in range(1, int(number) + 1))]
+    number = round_number(folder)
+    return [round_folder(folder.parent if number else folder, k) for k in range(number + 1)]
 
 
 def costs(rounds: Sequence[Path]) -> list[Cost]:
