@@ -80,7 +80,7 @@ def evolve(
         UserError: V or M is missing, or the options make no sense.
     """
     config.check()
-    model = WorldModel.load(run, device)
+    model = WorldModel.from_folder(run, device)
     check_observations(model, env)
     controller = config.spec.build(model)
     inputs = {
@@ -144,7 +144,7 @@ def _evaluators(
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
     full_length = resolve(env).max_decisions or config.max_steps
     with ExitStack() as stack:
-        seeing = WorldModel.load(run, "cpu", fast=True)
+        seeing = WorldModel.from_folder(run, "cpu", fast=True)
         real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
@@ -246,10 +246,14 @@ def _initial_mean(controller: LinearController, model: WorldModel, start_from: P
     parameters = load_tensors(start_from / "weights.safetensors")["selected"]
     if len(parameters) != controller.parameter_count:
         before: dict[str, Any] = Stage(start_from.parent, "controller").manifest["spec"]
-        if before["features"] != "z" or before["hidden"] or before["bias"] != controller.bias:
+        inputs = feature_size(model, "z")
+        small = LinearController(inputs, model.action_spec, bias=controller.bias)
+        linear = before["features"] == "z" and not before["hidden"] and not controller.hidden
+        if not linear or before["bias"] != controller.bias or len(parameters) != small.parameter_count:
             raise UserError(
-                f"The controller in {start_from} ({len(parameters)} parameters) cannot be the start of one with "
-                f"{controller.parameter_count}: only a linear one on [z] can grow."
+                f"The controller in {start_from} ({len(parameters)} parameters on [{', '.join(before['features'])}]) "
+                f"cannot be the start of one with {controller.parameter_count}: only a linear one on [z] of {inputs} "
+                f"numbers can grow. To keep what it sees: --controller.spec.features {before['features']}."
             )
-        parameters = controller.grow(parameters, feature_size(model, "z"))
+        parameters = controller.grow(parameters, inputs)
     return parameters.double().numpy()

@@ -12,14 +12,14 @@ import torch
 
 from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
-from agents.evolution import evolve, steps_taken
+from agents.evolution import _initial_mean, evolve, steps_taken
 from agents.subspace import principal_weights
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import read_json_lines
+from rollouts.artifacts import read_json_lines, write_json
 from rollouts.collect import CollectConfig, collect
 from rollouts.stage import Stage
 from worldmodels import WorldModel
-from worldmodels.checkpoint import load_tensors
+from worldmodels.checkpoint import load_tensors, save_tensors
 
 #: 2 generations of 4 candidates x 3 episodes of at most 20 decisions; the second is validated on 2 whole episodes.
 CONFIG = ControllerConfig(
@@ -187,6 +187,21 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
 def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object], message: str):
     with pytest.raises(UserError, match=message):
         dataclasses.replace(CONFIG, **change).check()
+
+
+@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("z", 5)])
+def test_only_what_fits_can_be_a_start(before: str, parameters: int, tmp_path: Path, make_model):
+    """The model has 4 latents, so [z] has 5 parameters and [z, h] 13."""
+    save_tensors({"selected": torch.ones(parameters)}, tmp_path / "controller" / "weights.safetensors")
+    spec = {"features": before, "hidden": 0, "bias": True}
+    write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": spec})
+    model = make_model()
+    controller = ControllerSpec("zh").build(model)
+    if parameters == 5:
+        assert _initial_mean(controller, model, tmp_path / "controller").sum() == 5
+        return
+    with pytest.raises(UserError, match=rf"\[z\] of 4 numbers can grow\. .* --controller.spec.features {before}\."):
+        _initial_mean(controller, model, tmp_path / "controller")
 
 
 def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
