@@ -104,5 +104,6 @@ if __name__ == "__main__":
             ("seed", int, 3, "Which episode, and which dream, to show."),
             ("name", str, "quickstart", "Folder under docs/, and section of the README."),
         ),
+        device=False,
         needs_run=False,
     )

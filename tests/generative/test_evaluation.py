@@ -238,6 +238,8 @@ def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
         ("train_images", ["--data", "nowhere"]),
         ("sample_images", []),
         ("evaluate_images", ["--run", "nowhere"]),
+        ("evaluate_images", ["--reference", "digits", "--run", "nowhere"]),
+        ("evaluate_images", ["--reference", "digits", "--inception-weights", "nowhere"]),
     ],
 )
 def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypatch, tmp_path, capsys):
