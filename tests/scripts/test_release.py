@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -32,8 +33,8 @@ from worldmodels.fit_vae import data_hash
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("agent", "release"):
-        monkeypatch.setattr(f"agents.{module}.PRETRAINED", folder)
+    for module in ("rollouts.rounds", "agents.agent", "agents.release"):
+        monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
 
@@ -41,6 +42,8 @@ def test_a_released_agent_acts_and_dreams_like_the_runs(tiny_run: Path, pretrain
     folder = release(tiny_run, "toy")
     assert folder == pretrained / "toy" == find_agent("pretrained/toy")
     assert pretrained_agents() == ["pretrained/toy"]
+    env = gymnasium.make("worldmodels/Dream-v0", run="pretrained/toy")
+    assert env.reset(seed=0)[0].shape == (Agent.load("pretrained/toy").controller.inputs,)
     original, released = Agent.load(tiny_run), Agent.load("pretrained/toy")
     assert torch.equal(original.parameters, released.parameters)
     parity = compare(original, released, seed=3)

@@ -15,7 +15,7 @@ from agents.records import history, rounds_of
 from rollouts.artifacts import read_json_lines
 from rollouts.errors import UserError
 from rollouts.stage import Stage
-from tests.faults.helpers import call
+from tests.faults.helpers import call, interrupted_at
 
 
 @pytest.fixture
@@ -70,6 +70,20 @@ def test_what_is_kept_is_small_and_names_no_machine_path(
     assert experiment.evaluation == report | {"agent": "one"}
     assert experiment.curve == curve(rounds_of(scripted_run))
     assert experiment.total("environment_steps") == experiment.curve[-1]["environment_steps"]
+
+
+def test_what_was_kept_before_stays_until_its_replacement_is_whole(
+    scripted_run: Path, report: dict[str, Any], tmp_path: Path, folder: Path
+):
+    arguments = (folder, "one", "First", "full", "a machine", scripted_run, tmp_path / "score.json")
+    keep(*arguments)
+    before = read(folder)
+    with interrupted_at("agents.experiments.write_json", 2):
+        keep(*arguments[:2], "Second", *arguments[3:])
+    assert read(folder) == before
+    keep(*arguments[:2], "Second", *arguments[3:])
+    assert [experiment.title for experiment in read(folder)] == ["Second"]
+    assert [path.name for path in folder.iterdir()] == ["one"]
 
 
 def test_what_an_experiment_began_with_is_counted_in_its_costs(
