@@ -16,14 +16,13 @@ from rollouts.actions import ActionSpec
 from rollouts.artifacts import config_from_dict, file_hash
 from rollouts.envs import EnvConfig, Frame
 from rollouts.errors import UserError
+from rollouts.rounds import PRETRAINED, located, newest_round
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors
 from worldmodels.dream import join_features
 from worldmodels.mdn_rnn import State
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
-
-PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def find_agent(name: str | Path) -> Path:
@@ -32,14 +31,9 @@ def find_agent(name: str | Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    path = Path(name)
-    if not path.exists() and path.parts and path.parts[0] == "pretrained":
-        path = PRETRAINED.joinpath(*path.parts[1:])
-    rounds = [p for p in path.glob("round-*") if p.name.removeprefix("round-").isdigit()]
-    rounds.sort(key=lambda p: int(p.name.removeprefix("round-")), reverse=True)
-    for folder in (*rounds, path):
-        if Stage(folder, "controller").complete:
-            return folder
+    path = located(name)
+    if folder := newest_round(path, "controller"):
+        return folder
     if not path.exists():
         known = ", ".join(pretrained_agents()) or "none"
         raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({known}).")
@@ -78,7 +72,7 @@ class Agent:
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
         manifest = Stage(folder, "controller").manifest
-        model = WorldModel.load(folder, device, fast)
+        model = WorldModel.from_folder(folder, device, fast)
         spec = config_from_dict(ControllerSpec, manifest["spec"])
         controller = spec.build(model)
         parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)

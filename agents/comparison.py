@@ -9,7 +9,7 @@ continues.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import torch
 
 from agents.controller_config import ControllerConfig
 from agents.evaluation import SCORE_EPISODES
-from agents.trials import trial, world_model_folder, world_of, write_report
+from agents.trials import rows_before, trial, world_model_folder, world_of, write_report
+from rollouts.artifacts import file_hash
 from rollouts.console import say
 from rollouts.envs import reported, resolve
 from rollouts.errors import UserError
@@ -81,7 +82,7 @@ def compare(
     """Evolve and score every variant; write ``comparison.json`` and ``comparison.md``.
 
     Args:
-        controller: the options that all variants share.
+        controller: the options that all variants share but for what they differ in.
 
     Returns:
         the report: ``rows``, one per variant.
@@ -91,33 +92,55 @@ def compare(
     """
     if config.episodes < SCORE_EPISODES:
         raise UserError(f"--compare.episodes must be at least {SCORE_EPISODES}: fewer are no score.")
-    unknown = [name for name in config.variants if name not in VARIANTS]
-    if unknown:
-        raise UserError(f"There is no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}.")
-    changed = {name: VARIANTS[name][1](controller) for name in config.variants}
-    for name, theirs in changed.items():  # all of them before the first: each takes its time
-        theirs.check()
-        if theirs.population * theirs.rollouts != controller.population * controller.rollouts:
-            raise UserError(
-                f"{name} halves a number: {controller.population} candidates x {controller.rollouts} episodes do not "
-                "allow it. Give even ones, or leave it out of --compare.variants."
-            )
+    changed = variants(config.variants, controller)
     folder = world_model_folder(run, config.round)
     out = folder / "comparison"
-    report: dict[str, Any] = {
-        "world_model": str(folder),
-        "environment": resolve(reported(world_of(folder))).id,
-        "generations": controller.generations,
-        "rows": [],
-    }
+    about = {"mdnrnn": file_hash(folder / "mdnrnn" / "weights.safetensors"), "generations": controller.generations}
+    environment = resolve(reported(world_of(folder))).id
+    rows = rows_before(out / "comparison.json", "variant", config.episodes, **about)
     for name, theirs in changed.items():
         title = VARIANTS[name][0]
         say(f"{title}:")
         model = untrained(folder, out / name, controller.seed) if name == "untrained" else folder
         row = trial(theirs, model, out / name, config.episodes, workers, device)
-        report["rows"].append({"variant": name, "title": title, **row})
+        rows[name] = {"variant": name, "title": title, **row}
+        report = {
+            "world_model": str(folder),
+            "environment": environment,
+            **about,
+            "rows": [rows[known] for known in VARIANTS if known in rows],
+        }
         write_report(out / "comparison", report, markdown(report))
     return report
+
+
+def variants(names: Sequence[str], controller: ControllerConfig) -> dict[str, ControllerConfig]:
+    """The options of every variant, all of them checked before the first is evolved: each takes its time.
+
+    Raises:
+        UserError: there is no such variant, or it cannot be had from these options. Of all variants, which is the
+            default, it is left out instead.
+    """
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown or not names:
+        raise UserError(f"There is no variant {', '.join(unknown) or 'given'}; there are {', '.join(VARIANTS)}.")
+    start = replace(controller, world="real", strategy="cma", principal=None, ranked=False)
+    start.check()
+    changed = {}
+    for name in names:
+        theirs = VARIANTS[name][1](start)
+        try:
+            if theirs.population * theirs.rollouts != start.population * start.rollouts:
+                raise UserError(
+                    f"It halves a number, which {start.population} candidates x {start.rollouts} episodes do not allow."
+                )
+            theirs.check()
+            changed[name] = theirs
+        except UserError as error:
+            if tuple(names) != tuple(VARIANTS):
+                raise UserError(f"The variant {name} cannot be had: {error}") from None
+            say(f"The variant {name} is left out: {error}")
+    return changed
 
 
 def untrained(folder: Path, into: Path, seed: int) -> Path:

@@ -81,6 +81,12 @@ class ControllerConfig:
         require_positive(self, positive, "controller.")
         if self.population < 4:
             raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
+        if self.strategy == "pgpe" and self.population % 2:
+            raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {self.population}.")
+        if self.principal is not None and self.spec.hidden:
+            raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
+        if self.seed < 0:
+            raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
         if self.temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {self.temperature}.")
         if self.max_speed is not None and self.max_speed <= 0:

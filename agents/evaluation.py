@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.agent import find_agent
+from agents.agent import Agent, find_agent
 from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
 from agents.lanes import Outcome
 from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, write_json
@@ -39,7 +39,7 @@ class EvaluateConfig:
 
 
 def evaluate(
-    agent: str | Path,
+    agent: str | Path | Agent,
     episodes: int = SCORE_EPISODES,
     seed: int = TEST,
     workers: Workers = 0,
@@ -48,7 +48,8 @@ def evaluate(
     """Score an agent in the environment as its authors ship it.
 
     Args:
-        agent: a run directory or ``pretrained/NAME``; ``random`` with ``env`` gives the random policy's returns.
+        agent: a run directory or ``pretrained/NAME``, or an agent that was loaded; ``random`` with ``env`` gives the
+            random policy's returns.
         seed: first of ``episodes`` consecutive seeds.
         env: the environment, if not the agent's own.
 
@@ -63,20 +64,20 @@ def evaluate(
     if not TEST <= seed <= TEST + RANGE - episodes:
         raise UserError(f"Scores are measured on test seeds, 0 to {RANGE - 1:,}; {seed} is none (others chose agents).")
     seeds = range(seed, seed + episodes)
-    if str(agent) == "random":
+    if agent == "random":
         if env is None:
             raise UserError("The random policy needs an environment: --env carracing")
         world = reported(env)
         returns, lengths = _random_returns(world, seeds, workers)
         return _report("random policy", world, seeds, returns, lengths, {})
-    folder = find_agent(agent)
+    folder = agent.folder if isinstance(agent, Agent) else find_agent(agent)
     manifest = Stage(folder, "controller").manifest
     world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
-    task = RealTask(WorldModel.load(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
+    task = RealTask(WorldModel.from_folder(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
     outcome = play(task, weights.double().numpy(), seeds, workers)
     return _report(
-        str(agent),
+        str(folder if isinstance(agent, Agent) else agent),
         world,
         seeds,
         outcome.returns,
@@ -127,6 +128,13 @@ def table(report: dict[str, Any]) -> str:
     if not report["is_score"]:
         lines.append(f"  (not a score: that takes {SCORE_EPISODES} episodes)")
     return "\n".join(lines)
+
+
+def is_of(report: dict[str, Any], agent: Agent, config: EvaluateConfig) -> bool:
+    """Whether a report is of this agent's weights, and of as many episodes with the same seeds as are asked for."""
+    seeds = [episode["seed"] for episode in report["episodes"]]
+    asked = range(config.seed, config.seed + config.episodes)
+    return seeds == list(asked) and report["controller"] == file_hash(agent.folder / "controller/weights.safetensors")
 
 
 def save_report(report: dict[str, Any], path: Path) -> None:

@@ -9,8 +9,8 @@ generation, is the whole training state: to continue, it is told again.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,20 @@ from agents.evaluators import (
     RealTask,
     dream_evaluator,
 )
-from agents.history import RecentMeans, Selected, log_generation, replay, shown_beside_the_bar, steps_taken
+from agents.history import (
+    RecentMeans,
+    Selected,
+    better,
+    log_generation,
+    replay,
+    scored_again,
+    shown_beside_the_bar,
+    steps_taken,
+)
 from agents.lanes import check_observations
 from agents.strategies import Strategy, centred_ranks, make_strategy
 from agents.subspace import Subspace, principal_weights
-from rollouts.artifacts import append_json_line, config_to_dict, file_hash, fingerprint
+from rollouts.artifacts import append_json_line, config_to_dict, file_hash, fingerprint, write_json_lines
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
@@ -43,6 +52,7 @@ from worldmodels.dream import feature_size
 from worldmodels.training import MetricsLog
 from worldmodels.world_model import WorldModel
 
+Validate = Callable[[NDArray[np.float64]], dict[str, Any]]
 ESTIMATE_AFTER = 3  #: generations; the first one also loads models and makes environments
 
 
@@ -70,7 +80,7 @@ def evolve(
         UserError: V or M is missing, or the options make no sense.
     """
     config.check()
-    model = WorldModel.load(run, device)
+    model = WorldModel.from_folder(run, device)
     check_observations(model, env)
     controller = config.spec.build(model)
     inputs = {
@@ -92,20 +102,11 @@ def evolve(
         f"candidates x {config.rollouts} episodes in the {config.world} world"
         + (f", {len(history)} of them done before." if history else ".")
     )
-    seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
-    full_length, repeat = resolve(env).max_decisions or config.max_steps, resolve(env).action_repeat
-    with ExitStack() as stack:
-        seeing = WorldModel.load(run, "cpu", fast=True)
-        real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
-        validate = partial(_validation, partial(real, max_steps=full_length), seeds)
-        evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
-        if config.world == "dream":
-            if config.precision == "bfloat16":
-                model.mdnrnn.bfloat16()
-            dream = stack.enter_context(dream_evaluator(config.dream(model), workers))
-            evaluator = partial(dream, max_steps=config.max_steps)
+    with (
+        _evaluators(config, run, model, env, workers) as (evaluator, validate),
+        progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)) as bar,
+    ):
         log = MetricsLog(stage.path, len(history))
-        bar = stack.enter_context(progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)))
         for generation in range(len(history), config.generations):
             began = {}
             if generation == 0 and start_from is not None:  # kept as the agent, should nothing better be found
@@ -114,12 +115,10 @@ def evolve(
             record = _generation(config, generation, strategy, evaluator) | began
             recent.add(strategy.mean)
             if (generation + 1) % config.validation_every == 0 or generation + 1 == config.generations:
-                mean = recent.average
-                record |= {"averaged": config.average, **validate(mean)}
-                if selected is None or record["validation"] > selected[0]:
-                    selected = (record["validation"], generation, mean)
+                record |= {"averaged": config.average, **validate(recent.average)}
+                selected = better(selected, (record["validation"], generation, recent.average))
             history.append(record)
-            log_generation(log, history, strategy, steps_taken(history, config.world, repeat))
+            log_generation(log, history, strategy, steps_taken(history, config.world, resolve(env).action_repeat))
             append_json_line(
                 stage.path / "history.jsonl", record
             )  # last: a generation that is not in the history is done, and logged, again
@@ -130,7 +129,30 @@ def evolve(
                 seconds = float(np.mean([record["seconds"] for record in history[1:]]))
                 say(f"C: about {duration(seconds * (config.generations - ESTIMATE_AFTER))} to go, validation apart.")
         log.close()
+        if history[-1].get("averaged", 1) != config.average:  # it alone was raised: the agent has no score yet
+            history[-1] = scored_again(history[-1], {"averaged": config.average, **validate(recent.average)})
+            selected = better(selected, (history[-1]["validation"], len(history) - 1, recent.average))
+            write_json_lines(stage.path / "history.jsonl", history)
     return _finish(stage, config, controller, env, strategy, history, selected)
+
+
+@contextmanager
+def _evaluators(
+    config: ControllerConfig, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
+) -> Iterator[tuple[Evaluator, Validate]]:
+    """What measures a generation's fitness, and what scores one candidate in the real world."""
+    seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
+    full_length = resolve(env).max_decisions or config.max_steps
+    with ExitStack() as stack:
+        seeing = WorldModel.from_folder(run, "cpu", fast=True)
+        real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
+        evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
+        if config.world == "dream":
+            if config.precision == "bfloat16":
+                model.mdnrnn.bfloat16()
+            dream = stack.enter_context(dream_evaluator(config.dream(model), workers))
+            evaluator = partial(dream, max_steps=config.max_steps)
+        yield evaluator, partial(_validation, partial(real, max_steps=full_length), seeds)
 
 
 def _strategy(config: ControllerConfig, stage: Stage, model: WorldModel, initial: NDArray[np.float64]) -> Strategy:
@@ -224,10 +246,14 @@ def _initial_mean(controller: LinearController, model: WorldModel, start_from: P
     parameters = load_tensors(start_from / "weights.safetensors")["selected"]
     if len(parameters) != controller.parameter_count:
         before: dict[str, Any] = Stage(start_from.parent, "controller").manifest["spec"]
-        if before["features"] != "z" or before["hidden"] or before["bias"] != controller.bias:
+        inputs = feature_size(model, "z")
+        small = LinearController(inputs, model.action_spec, bias=controller.bias)
+        linear = before["features"] == "z" and not before["hidden"] and not controller.hidden
+        if not linear or before["bias"] != controller.bias or len(parameters) != small.parameter_count:
             raise UserError(
-                f"The controller in {start_from} ({len(parameters)} parameters) cannot be the start of one with "
-                f"{controller.parameter_count}: only a linear one on [z] can grow."
+                f"The controller in {start_from} ({len(parameters)} parameters on [{', '.join(before['features'])}]) "
+                f"cannot be the start of one with {controller.parameter_count}: only a linear one on [z] of {inputs} "
+                f"numbers can grow. To keep what it sees: --controller.spec.features {before['features']}."
             )
-        parameters = controller.grow(parameters, feature_size(model, "z"))
+        parameters = controller.grow(parameters, inputs)
     return parameters.double().numpy()

@@ -17,7 +17,15 @@ import numpy as np
 from agents.controller_config import ControllerConfig
 from agents.history import steps_taken
 from agents.records import Cost, commands, costs, history, rounds_of
-from rollouts.artifacts import config_from_dict, file_hash, read_json, read_json_lines, write_json, write_json_lines
+from rollouts.artifacts import (
+    config_from_dict,
+    file_hash,
+    read_json,
+    read_json_lines,
+    replace_folder,
+    write_json,
+    write_json_lines,
+)
 from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
 from rollouts.stage import Stage
@@ -82,11 +90,10 @@ def keep(
     points = curve(rounds) if rounds else []
     if after is not None:
         books, told, points = _continued(folder, after, name, books, told, points)
-    target = folder / name
-    if target.exists():
-        shutil.rmtree(target)
+    target, made = folder / name, folder / f".{name}.new"
+    shutil.rmtree(made, ignore_errors=True)
     write_json(
-        target / "experiment.json",
+        made / "experiment.json",
         {
             "title": title,
             "goal": goal,
@@ -99,10 +106,11 @@ def keep(
         },
     )
     if rounds:
-        write_json_lines(target / "history.jsonl", points)
+        write_json_lines(made / "history.jsonl", points)
     if report is not None:
         agent = report["agent"] if report["agent"] == "random policy" else name
-        write_json(target / "evaluation.json", {**report, "agent": agent})
+        write_json(made / "evaluation.json", {**report, "agent": agent})
+    replace_folder(made, target)
     return target
 
 
@@ -159,7 +167,7 @@ def own_report(folder: Path) -> dict[str, Any] | None:
 def read(folder: Path) -> list[Experiment]:
     """All experiments that were kept in ``folder``, by name."""
     found = []
-    for path in sorted(folder.glob("*/experiment.json")):
+    for path in sorted(folder.glob("[!.]*/experiment.json")):
         score = path.with_name("evaluation.json")
         found.append(
             Experiment(

@@ -77,11 +77,22 @@ def replay(stage: Stage, strategy: Strategy, recent: RecentMeans) -> tuple[list[
             )
         recent.add(strategy.mean)
         same_average = record.get("averaged", 1) == recent.count  # else it is the score of something else
-        if "validation" in record and same_average and (selected is None or record["validation"] > selected[0]):
-            selected = (record["validation"], record["generation"], recent.average)
+        if "validation" in record and same_average:
+            selected = better(selected, (record["validation"], record["generation"], recent.average))
     if path.exists():
         write_json_lines(path, history)
     return history, selected
+
+
+def better(selected: Selected | None, candidate: Selected) -> Selected:
+    """The one that scored higher; the earlier one if they are equal."""
+    return candidate if selected is None or candidate[0] > selected[0] else selected
+
+
+def scored_again(record: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
+    """A record with a new validation score; the steps and seconds of both count."""
+    spent = {name: record[name] + score[name] for name in ("validation_steps", "validation_seconds") if name in record}
+    return record | score | spent
 
 
 def log_generation(

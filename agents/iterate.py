@@ -21,6 +21,7 @@ from rollouts.envs import EnvConfig
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.pools import Workers
+from rollouts.rounds import round_folder
 from rollouts.stage import Stage
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import VAEConfig, fit_vae, reuse_vae
@@ -53,9 +54,30 @@ class IterateConfig:
     """How to evolve C in every round."""
 
 
-def round_folder(run: Path, number: int) -> Path:
-    """Round 0 is the run itself."""
-    return run if number == 0 else run / f"round-{number}"
+def check_sizes(config: IterateConfig, vae: VAEConfig, mdnrnn: MDNRNNConfig) -> None:
+    """Refuse rounds whose V or M could not continue from the weights of the first pass, before anything is spent.
+
+    Raises:
+        UserError: it names the options to add.
+    """
+    heads = ("hidden_size", "mixtures", "reward_head", "termination_head", "start_flag")
+    sizes: list[tuple[str, object, object, tuple[str, ...]]] = [("mdnrnn", config.mdnrnn, mdnrnn, heads)]
+    if config.refit_vae:
+        sizes.insert(0, ("vae", config.vae, vae, ("latent_size",)))
+    missing = []
+    for section, theirs, first, names in sizes:
+        for name in names:
+            if (value := getattr(first, name)) != getattr(theirs, name):
+                option = name.replace("_", "-")
+                given = ("" if value else "no-") + option if isinstance(value, bool) else f"{option} {value}"
+                missing.append(f"--iterate.{section}.{given}")
+    if config.rounds and missing:
+        raise UserError(f"Rounds continue the first pass's weights and need its sizes: add {' '.join(missing)}.")
+
+
+def episodes_of(folder: Path) -> EpisodeStore:
+    """What was recorded in a round, or by people (RUN/human)."""
+    return EpisodeStore(folder / "rollouts" / "episodes")
 
 
 def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.device) -> Path:
@@ -71,6 +93,7 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
         raise UserError(f"--iterate.rounds cannot be negative, got {config.rounds}.")
     env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train_controller.py").manifest["env"])
     Stage.require(run, "rollouts", "collect.py")
+    check_sizes(config, Stage(run, "vae").config(VAEConfig), Stage(run, "mdnrnn").config(MDNRNNConfig))
     for number in range(1, config.rounds + 1):
         before, folder = round_folder(run, number - 1), round_folder(run, number)
         if number < config.rounds and Stage(folder, "controller").complete:
@@ -85,9 +108,9 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
             number,
             agent_policy(before, config.noise),
         )
-        stores = [EpisodeStore(round_folder(run, k) / "rollouts" / "episodes") for k in range(number + 1)]
+        stores = [episodes_of(round_folder(run, k)) for k in range(number + 1)]
         if config.human:
-            stores.insert(1, EpisodeStore(run / "human" / "rollouts" / "episodes"))
+            stores.insert(1, episodes_of(run / "human"))
         if number <= config.refit_vae:
             fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
         else:

@@ -156,11 +156,21 @@ def _made(last: Path, made: Sequence[str], books: Sequence[Cost]) -> str:
     return (
         "```bash\n" + "\n".join(made) + "\n```\n\n" + costs_table(books) + "\n\n"
         "Environment steps are frames of the real environment, validation included. The data are the episodes that "
-        "these commands record; none come from elsewhere. C is the mean of the search distribution at generation "
-        f"{manifest['selected_generation'] + 1}, chosen by {config.validation_episodes} validation episodes "
-        f"({manifest['validation']:.1f}); neither those seeds nor any other that C was chosen by are test seeds. "
-        f"Made with {versions(manifest['versions'])}."
+        "these commands record; none come from elsewhere. C is "
+        f"{_origin(manifest['selected_generation'] + 1, config.average)}, chosen by {config.validation_episodes} "
+        f"validation episodes ({manifest['validation']:.1f}); neither those seeds nor any other that C was chosen by "
+        f"are test seeds. Made with {versions(manifest['versions'])}."
     )
+
+
+def _origin(generation: int, average: int) -> str:
+    """Which weights of the last evolution are the agent; generation 0 is what it began with."""
+    if generation == 0:
+        return "what the last evolution began with, which nothing in it surpassed"
+    count = min(average, generation)
+    if count == 1:
+        return f"the mean of the search distribution at generation {generation}"
+    return f"the average of the search distribution's means in the {count} generations up to generation {generation}"
 
 
 def _limits(folder: Path, parity: Parity) -> str:

@@ -11,9 +11,9 @@ import torch
 
 from agents.agent import Agent
 from agents.controller_config import ControllerConfig
-from agents.evaluation import EvaluateConfig, evaluate, save_report, table
+from agents.evaluation import EvaluateConfig, evaluate, is_of, save_report, table
 from agents.evolution import evolve
-from agents.iterate import IterateConfig, iterate
+from agents.iterate import IterateConfig, check_sizes, iterate
 from agents.watch import WatchConfig, watch
 from rollouts.artifacts import read_json
 from rollouts.collect import CollectConfig, collect
@@ -41,27 +41,32 @@ class Sections(Protocol):
 def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.device) -> None:
     """Collect, fit V and M, evolve C, iterate, score, film; stages that are finished are skipped.
 
+    The agent of the last round that is asked for is scored and filmed, also where there are later rounds.
+
     Raises:
         UserError: any stage's.
     """
     start = time.perf_counter()
+    check_sizes(config.iterate, config.vae, config.mdnrnn)
     store = collect(config.collect, config.env, run, workers)
     fit_vae(config.vae, run, [store], device)
     fit_mdn_rnn(config.mdnrnn, run, [store], device)
     evolve(config.controller, run, config.env, workers, device)
     newest = iterate(config.iterate, run, workers, device)
-    score = newest / "evaluation.json"
-    if not score.exists():
-        save_report(evaluate(run, config.evaluate.episodes, config.evaluate.seed, workers), score)
-    agent = Agent.load(run, device)
+    agent, score = Agent.from_folder(newest, device), newest / "evaluation.json"
+    videos = {world: newest / f"{world}.mp4" for world in ("real", "dream")}
+    if not (score.exists() and is_of(read_json(score), agent, config.evaluate)):
+        report = evaluate(agent, config.evaluate.episodes, config.evaluate.seed, workers)
+        for video in videos.values():  # first: a kill must leave no film of other weights beside the score
+            video.unlink(missing_ok=True)
+        save_report(report, score)
     for world in ("real", "dream"):
-        video = newest / f"{world}.mp4"
-        if not video.exists():
-            watch(agent, dataclasses.replace(config.watch, world=world), video)
+        if not videos[world].exists():
+            watch(agent, dataclasses.replace(config.watch, world=world), videos[world])
     say(
         f"\n{table(read_json(score))}\n\nDone in {duration(time.perf_counter() - start)}.\n"
-        f"  the agent driving      {newest / 'real.mp4'}\n"
-        f"  the agent dreaming     {newest / 'dream.mp4'}\n"
+        f"  the agent driving      {videos['real']}\n"
+        f"  the agent dreaming     {videos['dream']}\n"
         f"  every episode's score  {score}\n"
         f"  curves and pictures    tensorboard --logdir {run}"
     )

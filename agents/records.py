@@ -11,12 +11,14 @@ from typing import Any
 from agents.agent import find_agent
 from agents.controller_config import ControllerConfig
 from agents.history import steps_taken
+from agents.iterate import episodes_of
 from agents.presets import PRESETS, PipelineConfig
 from rollouts.artifacts import config_from_dict, read_json, read_json_lines
 from rollouts.collect import CollectConfig
 from rollouts.envs import EnvConfig, resolve
+from rollouts.rounds import round_folder, round_number
 from rollouts.stage import Stage
-from worldmodels.fit_vae import VAEConfig
+from worldmodels.fit_vae import VAEConfig, data_hash
 from worldmodels.mdn_rnn_config import MDNRNNConfig
 
 STAGES = ("rollouts", "vae", "mdnrnn", "controller")
@@ -41,10 +43,8 @@ def rounds_of(agent: str | Path) -> list[Path]:
         UserError: there is no such agent.
     """
     folder = find_agent(agent)
-    number = folder.name.removeprefix("round-")
-    if number == folder.name or not number.isdigit():
-        return [folder]
-    return [folder.parent, *(folder.parent / f"round-{k}" for k in range(1, int(number) + 1))]
+    number = round_number(folder)
+    return [round_folder(folder.parent if number else folder, k) for k in range(number + 1)]
 
 
 def costs(rounds: Sequence[Path]) -> list[Cost]:
@@ -103,7 +103,7 @@ def logged_seconds(stage: Stage) -> float:
 def commands(rounds: Sequence[Path], run: str) -> list[str]:
     """The commands that make such a run: its presets' options, and those in which it differs.
 
-    A controller that began with another agent's weights is shown as ``--start-from AGENT-`` and their hash.
+    An agent that was recorded or begun with is shown as ``AGENT-`` and the hash of its weights.
 
     Args:
         run: the run directory to show in them.
@@ -112,18 +112,19 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
     name = read_json(note).get("preset", "laptop") if note.exists() else "laptop"
     preset: PipelineConfig = PRESETS[name]
     first = rounds[0]
-    env = config_from_dict(EnvConfig, Stage(first, "rollouts").manifest["env"])
-    recording = [*_differences("env", env, preset.env), *_section(first, "rollouts", "collect", preset)]
     lines = [
-        ("collect", ["--preset", name, "--run", run, *recording]),
+        ("collect", ["--preset", name, "--run", run, *_recording(first, preset)]),
         ("train_vae", ["--run", run, *_section(first, "vae", "vae", preset)]),
         ("train_mdnrnn", ["--run", run, *_section(first, "mdnrnn", "mdnrnn", preset)]),
         ("train_controller", ["--run", run, *_beginning(first), *_section(first, "controller", "controller", preset)]),
     ]
-    for number, folder in enumerate(rounds[1:], 1):
-        options = ["--run", run, "--iterate.rounds", str(number), *_iteration(number, folder, preset)]
+    for number in range(1, len(rounds)):
+        options = ["--run", run, "--iterate.rounds", str(number), *_iteration(rounds[: number + 1], preset)]
         lines.append(("iterate", options))
-    return [shlex.join(["python", f"scripts/{script}.py", *options]) for script, options in lines]
+    made = [shlex.join(["python", f"scripts/{script}.py", *options]) for script, options in lines]
+    if Stage(first, "rollouts").manifest["policy"] == "human":
+        made[0] = f"# {run} begins with what people drove on the page of scripts/play.py"
+    return made
 
 
 _CONFIGS: dict[str, type[Any]] = {
@@ -139,15 +140,28 @@ def _section(folder: Path, stage: str, section: str, preset: PipelineConfig) -> 
     return list(_differences(section, value, getattr(preset, section)))
 
 
+def _recording(folder: Path, preset: PipelineConfig) -> list[str]:
+    """What was recorded first: an environment and a policy, or an agent in its own environment."""
+    stage = Stage(folder, "rollouts")
+    who, _, rest = stage.manifest["policy"].partition(" ")
+    options = _section(folder, "rollouts", "collect", preset)
+    if who == "agent":
+        weights, _, noise = rest.partition(" noise ")
+        return ["--agent", f"AGENT-{weights}", "--noise", noise, *options]
+    env = config_from_dict(EnvConfig, stage.manifest["env"])
+    return [*_differences("env", env, preset.env), *options]
+
+
 def _beginning(folder: Path) -> list[str]:
     """Whose weights the first controller began with; only their hash is known."""
     weights = Stage(folder, "controller").manifest["inputs"].get("start_from")
     return ["--start-from", f"AGENT-{weights}"] if weights else []
 
 
-def _iteration(number: int, folder: Path, preset: PipelineConfig) -> list[str]:
-    """Options of one round: episodes and noise, whether V was refitted, how V, M and C were, and where C began."""
-    usual = preset.iterate
+def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
+    """Options of the last of these rounds: episodes and noise, whether people's were among them, whether V was
+    refitted, how V, M and C were, and where C began."""
+    usual, number, folder = preset.iterate, len(rounds) - 1, rounds[-1]
     recorded = Stage(folder, "rollouts")
     refitted = (folder / "vae" / "metrics.jsonl").exists()
     made = dataclasses.replace(
@@ -158,6 +172,8 @@ def _iteration(number: int, folder: Path, preset: PipelineConfig) -> list[str]:
         noise=float(recorded.manifest["policy"].rpartition(" ")[2]),
         refit_vae=max(usual.refit_vae, number) if refitted else min(usual.refit_vae, number - 1),
         vae=Stage(folder, "vae").config(VAEConfig) if refitted else usual.vae,
+        human=(rounds[0] / "human").exists()
+        and Stage(folder, "mdnrnn").manifest["inputs"]["episodes"] != data_hash(list(map(episodes_of, rounds))),
         mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig),
         fresh="start_from" not in Stage(folder, "controller").manifest["inputs"],
         controller=Stage(folder, "controller").config(ControllerConfig),

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from agents.agent import PRETRAINED, Agent, find_agent
+from agents.agent import Agent, find_agent
 from agents.evaluators import one_thread
 from agents.model_card import Parity, model_card
 from agents.records import rounds_of
-from rollouts.artifacts import file_hash, read_json, write_json
+from rollouts.artifacts import file_hash, read_json, replace_folder, write_json
 from rollouts.console import say, size
 from rollouts.envs import make_env
 from rollouts.errors import UserError
+from rollouts.rounds import PRETRAINED
 from rollouts.seeds import VALIDATION
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, save_tensors
@@ -70,9 +71,7 @@ def release(agent: str | Path, name: str, kept: Path | None = None) -> Path:
         total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         if total > LARGEST:
             raise UserError(f"The release would have {size(total)}, more than {size(LARGEST)}: use a smaller V or M.")
-        if target.exists():
-            shutil.rmtree(target)
-        folder.rename(target)
+        replace_folder(folder, target)
     say(
         f"{target}: {size(total)}; over {parity.steps} steps half precision changes the actions by "
         f"{parity.mean_change:.2g} of their half-range on average, {parity.largest_change:.2g} at most."

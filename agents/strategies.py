@@ -8,8 +8,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.errors import UserError
-
 Array = NDArray[np.float64]
 StrategyName = Literal["cma", "sep-cma", "pgpe"]
 
@@ -53,9 +51,6 @@ def make_strategy(
         start: initial mean ``[P]``.
         sigma: initial step size.
         max_speed: see :class:`PGPE`.
-
-    Raises:
-        UserError: the population does not suit the strategy.
     """
     if name == "pgpe":
         return PGPE(start, sigma, population, seed, max_speed)
@@ -125,14 +120,9 @@ class PGPE:
         max_speed: largest Euclidean length of a step of the mean. None takes the rule of thumb of Toklu, Liskowski
             and Srivastava (2020): a fifteenth of the initial distribution's radius, ``sigma sqrt(P)``. With few
             candidates and a goal nearby, a third of that goes further: steps in a poor direction cancel out slowly.
-
-    Raises:
-        UserError: the population is odd.
     """
 
     def __init__(self, start: Array, sigma: float, population: int, seed: int, max_speed: float | None = None) -> None:
-        if population % 2:
-            raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {population}.")
         self.mean: Array = np.array(start, float)
         self.std: Array = np.full(len(self.mean), float(sigma))
         self.best, self.best_fitness = self.mean.copy(), -np.inf

@@ -34,10 +34,8 @@ def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Ar
         ``[P, Q]`` with ``Q = actions x (count + 1)``, the one more being the bias, where the controller has it.
 
     Raises:
-        UserError: the controller has a hidden layer, M keeps no starts, or there are not ``count`` directions.
+        UserError: M keeps no starts, or there are not ``count`` directions.
     """
-    if spec.hidden:
-        raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
     if model.starts is None:
         raise UserError("This world model was saved without starting points; fit M again.")
     starts = model.starts.only("recorded")

@@ -14,7 +14,7 @@ import torch
 
 from agents.controller_config import ControllerConfig
 from agents.evaluation import SCORE_EPISODES, evaluate
-from agents.trials import trial, world_model_folder, world_of, write_report
+from agents.trials import rows_before, trial, world_model_folder, world_of, write_report
 from rollouts.artifacts import file_hash, read_json, write_json
 from rollouts.console import say
 from rollouts.envs import reported, resolve
@@ -54,21 +54,22 @@ def sweep(
         raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
     folder = world_model_folder(run, config.round)
     out, env = folder / "temperatures", world_of(folder)
-    rows = []
+    m = file_hash(folder / "mdnrnn" / "weights.safetensors")
+    rows = rows_before(out / "temperatures.json", "temperature", config.games, mdnrnn=m)
     for temperature in config.temperatures:
         say(f"Temperature {temperature:g}:")
         asked = replace(controller, world="dream", temperature=temperature)
         row = trial(asked, folder, out / f"{temperature:g}", config.games, workers, device)
-        rows.append({"temperature": temperature, **row})
+        rows[temperature] = {"temperature": temperature, **row}
         done = out / "random.json"
         if not done.exists() or len(read_json(done)["episodes"]) != config.games:
             write_json(done, evaluate("random", config.games, TEST, workers, env))
         report = {
             "world_model": str(folder),
-            "mdnrnn": file_hash(folder / "mdnrnn" / "weights.safetensors"),
+            "mdnrnn": m,
             "environment": resolve(reported(env)).id,
             "random": read_json(done),
-            "rows": sorted(rows, key=lambda row: row["temperature"]),
+            "rows": [rows[temperature] for temperature in sorted(rows)],
         }
         write_report(out / "temperatures", report, markdown(report))
     return report
@@ -79,15 +80,18 @@ def markdown(report: dict[str, Any]) -> str:
     games = len(report["random"]["episodes"])
     lines = [
         f"Controllers evolved in dreams of different temperature; {games} dreams and {games} games of "
-        f"`{report['environment']}` on test seeds. Which generation is kept was decided by real validation games.",
+        f"`{report['environment']}` on test seeds. Real validation games decided which generation is kept, and are "
+        "what to choose a temperature by; reality is the test of that choice.",
         "",
-        "| temperature | in the dream (mean ± sd) | in reality (mean ± sd) | 95 % interval | generation kept |",
-        "|---|---|---|---|---|",
+        "| temperature | in the dream (mean ± sd) | validation | in reality (mean ± sd) | 95 % interval | generation "
+        "kept |",
+        "|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
         kept = f"{row['selected_generation'] + 1} of {row['generations']}"
-        lines.append(f"| {row['temperature']:.2f} | {_mean(row['dream'])} | {_cells(row['real'])} | {kept} |")
-    lines.append(f"| random policy | | {_cells(report['random'])} | |")
+        scores = f"{_mean(row['dream'])} | {row['validation']:.0f} | {_cells(row['real'])}"
+        lines.append(f"| {row['temperature']:.2f} | {scores} | {kept} |")
+    lines.append(f"| random policy | | | {_cells(report['random'])} | |")
     return "\n".join(lines) + "\n"
 
 

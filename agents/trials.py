@@ -17,10 +17,10 @@ from agents.controller_config import ControllerConfig
 from agents.evaluation import play, summarise
 from agents.evaluators import RealTask, dream_evaluator
 from agents.evolution import evolve
-from agents.iterate import round_folder
 from rollouts.artifacts import atomic_path, config_from_dict, file_hash, read_json, write_json
 from rollouts.envs import EnvConfig, reported
 from rollouts.pools import Workers
+from rollouts.rounds import newest_round, round_folder
 from rollouts.seeds import TEST
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors
@@ -36,11 +36,7 @@ def world_model_folder(run: Path, number: int | None) -> Path:
     Raises:
         UserError: there is no finished M.
     """
-    if number is None:
-        rounds = [int(path.name.removeprefix("round-")) for path in run.glob("round-*")]
-        finished = [n for n in rounds if Stage(round_folder(run, n), "mdnrnn").complete]
-        number = max(finished, default=0)
-    folder = round_folder(run, number)
+    folder = (newest_round(run, "mdnrnn") or run) if number is None else round_folder(run, number)
     Stage.require(folder, "mdnrnn", "train_mdnrnn.py")
     return folder
 
@@ -75,9 +71,9 @@ def trial(
     row |= {name: manifest[name] for name in FROM_THE_STAGE}
     seeds = range(TEST, TEST + episodes)
     if config.world == "dream":
-        with dream_evaluator(config.dream(WorldModel.load(folder, device)), workers) as dream:
+        with dream_evaluator(config.dream(WorldModel.from_folder(folder, device)), workers) as dream:
             row["dream"] = _with_returns(dream(parameters[None], seeds, config.max_steps, progress="dreams").returns)
-    played = play(RealTask(WorldModel.load(folder), reported(env), config.spec), parameters, seeds, workers)
+    played = play(RealTask(WorldModel.from_folder(folder), reported(env), config.spec), parameters, seeds, workers)
     row["real"] = _with_returns(played.returns)
     write_json(score, row)
     return row
@@ -86,6 +82,14 @@ def trial(
 def _with_returns(returns: NDArray[np.float64]) -> dict[str, Any]:
     """Every episode's return beside their summary."""
     return {**summarise(returns), "returns": [round(float(value), 3) for value in returns]}
+
+
+def rows_before(path: Path, key: str, episodes: int, **about: object) -> dict[Any, dict[str, Any]]:
+    """The rows that earlier commands have put into a report, by their ``key``; none if it is about something else."""
+    before = read_json(path) if path.exists() else {"rows": []}
+    if any(before.get(name) != value for name, value in about.items()):
+        return {}
+    return {row[key]: row for row in before["rows"] if row["identity"]["episodes"] == episodes}
 
 
 def write_report(path: Path, report: dict[str, Any], text: str) -> None:

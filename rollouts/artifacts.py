@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,6 +43,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_folder(folder: Path, target: Path) -> None:
+    """Put ``folder`` in the place of ``target``, which is there, old or new, but for the moment between two renames."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    if target.exists():
+        target.rename(aside)
+    try:
+        folder.rename(target)
+    except OSError:
+        if aside.exists():
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

@@ -117,21 +117,28 @@ def collect(
                     bar.update()
                     bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
     if not stage.complete:
-        lengths, totals = zip(
-            *((len(rewards), float(rewards.sum(dtype=np.float64))) for rewards in store.rewards()), strict=True
-        )
         stage.finish(
             env=config_to_dict(env),
             policy=name,
             round=round_index,
             observation_hash=preset.observation_hash,
-            episodes=len(lengths),
-            steps=int(sum(lengths)),
-            environment_steps=int(sum(lengths)) * preset.action_repeat,
-            mean_return=float(np.mean(totals)),
-            sd_return=float(np.std(totals)),
+            **totals(store, preset.action_repeat),
         )
     return store
+
+
+def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:
+    """What a manifest tells of the episodes in a store: how many, of how many steps, and what they returned."""
+    lengths, returns = zip(
+        *((len(rewards), float(rewards.sum(dtype=np.float64))) for rewards in store.rewards()), strict=True
+    )
+    return {
+        "episodes": len(lengths),
+        "steps": sum(lengths),
+        "environment_steps": sum(lengths) * action_repeat,
+        "mean_return": float(np.mean(returns)),
+        "sd_return": float(np.std(returns)),
+    }
 
 
 def _announce(

@@ -108,7 +108,7 @@ def world_model(device: torch.device) -> WorldModel:
     )
 
 
-def macs(module: nn.Module, *inputs: Tensor) -> int:
+def flops(module: nn.Module, *inputs: Tensor) -> int:
     """Floating-point operations of one call, counted by PyTorch."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -120,7 +120,7 @@ def macs(module: nn.Module, *inputs: Tensor) -> int:
 def network_rows(model: WorldModel, peak: float) -> list[Row]:
     """Seeing, remembering, dreaming; training V and M."""
     device, rows = model.device, []
-    per_frame = macs(model.vae.encoder, torch.zeros(1, 3, 64, 64, device=device))
+    per_frame = flops(model.vae.encoder, torch.zeros(1, 3, 64, 64, device=device))
     frames = np.random.default_rng(0).integers(0, 255, (128, 64, 64, 3)).astype(np.uint8)
     for batch in (1, 16, 128):
         speed = rate(lambda b=batch: model.encode(frames[:b]), batch, device, time.perf_counter)  # type: ignore[misc]
@@ -173,7 +173,7 @@ def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, pre
         vae_loss(reconstruction.float(), pictures, mean.float(), logvar.float()).total.backward()
         optimiser.step()
 
-    floor = peak / (3 * macs(vae, torch.zeros(1, 3, 64, 64, device=device), noise[:1]))
+    floor = peak / (3 * flops(vae, torch.zeros(1, 3, 64, 64, device=device), noise[:1]))
     return Row(
         f"V: training, {precision}, batch {len(frames)}",
         rate(step, len(frames), device, time.perf_counter),
@@ -272,5 +272,6 @@ if __name__ == "__main__":
         __doc__,
         body,
         extra=(("out", Path | None, None, "Write all rows here as JSON, and as a table beside it (.md)."),),
+        workers=False,
         needs_run=False,
     )

@@ -62,27 +62,42 @@ def main(
     starts_run: bool = False,
     needs_run: bool = True,
     joins_group: bool = False,
+    device: bool = True,
+    workers: bool = True,
 ) -> None:
     """Parse the command line, call ``body(arguments)``, and exit with 0 only if it succeeded.
 
     Args:
         description: the script's docstring, shown by ``--help``.
-        body: receives an object with ``run, preset, device, workers``, the sections and the extra options.
+        body: receives an object with ``run, preset, device, workers`` (those it has), the sections and other options.
         sections: fields of ``PipelineConfig`` that may be overridden, e.g. ``--vae.latent-size 64``.
         extra: ``(name, type, default, help)`` of further options.
         starts_run: the script may begin a new run.
         needs_run: the script works on a run at all.
         joins_group: several processes of the script, started by torchrun, share one piece of work.
+        device, workers: whether the script has these options.
     """
 
     def work() -> None:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not joins_group:
             raise UserError("Only train_vae.py and train_mdnrnn.py share their work among processes of torchrun.")
-        arguments = _parse(description, sections, extra, starts_run, needs_run, sys.argv[1:])
-        with _begun(arguments.run, arguments.preset) if starts_run else nullcontext():
+        arguments = _parse(description, sections, extra, starts_run, needs_run, device, workers, sys.argv[1:])
+        with _begun(arguments.run, arguments.preset) if starts_run else nullcontext(), stoppable(arguments, needs_run):
             body(arguments)
 
     tell_errors(work)
+
+
+@contextmanager
+def stoppable(arguments: Any, continues: bool = True) -> Iterator[None]:
+    """Within it, Ctrl-C tells how to go on with the run, where that is possible."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not continues:
+            raise
+        say(f"Stopped. Continue with --run {arguments.run} and the same other options.")
+        sys.exit(130)
 
 
 def tell_errors(work: Callable[[], None]) -> None:
@@ -103,7 +118,7 @@ def tell_errors(work: Callable[[], None]) -> None:
         say(f"Error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        say("Stopped. The same command continues from here.")
+        say("Stopped.")
         sys.exit(130)
 
 
@@ -113,6 +128,8 @@ def _parse(
     extra: Sequence[tuple[str, Any, Any, str]],
     starts_run: bool,
     needs_run: bool,
+    device: bool,
+    workers: bool,
     argv: Sequence[str],
 ) -> Any:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -137,10 +154,11 @@ def _parse(
             ("run", Annotated[Path | None, tyro.conf.arg(help=_RUN)], dataclasses.field(default=None)),
             ("preset", Annotated[PresetName, tyro.conf.arg(help=_PRESET)], dataclasses.field(default=preset)),
         ]
-    fields += [
-        ("device", Annotated[str, tyro.conf.arg(help=_DEVICE)], dataclasses.field(default="auto")),
-        ("workers", Annotated[Workers, tyro.conf.arg(help=_WORKERS)], dataclasses.field(default=default_workers())),
-    ]
+    if device:
+        fields.append(("device", Annotated[str, tyro.conf.arg(help=_DEVICE)], dataclasses.field(default="auto")))
+    if workers:
+        told = Annotated[Workers, tyro.conf.arg(help=_WORKERS)]
+        fields.append(("workers", told, dataclasses.field(default=default_workers())))
     fields += [(name, type(value), dataclasses.field(default=value)) for name, value in defaults.items()]
     arguments_type = dataclasses.make_dataclass("Arguments", fields, frozen=True)
     arguments: Any = tyro.cli(
@@ -149,13 +167,14 @@ def _parse(
         description=shown(description),
         config=(tyro.conf.AvoidSubcommands,),
     )
-    check_workers(arguments.workers)
+    if workers:
+        check_workers(arguments.workers)
     if not needs_run:
         return arguments
     if run is None:
         if not starts_run:
             raise UserError(f"There is no run under {RUNS}/ yet. Start one: python scripts/pipeline.py --preset quick")
-        run = _new_run(preset)
+        run = new_run(preset)
         say(f"New run: {run}   (continue it with --run {run})")
     if not starts_run and not run.exists():
         raise UserError(f"There is no run at {run}. Start one: python scripts/collect.py --run {run}")
@@ -216,9 +235,10 @@ def _newest_run() -> Path | None:
     return next(iter(_runs()), None)
 
 
-def _new_run(preset: str) -> Path:
+def new_run(prefix: str) -> Path:
+    """A directory under runs/ that does not exist yet."""
     number = 1
-    while (run := RUNS / f"{preset}-{number}").exists():
+    while (run := RUNS / f"{prefix}-{number}").exists():
         number += 1
     return run
 

@@ -7,6 +7,7 @@ python scripts/collect.py --run runs/more --agent runs/car --noise 0.15
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from cli import main
@@ -15,6 +16,7 @@ from agents.agent import agent_policy, find_agent
 from rollouts.artifacts import config_from_dict
 from rollouts.collect import collect
 from rollouts.envs import EnvConfig
+from rollouts.errors import UserError
 from rollouts.stage import Stage
 
 
@@ -22,6 +24,9 @@ def body(arguments: Any) -> None:
     """Record what is missing."""
     env, policy = arguments.env, None
     if arguments.agent is not None:
+        refused = [argument for argument in sys.argv[1:] if argument.startswith(("--env.", "--collect.policy"))]
+        if refused:
+            raise UserError(f"An agent is recorded in its own environment, as its own policy: leave out {refused[0]}.")
         folder = find_agent(arguments.agent)
         env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
         policy = agent_policy(folder, arguments.noise)
@@ -37,5 +42,6 @@ if __name__ == "__main__":
             ("agent", str | None, None, "Record this agent, in its own environment, instead of an exploration policy."),
             ("noise", float, 0.15, "Action noise of every second episode of the agent, in half-ranges of the actions."),
         ),
+        device=False,
         starts_run=True,
     )

@@ -44,5 +44,6 @@ if __name__ == "__main__":
             ("seed", int, TEST, "First test seed; the others follow."),
             ("out", Path | None, None, "Write the report here, as JSON."),
         ),
+        device=False,
         needs_run=False,
     )

@@ -15,6 +15,7 @@ from images_cli import newest_run
 
 from rollouts.artifacts import write_json
 from rollouts.console import say
+from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
 from worldmodels.generative.datasets import load_samples
 from worldmodels.generative.evaluation import evaluate, evaluate_reference
@@ -33,12 +34,14 @@ class Arguments:
     inception_weights: Path | None = None
     """A file of Inception weights: adds FID, Inception score and KID by torch-fidelity."""
     out: Path | None = None
-    """A JSON file. Default: evaluation.json in the run."""
+    """A JSON file. Default: evaluation.json in the run, or NAME-reference.json here."""
 
 
 def body() -> None:
     """Measure, print, write."""
     arguments = tyro.cli(Arguments, description=shown(__doc__))
+    if arguments.reference and (arguments.run or arguments.inception_weights):
+        raise UserError("--reference measures data against themselves: leave out --run and --inception-weights.")
     if arguments.reference:
         out = arguments.out or Path(f"{Path(arguments.reference).name}-reference.json")
         found = evaluate_reference(load_samples(arguments.reference), RUNS / "classifiers")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import tyro
-from cli import RUNS, shown
+from cli import RUNS, new_run, shown
 
 from rollouts.errors import UserError
 from rollouts.stage import Stage
@@ -74,14 +74,6 @@ def parse_training(description: str | None, argv: Sequence[str]) -> TrainArgumen
         description=shown(description),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
-
-
-def new_run(prefix: str) -> Path:
-    """A directory under runs/ that does not exist yet."""
-    number = 1
-    while (run := RUNS / f"{prefix}-{number}").exists():
-        number += 1
-    return run
 
 
 def newest_run() -> Path:

@@ -1,6 +1,7 @@
 """docs/images.md: train every objective on the same data with the same budget, measure all, write one table.
 
-Every row is a run under --runs: finished rows are not repeated, an interrupted one continues where it stopped.
+Every row is a run under --runs: finished rows are not repeated unless their options differ, an interrupted one
+continues where it stopped.
 
 python scripts/images_table.py --steps 3000
 python scripts/images_table.py --budget-minutes 30
@@ -22,7 +23,7 @@ import tyro
 from cli import processor, shown, tell_errors
 from readme import shrink
 
-from rollouts.artifacts import atomic_path, write_json
+from rollouts.artifacts import atomic_path, config_to_dict, write_json
 from rollouts.console import duration, say
 from rollouts.workers import default_workers
 from worldmodels.checkpoint import pick_device
@@ -83,29 +84,33 @@ def needs_labels(config: Config) -> bool:
     return isinstance(config, VAEConfig) and config.conditional
 
 
+def configs(name: str, data: str, arguments: Arguments) -> list[Config]:
+    """The trainings of a row: one on images, several seeds on points, none for a reference."""
+    if name in REFERENCES:
+        return []
+    if data not in DISTRIBUTIONS:
+        return [dataclasses.replace(preset(name), data=data, steps=arguments.steps, precision=arguments.precision)]
+    config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
+    return [dataclasses.replace(config, seed=seed) for seed in range(arguments.seeds)]
+
+
+def finished(path: Path, options: list[dict[str, Any]]) -> bool:
+    """Whether a row is there and was made with these options, which rows did not always keep."""
+    return path.exists() and read_evaluation(path).get("options", options) == options
+
+
 def row(name: str, data: str, arguments: Arguments) -> Row:
     """Train (or finish) one row and measure it."""
     run = arguments.runs / f"{Path(data).name}-{name}"
+    asked = configs(name, data, arguments)
+    budget = f"{asked[0].steps:,} generator steps of {asked[0].batch_size} samples for every model"
     if data not in DISTRIBUTIONS:
-        config = dataclasses.replace(preset(name), data=data, steps=arguments.steps, precision=arguments.precision)
-        budget = (
-            f"{config.steps:,} generator steps of {config.batch_size} samples for every model, in {config.precision}."
-        )
-        return {**training(name, config, run, arguments), "budget": budget}
-    config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
+        return {**training(name, asked[0], run, arguments), "budget": f"{budget}, in {asked[0].precision}."}
     trainings = [
-        training(
-            name,
-            dataclasses.replace(config, seed=seed),
-            run.with_name(f"{run.name}-{seed}" if seed else run.name),
-            arguments,
-        )
-        for seed in range(arguments.seeds)
+        training(name, config, run.with_name(f"{run.name}-{seed}" if seed else run.name), arguments)
+        for seed, config in enumerate(asked)
     ]
-    budget = (
-        f"{config.steps:,} generator steps of {config.batch_size} samples for every model, with {arguments.seeds} "
-        "seeds: the median, and the range in brackets."
-    )
+    budget += f", with {arguments.seeds} seeds: the median, and the range in brackets."
     return {**combine(trainings), "budget": budget}
 
 
@@ -143,13 +148,14 @@ def body() -> None:
         for number, name in enumerate(wanted, 1):
             run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
             path = run.with_name(f"{run.name}.json")
-            if not path.exists():
+            options = [config_to_dict(config) for config in configs(name, data, arguments)]
+            if not finished(path, options):
                 if time.perf_counter() - began >= 60 * arguments.budget_minutes:
                     missing += 1
                     continue
                 say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(wanted)}")
                 result = (reference if name in REFERENCES else row)(name, data, arguments)
-                write_json(path, {"measures": {}, **result, "machine": machine})
+                write_json(path, {"measures": {}, **result, "options": options, "machine": machine})
             found.append(read_evaluation(path))
             if (samples := run / "images" / "samples.png").exists():
                 shrink(samples, grids / picture_name(found[-1]))

@@ -157,5 +157,6 @@ if __name__ == "__main__":
             ("out", Path, ROOT / "docs" / "live", "Folder for the pictures."),
             ("seconds", float, 8.0, "How long to wait for the 8 seconds of the GIF: longer on a slow machine."),
         ),
+        workers=False,
         needs_run=False,
     )

@@ -15,11 +15,12 @@ from typing import Any
 
 from cli import RUNS, default_agent, main
 
-from agents.agent import PRETRAINED, Agent
+from agents.agent import Agent
 from agents.live import ServeConfig, serve
 from agents.live.recorder import Drives
 from agents.live.session import Shared
 from rollouts.console import say
+from rollouts.rounds import PRETRAINED, round_number
 from worldmodels.checkpoint import pick_device
 
 
@@ -40,7 +41,7 @@ def drives_of(folder: Path) -> Path:
     """Where people's episodes go: beside the run's own, or under ``runs/`` for an agent that came with the package."""
     if PRETRAINED in folder.parents:
         return RUNS / f"{folder.name}-human"
-    return (folder.parent if folder.name.startswith("round-") else folder) / "human"
+    return (folder.parent if round_number(folder) else folder) / "human"
 
 
 def has_display() -> bool:
@@ -59,5 +60,6 @@ if __name__ == "__main__":
             ("browser", bool, True, "Open the page in a browser."),
             ("exit_when_closed", bool, False, "End when the last page is closed."),
         ),
+        workers=False,
         needs_run=False,
     )

@@ -16,16 +16,19 @@ from readme import rewrite_readme
 
 from agents.agent import Agent
 from agents.evaluation import evaluate, save_report
+from agents.experiments import own_report
 from agents.panels import draw
 from agents.video import write_video
 from agents.watch import WatchConfig, panels
 from rollouts.artifacts import read_json
-from rollouts.envs import resolve
+from rollouts.envs import EnvConfig, resolve
 from rollouts.errors import UserError
+from rollouts.pools import Workers
 from worldmodels.diagnostics import STRIP_HORIZONS
 from worldmodels.pictures import save_png
 
 ROOT = Path(__file__).parent.parent
+SOURCES = ("evaluation.json", "mdnrnn/diagnostics.json", "mdnrnn/dream.png", "vae/reconstructions.png")
 CLIP = slice(15, 75)  #: panels of the published animations: 5 seconds, after the opening zoom
 
 
@@ -33,22 +36,19 @@ def body(arguments: Any) -> None:
     """Gather evaluation, diagnostics and pictures, then rewrite the README's section."""
     name, agent = arguments.name, Agent.load(arguments.agent or default_agent())
     folder, docs = agent.folder, ROOT / "docs" / arguments.name
-    score = folder / "evaluation.json"
-    if not score.exists():
-        raise UserError(f"{folder} was not evaluated yet: python scripts/evaluate.py --agent {folder} --out {score}")
-    docs.mkdir(parents=True, exist_ok=True)
-    for source, target in (
-        (score, "evaluation.json"),
-        (folder / "mdnrnn" / "diagnostics.json", "diagnostics.json"),
-        (folder / "mdnrnn" / "dream.png", "dream.png"),
-        (folder / "vae" / "reconstructions.png", "reconstructions.png"),
-    ):
-        shutil.copyfile(source, docs / target)
-    report = read_json(score)
-    if not (docs / "random.json").exists():
-        save_report(
-            evaluate("random", len(report["episodes"]), workers=arguments.workers, env=agent.env), docs / "random.json"
+    sources = [folder / name for name in SOURCES]
+    if (report := own_report(folder)) is None:
+        raise UserError(
+            f"{folder} was not evaluated yet: python scripts/evaluate.py --agent {folder} --out {sources[0]}"
         )
+    if missing := [str(source) for source in sources if not source.exists()]:
+        raise UserError(
+            f"What is published of a run is not there: {', '.join(missing)}. A released agent has none of it."
+        )
+    docs.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        shutil.copyfile(source, docs / source.name)
+    random = random_report(docs / "random.json", report, agent.env, arguments.workers)
     for config, file in (
         (WatchConfig(seed=arguments.seed, every=4), "driving"),
         (WatchConfig("dream", arguments.seed, every=4), "dreaming"),
@@ -58,8 +58,16 @@ def body(arguments: Any) -> None:
             pictures = [draw(panel) for panel in panels(agent, dataclasses.replace(config, every=1))]
         save_png(pictures[len(pictures) // 2], docs / f"{file}.png")
         write_video(pictures, docs / f"{file}.gif", 12)
-    random, facts = read_json(docs / "random.json"), read_json(docs / "diagnostics.json")
+    facts = read_json(docs / "diagnostics.json")
     rewrite_readme(name, _section(name, report, random, facts, resolve(agent.env).action_repeat))
+
+
+def random_report(path: Path, report: dict[str, Any], env: EnvConfig, workers: Workers) -> dict[str, Any]:
+    """The random policy in the environment of a report, over as many episodes; measured if it was not yet."""
+    known: dict[str, Any] = read_json(path) if path.exists() else {"env": None}
+    if known["env"] != report["env"] or len(known["episodes"]) != len(report["episodes"]):
+        save_report(evaluate("random", len(report["episodes"]), workers=workers, env=env), path)
+    return read_json(path)
 
 
 def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: dict[str, Any], repeat: int) -> str:
@@ -101,5 +109,6 @@ if __name__ == "__main__":
             ("seed", int, 3, "Which episode, and which dream, to show."),
             ("name", str, "quickstart", "Folder under docs/, and section of the README."),
         ),
+        device=False,
         needs_run=False,
     )

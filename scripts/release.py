@@ -13,10 +13,13 @@ from typing import Any
 from cli import default_agent, main
 
 from agents.release import release
+from rollouts.errors import UserError
 
 
 def body(arguments: Any) -> None:
     """Release; the second time, the card has the score of the released files."""
+    if arguments.name is None:
+        raise UserError("A released agent needs a name: --name NAME. One of a name that is there replaces it.")
     release(arguments.agent or default_agent(), arguments.name, arguments.kept)
 
 
@@ -26,7 +29,7 @@ if __name__ == "__main__":
         body,
         extra=(
             ("agent", str | None, None, "Run directory, or one of its rounds. Default: the newest run."),
-            ("name", str, "carracing", "What it is called: pretrained/NAME."),
+            ("name", str | None, None, "What it is called: pretrained/NAME. Must be given."),
             (
                 "kept",
                 Path | None,
@@ -35,5 +38,7 @@ if __name__ == "__main__":
                 "which include a run that this one began with.",
             ),
         ),
+        device=False,
+        workers=False,
         needs_run=False,
     )

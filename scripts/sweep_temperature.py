@@ -6,7 +6,8 @@ python scripts/sweep_temperature.py --run runs/takecover --sweep.temperatures 0.
 At every temperature a controller is evolved in the dream alone, with the run's own options unless others are given;
 the generation that real validation games prefer is then scored in 200 dreams and 200 real games. A cold dream (well
 below 1) repeats what is likeliest, and C learns to live off its flaws: a high score in the dream, a poor one in
-reality. A hot dream (above 1) is wilder than reality. The best temperature is where the real column peaks.
+reality. A hot dream (above 1) is wilder than reality. Choose a temperature by the validation column; the real column is
+the test of that choice, and no longer one if the choice is made by it.
 
 The table is written to RUN/temperatures/temperatures.md and .json, complete up to the last finished temperature. It
 can be stopped at any moment; the same command continues. --controller.dropout 0 dreams as the paper did.

@@ -14,6 +14,8 @@ from cli import main
 
 from agents.agent import find_agent
 from agents.evolution import evolve
+from rollouts.artifacts import file_hash
+from rollouts.console import say
 from rollouts.stage import Stage
 from worldmodels.checkpoint import pick_device
 
@@ -22,7 +24,10 @@ def body(arguments: Any) -> None:
     """Evolve, or evolve on."""
     start = arguments.start_from
     if start is not None:
-        start = Stage.require(find_agent(start), "controller", "train_controller.py").path
+        stage = Stage.require(find_agent(start), "controller", "train_controller.py")
+        start, vae = stage.path, arguments.run / "vae" / "weights.safetensors"
+        if vae.exists() and stage.manifest["inputs"].get("vae") != file_hash(vae):
+            say(f"Note: {start} was evolved on another V than this run's: its weights on z mean something else here.")
     evolve(arguments.controller, arguments.run, arguments.env, arguments.workers, pick_device(arguments.device), start)
 
 

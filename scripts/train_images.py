@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 
-from cli import tell_errors
+from cli import stoppable, tell_errors
 from images_cli import parse_training
 
 from rollouts.console import say
@@ -25,7 +25,8 @@ def body() -> None:
     """Train, or train on."""
     arguments = parse_training(__doc__, sys.argv[1:])
     say(f"Run: {arguments.run}   (the same command with --run {arguments.run} continues it)")
-    fit_images(arguments.model, arguments.config, arguments.run, pick_device(arguments.device))
+    with stoppable(arguments):
+        fit_images(arguments.model, arguments.config, arguments.run, pick_device(arguments.device))
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     a finished lane is reset by the following step (``AutoresetMode.NEXT_STEP``), whose action it ignores.
 
     Args:
-        run: a run directory or pretrained folder, or a loaded :class:`WorldModel`.
+        run: a run directory (its newest finished round) or ``pretrained/NAME``, or a loaded :class:`WorldModel`.
         render_mode: ``rgb_array`` draws the dream through V's decoder.
     """
 

@@ -16,6 +16,7 @@ from rollouts.actions import ActionSpec
 from rollouts.artifacts import config_from_dict, file_hash
 from rollouts.envs import EnvConfig
 from rollouts.errors import UserError
+from rollouts.rounds import located, newest_round
 from rollouts.stage import Stage
 from worldmodels.checkpoint import load_tensors, load_weights
 from worldmodels.latents import LatentEpisode
@@ -135,7 +136,7 @@ class WorldModel:
 
     @classmethod
     def load(cls, run: Path | str, device: torch.device | str = "cpu", fast: bool = False) -> WorldModel:
-        """Load V and M from a run directory (or a pretrained folder, which has the same layout).
+        """Load V and M of a run directory's newest finished round, or of ``pretrained/NAME``.
 
         Args:
             fast: encode with :func:`worldmodels.vae.fast_encoder` where it can be had.
@@ -143,7 +144,13 @@ class WorldModel:
         Raises:
             UserError: a stage is missing or damaged, or M was fitted to another V.
         """
-        run, device = Path(run), torch.device(device)
+        path = located(run)
+        return cls.from_folder(newest_round(path, "mdnrnn") or path, device, fast)
+
+    @classmethod
+    def from_folder(cls, run: Path, device: torch.device | str = "cpu", fast: bool = False) -> WorldModel:
+        """As :meth:`load`, from exactly this folder: one round of a run."""
+        device = torch.device(device)
         if not run.exists():
             raise UserError(f"There is no run at {run}.")
         vae_stage = Stage.require(run, "vae", "train_vae.py")

@@ -38,7 +38,7 @@ def parse(message: str | bytes) -> Command | None:
         if checks.keys() != value.keys():
             return None
         return Command(name, {key: check(value[key]) for key, check in checks.items()})
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

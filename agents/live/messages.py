@@ -11,6 +11,7 @@ from agents.driving import Driver, action_names
 from agents.live.packets import number, numbers, pack
 from agents.moments import Moment, frame_rate, step_seconds
 from rollouts.envs import resolve
+from rollouts.rounds import round_number
 
 
 def hello(agent: Agent, driver: Driver, images: list[str], drives: str) -> bytes:
@@ -18,7 +19,7 @@ def hello(agent: Agent, driver: Driver, images: list[str], drives: str) -> bytes
     spec, folder = agent.model.action_spec, agent.folder
     names = action_names(agent.env, spec)
     header = {
-        "agent": f"{folder.parent.name}/{folder.name}" if folder.name.startswith("round-") else folder.name,
+        "agent": f"{folder.parent.name}/{folder.name}" if round_number(folder) else folder.name,
         "world": resolve(agent.env).name,
         "actions": [
             {"name": name, "low": low, "high": high, "keys": pair}

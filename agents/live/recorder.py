@@ -18,8 +18,9 @@ from agents.moments import Moment, panels_of
 from agents.panels import draw
 from agents.video import write_video
 from rollouts.artifacts import config_to_dict, fingerprint
+from rollouts.collect import totals
 from rollouts.envs import EnvConfig, Frame, resolve
-from rollouts.episodes import Episode, EpisodeStore
+from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.seeds import HUMAN
 from rollouts.stage import Stage
 
@@ -120,7 +121,7 @@ class Drives:
             return self._next - 1
 
     def save(self, episode: Episode) -> None:
-        """Add an episode.
+        """Add an episode, under another seed if another server of the page has used its own.
 
         Raises:
             UserError: the folder holds episodes of another world, or the disk is full.
@@ -129,12 +130,16 @@ class Drives:
         inputs = {"env": fingerprint(config_to_dict(self.env)), "observation_hash": preset.observation_hash}
         with self._lock:
             stage = Stage.open(self.run, "rollouts", _Driven(), inputs)
+            file = self.store.file(episode.seed)
+            if file.exists() and file.read_bytes() != pack(episode):  # equal ones are of a save that was cut short
+                self._next = max(self._next, *self.store.seeds()) + 1
+                episode = dataclasses.replace(episode, seed=self._next - 1)
             self.store.append(episode)
             stage.finish(
                 env=config_to_dict(self.env),
                 policy="human",
                 observation_hash=preset.observation_hash,
-                episodes=len(self.store),
+                **totals(self.store, preset.action_repeat),
             )
 
 
@@ -154,22 +159,24 @@ class Drive:
     actions: list[Action] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     by_hand: int = 0  #: decisions that the person took
+    terminated: bool = False
 
-    def add(self, action: Action, by_hand: bool, reward: float, frame: Frame) -> None:
+    def add(self, action: Action, by_hand: bool, reward: float, terminated: bool, frame: Frame) -> None:
         self.actions.append(action)
         self.rewards.append(reward)
         self.frames.append(frame)
         self.by_hand += by_hand
+        self.terminated = terminated
 
-    def episode(self, terminated: bool) -> Episode:
+    def episode(self) -> Episode:
         """All of it; one that did not end is truncated where it was left."""
         last = np.arange(len(self.actions)) == len(self.actions) - 1
         return Episode(
             np.stack(self.frames),
             np.stack(self.actions),
             np.array(self.rewards, np.float32),
-            last & terminated,
-            last & (not terminated),
+            last & self.terminated,
+            last & (not self.terminated),
             self.seed,
             "human",
         )

@@ -86,8 +86,10 @@ class Session:
 
     def close(self) -> None:
         """Keep what was being recorded, and let go of the environment."""
-        self._end_drive(False)
-        self.real.close()
+        try:
+            self._end_drive()
+        finally:
+            self.real.close()
 
     @property
     def idle(self) -> bool:
@@ -153,7 +155,6 @@ class Session:
         if self.scene == "dream":
             self.restart_dream(start, capture)
         elif self.scene in ("real", "wake"):
-            self._end_drive(False)
             self._begin_real()
         return []
 
@@ -194,7 +195,7 @@ class Session:
 
     def record(self, on: bool) -> list[bytes]:
         """From now on keep what people drive; an episode begins anew, because it is kept from its start."""
-        self._end_drive(False)
+        self._end_drive()
         self._recording = on
         if on:
             self._begin_real()
@@ -223,10 +224,10 @@ class Session:
         by_hand = self.driver.drives
         moment = world.step(self.driver.act(world.chosen, world.seconds))
         twin = self.twin.step(moment.action) if self.scene == "wake" else None
-        if real:
-            self._note(moment, by_hand)
         self._over[key] = bool(moment.over)
         self.wait = moment.seconds / self.speed + (PAUSE_AT_END if moment.over else 0.0)
+        if real:
+            self._note(moment, by_hand)
         return self._packet(moment, twin, by_hand)
 
     def _packet(self, moment: Moment, twin: Moment | None, by_hand: bool) -> bytes:
@@ -258,6 +259,7 @@ class Session:
         return self.real.acting.z, self.real.acting.state
 
     def _begin_real(self) -> None:
+        self._end_drive()
         seed = self.shared.drives.next_seed()
         self.real.reset(seed)
         self._over["real"] = False
@@ -267,13 +269,17 @@ class Session:
 
     def _note(self, moment: Moment, by_hand: bool) -> None:
         if self._drive is not None:
-            self._drive.add(moment.action, by_hand, moment.reward, self.real.frame)
+            self._drive.add(moment.action, by_hand, moment.reward, moment.terminated, self.real.frame)
             if moment.over:
-                self._end_drive(moment.terminated)
+                self._end_drive()
 
-    def _end_drive(self, terminated: bool) -> None:
-        """Save the episode if anybody drove in it."""
-        drive, self._drive = self._drive, None
-        if drive is not None and drive.by_hand:
-            self.shared.drives.save(drive.episode(terminated))
+    def _end_drive(self) -> None:
+        """Save the episode if anybody drove in it; one that cannot be saved is kept, and tried again.
+
+        Raises:
+            UserError: it cannot be saved.
+        """
+        if self._drive is not None and self._drive.by_hand:
+            self.shared.drives.save(self._drive.episode())
             self._saved += 1
+        self._drive = None

@@ -13,7 +13,7 @@ from queue import Empty, Full, Queue
 from agents.evaluators import one_thread
 from agents.live.commands import Command
 from agents.live.packets import pack
-from agents.live.session import Job, Session
+from agents.live.session import PAUSE_AT_END, Job, Session
 from rollouts.errors import UserError
 
 INBOX = 64  #: commands that may wait; a page that sends more loses the newest
@@ -96,7 +96,11 @@ class Viewer:
             except Empty:
                 if session.idle or time.monotonic() < due:
                     continue
-                self.outbox.put(session.advance(), droppable=True)
+                try:
+                    self.outbox.put(session.advance(), droppable=True)
+                except UserError as error:
+                    self._say(str(error))
+                    due = time.monotonic() + PAUSE_AT_END
                 due = max(due + session.wait, time.monotonic() - LATE)
                 continue
             try:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from agents import comparison as module
-from agents.comparison import VARIANTS, CompareConfig, compare, untrained
+from agents.comparison import VARIANTS, CompareConfig, compare, untrained, variants
 from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
 from rollouts import UserError
@@ -83,15 +83,42 @@ def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Pa
     assert [line.split(" | ")[0] for line in table[4:]] == [f"| {VARIANTS[name][0]}" for name in asked.variants]
 
 
+def test_every_variant_starts_alike_whatever_the_runs_own_controller_was():
+    own = replace(CONTROLLER, world="dream", strategy="pgpe", principal=3, ranked=True)
+    assert variants(tuple(VARIANTS), own) == variants(tuple(VARIANTS), CONTROLLER)
+    assert {theirs.world for theirs in variants(tuple(VARIANTS), own).values()} == {"real"}
+
+
+def test_of_all_variants_those_that_cannot_be_had_are_left_out(capsys: pytest.CaptureFixture[str]):
+    changed = variants(tuple(VARIANTS), replace(CONTROLLER, rollouts=3))
+    assert set(VARIANTS) - set(changed) == {"more-candidates"}
+    assert "more-candidates is left out: It halves a number" in capsys.readouterr().err
+
+
+def test_a_shorter_list_keeps_the_rows_of_a_longer_one(tiny_run: Path, tmp_path: Path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    both = compare(CompareConfig(("z", "zh"), 2), CONTROLLER, run, 0, CPU)
+    assert [row["variant"] for row in both["rows"]] == ["zh", "z"]
+    assert compare(CompareConfig(("z",), 2), CONTROLLER, run, 0, CPU) == both
+    longer = compare(CompareConfig(("z",), 2), replace(CONTROLLER, generations=2), run, 0, CPU)
+    assert [row["variant"] for row in longer["rows"]] == ["z"]  # the other row is of fewer generations
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "controller", "message"),
     [
-        ({"episodes": 1}, "at least 2"),
-        ({"variants": ("z", "moon")}, "no variant moon"),
-        ({"variants": ("z", "more-candidates")}, "more-candidates halves a number"),
+        ({"episodes": 1}, CONTROLLER, "at least 2"),
+        ({"variants": ("z", "moon")}, CONTROLLER, "no variant moon"),
+        ({"variants": ()}, CONTROLLER, "no variant given"),
+        ({"variants": ("z", "more-candidates")}, replace(CONTROLLER, rollouts=3), "more-candidates .* halves a number"),
+        ({"variants": ("z", "more-candidates")}, replace(CONTROLLER, rollouts=1), "more-candidates .* halves a number"),
+        ({"variants": ("z", "more-rollouts")}, replace(CONTROLLER, population=6), "more-rollouts .* at least 4, got 3"),
+        ({"variants": ("z", "pgpe")}, replace(CONTROLLER, population=7), "pgpe .* must be even, got 7"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change: dict[str, object], message: str, tiny_run: Path):
+def test_what_cannot_be_compared_is_refused(
+    change: dict[str, object], controller: ControllerConfig, message: str, tiny_run: Path
+):
     with pytest.raises(UserError, match=message):
-        compare(replace(CompareConfig(), **change), replace(CONTROLLER, rollouts=3), tiny_run, 0, CPU)
+        compare(replace(CompareConfig(), **change), controller, tiny_run, 0, CPU)
     assert not (tiny_run / "comparison").exists()

@@ -12,14 +12,14 @@ import torch
 
 from agents.controller_config import ControllerConfig
 from agents.evaluators import ControllerSpec
-from agents.evolution import evolve, steps_taken
+from agents.evolution import _initial_mean, evolve, steps_taken
 from agents.subspace import principal_weights
-from rollouts import EnvConfig
-from rollouts.artifacts import read_json_lines
+from rollouts import EnvConfig, UserError
+from rollouts.artifacts import read_json_lines, write_json
 from rollouts.collect import CollectConfig, collect
 from rollouts.stage import Stage
 from worldmodels import WorldModel
-from worldmodels.checkpoint import load_tensors
+from worldmodels.checkpoint import load_tensors, save_tensors
 
 #: 2 generations of 4 candidates x 3 episodes of at most 20 decisions; the second is validated on 2 whole episodes.
 CONFIG = ControllerConfig(
@@ -143,6 +143,65 @@ def test_the_agent_is_the_average_of_the_last_means_and_may_become_so_later(
     # 9 and 8 were the scores of single means, which are no candidates any more
     np.testing.assert_allclose(last["selected"], last_average, atol=1e-6)
     assert Stage(tmp_path, "controller").manifest["validation"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("begins", "scores", "kept"), [(False, [9.0, 3.0], 1), (True, [1.0, 9.0, 3.0], 1), (True, [5.0, 9.0, 3.0], -1)]
+)
+def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_with(
+    begins: bool, scores: list[float], kept: int, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    validated: list[np.ndarray] = []
+    left = iter(scores)
+
+    def validation(real: object, seeds: object, weights: np.ndarray) -> dict[str, float]:
+        validated.append(weights)
+        return {"validation": next(left), "validation_sd": 0.0, "validation_steps": 7, "validation_seconds": 1.0}
+
+    monkeypatch.setattr("agents.evolution._validation", validation)
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"))
+    arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller" if begins else None)
+    evolve(config, tmp_path, *arguments)
+    path = evolve(dataclasses.replace(config, average=2), tmp_path, *arguments)
+    assert next(left, None) is None
+    history, manifest = read_json_lines(path / "history.jsonl", "fitness"), Stage(tmp_path, "controller").manifest
+    assert [history[1][name] for name in ("averaged", "validation", "validation_steps")] == [2, 3.0, 14]
+    assert (manifest["selected_generation"], manifest["validation"]) == (kept, 3.0 if kept == 1 else scores[0])
+    selected = load_tensors(path / "weights.safetensors")["selected"].numpy()
+    np.testing.assert_allclose(selected, validated[-1 if kept == 1 else 0], atol=1e-6)
+    assert not np.allclose(validated[-1], validated[-2])  # an average, not the last mean
+    assert manifest["environment_steps"] == sum(record["steps"] for record in history) + 7 * len(scores)
+    evolve(dataclasses.replace(config, average=2), tmp_path, *arguments)  # no further score is asked for
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strategy": "pgpe", "population": 5}, "the population must be even, got 5"),
+        ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
+        ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object], message: str):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(CONFIG, **change).check()
+
+
+@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("z", 5)])
+def test_only_what_fits_can_be_a_start(before: str, parameters: int, tmp_path: Path, make_model):
+    """The model has 4 latents, so [z] has 5 parameters and [z, h] 13."""
+    save_tensors({"selected": torch.ones(parameters)}, tmp_path / "controller" / "weights.safetensors")
+    spec = {"features": before, "hidden": 0, "bias": True}
+    write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": spec})
+    model = make_model()
+    controller = ControllerSpec("zh").build(model)
+    if parameters == 5:
+        assert _initial_mean(controller, model, tmp_path / "controller").sum() == 5
+        return
+    with pytest.raises(UserError, match=rf"\[z\] of 4 numbers can grow\. .* --controller.spec.features {before}\."):
+        _initial_mean(controller, model, tmp_path / "controller")
 
 
 def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):

@@ -8,8 +8,21 @@ import pytest
 import torch
 
 from agents import iterate as module
+from agents.agent import find_agent
+from agents.comparison import untrained
 from agents.iterate import iterate
+from agents.pipeline import run_pipeline
 from agents.presets import TINY
+from agents.records import rounds_of
+from agents.trials import world_model_folder
+from rollouts import UserError
+from worldmodels import DreamEnv, WorldModel
+
+ITERATE = replace(
+    TINY.iterate,
+    vae=replace(TINY.iterate.vae, latent_size=4),
+    mdnrnn=replace(TINY.iterate.mdnrnn, hidden_size=16),
+)  #: the sizes of the run that all tests share
 
 
 @pytest.fixture
@@ -27,14 +40,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_finished_rounds_stay_and_missing_ones_are_run(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     shutil.copytree(tiny_run, run / "round-1")
-    last = iterate(replace(TINY.iterate, rounds=2), run, 0, torch.device("cpu"))
+    last = iterate(replace(ITERATE, rounds=2), run, 0, torch.device("cpu"))
     assert last == run / "round-2"
     assert calls == [(stage, "round-2") for stage in ("collect", "reuse_vae", "fit_mdn_rnn", "evolve")]
 
 
 def test_v_is_refitted_if_asked(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    iterate(replace(TINY.iterate, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
+    iterate(replace(ITERATE, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
     assert ("fit_vae", "round-1") in calls
     assert ("reuse_vae", "round-1") not in calls
 
@@ -48,7 +61,7 @@ def test_people_are_learnt_from_if_asked(
     )
     run = shutil.copytree(tiny_run, tmp_path / "run")
     for human in (False, True):
-        iterate(replace(TINY.iterate, rounds=1, human=human), run, 0, torch.device("cpu"))
+        iterate(replace(ITERATE, rounds=1, human=human), run, 0, torch.device("cpu"))
     agents = [run / "rollouts" / "episodes", run / "round-1" / "rollouts" / "episodes"]
     assert seen == [agents, [agents[0], run / "human" / "rollouts" / "episodes", agents[1]]]
 
@@ -60,5 +73,52 @@ def test_evolution_goes_on_from_the_last_agent_or_from_zero(
     monkeypatch.setattr(module, "evolve", lambda *arguments: starts.append(arguments[-1]))
     run = shutil.copytree(tiny_run, tmp_path / "run")
     for fresh in (False, True):
-        iterate(replace(TINY.iterate, rounds=1, fresh=fresh), run, 0, torch.device("cpu"))
+        iterate(replace(ITERATE, rounds=1, fresh=fresh), run, 0, torch.device("cpu"))
     assert starts == [run / "controller", None]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"vae": TINY.iterate.vae, "refit_vae": 1}, "add --iterate.vae.latent-size 4."),
+        (
+            {"mdnrnn": replace(ITERATE.mdnrnn, mixtures=2, reward_head=False)},
+            "add --iterate.mdnrnn.mixtures 3 --iterate.mdnrnn.reward-head.",
+        ),
+        ({"mdnrnn": replace(ITERATE.mdnrnn, start_flag=True)}, "add --iterate.mdnrnn.no-start-flag."),
+    ],
+)
+def test_rounds_of_other_sizes_are_refused_before_anything_is_spent(
+    change: dict[str, object], told: str, tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]
+):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    asked = replace(ITERATE, rounds=1, **change)
+    with pytest.raises(UserError, match=told):
+        iterate(asked, run, 0, torch.device("cpu"))
+    assert not calls
+    first = replace(TINY, vae=ITERATE.vae, mdnrnn=ITERATE.mdnrnn, iterate=asked)
+    with pytest.raises(UserError, match=told):
+        run_pipeline(first, tmp_path / "new", 0, torch.device("cpu"))
+    assert not (tmp_path / "new").exists()
+    iterate(replace(asked, rounds=0), run, 0, torch.device("cpu"))
+
+
+def test_what_only_looks_like_a_round_is_none(tiny_run: Path, tmp_path: Path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    for name in ("round-1", "round-10", "round-2", "round-11.bak", "round-"):
+        shutil.copytree(tiny_run, run / name)
+    shutil.rmtree(run / "round-10" / "controller")
+    assert find_agent(run) == run / "round-2"
+    assert rounds_of(run) == [run, run / "round-1", run / "round-2"]
+    assert world_model_folder(run, None) == run / "round-10"
+    assert world_model_folder(run, 0) == run
+
+
+def test_a_run_is_loaded_as_its_newest_round_and_a_folder_as_it_is(tiny_run: Path, tmp_path: Path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    newest = untrained(tiny_run, run / "round-1", seed=3)
+    shutil.copyfile(tiny_run / "mdnrnn" / "starts.safetensors", newest / "mdnrnn" / "starts.safetensors")
+    theirs = WorldModel.from_folder(newest).mdnrnn.lstm.weight_hh_l0
+    for model in (WorldModel.load(run), DreamEnv(str(run))._lanes.dream.model):
+        torch.testing.assert_close(model.mdnrnn.lstm.weight_hh_l0, theirs, rtol=0, atol=0)
+    assert not torch.equal(WorldModel.from_folder(run).mdnrnn.lstm.weight_hh_l0, theirs)

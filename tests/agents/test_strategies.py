@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.strategies import PGPE, ClipUp, Strategy, centred_ranks, make_strategy, pgpe_gradients
-from rollouts.errors import UserError
+from agents.strategies import ClipUp, Strategy, centred_ranks, make_strategy, pgpe_gradients
 
 PEAK = np.array([1.0, -2.0, 0.5, 3.0, 0.0])
 NAMES = ["cma", "sep-cma", "pgpe"]
@@ -142,9 +141,3 @@ def test_pgpe_converges_on_a_noisy_quadratic_of_a_controllers_size():
         speeds.append(np.linalg.norm(strategy.mean - mean))
     assert np.sum((strategy.mean - peak) ** 2) < 0.4 * np.sum(peak**2)
     assert max(speeds) == pytest.approx(0.1 * 867**0.5 / 15)
-
-
-@pytest.mark.parametrize("population", [5, 33])
-def test_pgpe_refuses_an_odd_population(population):
-    with pytest.raises(UserError, match=f"the population must be even, got {population}"):
-        PGPE(np.zeros(3), 0.1, population, seed=0)

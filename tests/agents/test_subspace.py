@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -104,8 +102,6 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
 
 def test_what_cannot_be_whitened_is_refused(make_model):
     model: WorldModel = make_model()
-    with pytest.raises(UserError, match="hidden layer"):
-        principal_weights(model, dataclasses.replace(ControllerSpec(), hidden=3), 2)
     model.starts = None
     with pytest.raises(UserError, match="without starting points"):
         principal_weights(model, ControllerSpec(), 2)

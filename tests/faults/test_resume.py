@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from agents.controller_config import ControllerConfig
+from agents.evaluation import EvaluateConfig
 from agents.evolution import evolve
 from agents.iterate import iterate
 from agents.pipeline import run_pipeline
+from agents.presets import PipelineConfig
+from rollouts.artifacts import file_hash, read_json, write_json
 from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
@@ -127,6 +130,33 @@ def test_what_is_finished_is_left_as_it_is(stage: str, finished: Path, tmp_path:
     else:
         STAGES[stage](run)
     assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == times
+
+
+def test_a_score_of_other_episodes_or_weights_is_measured_again_and_so_are_the_videos(finished: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    newest = run / "round-1"
+    score, film = newest / "evaluation.json", newest / "real.mp4"
+
+    def again(config: PipelineConfig) -> tuple[list[int], bool]:
+        film.write_bytes(b"old")
+        run_pipeline(config, run, 0, CPU)
+        return [episode["seed"] for episode in read_json(score)["episodes"]], film.read_bytes() != b"old"
+
+    assert again(dataclasses.replace(MICRO, evaluate=EvaluateConfig(2))) == ([0, 1], True)
+    assert again(dataclasses.replace(MICRO, evaluate=EvaluateConfig(2, 5))) == ([5, 6], True)
+    write_json(score, {**read_json(score), "controller": "of others"})
+    assert again(dataclasses.replace(MICRO, evaluate=EvaluateConfig(2, 5))) == ([5, 6], True)
+    assert again(dataclasses.replace(MICRO, evaluate=EvaluateConfig(2, 5))) == ([5, 6], False)
+
+
+def test_the_round_that_is_asked_for_is_scored_though_there_are_later_ones(finished: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run, copy_function=os.link)
+    first = dataclasses.replace(MICRO, iterate=dataclasses.replace(MICRO.iterate, rounds=0))
+    run_pipeline(first, run, 0, CPU)
+    assert read_json(run / "evaluation.json")["controller"] == file_hash(run / "controller" / "weights.safetensors")
+    assert (run / "real.mp4").stat().st_size > 0
 
 
 @pytest.mark.parametrize("writes", [1, 2])

@@ -261,6 +261,8 @@ def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
         ("train_images", ["--data", "nowhere"]),
         ("sample_images", []),
         ("evaluate_images", ["--run", "nowhere"]),
+        ("evaluate_images", ["--reference", "digits", "--run", "nowhere"]),
+        ("evaluate_images", ["--reference", "digits", "--inception-weights", "nowhere"]),
     ],
 )
 def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypatch, tmp_path, capsys):
@@ -303,6 +305,32 @@ def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
     row = json.loads(Path("t/ring-gan.json").read_text())
     assert (row["trainings"], row["collapsed"]) == (2, 0)
     assert Path("t/ring-gan-1/images/weights.safetensors").exists()
+
+
+def test_a_row_that_was_made_with_other_options_is_made_again(images, tmp_path, monkeypatch):
+    import images_table
+
+    def made(name: str, data: str, _: object) -> dict[str, str]:
+        rows.append(name)
+        return {"model": name, "data": data, "failed": "not trained"}
+
+    def asked(*options: str) -> list[str]:
+        rows.clear()
+        fixed = ("--data", images, "ring", "--models", "gan", "--runs", "t", "--out", "docs/images.md")
+        assert run_script("images_table", monkeypatch, *fixed, *options) == 0
+        return rows.copy()
+
+    rows: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images_table, "row", made)
+    monkeypatch.setattr(images_table, "reference", made)
+    assert asked() == ["gan", "real data", "gan", "real data", "perfect sampler"]
+    assert asked() == []
+    others = (("--steps", "2"), ("--point-steps", "3"), ("--seeds", "2"), ("--precision", "bfloat16"))
+    assert [asked(*option) for option in others] == [["gan"], ["gan", "gan"], ["gan"], ["gan", "gan"]]
+    for row in Path("t").glob("*.json"):  # rows that were made before options were kept
+        row.write_text(json.dumps({k: v for k, v in json.loads(row.read_text()).items() if k != "options"}))
+    assert asked("--steps", "5") == []
 
 
 def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsys):

@@ -22,6 +22,7 @@ from rollouts.artifacts import (
     file_hash,
     fingerprint,
     read_json,
+    replace_folder,
     write_json,
 )
 from rollouts.stage import Stage
@@ -194,3 +195,15 @@ def test_the_time_of_a_stage_is_added_up_over_all_its_processes(tmp_path, monkey
     work(grown, 3)
     grown.finish()
     assert grown.manifest["seconds"] == 30
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        write_json(folder / "name.json", {"name": folder.name})
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "missing", old)
+    assert read_json(old / "name.json") == {"name": "old"}
+    replace_folder(new, old)
+    assert read_json(old / "name.json") == {"name": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

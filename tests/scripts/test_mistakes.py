@@ -260,3 +260,9 @@ def test_a_run_directory_without_permission_is_told(run: Path, refused: Refused,
 def test_results_that_cannot_be_written_are_told(run: Path, tmp_path: Path, refused: Refused):
     (tmp_path / "taken.json").mkdir()
     assert "taken.json" in refused("evaluate", "--agent", run, "--episodes", 1, "--out", tmp_path / "taken.json")
+
+
+def test_what_would_be_ignored_is_refused(run: Path, refused: Refused):
+    for option in (("--env.action-repeat", 2), ("--collect.policy", "held")):
+        sentence = refused("collect", "--run", "new", "--preset", "tiny", "--agent", run, *option)
+        assert f"leave out {option[0]}" in sentence

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,8 @@ from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
 from agents.experiments import keep
-from agents.model_card import action_repeat
+from agents.iterate import episodes_of
+from agents.model_card import _origin, action_repeat
 from agents.records import commands, costs, rounds_of
 from agents.release import compare, release
 from rollouts import EnvConfig, UserError
@@ -24,14 +26,15 @@ from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.dream import Dream
+from worldmodels.fit_vae import data_hash
 
 
 @pytest.fixture
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("agent", "release"):
-        monkeypatch.setattr(f"agents.{module}.PRETRAINED", folder)
+    for module in ("rollouts.rounds", "agents.agent", "agents.release"):
+        monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
 
@@ -39,6 +42,8 @@ def test_a_released_agent_acts_and_dreams_like_the_runs(tiny_run: Path, pretrain
     folder = release(tiny_run, "toy")
     assert folder == pretrained / "toy" == find_agent("pretrained/toy")
     assert pretrained_agents() == ["pretrained/toy"]
+    env = gymnasium.make("worldmodels/Dream-v0", run="pretrained/toy")
+    assert env.reset(seed=0)[0].shape == (Agent.load("pretrained/toy").controller.inputs,)
     original, released = Agent.load(tiny_run), Agent.load("pretrained/toy")
     assert torch.equal(original.parameters, released.parameters)
     parity = compare(original, released, seed=3)
@@ -162,6 +167,30 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
     assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
 
 
+def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp_path: Path):
+    run = shutil.copytree(scripted_run, tmp_path / "run")
+    manifest = read_json(run / "rollouts" / "manifest.json")
+    for policy, told in (
+        (
+            "agent 0123456789ab noise 0.3",
+            "collect.py --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
+        ),
+        ("human", "# runs/x begins with what people drove"),
+    ):
+        write_json(run / "rollouts" / "manifest.json", {**manifest, "policy": policy})
+        assert told in commands(rounds_of(run), "runs/x")[0]
+
+
+def test_whether_a_round_learnt_from_people_is_in_the_commands(scripted_run: Path, tmp_path: Path):
+    run = shutil.copytree(scripted_run, tmp_path / "run")
+    shutil.copytree(run / "rollouts", run / "human" / "rollouts")
+    assert "--iterate.human" not in commands(rounds_of(run), "runs/x")[-1]
+    manifest = read_json(run / "round-1" / "mdnrnn" / "manifest.json")
+    manifest["inputs"]["episodes"] = data_hash([episodes_of(run / name) for name in ("", "human", "round-1")])
+    write_json(run / "round-1" / "mdnrnn" / "manifest.json", manifest)
+    assert "--iterate.human" in commands(rounds_of(run), "runs/x")[-1]
+
+
 def test_a_round_that_began_at_zero_says_so(scripted_run: Path, tmp_path: Path):
     assert "fresh" not in commands(rounds_of(scripted_run), "runs/x")[-1]
     run = shutil.copytree(scripted_run, tmp_path / "run")
@@ -178,6 +207,20 @@ def test_without_runs_the_pretrained_agent_is_shown(
     monkeypatch.chdir(tmp_path)
     assert call("watch", "--watch.max-steps", 4, *COMMON) == 0
     assert (tmp_path / "watch.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("generation", "average", "told"),
+    [
+        (0, 40, "what the last evolution began with"),
+        (7, 1, "the mean of the search distribution at generation 7"),
+        (1, 40, "the mean of the search distribution at generation 1"),
+        (7, 40, "in the 7 generations up to generation 7"),
+        (90, 40, "the average of the search distribution's means in the 40 generations up to generation 90"),
+    ],
+)
+def test_the_card_tells_which_weights_the_agent_is(generation: int, average: int, told: str):
+    assert told in _origin(generation, average)
 
 
 def test_action_repeat_is_explained_where_there_is_any():

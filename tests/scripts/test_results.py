@@ -15,7 +15,7 @@ from agents.records import history, rounds_of
 from rollouts.artifacts import read_json_lines
 from rollouts.errors import UserError
 from rollouts.stage import Stage
-from tests.faults.helpers import call
+from tests.faults.helpers import call, interrupted_at
 
 
 @pytest.fixture
@@ -70,6 +70,20 @@ def test_what_is_kept_is_small_and_names_no_machine_path(
     assert experiment.evaluation == report | {"agent": "one"}
     assert experiment.curve == curve(rounds_of(scripted_run))
     assert experiment.total("environment_steps") == experiment.curve[-1]["environment_steps"]
+
+
+def test_what_was_kept_before_stays_until_its_replacement_is_whole(
+    scripted_run: Path, report: dict[str, Any], tmp_path: Path, folder: Path
+):
+    arguments = (folder, "one", "First", "full", "a machine", scripted_run, tmp_path / "score.json")
+    keep(*arguments)
+    before = read(folder)
+    with interrupted_at("agents.experiments.write_json", 2):
+        keep(*arguments[:2], "Second", *arguments[3:])
+    assert read(folder) == before
+    keep(*arguments[:2], "Second", *arguments[3:])
+    assert [experiment.title for experiment in read(folder)] == ["Second"]
+    assert [path.name for path in folder.iterdir()] == ["one"]
 
 
 def test_what_an_experiment_began_with_is_counted_in_its_costs(
@@ -151,7 +165,14 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
     rows = [row | {"real": scores | {"returns": [2.0, 4.0]}}]
     common = {"world_model": str(tmp_path), "environment": "Toy-v0"}
     save_report(common | {"generations": 5, "rows": rows}, tmp_path / "comparison.json")
-    game = {"temperature": 1.15, "generations": 5, "selected_generation": 2, "dream": scores, "real": scores}
+    game = {
+        "temperature": 1.15,
+        "generations": 5,
+        "selected_generation": 2,
+        "validation": 4.4,
+        "dream": scores,
+        "real": scores,
+    }
     chance = scores | {"episodes": [{}, {}]}
     save_report(common | {"rows": [game], "random": chance}, tmp_path / "temperatures.json")
     for name in ("comparison", "temperatures"):
@@ -164,7 +185,7 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
         "| [z] alone | 99 | 8 x 2 | 3 ± 1 | 2 to 4 | 3 | 2.0 M |\n\nSee comparison.\n"
         in page.split("## What the controller sees")[1]
     )
-    assert "| 1.15 | 3 ± 1 | 3 ± 1 | 2 to 4 | 3 of 5 |" in page.split("## Take Cover, evolved in the dream only")[1]
+    assert "| 1.15 | 3 ± 1 | 4 | 3 ± 1 | 2 to 4 | 3 of 5 |" in page.split("## Take Cover, evolved in the dream only")[1]
 
 
 def test_what_cannot_be_kept_is_refused(scripted_run: Path, folder: Path, capsys: pytest.CaptureFixture[str]):

@@ -156,3 +156,35 @@ def test_without_a_run_directory_a_new_one_is_made_and_then_found_again(
     os.utime("runs/tiny-1")
     assert call("train_vae", "--vae.steps", 1, *COMMON) == 0
     assert Path("runs/tiny-1/vae/weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "place", "told"),
+    [
+        ("collect", "rollouts.collect.collect", "Stopped. Continue with --run runs/tiny-1 "),
+        ("evaluate", "agents.evaluation.evaluate", "Stopped.\n"),
+    ],
+)
+def test_ctrl_c_tells_how_to_go_on_where_that_is_possible(
+    script: str,
+    place: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(place, stop)
+    options = ("--preset", "tiny") if script == "collect" else ("--agent", "anyone")
+    assert call(script, *options, *COMMON) == 130
+    assert told in capsys.readouterr().err
+
+
+def test_scripts_have_only_the_options_that_they_use(capsys: pytest.CaptureFixture[str]):
+    for script, device, workers in (("evaluate", False, True), ("play", True, False), ("release", False, False)):
+        assert call(script, "--help") == 0
+        shown = capsys.readouterr().out
+        assert ("--device" in shown, "--workers" in shown) == (device, workers)

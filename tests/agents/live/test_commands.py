@@ -71,6 +71,7 @@ def test_a_command_with_more_or_less_than_it_takes_is_ignored(name: str):
         '{"do": "temperature", "value": "1"}',
         '{"do": "temperature", "value": true}',
         '{"do": "temperature", "value": 1e999}',
+        f'{{"do": "temperature", "value": {10**400}}}',
         '{"do": "horizon", "value": 1.5}',
         '{"do": "horizon", "value": 0}',
         '{"do": "horizon", "value": 100000000000000000000}',

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agents.live import ServeConfig, serve
 from agents.live.server import MOST_BYTES, PAGE, known_host
-from agents.live.session import Shared
+from agents.live.session import Session, Shared
 from agents.live.viewer import MOMENTS, OTHERS, Outbox
 from rollouts.errors import UserError
 from tests.agents.live.conftest import Running, receive, send, viewer_threads
@@ -55,6 +55,23 @@ def test_the_page_and_all_it_asks_for_are_served(server: Running):
 )
 def test_nothing_else_is_served(path: str, server: Running):
     assert get(server, path).status == 404
+
+
+def test_a_step_that_cannot_be_done_is_told_and_does_not_end_the_view(shared: Shared, monkeypatch: pytest.MonkeyPatch):
+    steps, advance = iter(range(1000)), Session.advance
+
+    def failing_once(session: Session) -> bytes:
+        if next(steps) == 1:
+            raise UserError("The disk is full")
+        return advance(session)
+
+    monkeypatch.setattr(Session, "advance", failing_once)
+    running = Running(shared)
+    with running.open() as socket:
+        assert receive(socket, "note")[0]["text"] == "The disk is full"
+        assert receive(socket, "moment")
+        assert receive(socket, "moment")
+    running.stop()
 
 
 def test_another_name_for_this_machine_is_refused(server: Running):

@@ -12,12 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
+from agents import Agent
 from agents.live import Session
 from agents.live.packets import picture, unpack
 from agents.live.recorder import KEPT_SECONDS, Drives
 from agents.live.session import PAUSE_AT_END, Shared
 from agents.presets import TINY
+from rollouts import UserError
 from rollouts.seeds import HUMAN
+from rollouts.stage import Stage
 from tests.agents.live.conftest import Tell
 from worldmodels import WorldModel
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
@@ -271,6 +274,51 @@ def test_seeds_go_on_after_the_episodes_that_are_there(session: Session, tell: T
     session.advance()
     session.close()
     assert Drives(shared.drives.run, shared.agent.env).next_seed() == seed + 1
+
+
+def test_two_servers_of_one_agent_do_not_overwrite_each_others_episodes(shared: Shared, toy_agent: Agent):
+    other = Session(dataclasses.replace(shared, drives=Drives(shared.drives.run, toy_agent.env)))
+    for session in (mine := Session(shared), other):
+        session.record(True)
+        session.keys(frozenset(("left",)))
+        session.advance()
+    assert mine.real.seed == other.real.seed
+    other.advance()
+    for session in (mine, other):
+        session.close()
+    assert sorted(len(episode) for episode in shared.drives.store) == [1, 2]
+    assert len({episode.seed for episode in shared.drives.store}) == 2
+
+
+def test_an_episode_is_kept_until_it_is_saved(
+    session: Session, tell: Tell, shared: Shared, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise UserError("The disk is full")
+
+    def drive_to_the_end() -> None:
+        while not step(session)["over"]:
+            pass
+
+    tell("record", on=True)
+    tell("keys", held=frozenset(("right",)))
+    seed = session.real.seed
+    with monkeypatch.context() as disk:
+        disk.setattr(shared.drives, "save", full)
+        with pytest.raises(UserError, match="disk is full"):
+            drive_to_the_end()
+        for attempt in (
+            session.advance,
+            lambda: tell("record", on=False),
+            lambda: tell("restart", start="recorded", capture=-1),
+        ):
+            with pytest.raises(UserError, match="disk is full"):
+                attempt()
+    session.advance()
+    (episode,) = list(shared.drives.store)
+    assert (episode.seed, bool(episode.terminated[-1])) == (seed, True)
+    assert step(session)["saved"] == 1
+    assert Stage(shared.drives.run, "rollouts").manifest["steps"] == len(episode)
 
 
 def test_a_minute_takes_bounded_memory(session: Session, tell: Tell):
