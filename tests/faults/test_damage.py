@@ -97,7 +97,7 @@ def test_a_pickle_that_calls_itself_safetensors_is_not_executed(name: str, finis
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     torch.save({"weight": trap}, run / name)
     with pytest.raises(UserError):
-        WorldModel.load(run)
+        WorldModel.from_folder(run)
     with pytest.raises(UserError, match="damaged"):
         load_tensors(run / name)
     assert not trap.file.exists()

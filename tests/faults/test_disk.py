@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.helpers import call, differences
 
-COMMON = ("--workers", 0, "--device", "cpu")
+COMMON = ("--workers", 0)
 
 
 @pytest.fixture

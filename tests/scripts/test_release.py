@@ -94,7 +94,7 @@ def test_the_card_of_a_run_that_began_with_another_has_the_commands_and_costs_of
     both = (release(scripted_run, "toy", kept) / "README.md").read_text()
     assert alone.count("train_controller.py") == 1
     assert both.count("train_controller.py") == 2
-    assert "# runs/two begins with all episodes of runs/one" in both
+    assert "cp runs/one/round-1/rollouts/episodes/*.npz runs/two/rollouts/episodes/" in both
     total = read_json(kept / "experiment.json")["costs"]
     assert f"| **all** | | **{sum(cost['environment_steps'] for cost in total):,}** |" in both
 
