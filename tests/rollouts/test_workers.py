@@ -56,7 +56,7 @@ def results(pool: WorkerPool, function: object, tasks: list[tuple]) -> list[obje
 
 @pytest.mark.parametrize("function", [die_once, stall_once])
 def test_tasks_of_a_worker_that_died_or_stalled_are_done_again(function, tmp_path: Path):
-    pool = WorkerPool(2, stall_s=5.0)
+    pool = WorkerPool(2, stall_s=2.5)
     assert results(pool, function, [(n, tmp_path / "marker") for n in range(6)]) == [0, 1, 4, 9, 16, 25]
 
 

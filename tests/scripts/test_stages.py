@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -70,11 +71,12 @@ def test_help_tells_the_presets_and_every_option_of_its_sections(
 
 
 def test_a_script_is_a_program_of_its_own(tmp_path: Path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(SCRIPTS / "train_vae.py"), *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
 
-    helped, refused = run("--help"), run("--run", "nowhere")
+    with ThreadPoolExecutor() as both:
+        helped, refused = both.map(run, (("--help",), ("--run", "nowhere")))
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "--vae.latent-size INT" in helped.stdout
     assert (refused.returncode, refused.stdout) == (2, "")
