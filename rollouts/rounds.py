@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rollouts.stage import Stage
 
+#: Released agents: data, not code, which lie with the agents and can be loaded from every room.
 PRETRAINED = Path(__file__).parent.parent / "agents" / "pretrained"
 
 

@@ -94,10 +94,8 @@ def stoppable(arguments: Any, continues: bool = True) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if not continues:
-            raise
-        say(f"Stopped. Continue with --run {arguments.run} and the same other options.")
-        sys.exit(130)
+        how = f" Continue with --run {arguments.run} and the same other options." if continues else ""
+        raise KeyboardInterrupt(how) from None
 
 
 def tell_errors(work: Callable[[], None]) -> None:
@@ -117,8 +115,8 @@ def tell_errors(work: Callable[[], None]) -> None:
     except UserError as error:
         say(f"Error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("Stopped.")
+    except KeyboardInterrupt as stop:
+        say(f"Stopped.{stop}")
         sys.exit(130)
 
 

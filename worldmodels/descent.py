@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from worldmodels.distributed import Ranks
 
-if TYPE_CHECKING:
-    from worldmodels.fit_vae import VAEConfig
-    from worldmodels.mdn_rnn_config import MDNRNNConfig
+
+class DescentConfig(Protocol):
+    """The options of V's or M's training that its optimiser takes."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def decay(self) -> bool: ...
+    @property
+    def precision(self) -> str: ...
 
 
 def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
@@ -28,9 +37,7 @@ class Descent:
         clip: every element of the gradient is clipped to plus or minus this.
     """
 
-    def __init__(
-        self, config: VAEConfig | MDNRNNConfig, parameters: Iterable[nn.Parameter], clip: float | None = None
-    ) -> None:
+    def __init__(self, config: DescentConfig, parameters: Iterable[nn.Parameter], clip: float | None = None) -> None:
         self.config, self.clip = config, clip
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
