@@ -17,10 +17,10 @@ from rollouts.artifacts import write_json
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
-from worldmodels.generative.datasets import load_samples
-from worldmodels.generative.evaluation import evaluate, evaluate_reference
-from worldmodels.generative.fidelity import evaluate_inception
-from worldmodels.generative.fit_images import load_trained
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.measures.inception import evaluate_inception
+from worldmodels.generative.models.trained import load_trained
 
 
 @dataclass(frozen=True)

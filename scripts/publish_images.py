@@ -19,8 +19,8 @@ from rollouts.artifacts import write_json
 from rollouts.console import duration, say
 from rollouts.errors import UserError
 from worldmodels.checkpoint import pick_device
-from worldmodels.generative.evaluation import evaluate, evaluate_reference
-from worldmodels.generative.fit_images import load_trained
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.models.trained import load_trained
 
 DOCS = README.parent / "docs" / "images"
 

@@ -18,7 +18,7 @@ from images_cli import parse_training
 
 from rollouts.console import say
 from worldmodels.checkpoint import pick_device
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
 
 
 def body() -> None:

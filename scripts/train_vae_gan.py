@@ -14,7 +14,7 @@ from cli import shown, tell_errors
 from rollouts.episodes import EpisodeStore
 from rollouts.stage import Stage
 from worldmodels.checkpoint import pick_device
-from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
+from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,19 @@ from PIL import Image
 
 from rollouts.artifacts import read_json
 from rollouts.errors import UserError
-from worldmodels.generative.architectures import Conditioning
-from worldmodels.generative.build import Shape, build
-from worldmodels.generative.configs import MODELS, check, check_networks, preset
-from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference
-from worldmodels.generative.features import features_for, frozen_classifier, spread
-from worldmodels.generative.fit_images import fit_images, load_trained
-from worldmodels.generative.table import POINTS, combine, document, findings, table
+from worldmodels.generative.data.batches import Batches, spread
+from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_perfect, evaluate_reference
+from worldmodels.generative.measures.features import features_for, frozen_classifier
+from worldmodels.generative.models.base import Shape, build
+from worldmodels.generative.models.registry import MODELS, preset
+from worldmodels.generative.models.trained import load_trained
+from worldmodels.generative.networks.dcgan import Conditioning
 
 CPU = torch.device("cpu")
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+from docs.images_page import POINTS, combine, document, findings, table  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +42,13 @@ def runs(images, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_can_be_built_and_stepped(name, images):
-    from worldmodels.generative.datasets import Batches
-    from worldmodels.generative.units import Trainer
+    from worldmodels.generative.objectives.units import Trainer
 
     samples = load_samples(images)
     config = preset(name, "tiny")
     model = build(config, Shape.of(samples), CPU)
-    batches = Batches(to_tensor(samples.train, model.low), samples.train_labels, 16, 0, CPU)
-    terms = Trainer(model.objective.units(), batches, 0)(0)
+    batches = Batches(samples, 16, 0, CPU, model.low)
+    terms = Trainer(model.units(), batches, 0)(0)
     assert set(model.headline) <= set(terms)
     assert all(torch.isfinite(value) for value in terms.values())
 
@@ -58,7 +59,7 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
     config = dataclasses.replace(preset("gan", "tiny"), architecture=architecture, conditioning=conditioning)
     size = 32
     model = build(config, Shape(size, 3, 2), CPU)
-    made = model.sampler.sample(4, torch.Generator().manual_seed(0))
+    made = model.draw(4, torch.Generator().manual_seed(0))
     assert made.shape == (4, 3, size, size)
     assert made.min() >= 0
     assert made.max() <= 1
@@ -76,7 +77,7 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
 )
 def test_bad_options_are_named(name, options, told):
     with pytest.raises(UserError, match=told):
-        check(dataclasses.replace(preset(name), **options))
+        dataclasses.replace(preset(name), **options).check()
 
 
 @pytest.mark.parametrize(
@@ -91,13 +92,13 @@ def test_bad_options_are_named(name, options, told):
 )
 def test_options_that_networks_would_ignore_or_cannot_have_together_are_refused(options, points, told):
     with pytest.raises(UserError, match=told):
-        check_networks(dataclasses.replace(preset("gan"), **{"batch_norm": True, **options}), points)
+        dataclasses.replace(preset("gan"), **{"batch_norm": True, **options}).check_networks(points)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_no_preset_has_an_option_that_its_networks_ignore(name):
     for points in (False, True):
-        check_networks(preset(name, points=points), points)
+        preset(name, points=points).check_networks(points)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_options_that_do_not_fit_the_data_are_explained(name, options, shape, to
 def test_a_saved_model_samples_what_it_sampled(runs, images):
     one, two = load_trained(runs / "cgan", CPU), load_trained(runs / "cgan", CPU)
     rng = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
-    assert torch.equal(one.sampler.sample(5, rng[0]), two.sampler.sample(5, rng[1]))
+    assert torch.equal(one.model.draw(5, rng[0]), two.model.draw(5, rng[1]))
     with pytest.raises(UserError, match="has no 'images' stage yet"):
         load_trained(runs / "nothing", CPU)
 
