@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rollouts.artifacts import read_json
+from rollouts.runs.files import read_json
 from rollouts.errors import UserError
 from worldmodels.generative.data.batches import Batches, spread
 from worldmodels.generative.data.datasets import load_samples, to_tensor

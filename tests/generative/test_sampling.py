@@ -18,7 +18,7 @@ from worldmodels.generative.networks.dcgan import dcgan_generator
 from worldmodels.generative.networks.modules import VAE
 from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
 from worldmodels.generative.objectives.units import Batch
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 
 @pytest.mark.parametrize("between", [sampling.lerp, sampling.slerp])

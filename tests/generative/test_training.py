@@ -22,7 +22,7 @@ from worldmodels.generative.objectives.adversarial_vae import AdversarialVAE
 from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
 from worldmodels.generative.objectives.gan import GAN
 from worldmodels.generative.objectives.units import Trainer
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, vae_loss
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rollouts.artifacts import read_json, write_json
+from rollouts.runs.files import read_json, write_json
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from worldmodels.generative.fit import fit_images

@@ -9,7 +9,8 @@ from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative.models.base import ImageModel
 from worldmodels.generative.objectives.units import Batch
-from worldmodels.training import MetricsLog, generator_for
+from worldmodels.training.loop import MetricsLog
+from worldmodels.training.randomness import generator_for
 
 COLLAPSED = 0.05
 """Samples whose mean distance is below this share of the data's are all alike."""

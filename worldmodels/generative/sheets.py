@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from rollouts.artifacts import atomic_path
+from rollouts.runs.files import atomic_path
 from worldmodels.pictures import Frames, grid, to_uint8
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rollouts.errors import UserError
 from worldmodels.generative.data.datasets import Samples, to_tensor
 from worldmodels.generative.objectives.units import Batch, Data
-from worldmodels.training import generator_for, numpy_generator_for
+from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 ConditionOf = Callable[[Tensor, torch.Generator], Tensor]
 """(pictures ``[N, C, S, S]`` in [0, 1], randomness) -> what a model is to be told of them."""

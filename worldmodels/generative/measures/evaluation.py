@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.artifacts import read_json
+from rollouts.runs.files import read_json
 from rollouts.errors import UserError
-from rollouts.stage import Stage, package_versions
+from rollouts.runs.provenance import package_versions
+from rollouts.runs.stage import Stage
 from worldmodels.generative.data.batches import held_out, spread
 from worldmodels.generative.data.datasets import STACKED, Samples, load_samples, to_tensor
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS, MODES
 from worldmodels.generative.measures import metrics
 from worldmodels.generative.measures.features import Features, features_for, frozen_classifier
 from worldmodels.generative.models.trained import Trained
-from worldmodels.training import generator_for, numpy_generator_for
+from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
 COUNT = {"points": 2500, "images": 1000}

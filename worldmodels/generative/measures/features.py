@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rollouts.artifacts import fingerprint
+from rollouts.runs.files import fingerprint
 from rollouts.console import say
-from worldmodels.checkpoint import load_weights, save_tensors
+from worldmodels.training.checkpoint import load_weights, save_tensors
 from worldmodels.generative.data.batches import Batches, spread
 from worldmodels.generative.data.datasets import Samples, to_tensor
 from worldmodels.layers import ConvSpec, conv_stack

@@ -16,7 +16,7 @@ from rollouts.errors import UserError
 from worldmodels.generative.data.datasets import to_tensor
 from worldmodels.generative.measures.evaluation import COUNT
 from worldmodels.generative.models.trained import Trained
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 
 class Bytes(Dataset[Tensor]):

@@ -34,7 +34,8 @@ from worldmodels.generative.objectives.elbo import CollapseReport, bits_per_dime
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import rows_below
 from worldmodels.pictures import Frames
-from worldmodels.training import Stateful, generator_for
+from worldmodels.training.loop import Stateful
+from worldmodels.training.randomness import generator_for
 
 LikelihoodName = Literal["bernoulli", "gaussian", "gaussian-learned"]
 IMPORTANCE_SAMPLES = 50

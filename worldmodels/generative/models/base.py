@@ -47,7 +47,7 @@ from worldmodels.generative.objectives.elbo import CollapseReport
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below
 from worldmodels.pictures import Frames
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 
 View = Callable[[Batch], Frames]
 Encode = Callable[[Tensor, Tensor | None], Tensor]

@@ -15,7 +15,7 @@ from worldmodels.generative.networks.modules import Autoencoder
 from worldmodels.generative.networks.perceptrons import mlp_generator
 from worldmodels.generative.objectives.began import BEGAN
 from worldmodels.generative.objectives.units import Unit
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 
 
 @dataclass(frozen=True)

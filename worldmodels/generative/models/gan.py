@@ -37,7 +37,7 @@ from worldmodels.generative.objectives.losses import (
 )
 from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Unit
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge"]
 PenaltyName = Literal["none", "gradient", "dragan"]

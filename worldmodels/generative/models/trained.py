@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 
 from rollouts.errors import UserError
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_weights
+from rollouts.runs.stage import Stage
+from worldmodels.training.checkpoint import load_weights
 from worldmodels.generative.data.datasets import Samples
 from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, build
 from worldmodels.generative.models.registry import MODELS
@@ -31,7 +31,7 @@ def load_trained(run: Path, device: torch.device) -> Trained:
     Raises:
         UserError: it is missing, unfinished or damaged, or its data have changed.
     """
-    stage = Stage.require(run, "images", "train_images.py")
+    stage = Stage.require(run, "images", "train-images")
     name = str(stage.manifest["inputs"]["model"])
     if name not in MODELS:
         raise UserError(f"{stage.path} holds a model called {name!r}; known are {', '.join(MODELS)}.")

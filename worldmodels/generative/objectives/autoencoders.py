@@ -20,7 +20,7 @@ from worldmodels.generative.objectives.elbo import (
 )
 from worldmodels.generative.objectives.losses import wide
 from worldmodels.generative.objectives.units import Batch, Loss, Unit
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 from worldmodels.vae import kl_to_standard_normal, reparameterise
 
 

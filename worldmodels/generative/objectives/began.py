@@ -11,7 +11,7 @@ from worldmodels.generative.networks.modules import Autoencoder, Generator
 from worldmodels.generative.objectives.gan import MakeOptimiser
 from worldmodels.generative.objectives.losses import autoencoder_error, began_convergence, began_critic, began_next_k
 from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 
 
 class BEGAN:
