@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError
-from worldmodels.training.checkpoint import load_state, save_state
 from worldmodels.generative.collapse import CollapseError
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.models.registry import preset
@@ -22,6 +21,7 @@ from worldmodels.generative.objectives.began import BEGAN
 from worldmodels.generative.objectives.gan import GAN, around_real, between_real_and_fake
 from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Average, Batch, Loss, Trainer, Unit
+from worldmodels.training.checkpoint import load_state, save_state
 from worldmodels.training.loop import train
 from worldmodels.training.randomness import generator_for
 

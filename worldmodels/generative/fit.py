@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
-from rollouts.runs.files import file_hash
 from rollouts.console import say
+from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
-from worldmodels.training.checkpoint import load_state, save_tensors
 from worldmodels.generative.collapse import Watch
 from worldmodels.generative.data.batches import Batches, held_out
 from worldmodels.generative.models.base import ImageConfig, Shape, build
 from worldmodels.generative.objectives.units import Trainer
 from worldmodels.pictures import save_png
+from worldmodels.training.checkpoint import load_state, save_tensors
 from worldmodels.training.loop import train
 from worldmodels.training.randomness import generator_for
 

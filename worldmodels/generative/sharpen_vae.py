@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rollouts.runs.files import file_hash
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import require_positive
+from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
-from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
-from worldmodels.data.lineage import require_vae
 from worldmodels.data.frames import FrameBatches, read_frames, split
+from worldmodels.data.lineage import require_vae
 from worldmodels.generative.networks.dcgan import dcgan_critic
 from worldmodels.generative.objectives.adversarial_vae import AdversarialVAE
 from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Data, Trainer
 from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid, save_png, to_float
+from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.loop import MetricsLog, Stateful, train
 from worldmodels.vae import FRAME_SIZE, ConvVAE, vae_loss
 

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.runs.files import fingerprint
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.runs.files import fingerprint
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.image_files import fit, read_arrays, read_folder, read_idx, to_channels

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.runs.files import read_json
 from rollouts.errors import UserError
+from rollouts.runs.files import read_json
 from rollouts.runs.provenance import package_versions
 from rollouts.runs.stage import Stage
 from worldmodels.generative.data.batches import held_out, spread

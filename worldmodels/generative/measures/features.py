@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rollouts.runs.files import fingerprint
 from rollouts.console import say
-from worldmodels.training.checkpoint import load_weights, save_tensors
+from rollouts.runs.files import fingerprint
 from worldmodels.generative.data.batches import Batches, spread
 from worldmodels.generative.data.datasets import Samples, to_tensor
 from worldmodels.layers import ConvSpec, conv_stack
+from worldmodels.training.checkpoint import load_weights, save_tensors
 
 
 class Classifier(nn.Module):
