@@ -7,7 +7,6 @@ import struct
 import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -75,6 +74,8 @@ def fit(picture: Pixels, size: int) -> Pixels:
     top, left = (height - side) // 2, (width - side) // 2
     square = np.ascontiguousarray(picture[top : top + side, left : left + side])
     if side != size:
+        import cv2  # here: a model that was trained needs none of it
+
         method = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
         square = np.asarray(cv2.resize(square, (size, size), interpolation=method), np.uint8)
     return square.reshape(size, size, channels)

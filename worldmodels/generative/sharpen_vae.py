@@ -17,11 +17,11 @@ from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
 from worldmodels.data.frames import FrameBatches, read_frames, split
 from worldmodels.data.lineage import require_vae
-from worldmodels.generative.architectures import dcgan_critic
-from worldmodels.generative.autoencoders import AdversarialVAE
-from worldmodels.generative.penalties import spectrally_normalise
-from worldmodels.generative.sampling import rgb
-from worldmodels.generative.units import Trainer
+from worldmodels.generative.networks.dcgan import dcgan_critic
+from worldmodels.generative.objectives.adversarial_vae import AdversarialVAE
+from worldmodels.generative.objectives.penalties import spectrally_normalise
+from worldmodels.generative.objectives.units import Data, Trainer
+from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid, save_png, to_float
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.loop import MetricsLog, Stateful, train
@@ -87,7 +87,7 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
         torch.optim.Adam(critic.parameters(), lr=config.critic_learning_rate, betas=(0.5, 0.999)),
         config.adversarial_weight,
     )
-    trainer = Trainer(objective.units(), lambda number: (to_float(frames(number), device), None), config.seed)
+    trainer = Trainer(objective.units(), lambda number: Data(to_float(frames(number), device)), config.seed)
     parts: dict[str, Stateful] = {
         "vae": vae,
         "critic": critic,

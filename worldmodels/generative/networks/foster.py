@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import nn
 
-from worldmodels.generative.networks import VAE, Autoencoder, Critic, Generator
+from worldmodels.generative.networks.modules import VAE, Autoencoder, Critic, Generator
 from worldmodels.layers import Activation, ConvSpec, Normalisation, conv_stack, initialise_normal, project
 
 keras_leaky_relu: Activation = partial(nn.LeakyReLU, 0.3)

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rollouts.errors import UserError
-from worldmodels.generative.datasets import to_tensor
-from worldmodels.generative.evaluation import COUNT
-from worldmodels.generative.fit_images import Trained
+from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.measures.evaluation import COUNT
+from worldmodels.generative.models.trained import Trained
 from worldmodels.training.randomness import generator_for
 
 
@@ -65,10 +65,10 @@ def inception_measures(real: Tensor, made: Tensor, weights: Path) -> dict[str, f
 @torch.no_grad()
 def evaluate_inception(trained: Trained, weights: Path) -> dict[str, float]:
     """:func:`inception_measures` of a trained image model against its held-out data."""
-    samples, sampler = trained.samples, trained.sampler
+    samples, model = trained.samples, trained.model
     if not samples.are_images:
         raise UserError(f"FID is a measure of images; {samples.name} are points.")
     count = min(COUNT["images"], len(samples.test))
-    labels = torch.arange(count) % sampler.classes if sampler.classes else None
-    made = sampler.sample(count, generator_for(0, 2), labels)
+    labels = torch.arange(count) % model.classes if model.classes else None
+    made = model.draw(count, generator_for(0, 2), labels)
     return inception_measures(to_tensor(samples.test[:count]), made, weights)

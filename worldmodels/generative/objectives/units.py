@@ -18,11 +18,13 @@ from worldmodels.training.randomness import generator_for
 
 
 class Batch(NamedTuple):
-    """What a loss may look at: data, labels, and the source of everything random."""
+    """What a loss (or a view) may look at: data, what is known of them, and the source of everything random."""
 
     x: Tensor  #: [N, ...]
-    labels: Tensor | None  #: [N]
+    labels: Tensor | None  #: classes, [N]
     rng: torch.Generator  #: on the CPU, so that a run does not depend on the device
+    condition: Tensor | None = None  #: what belongs to each sample: its grey version, say, [N, C', S, S]
+    other: Tensor | None = None  #: as many samples of another set, which belong to none of these
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers beside the data."""
@@ -31,6 +33,15 @@ class Batch(NamedTuple):
     def uniform(self, *shape: int) -> Tensor:
         """Numbers from U(0, 1) beside the data."""
         return torch.rand(shape, generator=self.rng, dtype=self.x.dtype).to(self.x.device)
+
+
+class Data(NamedTuple):
+    """A batch before it has its random numbers."""
+
+    x: Tensor
+    labels: Tensor | None = None
+    condition: Tensor | None = None
+    other: Tensor | None = None
 
 
 class Loss(NamedTuple):
@@ -57,12 +68,12 @@ class Unit:
 
 
 class Trainer:
-    """Executes units: ``trainer(step)`` is one training step, to be given to :func:`worldmodels.training.loop.train`.
+    """Executes units: ``trainer(step)`` is one training step, for :func:`worldmodels.training.loop.train`.
 
     Every repeat of every unit sees a batch of its own.
 
     Args:
-        batches: batch number -> data and labels; a pure function.
+        batches: batch number -> data; a pure function.
         learning_rate: step -> factor on every optimiser's learning rate.
         half: compute losses (not their gradients' sums, nor the weights) with bfloat16 where PyTorch deems it safe.
     """
@@ -70,7 +81,7 @@ class Trainer:
     def __init__(
         self,
         units: Sequence[Unit],
-        batches: Callable[[int], tuple[Tensor, Tensor | None]],
+        batches: Callable[[int], Data],
         seed: int,
         learning_rate: Callable[[int], float] = lambda step: 1.0,
         half: bool = False,
@@ -90,7 +101,8 @@ class Trainer:
             for _ in range(unit.repeats):
                 rng = generator_for(self.seed, number)
                 torch.manual_seed(rng.initial_seed())  # dropout can only draw from the global generator
-                terms.update(self._update(unit, Batch(*self.batches(number), rng)))
+                x, labels, condition, other = Data(*self.batches(number))
+                terms.update(self._update(unit, Batch(x, labels, rng, condition, other)))
                 number += 1
         return terms
 

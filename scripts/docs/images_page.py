@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rollouts.console import duration
-from worldmodels.generative.metrics import PERFECT_HIGH_QUALITY
+from worldmodels.generative.measures.metrics import PERFECT_HIGH_QUALITY
 
 Row = Mapping[str, Any]
 """An evaluation file, or ``{"model": ..., "data": ..., "failed": reason}``."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldmodels.generative.losses import wide
+from worldmodels.generative.objectives.losses import wide
 from worldmodels.vae import kl_to_standard_normal
 
 LOG_2PI = math.log(2 * math.pi)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rollouts.errors import UserError
-from worldmodels.generative.synthetic import Modes
+from worldmodels.generative.data.synthetic import Modes
 
 PERFECT_HIGH_QUALITY = 1 - math.exp(-4.5)
 """Share of a round 2-D Gaussian within 3 standard deviations of its centre: 98.889 %, what a perfect sampler scores."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,20 +15,19 @@ from rollouts.errors import UserError
 from rollouts.runs.files import read_json
 from rollouts.runs.provenance import package_versions
 from rollouts.runs.stage import Stage
-from worldmodels.generative import metrics
-from worldmodels.generative.autoencoders import log_likelihood_bound
-from worldmodels.generative.build import Sampler
-from worldmodels.generative.datasets import STACKED, Samples, load_samples, to_tensor
-from worldmodels.generative.elbo import bits_per_dimension, collapse_report
-from worldmodels.generative.features import Features, features_for, frozen_classifier, spread
-from worldmodels.generative.fit_images import Trained
-from worldmodels.generative.networks import VAE, Autoencoder
-from worldmodels.generative.synthetic import DISTRIBUTIONS, MODES
+from worldmodels.generative.data.batches import held_out, spread
+from worldmodels.generative.data.datasets import STACKED, Samples, load_samples, to_tensor
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS, MODES
+from worldmodels.generative.measures import metrics
+from worldmodels.generative.measures.features import Features, features_for, frozen_classifier
+from worldmodels.generative.models.trained import Trained
 from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
 COUNT = {"points": 2500, "images": 1000}
 """Generated samples per evaluation; the same number of real ones is held against them."""
+OWN_COUNT = 500
+"""Held-out samples for what only the model itself can say of them."""
 STACKED_COUNT = 26_000
 """Samples in which the modes of stacked digits are counted; as many as in Srivastava et al. (2017)."""
 
@@ -96,50 +94,20 @@ def stacked_measures(made: Tensor, samples: Samples, cache: Path) -> Measures:
     return {"modes": count.modes, "of": count.of, "mode_kl": count.kl_to_uniform, "mode_samples": len(made)}
 
 
-@torch.no_grad()
-def likelihood_measures(sampler: Sampler, samples: Samples, importance_samples: int = 50) -> Measures:
-    """Held-out bounds of a VAE in nats, and which of its latent units are active; an autoencoder's error."""
-    chosen = spread(500, len(samples.test))
-    network, x = sampler.network.eval(), to_tensor(samples.test[chosen])
-    if isinstance(network, Autoencoder):
-        error = (sampler.decode(sampler.encode(x)) - x).square().flatten(1).sum(1).mean()
-        return {"squared_error": float(error)}
-    if not isinstance(network, VAE):
-        return {}
-    assert sampler.likelihood is not None
-    labels = None
-    if network.classes and samples.test_labels is not None:
-        labels = torch.from_numpy(samples.test_labels[chosen])
-    mean, logvar = network.encode(x, labels)
-    report = collapse_report(mean, logvar)
-    bounds = {
-        name: float(log_likelihood_bound(network, sampler.likelihood, x, labels, k, generator_for(0, k)).mean())
-        for name, k in (("elbo", 1), (f"iwae_{importance_samples}", importance_samples))
-    }
-    error = (sampler.decode(mean, labels) - x).square().flatten(1).sum(1).mean()
-    return {
-        **bounds,
-        "bits_per_dimension": float(bits_per_dimension(torch.tensor(-bounds["elbo"]), math.prod(x.shape[1:]))),
-        "squared_error": float(error),
-        "kl": float(report.kl_per_unit.sum()),
-        "active_units": report.active_by_kl,
-        "latent_size": sampler.latent_size,
-    }
-
-
 def evaluate(trained: Trained, cache: Path) -> dict[str, Any]:
     """All measures of a finished run, with what is needed to judge them."""
-    samples, sampler = trained.samples, trained.sampler
+    samples, model = trained.samples, trained.model
     began = time.perf_counter()
-    found = likelihood_measures(sampler, samples)
-    if not isinstance(sampler.network, Autoencoder):
+    batch = held_out(samples, OWN_COUNT, model.device, model.condition_of)
+    found = model.measures(batch)
+    if model.draws and not model.condition_channels:
         count = min(COUNT["images" if samples.are_images else "points"], len(samples.test))
-        labels = torch.arange(count) % sampler.classes if sampler.classes else None
-        made = sampler.sample(count, generator_for(0, 2), labels)
+        labels = torch.arange(count) % model.classes if model.classes else None
+        made = model.draw(count, generator_for(0, 2), labels)
         if samples.are_images:
             found |= image_measures(made, samples, features_for(samples, cache), labels)
             if samples.name == STACKED:
-                found |= stacked_measures(sampler.sample(STACKED_COUNT, generator_for(0, 3)), samples, cache)
+                found |= stacked_measures(model.draw(STACKED_COUNT, generator_for(0, 3)), samples, cache)
         else:
             found |= point_measures(made, samples)
         found["samples"] = count

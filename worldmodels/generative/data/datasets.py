@@ -19,8 +19,8 @@ from rollouts.errors import UserError
 from rollouts.runs.files import fingerprint
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
-from worldmodels.generative.image_files import fit, read_arrays, read_folder, read_idx, to_channels
-from worldmodels.generative.synthetic import DISTRIBUTIONS
+from worldmodels.generative.data.image_files import fit, read_arrays, read_folder, read_idx, to_channels
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.training.randomness import numpy_generator_for
 
 Labels = NDArray[np.int64]
@@ -39,6 +39,12 @@ class Samples:
     train_labels: Labels | None = None
     test_labels: Labels | None = None
     class_names: tuple[str, ...] = ()
+    train_condition: NDArray[np.uint8] | None = None
+    """What belongs to every training image (a picture to be translated, say), uint8 ``[N, S, S, C']``."""
+    test_condition: NDArray[np.uint8] | None = None
+    train_other: NDArray[np.uint8] | None = None
+    """Images of another set that belong to none of these, in any number."""
+    test_other: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         """Look at the labels here, once: a network that did would wait for its device in every step."""
@@ -75,10 +81,10 @@ class Samples:
 
 
 def to_tensor(x: NDArray[np.generic], low: float = 0.0) -> Tensor:
-    """Images to float ``[N, C, S, S]`` in [low, 1]; points unchanged."""
-    if x.ndim != 4:
+    """Images (uint8, ``[N, ..., S, S, C]``) to float ``[N, ..., C, S, S]`` in [low, 1]; points unchanged."""
+    if x.dtype != np.uint8:
         return torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    scaled = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2).to(torch.float32) / 255
+    scaled = torch.from_numpy(np.ascontiguousarray(x)).movedim(-1, -3).to(torch.float32) / 255
     return scaled.contiguous() if low == 0 else (low + (1 - low) * scaled).contiguous()
 
 
@@ -229,24 +235,3 @@ def _every(sources: list[Source], stride: int, size: int) -> NDArray[np.uint8]:
     if not frames:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return np.concatenate(frames)
-
-
-class Batches:
-    """Shuffled batches of tensors; batch ``number`` is a function of (seed, number). A short last batch is skipped."""
-
-    def __init__(self, x: Tensor, labels: Labels | None, batch_size: int, seed: int, device: torch.device) -> None:
-        if len(x) < batch_size:
-            raise UserError(f"{len(x)} samples are fewer than one batch of {batch_size}; lower --batch-size.")
-        self.x, self.batch_size, self.seed, self.device = x, batch_size, seed, device
-        self.labels = None if labels is None else torch.from_numpy(labels)
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
-
-    def __call__(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Data ``[batch_size, ...]`` and labels of one batch."""
-        epoch, place = divmod(number, len(self.x) // self.batch_size)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = torch.from_numpy(numpy_generator_for(self.seed, epoch).permutation(len(self.x)))
-        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        labels = None if self.labels is None else self.labels[chosen].to(self.device)
-        return self.x[chosen].to(self.device), labels

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rollouts.console import say
 from rollouts.runs.files import fingerprint
-from worldmodels.generative.datasets import Batches, Samples, to_tensor
+from worldmodels.generative.data.batches import Batches, spread
+from worldmodels.generative.data.datasets import Samples, to_tensor
 from worldmodels.layers import ConvSpec, conv_stack
 from worldmodels.training.checkpoint import load_weights, save_tensors
 
@@ -47,23 +46,16 @@ def frozen_classifier(samples: Samples, cache: Path, steps: int = 600) -> Classi
     torch.manual_seed(0)
     classifier = Classifier(samples.channels, samples.size, samples.classes)
     optimiser = torch.optim.Adam(classifier.parameters(), lr=2e-3)
-    batches = Batches(
-        to_tensor(samples.train), samples.train_labels, min(64, len(samples.train)), 0, torch.device("cpu")
-    )
+    batches = Batches(samples, min(64, len(samples.train)), 0, torch.device("cpu"))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
-        x, labels = batches(step)
+        x, labels, _, _ = batches(step)
         assert labels is not None
         optimiser.zero_grad()
         F.cross_entropy(classifier(x), labels).backward()
         optimiser.step()
     save_tensors(classifier.state_dict(), weights)
     return classifier.eval().requires_grad_(False)
-
-
-def spread(count: int, of: int) -> NDArray[np.int64]:
-    """Up to ``count`` indices spread evenly over ``of``: data often come sorted by class."""
-    return np.linspace(0, of - 1, min(count, of)).astype(np.int64)
 
 
 class Features(NamedTuple):
