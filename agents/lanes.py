@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
+from agents.controller import LatentKind
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import ImageEnv, make_env
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import Features, join_features
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
-
-LatentKind = Literal["sample", "mean"]
 
 
 class Lanes(Protocol):

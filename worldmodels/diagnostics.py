@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rollouts.episodes import EpisodeStore
-from worldmodels.latents import LatentEpisode, LatentWindows
+from worldmodels.data.latents import LatentEpisode, LatentWindows
 from worldmodels.mdn_rnn import mixture_entropy, mixture_nll
 from worldmodels.pictures import grid, to_float, to_uint8
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 if TYPE_CHECKING:
     from worldmodels.world_model import WorldModel

@@ -11,25 +11,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, write_json
 from rollouts.console import say, size
-from rollouts.envs import EnvConfig, make_env
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import make_env
 from rollouts.episodes import EpisodeStore
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_state, load_weights, save_tensors
-from worldmodels.descent import Descent
+from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.stage import Stage
+from worldmodels.configs import MDNRNNConfig
+from worldmodels.data.frames import split
+from worldmodels.data.latents import LatentWindows, Windows, encode_sources
+from worldmodels.data.lineage import require_vae
+from worldmodels.data.stream import LatentStream
 from worldmodels.diagnostics import diagnose, dream_strip
-from worldmodels.distributed import Ranks
-from worldmodels.fit_vae import require_vae
-from worldmodels.frames import split
-from worldmodels.latents import LatentWindows, Windows, encode_sources
 from worldmodels.mdn_rnn import MDNRNN, Prediction, dropout_mask, mixture_entropy, mixture_nll
-from worldmodels.mdn_rnn_config import MDNRNNConfig
 from worldmodels.pictures import save_png
-from worldmodels.stream import LatentStream
-from worldmodels.training import MetricsLog, Stateful, generator_for, train
+from worldmodels.starts import DreamStarts
+from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.training.distributed import Ranks
+from worldmodels.training.loop import MetricsLog, Stateful, train
+from worldmodels.training.optimiser import Descent
+from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE
-from worldmodels.world_model import DreamStarts, WorldModel
+from worldmodels.world_model import WorldModel
 
 
 def mdn_rnn_loss(
@@ -139,7 +143,7 @@ def fit_mdn_rnn(
         write_json(stage.path / "diagnostics.json", facts)
         save_png(dream_strip(model, held_out, stores), stage.path / "dream.png", scale=2)
         newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
-        starts = DreamStarts.gather(model, newest, config.starts, config.seed)
+        starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed)
         save_tensors(starts.tensors(), stage.path / "starts.safetensors")
         save_tensors(mdnrnn.state_dict(), weights)
         stage.finish(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import atomic_path
+from rollouts.runs.files import atomic_path
 
 Frames = NDArray[np.uint8]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,102 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.actions import ActionSpec
-from rollouts.artifacts import config_from_dict, file_hash
-from rollouts.envs import EnvConfig
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
-from rollouts.rounds import located, newest_round
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_tensors, load_weights
-from worldmodels.latents import LatentEpisode
+from rollouts.runs.files import file_hash
+from rollouts.runs.layout import located, newest_round
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
 from worldmodels.mdn_rnn import MDNRNN, State, sample_mixture
 from worldmodels.pictures import to_float, to_uint8
-from worldmodels.training import generator_for
+from worldmodels.starts import DreamStarts
+from worldmodels.training.checkpoint import load_weights
+from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
-
-WARM_UP = 50
-"""Real steps that M watches before a dream starts in the middle of an episode."""
-
-
-@dataclass(frozen=True)
-class DreamStarts:
-    """Moments from which dreams begin: what V saw there, and what M remembered.
-
-    ``warm`` is False for starts of episodes (memory zero), True for moments in their middle, reached with real
-    frames and actions.
-    """
-
-    mean: Tensor  #: [N, Z]
-    logvar: Tensor  #: [N, Z]
-    h: Tensor  #: [N, H]
-    c: Tensor  #: [N, H]
-    warm: Tensor  #: [N] bool
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """For a safetensors file, at half precision."""
-        return {
-            "mean": self.mean.half(),
-            "logvar": self.logvar.half(),
-            "h": self.h.half(),
-            "c": self.c.half(),
-            "warm": self.warm,
-        }
-
-    @classmethod
-    def load(cls, path: Path, device: torch.device) -> DreamStarts:
-        tensors = {name: value.to(device) for name, value in load_tensors(path).items()}
-        return cls(
-            tensors["mean"].float(),
-            tensors["logvar"].float(),
-            tensors["h"].float(),
-            tensors["c"].float(),
-            tensors["warm"].bool(),
-        )
-
-    def only(self, kind: str) -> DreamStarts:
-        """Restrict to ``episode`` starts or to ``recorded`` (warm) moments; ``any`` keeps both.
-
-        Raises:
-            UserError: the kind is unknown, or there are no such starts.
-        """
-        if kind not in ("any", "episode", "recorded"):
-            raise UserError(f"Dreams start at 'episode', 'recorded' or 'any' moments, not {kind!r}.")
-        keep = torch.ones_like(self.warm) if kind == "any" else self.warm == (kind == "recorded")
-        if not keep.any():
-            raise UserError(f"There are no {kind!r} starts among the {len(self)} that were kept; try 'any'.")
-        return DreamStarts(self.mean[keep], self.logvar[keep], self.h[keep], self.c[keep], self.warm[keep])
-
-    @classmethod
-    @torch.inference_mode()
-    def gather(cls, model: WorldModel, episodes: Sequence[LatentEpisode], count: int, seed: int) -> DreamStarts:
-        """Half at starts of episodes, half at random moments after up to :data:`WARM_UP` real steps.
-
-        Moments are drawn evenly over all steps, so the rare places (off the road) appear as often as they occurred.
-        """
-        rng = np.random.default_rng(seed)
-        share = np.array([len(episode) for episode in episodes], float)
-        rows: list[tuple[int, int]] = [(int(i), 0) for i in rng.integers(len(episodes), size=max(count // 2, 1))]
-        for i in rng.choice(len(episodes), size=max(count - len(rows), 1), p=share / share.sum()):
-            rows.append((int(i), int(rng.integers(1, len(episodes[i]) + 1)) - 1))
-        device, generator = model.device, generator_for(seed, 0)
-        states = model.initial_state(len(rows))
-        for back in range(WARM_UP, 0, -1):
-            # Lane by lane the last WARM_UP steps before the moment; lanes that are not there yet keep a zero state.
-            use = torch.tensor([moment - back >= 0 for _, moment in rows], device=device)
-            at = [(i, max(moment - back, 0)) for i, moment in rows]
-            z = torch.tensor(np.stack([episodes[i].mean[t] for i, t in at]), device=device).float()
-            spread = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in at]), device=device).float()
-            z = z + torch.exp(0.5 * spread) * torch.randn(z.shape, generator=generator).to(device)
-            action = torch.tensor(np.stack([episodes[i].actions[t] for i, t in at]), device=device)
-            h, c = model.mdnrnn.advance(z, action, states)
-            states = (torch.where(use[:, None], h, states[0]), torch.where(use[:, None], c, states[1]))
-        mean = torch.tensor(np.stack([episodes[i].mean[t] for i, t in rows]), device=device).float()
-        logvar = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in rows]), device=device).float()
-        warm = torch.tensor([t > 0 for _, t in rows], device=device)
-        return cls(mean, logvar, states[0], states[1], warm)
 
 
 class WorldModel:
@@ -153,8 +68,8 @@ class WorldModel:
         device = torch.device(device)
         if not run.exists():
             raise UserError(f"There is no run at {run}.")
-        vae_stage = Stage.require(run, "vae", "train_vae.py")
-        stage = Stage.require(run, "mdnrnn", "train_mdnrnn.py")
+        vae_stage = Stage.require(run, "vae", "train-vae")
+        stage = Stage.require(run, "mdnrnn", "train-mdnrnn")
         manifest = stage.manifest
         weights = vae_stage.path / "weights.safetensors"
         if weights.exists() and manifest["vae"] != file_hash(weights):

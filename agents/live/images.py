@@ -1,4 +1,4 @@
-"""The image models of ``scripts/train_images.py`` on the page: samples, paths between them, attributes."""
+"""The image models of ``worldmodels train-images`` on the page: samples, paths between them, attributes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from agents.live.packets import jpeg, pack
 from rollouts.errors import UserError
-from rollouts.stage import Stage
+from rollouts.runs.stage import Stage
 from worldmodels.generative.datasets import to_tensor
 from worldmodels.generative.fit_images import Trained, load_trained
 from worldmodels.generative.networks import Autoencoder, Generator
 from worldmodels.generative.sampling import attribute_vector, rgb, slerp
 from worldmodels.pictures import grid
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 CELLS, COLUMNS = 60, 10  #: of a sheet of samples
 STOPS = 24  #: pictures on the path between two of them

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.live.packets import jpeg, numbers, pack
-from rollouts.envs import Frame
+from rollouts.envs.config import Frame
 from worldmodels.generative.sampling import slerp
 from worldmodels.mdn_rnn import State
 from worldmodels.pictures import grid

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents import iterate as module
 from agents.agent import find_agent
-from agents.comparison import untrained
-from agents.iterate import iterate
-from agents.pipeline import run_pipeline
-from agents.presets import TINY
-from agents.records import rounds_of
-from agents.trials import world_model_folder
+from agents.pipeline import iterate as module
+from agents.pipeline.iterate import iterate
+from agents.pipeline.presets import TINY
+from agents.pipeline.run import run_pipeline
+from agents.records.costs import rounds_of
+from agents.studies.comparison import untrained
+from agents.studies.trials import world_model_folder
 from rollouts import UserError
 from worldmodels import DreamEnv, WorldModel
 

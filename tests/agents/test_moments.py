@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from agents import Agent
-from agents.evaluators import ControllerSpec
-from agents.moments import USUAL_RATE, DreamWorld, RealWorld, frame_rate, panels_of, side_by_side, step_seconds
-from agents.watch import WatchConfig, panels
+from agents.controller import ControllerSpec
+from agents.viewing.moments import USUAL_RATE, DreamWorld, RealWorld, frame_rate, panels_of, side_by_side, step_seconds
+from agents.viewing.watch import WatchConfig, panels
 from rollouts import EnvConfig, make_env
 from worldmodels.mdn_rnn import mixture_nll
 from worldmodels.world_model import WorldModel

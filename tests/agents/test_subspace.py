@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents.controller import LinearController
-from agents.evaluators import ControllerSpec
-from agents.strategies import make_strategy
-from agents.subspace import Subspace, principal_weights, whitening
-from rollouts.actions import ActionSpec
+from agents.controller import ControllerSpec, LinearController
+from agents.learning.strategies import make_strategy
+from agents.learning.subspace import Subspace, principal_weights, whitening
+from rollouts.envs.actions import ActionSpec
 from rollouts.errors import UserError
 from worldmodels import WorldModel
 

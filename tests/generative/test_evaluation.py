@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from rollouts.artifacts import read_json
 from rollouts.errors import UserError
+from rollouts.runs.files import read_json
 from worldmodels.generative.architectures import Conditioning
 from worldmodels.generative.build import Shape, build
 from worldmodels.generative.configs import MODELS, check, check_networks, preset

@@ -16,7 +16,7 @@ from worldmodels.generative.architectures import dcgan_generator
 from worldmodels.generative.autoencoders import fixed_gaussian
 from worldmodels.generative.build import Sampler
 from worldmodels.generative.networks import VAE
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 
 @pytest.mark.parametrize("between", [sampling.lerp, sampling.slerp])

@@ -19,7 +19,7 @@ from worldmodels.generative.metrics import ModeCount, count_modes
 from worldmodels.generative.networks import VAE
 from worldmodels.generative.synthetic import RING
 from worldmodels.generative.units import Trainer
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, vae_loss
 
 CPU = torch.device("cpu")

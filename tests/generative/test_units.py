@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError
-from worldmodels.checkpoint import load_state, save_state
 from worldmodels.generative import losses
 from worldmodels.generative.architectures import dcgan_critic, dcgan_generator, mlp_coder, mlp_critic, mlp_generator
 from worldmodels.generative.configs import preset
@@ -18,7 +17,9 @@ from worldmodels.generative.gan import BEGAN, GAN, around_real, between_real_and
 from worldmodels.generative.networks import Autoencoder, Critic, Generator
 from worldmodels.generative.penalties import spectrally_normalise
 from worldmodels.generative.units import Average, Batch, Loss, Trainer, Unit
-from worldmodels.training import generator_for, train
+from worldmodels.training.checkpoint import load_state, save_state
+from worldmodels.training.loop import train
+from worldmodels.training.randomness import generator_for
 
 CPU = torch.device("cpu")
 SHIFT = torch.tensor([1.2, -1.6])
@@ -366,7 +367,7 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(images, tmp_path):
 
 def test_train_runs_any_units(tmp_path):
     """The loop is the one that trains V and M."""
-    from rollouts.stage import Stage
+    from rollouts.runs.stage import Stage
 
     gan = small_gan()
     trainer = Trainer(gan.units(), points, 0)

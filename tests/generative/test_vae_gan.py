@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rollouts.artifacts import read_json, write_json
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.runs.files import read_json, write_json
 from worldmodels.generative.configs import preset
 from worldmodels.generative.fit_images import fit_images
 from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan

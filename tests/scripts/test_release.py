@@ -14,26 +14,27 @@ import torch
 from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
-from agents.experiments import keep
-from agents.iterate import episodes_of
-from agents.model_card import _origin, action_repeat
-from agents.records import commands, costs, rounds_of
-from agents.release import compare, release
+from agents.pipeline.iterate import episodes_of
+from agents.records.commands import commands
+from agents.records.costs import costs, rounds_of
+from agents.records.experiments import keep
+from agents.records.model_card import _origin, action_repeat
+from agents.records.release import compare, release
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import read_json, write_json
-from rollouts.stage import Stage
+from rollouts.runs.files import read_json, write_json
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.data.lineage import data_hash
 from worldmodels.dream import Dream
-from worldmodels.fit_vae import data_hash
+from worldmodels.training.checkpoint import load_tensors, save_tensors
 
 
 @pytest.fixture
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("rollouts.rounds", "agents.agent", "agents.release"):
+    for module in ("rollouts.runs.layout", "agents.agent", "agents.records.release"):
         monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
@@ -118,10 +119,10 @@ def test_what_cannot_be_released_is_refused_and_what_was_there_stays(
     with pytest.raises(UserError, match="one word"):
         release(tiny_run, "../toy")
     with monkeypatch.context() as limits:
-        limits.setattr("agents.release.LARGEST", 1000)
+        limits.setattr("agents.records.release.LARGEST", 1000)
         with pytest.raises(UserError, match=r"more than 1 kB: use a smaller V or M"):
             release(tiny_run, "toy")
-    monkeypatch.setattr("agents.release.MOST_CHANGE", 0.0)
+    monkeypatch.setattr("agents.records.release.MOST_CHANGE", 0.0)
     with pytest.raises(UserError, match="Half precision changes the actions"):
         release(tiny_run, "toy")
     assert sorted((file, file.stat().st_mtime_ns) for file in folder.rglob("*")) == before

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from agents.evaluation import evaluate, save_report
-from agents.experiments import curve, keep, read
-from agents.records import history, rounds_of
-from rollouts.artifacts import read_json_lines
+from agents.records.costs import history, rounds_of
+from agents.records.experiments import curve, keep, read
 from rollouts.errors import UserError
-from rollouts.stage import Stage
+from rollouts.runs.files import read_json_lines
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import call, interrupted_at
 
 
@@ -78,7 +78,7 @@ def test_what_was_kept_before_stays_until_its_replacement_is_whole(
     arguments = (folder, "one", "First", "full", "a machine", scripted_run, tmp_path / "score.json")
     keep(*arguments)
     before = read(folder)
-    with interrupted_at("agents.experiments.write_json", 2):
+    with interrupted_at("agents.records.experiments.write_json", 2):
         keep(*arguments[:2], "Second", *arguments[3:])
     assert read(folder) == before
     keep(*arguments[:2], "Second", *arguments[3:])

@@ -15,8 +15,8 @@ import av
 import pytest
 from PIL import Image
 
-from agents.presets import PRESETS, PipelineConfig
-from rollouts.artifacts import file_hash
+from agents.pipeline.presets import PRESETS, PipelineConfig
+from rollouts.runs.files import file_hash
 from tests.faults.helpers import SCRIPTS, call
 from tests.scripts.conftest import COMMON
 

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from rollouts import UserError
-from rollouts.actions import ActionSpec
+from rollouts.envs.actions import ActionSpec
 from worldmodels import DreamEnv, DreamVectorEnv
 
 DISCRETE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))

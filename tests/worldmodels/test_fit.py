@@ -12,17 +12,18 @@ import pytest
 import torch
 
 from rollouts import EpisodeStore, UserError
-from rollouts.stage import Stage
+from rollouts.runs.stage import Stage
 from worldmodels import MDNRNN
-from worldmodels.descent import learning_rate
+from worldmodels.configs import MDNRNNConfig, VAEConfig
+from worldmodels.data.frames import split
+from worldmodels.data.latents import LatentEpisode, Windows
+from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.diagnostics import WARM_UP, WINDOW, _run_free, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
-from worldmodels.fit_vae import VAEConfig, common_observation_hash, data_hash, fit_vae
-from worldmodels.frames import split
-from worldmodels.latents import LatentEpisode, Windows
+from worldmodels.fit_vae import fit_vae
 from worldmodels.mdn_rnn import Mixture, Prediction
-from worldmodels.mdn_rnn_config import MDNRNNConfig
-from worldmodels.training import generator_for
+from worldmodels.training.optimiser import learning_rate
+from worldmodels.training.randomness import generator_for
 
 CPU = torch.device("cpu")
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 
 from agents import LinearController
-from agents.evaluators import evaluate_lanes
+from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
-from rollouts.toy import ToyEnv
+from rollouts.envs.toy import ToyEnv
 from worldmodels import MDNRNN, DreamEnv
+from worldmodels.configs import MDNRNNConfig
+from worldmodels.data.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import mdn_rnn_loss
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.mdn_rnn import Mixture, Prediction, mixture_nll, sample_mixture
-from worldmodels.mdn_rnn_config import MDNRNNConfig
-from worldmodels.world_model import DreamStarts
+from worldmodels.starts import DreamStarts
 
 CPU = torch.device("cpu")
 
@@ -147,7 +147,7 @@ def test_temperature_changes_which_component_is_drawn_and_not_only_its_width():
 def test_a_dream_that_starts_in_the_middle_of_an_episode_remembers_what_came_before(make_model):
     model, rng = make_model(), np.random.default_rng(0)
     latents = [episode_of_latents(rng.normal(size=(81, 4)), -4.0, rng.normal(size=(80, 1)), np.zeros(80))]
-    model.starts = DreamStarts.gather(model, latents, 40, seed=0)
+    model.starts = DreamStarts.gather(model.mdnrnn, latents, 40, seed=0)
     dream = Dream(model, starts="recorded")
     dream.reset(range(30))
     assert dream.state[0].abs().sum(1).min() > 0

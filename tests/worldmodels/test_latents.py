@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from rollouts import UserError
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encode_sources, encoder, spread_rewards
+from worldmodels.data.latents import (
+    LatentEpisode,
+    LatentWindows,
+    encode_episode,
+    encode_sources,
+    encoder,
+    spread_rewards,
+)
 
 CPU = torch.device("cpu")
 

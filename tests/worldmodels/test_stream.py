@@ -14,11 +14,11 @@ import torch
 from rollouts import EpisodeStore, UserError
 from tests.faults.helpers import interrupted_at
 from worldmodels import MDNRNN
-from worldmodels.checkpoint import load_state
+from worldmodels.configs import MDNRNNConfig
+from worldmodels.data.latents import LatentEpisode, LatentWindows
+from worldmodels.data.stream import LatentStream
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
-from worldmodels.latents import LatentEpisode, LatentWindows
-from worldmodels.mdn_rnn_config import MDNRNNConfig
-from worldmodels.stream import LatentStream
+from worldmodels.training.checkpoint import load_state
 
 CPU = torch.device("cpu")
 LENGTHS = (5, 23, 8, 40, 16)
@@ -126,7 +126,10 @@ def test_training_with_carried_memory_and_dropout_continues_as_if_it_had_not_bee
             shutil.copytree(tiny_run / stage, run / stage)
         stores = [EpisodeStore(run / "rollouts" / "episodes")]
         if name == "parts":
-            for place, times in (("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 11), ("worldmodels.training.save_state", 1)):
+            for place, times in (
+                ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 11),
+                ("worldmodels.training.loop.save_state", 1),
+            ):
                 with interrupted_at(place, times):
                     fit_mdn_rnn(config, run, stores, CPU)
         fit_mdn_rnn(config, run, stores, CPU)

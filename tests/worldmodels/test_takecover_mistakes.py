@@ -16,21 +16,23 @@ import torch
 
 import agents.lanes
 from agents import LinearController
-from agents.evaluators import evaluate_lanes
+from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
-from agents.presets import PRESETS
+from agents.pipeline.presets import PRESETS
 from rollouts import Episode, EpisodeStore
 from rollouts.collect import record_episode
-from rollouts.envs import EnvConfig, ImageEnv, resolve
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import ImageEnv
+from rollouts.envs.presets import resolve
 from rollouts.policies import POLICIES
 from worldmodels import MDNRNN, WorldModel
+from worldmodels.data.frames import read_frames
+from worldmodels.data.latents import LatentEpisode, LatentWindows, encode_episode, encoder
+from worldmodels.data.stream import LatentStream
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import mdn_rnn_loss
-from worldmodels.frames import read_frames
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.mdn_rnn import mixture_nll
-from worldmodels.stream import LatentStream
-from worldmodels.world_model import DreamStarts
+from worldmodels.starts import DreamStarts
 
 CPU = torch.device("cpu")
 PRESET = PRESETS["takecover"]
@@ -281,6 +283,6 @@ def test_a_dream_with_dropout_is_another_m_in_every_episode_and_the_same_within_
 
 def test_starts_of_a_run_hold_both_kinds(make_doom):
     latents = dying(np.random.default_rng(0), 3)
-    starts = DreamStarts.gather(make_doom(), latents, 20, seed=0)
+    starts = DreamStarts.gather(make_doom().mdnrnn, latents, 20, seed=0)
     memory = starts.h.abs().sum(1) + starts.c.abs().sum(1)
     assert torch.equal(memory > 0, starts.warm)

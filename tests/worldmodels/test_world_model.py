@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from rollouts import UserError
-from rollouts.envs import resolve
+from rollouts.envs.presets import resolve
 from worldmodels import WorldModel
-from worldmodels.checkpoint import load_state, load_tensors, pick_device, save_state, save_tensors
-from worldmodels.latents import LatentEpisode
-from worldmodels.world_model import WARM_UP, DreamStarts
+from worldmodels.data.latents import LatentEpisode
+from worldmodels.starts import WARM_UP, DreamStarts
+from worldmodels.training.checkpoint import load_state, load_tensors, pick_device, save_state, save_tensors
 
 
 def certain_episodes(latent_size: int = 4) -> list[LatentEpisode]:
@@ -60,8 +60,8 @@ def test_m_refuses_to_work_with_another_v(tiny_run, tmp_path, make_model):
     ("missing", "message"),
     [
         ("", "There is no run at"),
-        ("vae", r"has no 'vae' stage yet.*train_vae\.py"),
-        ("mdnrnn", r"has no 'mdnrnn' stage yet.*train_mdnrnn\.py"),
+        ("vae", r"has no 'vae' stage yet.*train-vae"),
+        ("mdnrnn", r"has no 'mdnrnn' stage yet.*train-mdnrnn"),
         ("mdnrnn/weights.safetensors", r"weights\.safetensors does not exist"),
     ],
 )
@@ -83,7 +83,7 @@ def test_a_negative_temperature_is_refused(make_model):
 @torch.no_grad()
 def test_a_warm_start_remembers_the_real_steps_before_it_and_an_episode_start_nothing(make_model):
     model, episodes = make_model(), certain_episodes()
-    starts = DreamStarts.gather(model, episodes, count=60, seed=0)
+    starts = DreamStarts.gather(model.mdnrnn, episodes, count=60, seed=0)
     assert len(starts) == 60
     assert not starts.h[~starts.warm].any()
     assert not starts.c[~starts.warm].any()

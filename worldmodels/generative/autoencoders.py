@@ -20,7 +20,7 @@ from worldmodels.generative.elbo import (
 from worldmodels.generative.losses import NON_SATURATING, Adversarial, wide
 from worldmodels.generative.networks import VAE, Autoencoder
 from worldmodels.generative.units import Batch, Loss, Unit
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 from worldmodels.vae import kl_to_standard_normal, reparameterise
 
 

@@ -42,7 +42,7 @@ from worldmodels.generative.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SAT
 from worldmodels.generative.networks import VAE, Autoencoder, Critic, Generator
 from worldmodels.generative.penalties import spectrally_normalise
 from worldmodels.generative.units import Unit
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 
 GAMES = {
     "minimax": MINIMAX,

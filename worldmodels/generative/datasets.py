@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import fingerprint
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from worldmodels.frames import Source, frames_shape
-from worldmodels.frames import split as split_episodes
+from rollouts.runs.files import fingerprint
+from worldmodels.data.frames import Source, frames_shape
+from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.image_files import fit, read_arrays, read_folder, read_idx, to_channels
 from worldmodels.generative.synthetic import DISTRIBUTIONS
-from worldmodels.training import numpy_generator_for
+from worldmodels.training.randomness import numpy_generator_for
 
 Labels = NDArray[np.int64]
 STACKED = "stacked-digits"

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.artifacts import read_json
 from rollouts.errors import UserError
-from rollouts.stage import Stage, package_versions
+from rollouts.runs.files import read_json
+from rollouts.runs.provenance import package_versions
+from rollouts.runs.stage import Stage
 from worldmodels.generative import metrics
 from worldmodels.generative.autoencoders import log_likelihood_bound
 from worldmodels.generative.build import Sampler
@@ -24,7 +25,7 @@ from worldmodels.generative.features import Features, features_for, frozen_class
 from worldmodels.generative.fit_images import Trained
 from worldmodels.generative.networks import VAE, Autoencoder
 from worldmodels.generative.synthetic import DISTRIBUTIONS, MODES
-from worldmodels.training import generator_for, numpy_generator_for
+from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
 COUNT = {"points": 2500, "images": 1000}

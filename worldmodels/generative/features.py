@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rollouts.artifacts import fingerprint
 from rollouts.console import say
-from worldmodels.checkpoint import load_weights, save_tensors
+from rollouts.runs.files import fingerprint
 from worldmodels.generative.datasets import Batches, Samples, to_tensor
 from worldmodels.layers import ConvSpec, conv_stack
+from worldmodels.training.checkpoint import load_weights, save_tensors
 
 
 class Classifier(nn.Module):

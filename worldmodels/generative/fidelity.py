@@ -16,7 +16,7 @@ from rollouts.errors import UserError
 from worldmodels.generative.datasets import to_tensor
 from worldmodels.generative.evaluation import COUNT
 from worldmodels.generative.fit_images import Trained
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 
 class Bytes(Dataset[Tensor]):

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rollouts.artifacts import file_hash, read_json
 from rollouts.console import say
 from rollouts.errors import UserError
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_state, load_weights, save_tensors
+from rollouts.runs.files import file_hash, read_json
+from rollouts.runs.stage import Stage
 from worldmodels.generative.build import Model, Sampler, Shape, build
 from worldmodels.generative.configs import MODELS, Config, check, check_networks
 from worldmodels.generative.datasets import Batches, Samples, load_samples, to_tensor
@@ -22,7 +21,9 @@ from worldmodels.generative.networks import VAE, Autoencoder
 from worldmodels.generative.sampling import picture, reconstruction_pairs
 from worldmodels.generative.units import Trainer
 from worldmodels.pictures import save_png
-from worldmodels.training import MetricsLog, generator_for, train
+from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.training.loop import MetricsLog, train
+from worldmodels.training.randomness import generator_for
 
 COLLAPSED = 0.05
 """Samples whose mean distance is below this share of the data's are all alike."""
@@ -102,7 +103,7 @@ def load_trained(run: Path, device: torch.device) -> Trained:
     Raises:
         UserError: it is missing, unfinished or damaged, or its data have changed.
     """
-    stage = Stage.require(run, "images", "train_images.py")
+    stage = Stage.require(run, "images", "train-images")
     name = str(stage.manifest["inputs"]["model"])
     if name not in MODELS:
         raise UserError(f"{stage.path} holds a model called {name!r}; known are {', '.join(MODELS)}.")

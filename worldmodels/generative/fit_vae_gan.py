@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rollouts.artifacts import file_hash
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import require_positive
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_state, load_weights, save_tensors
-from worldmodels.fit_vae import require_vae
-from worldmodels.frames import FrameBatches, read_frames, split
+from rollouts.runs.files import file_hash
+from rollouts.runs.stage import Stage
+from worldmodels.data.frames import FrameBatches, read_frames, split
+from worldmodels.data.lineage import require_vae
 from worldmodels.generative.architectures import dcgan_critic
 from worldmodels.generative.autoencoders import AdversarialVAE
 from worldmodels.generative.penalties import spectrally_normalise
 from worldmodels.generative.sampling import rgb
 from worldmodels.generative.units import Trainer
 from worldmodels.pictures import grid, save_png, to_float
-from worldmodels.training import MetricsLog, Stateful, train
+from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.training.loop import MetricsLog, Stateful, train
 from worldmodels.vae import FRAME_SIZE, ConvVAE, vae_loss
 
 

@@ -19,7 +19,7 @@ from worldmodels.generative.penalties import (
     refuse_batch_norm,
 )
 from worldmodels.generative.units import Average, Batch, Loss, Unit, do_nothing
-from worldmodels.training import Stateful
+from worldmodels.training.loop import Stateful
 
 Penalty = Callable[[Score, Tensor, Tensor, Batch], Tensor]
 """(critic with labels filled in, real, fake, batch) -> scalar."""

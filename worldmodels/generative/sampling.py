@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rollouts.artifacts import atomic_path
+from rollouts.runs.files import atomic_path
 from worldmodels.generative.build import Sampler
 from worldmodels.generative.metrics import nearest
 from worldmodels.pictures import Frames, grid, to_uint8

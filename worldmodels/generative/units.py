@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 
 class Batch(NamedTuple):
@@ -57,7 +57,7 @@ class Unit:
 
 
 class Trainer:
-    """Executes units: ``trainer(step)`` is one training step, to be given to :func:`worldmodels.training.train`.
+    """Executes units: ``trainer(step)`` is one training step, to be given to :func:`worldmodels.training.loop.train`.
 
     Every repeat of every unit sees a batch of its own.
 
