@@ -9,22 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from agents.agent import Agent
-from agents.driving import FULL_TURN, action_names, bindings
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
-from agents.moments import step_seconds
-from rollouts.envs import resolve
+from agents.viewing.human import FULL_TURN, action_names, bindings
+from agents.viewing.moments import step_seconds
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
+from worldmodels.dream import join_features
 from worldmodels.mdn_rnn import MDNRNN
-from worldmodels.world_model import DreamStarts
+from worldmodels.starts import DreamStarts
+from worldmodels.training.randomness import generator_for
 
 USUAL_HORIZON = 1000  #: decisions of a dream of a world that sets no limit
+STARTS = 23  #: moments to begin from; with the choice of any, three rows of eight
+FORESIGHT = 40  #: decisions dreamed from every moment, to see how promising it is
 EFFECT = 2.0  #: standard deviations by which a latent is moved to see what it does
 
 
 @torch.inference_mode()
-def describe_agent(agent: Agent, starts: int = 24, title: str | None = None) -> dict[str, Any]:
+def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None) -> dict[str, Any]:
     """Everything of an agent that goes into ``model.js``.
 
     Args:
@@ -46,11 +50,10 @@ def describe_agent(agent: Agent, starts: int = 24, title: str | None = None) -> 
         "kind": "agent",
         "title": title or words.title,
         "agent": agent.folder.name,
-        "words": {"world": words.world, "total": words.total, "unit": words.unit},
+        "words": {"world": words.world, "total": words.total},
         "latents": model.latent_size,
         "horizon": world.max_decisions or USUAL_HORIZON,
         "seconds": step_seconds(agent.env),
-        "pictures": world.action_repeat,
         "action": {
             **{name: getattr(spec, name) for name in ("kind", "low", "high", "scale", "offset")},
             "names": action_names(agent.env, spec),
@@ -66,6 +69,7 @@ def describe_agent(agent: Agent, starts: int = 24, title: str | None = None) -> 
         "starts": {
             "count": len(chosen),
             "warm": chosen.warm.tolist(),
+            "promising": _promising(agent, chosen),
             **{name: tensors.add(_array(getattr(chosen, name))) for name in ("mean", "logvar", "h", "c")},
         },
         "effects": _effects(agent, chosen),
@@ -127,8 +131,24 @@ def _different(starts: DreamStarts, count: int) -> DreamStarts:
     return DreamStarts(*(getattr(starts, name)[kept] for name in ("mean", "logvar", "h", "c", "warm")))
 
 
+def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
+    """The half of the moments after which most is to be earned, as M sees it: seeds choose among them.
+
+    The most different moments are often strange ones (a car lost in the grass), a poor first sight of a dream.
+    """
+    model, generator = agent.model, generator_for(0, 0)
+    z, state = starts.mean, (starts.h, starts.c)
+    alive, earned = torch.ones(len(starts), device=z.device), torch.zeros(len(starts), device=z.device)
+    for _ in range(FORESIGHT):
+        action = agent.controller.act(agent.parameters, join_features(z, state, agent.spec.features))
+        z, reward, end, state = model.step(z, action, state, 1.0, model.noise(len(z), generator))
+        alive = alive * (1 - end)
+        earned = earned + alive * reward
+    return sorted(earned.argsort(descending=True, stable=True)[: -(-len(starts) // 2)].tolist())
+
+
 def _effects(agent: Agent, starts: DreamStarts) -> list[float]:
-    """How much of the picture every latent changes: mean absolute difference in [0, 1] between -2 and 2, over starts."""
+    """How much of the picture every latent changes: mean absolute difference in [0, 1] between -2 and 2."""
     base, size = starts.mean[:4], agent.model.latent_size
     effects = []
     for unit in range(size):

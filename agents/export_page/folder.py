@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rollouts.artifacts import replace_folder
 from rollouts.errors import UserError
+from rollouts.runs.files import replace_folder
 
 SITE = Path(__file__).parent / "site"
 SOURCES = (".wat", ".wasm")  #: of which the page carries only the bytes, inside model.js

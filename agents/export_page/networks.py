@@ -129,7 +129,9 @@ def _append(layers: list[Layer], layer: Layer) -> None:
         last.weight = (last.weight.reshape(-1, len(scale)) * scale).reshape(last.weight.shape)
         last.bias = (last.bias.reshape(-1, len(scale)) * scale + shift).reshape(-1)
     elif layer.kind == "linear" and last is not None and last.kind == "linear" and _shrinks(last, layer):
-        assert last.weight is not None and last.bias is not None and layer.weight is not None
+        assert last.weight is not None
+        assert last.bias is not None
+        assert layer.weight is not None
         layer.bias = last.bias @ layer.weight + layer.bias
         layer.weight = last.weight @ layer.weight
         layers[-1] = layer
@@ -139,13 +141,15 @@ def _append(layers: list[Layer], layer: Layer) -> None:
 
 def _shrinks(first: Layer, second: Layer) -> bool:
     """Whether two linear layers have fewer weights as one."""
-    assert first.weight is not None and second.weight is not None
+    assert first.weight is not None
+    assert second.weight is not None
     return first.weight.shape[0] * second.weight.shape[1] <= first.weight.size + second.weight.size
 
 
 def _make_picture(linear: Layer, shape: tuple[int, int, int]) -> None:
     """Let a linear layer give a picture: its outputs, which lay as [channels, height, width], channels last."""
-    assert linear.weight is not None and linear.bias is not None
+    assert linear.weight is not None
+    assert linear.bias is not None
     channels, height, width = shape
     order = np.arange(channels * height * width).reshape(shape).transpose(1, 2, 0).reshape(-1)
     linear.weight, linear.bias = linear.weight[:, order], linear.bias[order]
@@ -154,7 +158,8 @@ def _make_picture(linear: Layer, shape: tuple[int, int, int]) -> None:
 
 def _normalisation(module: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Numbers, Numbers]:
     """What a normalisation that has finished learning multiplies by, and what it adds."""
-    assert module.running_mean is not None and module.running_var is not None
+    assert module.running_mean is not None
+    assert module.running_var is not None
     scale = _numbers(module.weight) / np.sqrt(_numbers(module.running_var) + module.eps)
     return scale, _numbers(module.bias) - _numbers(module.running_mean) * scale
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rollouts.envs import EnvPreset
+from rollouts.envs.config import EnvPreset
 
 
 @dataclass(frozen=True)
@@ -12,23 +12,17 @@ class Words:
     """Words for one world."""
 
     title: str
-    world: str  #: what it is, after "It learnt to dream of"
+    world: str  #: what it is, after "A neural network that has watched"
     total: str  #: what rewards add up to
-    unit: str = ""  #: of a reward
 
 
-_CAR = Words(
-    "A dream of car racing",
-    "a car on a winding road, seen from above, by watching it being driven",
-    "points so far",
-    "points",
-)
+_CAR = Words("A dream of car racing", "a car on winding roads, seen from above,", "points so far")
 _WORDS = {
     "carracing": _CAR,
     "carracing-fast": _CAR,
     "takecover": Words(
         "A dream of dodging fireballs",
-        "a room full of monsters that throw fireballs at whoever stands in it, by watching somebody dodge",
+        "somebody in a room full of monsters that throw fireballs",
         "moments survived",
     ),
 }
@@ -37,4 +31,4 @@ _WORDS = {
 def words_for(world: EnvPreset) -> Words:
     """The words for a world; plain ones for a world that has none of its own."""
     name = world.id.removeprefix("worldmodels/")
-    return _WORDS.get(world.name) or Words(f"A dream of {name}", f"the world {name}, by watching it", "reward so far")
+    return _WORDS.get(world.name) or Words(f"A dream of {name}", f"the world {name}", "reward so far")

@@ -23,11 +23,12 @@ class Dream {
     this.temperature = 1;
   }
 
-  // Begin at one of the starts, or where the seed says; what V saw there is drawn once more, as in every dream.
+  // Begin at one of the starts, or at the promising one that the seed says; what V saw there is drawn once more, as in every dream.
   reset(seed, start = null) {
     this.seed = seed;
     this.noise = new Noise(seed);
-    this.start = start ?? Math.floor(this.noise.uniform(0, STREAM.start, 0) * this.model.starts.count);
+    const { promising } = this.model.starts, drawn = this.noise.uniform(0, STREAM.start, 0);
+    this.start = start ?? promising[Math.floor(drawn * promising.length)];
     const normal = this.noise.normals(0, STREAM.latent, this.model.latents), { mean, logvar, h, c } = this.starts;
     const z = mean[this.start].map((value, unit) => value + exp(logvar[this.start][unit] / 2) * normal[unit]);
     this.begin(z, { h: h[this.start].slice(), c: c[this.start].slice() });

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from agents import Agent
-from agents.evaluators import ControllerSpec
+from agents.controller import ControllerSpec
 from agents.export_page import describe_agent, write_page
 from rollouts import EnvConfig
-from rollouts.actions import ActionSpec
+from rollouts.envs.actions import ActionSpec
 from worldmodels import WorldModel
 
 NODE = shutil.which("node")

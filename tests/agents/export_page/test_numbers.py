@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from agents import Agent
-from agents.driving import Driver
-from agents.evaluators import ControllerSpec
+from agents.controller import ControllerSpec
 from agents.export_page import describe_agent, write_page
+from agents.viewing.human import Driver
 from tests.agents.export_page.conftest import CHOICE, WIDE, Compute, MakeAgent
 from worldmodels.dream import END_PROBABILITY, join_features
 from worldmodels.vae import reparameterise
