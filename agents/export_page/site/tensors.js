@@ -2,7 +2,11 @@
 
 "use strict";
 
-const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+function bytesOf(text) {
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let index = 0; index < bytes.length; index++) bytes[index] = letters.charCodeAt(index);
+  return bytes;
+}
 
 // A function that gives tensors by their numbers in model.tensors: { at, count, half } each.
 function unpack(model) {

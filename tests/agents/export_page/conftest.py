@@ -106,16 +106,19 @@ def in_node(folder: Path, expression: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.fixture(params=["node", "chromium"])
-def compute(request: pytest.FixtureRequest) -> Compute:
-    """The page's arithmetic where it runs: in Node, and in Chromium."""
-    if request.param == "node":
-        if NODE is None:
-            pytest.skip("LEFT OUT, the exported page's numbers in Node: there is no node (apt-get install nodejs)")
-        return in_node
-    browser = request.getfixturevalue("browser")
+@pytest.fixture
+def in_engine() -> Compute:
+    """In Node: for what cannot differ between engines."""
+    if NODE is None:
+        pytest.skip("LEFT OUT, the exported page's scripts in Node: there is no node (apt-get install nodejs)")
+    return in_node
 
-    def in_browser(folder: Path, expression: str) -> Any:
+
+@pytest.fixture
+def in_chromium(browser: Any) -> Compute:
+    """On the page itself, from a plain file server."""
+
+    def compute(folder: Path, expression: str) -> Any:
         served = Served(folder)
         page = browser.new_page()
         page.goto(served.url)
@@ -124,12 +127,11 @@ def compute(request: pytest.FixtureRequest) -> Compute:
         served.close()
         return value
 
-    return in_browser
+    return compute
 
 
-@pytest.fixture
-def in_any_engine() -> Compute:
-    """For what is the same in every engine: Node alone."""
-    if NODE is None:
-        pytest.skip("LEFT OUT, the exported page's scripts in Node: there is no node (apt-get install nodejs)")
-    return in_node
+@pytest.fixture(params=["in_engine", "in_chromium"])
+def compute(request: pytest.FixtureRequest) -> Compute:
+    """In Node, and in Chromium."""
+    found: Compute = request.getfixturevalue(request.param)
+    return found
