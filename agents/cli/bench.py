@@ -29,14 +29,15 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import make_env, preprocess
 from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.provenance import package_versions
+from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.dream import Dream
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
-from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.precision import Format, autocast, has_bfloat16
 from worldmodels.training.threads import one_thread
+from worldmodels.untrained import untrained_world_model
 from worldmodels.vae import ConvVAE, fast_encoder, vae_loss
 from worldmodels.world_model import WorldModel
 
@@ -96,13 +97,8 @@ def matmul_rate(device: torch.device, size: int = 1024) -> float:
 
 
 def world_model(device: torch.device) -> WorldModel:
-    """V and M of the paper's size with random weights: speed does not depend on what they know."""
-    torch.manual_seed(0)
-    env, count = make_env("carracing-fast"), 64
-    latents, cold = torch.randn(count, 32, device=device), torch.zeros(count, dtype=torch.bool, device=device)
-    mdnrnn = MDNRNN().to(device)
-    starts = DreamStarts(latents, torch.zeros_like(latents), mdnrnn.initial_state(count), cold)
-    return WorldModel(ConvVAE(32).on(device), mdnrnn, EnvConfig(), env.action_spec, env.preset.observation_hash, starts)
+    """V and M of the paper's size; speed does not depend on what they know."""
+    return untrained_world_model(EnvConfig(), VAEConfig(), MDNRNNConfig(), device)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:
