@@ -8,19 +8,34 @@ worldmodels collect --run runs/more --agent runs/car --noise 0.15
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import dataclass
 
 from agents.agent import find_agent
-from agents.cli.options import main
+from agents.cli.options import Command, PresetName, RunDirectory, WorkerCount, workers_field
 from agents.recording import agent_policy
-from rollouts.collect import collect
+from rollouts.collect import CollectConfig, collect
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """What to record, of which world, and where to."""
+
+    run: RunDirectory
+    preset: PresetName
+    env: EnvConfig
+    collect: CollectConfig
+    agent: str | None = None
+    """Record this agent, in its own environment, instead of an exploration policy."""
+    noise: float = 0.15
+    """Action noise of every second episode of the agent, in half-ranges of the actions."""
+    workers: WorkerCount = workers_field()
+
+
+def body(arguments: Arguments) -> None:
     """Record what is missing."""
     env, policy = arguments.env, None
     if arguments.agent is not None:
@@ -33,16 +48,14 @@ def body(arguments: Any) -> None:
     collect(arguments.collect, env, arguments.run, arguments.workers, agent_policy=policy)
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        ("env", "collect"),
-        extra=(
-            ("agent", str | None, None, "Record this agent, in its own environment, instead of an exploration policy."),
-            ("noise", float, 0.15, "Action noise of every second episode of the agent, in half-ranges of the actions."),
-        ),
-        device=False,
-        starts_run=True,
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "agent", "noise", "workers"),
+        *("env.id", "env.kwargs", "env.crop", "env.size", "env.max_episode_steps", "env.action_repeat"),
+        *("collect.episodes", "collect.policy", "collect.max_steps"),
+    ),
+    starts_run=True,
+)

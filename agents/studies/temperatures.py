@@ -31,8 +31,8 @@ class SweepConfig:
 
     temperatures: tuple[float, ...] = PAPER_TEMPERATURES
     """Values of tau. More may be added later; what is done is not done again."""
-    games: int = 200
-    """Real games, and as many dreams, that every controller is scored on (test seeds)."""
+    episodes: int = 200
+    """Real episodes, and as many dreams, that every controller is scored on (test seeds)."""
     round: int | None = None
     """Which round's world model to dream with; the newest one if not given, 0 is the first pass."""
 
@@ -48,22 +48,22 @@ def sweep(
     Raises:
         UserError: there is no world model, or the options make no sense.
     """
-    if config.games < SCORE_EPISODES:
-        raise UserError(f"--sweep.games must be at least {SCORE_EPISODES}: fewer are no score. Got {config.games}.")
+    if config.episodes < SCORE_EPISODES:
+        raise UserError(f"--sweep.episodes must be at least {SCORE_EPISODES}: fewer are no score. Got {config.episodes}.")
     if not config.temperatures or min(config.temperatures) < 0:
         raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
     folder = world_model_folder(run, config.round)
     out, env = folder / "temperatures", world_of(folder)
     m = file_hash(folder / "mdnrnn" / "weights.safetensors")
-    rows = rows_before(out / "temperatures.json", "temperature", config.games, mdnrnn=m)
+    rows = rows_before(out / "temperatures.json", "temperature", config.episodes, mdnrnn=m)
     for temperature in config.temperatures:
         say(f"Temperature {temperature:g}:")
         asked = replace(controller, world="dream", temperature=temperature)
-        row = trial(asked, folder, out / f"{temperature:g}", config.games, workers, device)
+        row = trial(asked, folder, out / f"{temperature:g}", config.episodes, workers, device)
         rows[temperature] = {"temperature": temperature, **row}
         done = out / "random.json"
-        if not done.exists() or len(read_json(done)["episodes"]) != config.games:
-            write_json(done, evaluate("random", config.games, TEST, workers, env))
+        if not done.exists() or len(read_json(done)["episodes"]) != config.episodes:
+            write_json(done, evaluate("random", config.episodes, TEST, workers, env))
         report = {
             "world_model": str(folder),
             "mdnrnn": m,
