@@ -31,7 +31,8 @@ from rollouts.envs.image_env import make_env, preprocess
 from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.provenance import package_versions
 from worldmodels.dream import Dream
-from worldmodels.mdn_rnn import MDNRNN, mixture_nll
+from worldmodels.mdn_rnn import MDNRNN
+from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import pick_device
@@ -99,12 +100,10 @@ def world_model(device: torch.device) -> WorldModel:
     """V and M of the paper's size with random weights: speed does not depend on what they know."""
     torch.manual_seed(0)
     env, count = make_env("carracing-fast"), 64
-    zeros = torch.zeros(count, 256, device=device)
-    latents = torch.randn(count, 32, device=device)
-    starts = DreamStarts(latents, torch.zeros_like(latents), zeros, zeros, zeros[:, 0].bool())
-    return WorldModel(
-        ConvVAE(32).on(device), MDNRNN().to(device), EnvConfig(), env.action_spec, env.preset.observation_hash, starts
-    )
+    latents, cold = torch.randn(count, 32, device=device), torch.zeros(count, dtype=torch.bool, device=device)
+    mdnrnn = MDNRNN().to(device)
+    starts = DreamStarts(latents, torch.zeros_like(latents), mdnrnn.initial_state(count), cold)
+    return WorldModel(ConvVAE(32).on(device), mdnrnn, EnvConfig(), env.action_spec, env.preset.observation_hash, starts)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:

@@ -8,14 +8,15 @@ worldmodels collect --run runs/more --agent runs/car --noise 0.15
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.agent import find_agent
-from agents.cli.options import Command, PresetName, RunDirectory, WorkerCount, workers_field
+from agents.cli.options import Command, PresetName, RunDirectory, WorkerCount
 from agents.recording import agent_policy
 from rollouts.collect import CollectConfig, collect
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
+from rollouts.pools.processes import default_workers
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
@@ -32,7 +33,7 @@ class Arguments:
     """Record this agent, in its own environment, instead of an exploration policy."""
     noise: float = 0.15
     """Action noise of every second episode of the agent, in half-ranges of the actions."""
-    workers: WorkerCount = workers_field()
+    workers: WorkerCount = field(default_factory=default_workers)
 
 
 def body(arguments: Arguments) -> None:

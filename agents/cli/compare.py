@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount, workers_field
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.studies.comparison import CompareConfig, compare, markdown
+from rollouts.pools.processes import default_workers
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -31,7 +32,7 @@ class Arguments:
     controller: ControllerConfig
     compare: CompareConfig = field(default_factory=CompareConfig)
     device: Device = "auto"
-    workers: WorkerCount = workers_field()
+    workers: WorkerCount = field(default_factory=default_workers)
 
 
 def body(arguments: Arguments) -> None:

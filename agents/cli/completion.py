@@ -42,10 +42,14 @@ def flags(option: Option) -> list[str]:
 def bash(options: dict[str, list[Option]]) -> str:
     """For bash: commands, then options, then the words that an option takes, else files."""
     choices = {option.flag: option.choices for found in options.values() for option in found if option.choices}
-    of_flag = [f"    {flag}) COMPREPLY=($(compgen -W '{' '.join(words)}' -- \"$word\")); return ;;" for flag, words in
-               sorted(choices.items())]  # fmt: skip
-    of_command = [f"    {name}) words='{' '.join(sum(map(flags, found), ['--help', '--help-all']))}' ;;" for name, found
-                  in options.items()]  # fmt: skip
+    of_flag = [
+        f"    {flag}) COMPREPLY=($(compgen -W '{' '.join(words)}' -- \"$word\")); return ;;"
+        for flag, words in sorted(choices.items())
+    ]
+    of_command = [
+        f"    {name}) words='{' '.join(sum(map(flags, found), ['--help', '--help-all']))}' ;;"
+        for name, found in options.items()
+    ]
     return "\n".join(
         (
             "_worldmodels() {",
@@ -77,17 +81,17 @@ def zsh(options: dict[str, list[Option]]) -> str:
 
 def fish(options: dict[str, list[Option]]) -> str:
     """For fish, with a word about each."""
-    lines = [f"complete -c worldmodels -f -n __fish_use_subcommand -a {name} -d {quoted(what)}" for name, what in
-             COMMANDS.items()]  # fmt: skip
+    lines = [
+        f"complete -c worldmodels -f -n __fish_use_subcommand -a {name} -d {quoted(what)}"
+        for name, what in COMMANDS.items()
+    ]
     for name, found in options.items():
+        within = f"complete -c worldmodels -n '__fish_seen_subcommand_from {name}'"
         for option in found:
             about = quoted(re.split(r"\. ", option.text)[0].rstrip("."))
-            words = f" -x -a {quoted(' '.join(option.choices))}" if option.choices else "" if option.kind is bool else " -r"
-            lines += [
-                f"complete -c worldmodels -n '__fish_seen_subcommand_from {name}' -l {flag.removeprefix('--')}{words} -d "
-                f"{about}"
-                for flag in flags(option)
-            ]
+            words = f" -x -a {quoted(' '.join(option.choices))}" if option.choices else " -r"
+            takes = "" if option.kind is bool else words
+            lines += [f"{within} -l {flag.removeprefix('--')}{takes} -d {about}" for flag in flags(option)]
     return "\n".join(lines)
 
 

@@ -15,10 +15,11 @@ from typing import Annotated
 import tyro
 
 from agents.agent import find_agent
-from agents.cli.options import AgentName, Command, WorkerCount, workers_field
+from agents.cli.options import AgentName, Command, WorkerCount
 from agents.cli.places import default_agent
 from agents.evaluation import EvaluateConfig, evaluate, save_report, table
 from rollouts.envs.config import EnvConfig
+from rollouts.pools.processes import default_workers
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
@@ -36,7 +37,7 @@ class Arguments:
     """The world to score in, if not the agent's own as its authors ship it."""
     out: Path | None = None
     """Write the report here, as JSON."""
-    workers: WorkerCount = workers_field()
+    workers: WorkerCount = field(default_factory=default_workers)
 
 
 def body(arguments: Arguments) -> None:

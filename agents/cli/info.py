@@ -11,12 +11,13 @@ from pathlib import Path
 
 import torch
 
+import worldmodels
 from agents.cli.machine import processor
 from agents.cli.options import Command, Device
 from agents.cli.places import RUNS, all_runs
 from rollouts.console import size
 from rollouts.pools.processes import default_workers
-from rollouts.runs.provenance import git_commit, package_versions, version
+from rollouts.runs.provenance import git_commit, package_versions
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.precision import has_bfloat16
 
@@ -40,7 +41,7 @@ def facts(asked: str) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     runs, disk = all_runs(), shutil.disk_usage(RUNS if RUNS.exists() else Path())
     return {
-        "version": version() + (f", commit {commit[:12]}" if commit else ""),
+        "version": worldmodels.__version__ + (f", commit {commit[:12]}" if commit else ""),
         "packages": ", ".join(f"{package} {number}" for package, number in package_versions().items()),
         "device": f"{device} ({name}), {torch.get_num_threads()} threads, {default_workers()} workers",
         "precision": "auto times bfloat16 against float32, for each network"

@@ -6,10 +6,11 @@ worldmodels iterate --run runs/car --iterate.rounds 2 --iterate.controller.world
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount, workers_field
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
 from agents.pipeline.iterate import IterateConfig, iterate
+from rollouts.pools.processes import default_workers
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -21,7 +22,7 @@ class Arguments:
     preset: PresetName
     iterate: IterateConfig
     device: Device = "auto"
-    workers: WorkerCount = workers_field()
+    workers: WorkerCount = field(default_factory=default_workers)
 
 
 def body(arguments: Arguments) -> None:

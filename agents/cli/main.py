@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "score an agent on test seeds of the stock environment",
     "watch": "a video of the agent, in the world or in its dream",
     "play": "the live page: watch, dream, drive",
+    "export-page": "a folder that dreams in any browser, to share",
     "compare": "what does C need? controllers that differ in one thing each",
     "sweep-temperature": "dreams of many temperatures, and what they are worth in reality",
     "release": "turn a run's agent into a folder to share",
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
     elif arguments[0] in ("-V", "--version"):
-        print(f"worldmodels {provenance.version()}")
+        from worldmodels import __version__
+
+        print(f"worldmodels {__version__}")
     elif arguments[0] in COMMANDS:
         run(arguments[0], arguments[1:])
     else:

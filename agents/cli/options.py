@@ -28,7 +28,6 @@ from rollouts.console import command, quoted, say
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers, check_workers
-from rollouts.pools.processes import default_workers
 from rollouts.runs.files import read_json, write_json
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
@@ -56,11 +55,6 @@ WorkerCount = Annotated[
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
 AgentName = Annotated[str | None, tyro.conf.arg(aliases=["--run"])]
 T = TypeVar("T")
-
-
-def workers_field() -> Any:
-    """A field of ``Arguments``: as many workers as this machine has cores, unless told otherwise."""
-    return dataclasses.field(default_factory=default_workers)
 
 
 @dataclass(frozen=True)

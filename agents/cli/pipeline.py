@@ -6,9 +6,9 @@ worldmodels pipeline --preset quick --run runs/quickstart
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount, workers_field
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
 from agents.evaluation import EvaluateConfig
 from agents.learning.config import ControllerConfig
 from agents.pipeline.iterate import IterateConfig
@@ -16,6 +16,7 @@ from agents.pipeline.run import run_pipeline
 from agents.viewing.watch import WatchConfig
 from rollouts.collect import CollectConfig
 from rollouts.envs.config import EnvConfig
+from rollouts.pools.processes import default_workers
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.training.checkpoint import pick_device
 
@@ -35,7 +36,7 @@ class Arguments:
     evaluate: EvaluateConfig
     watch: WatchConfig
     device: Device = "auto"
-    workers: WorkerCount = workers_field()
+    workers: WorkerCount = field(default_factory=default_workers)
 
 
 def body(arguments: Arguments) -> None:

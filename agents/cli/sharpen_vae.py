@@ -12,7 +12,7 @@ from agents.cli.options import Command, Device
 from agents.cli.places import required_run
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.stage import Stage
-from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
+from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
 from worldmodels.training.checkpoint import pick_device
 
 

@@ -7,15 +7,16 @@ worldmodels train-controller --run runs/copy --start-from runs/car --controller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.agent import find_agent
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount, workers_field
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
 from rollouts.console import say
 from rollouts.envs.config import EnvConfig
+from rollouts.pools.processes import default_workers
 from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
 from worldmodels.training.checkpoint import pick_device
@@ -33,7 +34,7 @@ class Arguments:
     """Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros. They fit its own V
     and M only. They are kept should nothing better be found."""
     device: Device = "auto"
-    workers: WorkerCount = workers_field()
+    workers: WorkerCount = field(default_factory=default_workers)
 
 
 def body(arguments: Arguments) -> None:
@@ -56,6 +57,6 @@ COMMAND = Command(
         *("controller.world", "controller.spec.features", "controller.spec.hidden", "controller.generations"),
         *("controller.population", "controller.rollouts", "controller.sigma", "controller.strategy"),
         *("controller.principal", "controller.max_steps", "controller.patience", "controller.temperature"),
-        *("controller.starts", "controller.average", "controller.validation_every", "controller.seed"),
+        *("controller.starts", "controller.average", "controller.seed"),
     ),
 )

@@ -22,9 +22,10 @@ from agents.cli.places import new_run
 from rollouts.console import quoted, say
 from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
-from worldmodels.generative.configs import MODELS, ImageConfig, ModelName, PresetName, preset
-from worldmodels.generative.fit_images import fit_images
-from worldmodels.generative.synthetic import DISTRIBUTIONS
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.base import ImageConfig
+from worldmodels.generative.models.registry import MODELS, ModelName, PresetName, preset
 from worldmodels.training.checkpoint import pick_device
 
 DEFAULT_MODEL = "sngan"

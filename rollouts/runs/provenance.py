@@ -25,14 +25,6 @@ def command_line() -> str | None:
     return _typed
 
 
-def version() -> str:
-    """This project's version."""
-    try:
-        return metadata.version(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return "0+source"
-
-
 def package_versions() -> dict[str, str]:
     """Versions of everything that can change a result, the interpreter included."""
     versions = {"python": platform.python_version()}

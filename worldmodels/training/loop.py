@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError

@@ -51,7 +51,8 @@ class Option:
         if self.kind is bool:
             return ""
         if self.choices:
-            return "|".join(self.choices) if len(self.choices) < 7 else "NAME"
+            words = "|".join(self.choices)
+            return words if len(self.flag) + len(words) <= INDENT - 5 else "NAME"
         names = {int: "N", float: "X", Path: "PATH"}
         inner = typing.get_args(self.kind)
         if typing.get_origin(self.kind) is tuple:
@@ -69,7 +70,7 @@ def screen(name: str, of: Command[Any]) -> str:
     """The text anew, from the command's code."""
     about, *_ = (of.description or "").strip().split("\n\n")
     examples = [line for line in (of.description or "").splitlines() if line.startswith(("worldmodels ", "torchrun "))]
-    lines = [about, "", *(f"  {line}" for line in examples)]
+    lines = [*textwrap.wrap(about, WIDTH), "", *(f"  {line}" for line in examples)]
     options = {option.field: option for option in options_of(of)}
     group = None
     for field in sorted(of.main, key=lambda field: "." in field):
@@ -79,8 +80,9 @@ def screen(name: str, of: Command[Any]) -> str:
             lines += ["", f"{group}:"]
         lines += _lines(option)
     rest = len(options) - len(of.main)
-    more = f"; {rest} more options: --help-all" if rest else ""
-    return "\n".join([*lines, "", f"Brackets have defaults, which --preset and the run's own options change{more}."])
+    changed = ", which --preset and the run's own options change" if "preset" in of.names() else ""
+    more = f" {rest} more options: --help-all" if rest else ""
+    return "\n".join([*lines, "", f"In brackets: defaults{changed}.{more}"])
 
 
 def options_of(of: Command[Any]) -> list[Option]:
@@ -100,7 +102,7 @@ def _options(kind: Any, value: Any, field_prefix: str, prefix: str, group: str, 
         default = getattr(value, field.name)
         if dataclasses.is_dataclass(default):
             below = "" if bare else f"{prefix}{name}."
-            title = (type(default).__doc__ or "").split("\n")[0].rstrip(".")
+            title = re.split(r"[.,:;]( |$)", (type(default).__doc__ or "").split("\n")[0])[0]
             within = group if field_prefix else title
             yield from _options(type(default), default, f"{field_prefix}{field.name}.", below, within, flat)
         else:
@@ -121,7 +123,7 @@ def docstrings(kind: type[Any]) -> dict[str, str]:
     """The docstring under every field of a dataclass, those of its parents included."""
     found: dict[str, str] = {}
     for parent in reversed(kind.__mro__):
-        if not dataclasses.is_dataclass(parent) or "__source_missing__" in vars(parent):
+        if not dataclasses.is_dataclass(parent):
             continue
         try:
             body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
@@ -135,18 +137,26 @@ def docstrings(kind: type[Any]) -> dict[str, str]:
 
 
 def _lines(option: Option) -> list[str]:
-    """An option with the first sentence of its help."""
-    shown = f"  {option.flag} {option.takes}".rstrip()
-    text = re.split(r"(?<=[a-z0-9)'])\. (?=[A-Z])", option.text)[0].rstrip(".") + _default(option)
-    wrapped = textwrap.wrap(text, WIDTH - INDENT) or [""]
+    """An option with the first sentence of its help, shortened where that spares a line."""
+    shown, default = f"  {option.flag} {option.takes}".rstrip(), _default(option)
+    sentence = re.split(r"(?<=[\w)'])\. (?=[A-Z])", option.text)[0].rstrip(".")
+    plain = re.sub(r" \([^)]*\)", "", sentence)
+    shorter = (sentence, plain, plain.split(";")[0])
+    text = next((text for text in shorter if len(text + default) <= WIDTH - INDENT), sentence)
+    if option.takes == "NAME":
+        text = f"{', '.join(option.choices)}: {text}"
+    if usual := re.search(r"(?<=\. )Default: [^.]*", option.text):
+        text += f". {usual[0]}"
+    first, *others = textwrap.wrap(text + default, WIDTH - INDENT) or [""]
     if len(shown) > INDENT - 2:
-        return [shown, *(" " * INDENT + line for line in wrapped)]
-    return [f"{shown:<{INDENT}}{wrapped[0]}", *(" " * INDENT + line for line in wrapped[1:])]
+        return [shown, " " * INDENT + first, *(" " * INDENT + line for line in others)]
+    return [f"{shown:<{INDENT}}{first}".rstrip(), *(" " * INDENT + line for line in others)]
 
 
 def _default(option: Option) -> str:
     if option.kind is bool:
-        return " [on; --no- turns it off]" if option.default else ""
+        section, _, name = option.flag.removeprefix("--").rpartition(".")
+        return f" [on; off: --{section + '.' if section else ''}no-{name}]" if option.default else ""
     if option.default in (None, (), {}) or option.field in ("run", "workers"):
         return ""
     value = option.default

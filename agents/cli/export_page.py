@@ -1,0 +1,48 @@
+"""Share a dream: write a folder that any browser opens and that dreams in it, with no server behind.
+
+worldmodels export-page --agent pretrained/carracing --out dream
+worldmodels export-page --agent runs/car --out dream --title "My car's dream"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.agent import Agent
+from agents.cli.options import AgentName, Command
+from agents.cli.places import default_agent
+from agents.export_page import STARTS, describe_agent, write_page
+from rollouts.console import say, size
+from rollouts.errors import UserError
+from worldmodels.training.threads import one_thread
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Whose dream to share, and where."""
+
+    agent: AgentName = None
+    """Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent."""
+    out: Path | None = None
+    """The folder to write. An exported page that is there is replaced."""
+    title: str | None = None
+    """What the page is called. Default: its world."""
+    starts: int = STARTS
+    """Moments to begin a dream from, as different as can be."""
+
+
+def body(arguments: Arguments) -> None:
+    """Write the folder, and say how to look at it."""
+    if arguments.out is None:
+        raise UserError("The page needs a folder of its own: --out FOLDER.")
+    agent = Agent.load(arguments.agent or default_agent())
+    with one_thread():
+        total = write_page(describe_agent(agent, arguments.starts, arguments.title), arguments.out)
+    say(
+        f"{arguments.out}: {size(total)}. Open {arguments.out / 'index.html'} in a browser, or put the folder on any "
+        "web server that serves files."
+    )
+
+
+COMMAND = Command(__doc__, Arguments, body, main=("agent", "out", "title", "starts"))
