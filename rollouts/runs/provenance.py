@@ -8,7 +8,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-DISTRIBUTION = "worldmodels-toolkit"  #: this project's name on a package index; its folders have other names there
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("torch", "gymnasium", "numpy", "cma", "opencv-python-headless", "box2d", "vizdoom")
 _typed: str | None = None
