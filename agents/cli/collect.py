@@ -15,7 +15,7 @@ from agents.cli.options import Command, PresetName, RunDirectory, WorkerCount
 from agents.recording import agent_policy
 from rollouts.collect import CollectConfig, collect
 from rollouts.envs.config import EnvConfig
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
 from rollouts.pools.processes import default_workers
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
@@ -43,6 +43,7 @@ def body(arguments: Arguments) -> None:
         refused = [argument for argument in sys.argv[1:] if argument.startswith(("--env.", "--collect.policy"))]
         if refused:
             raise UserError(f"An agent is recorded in its own environment, as its own policy: leave out {refused[0]}.")
+        require_at_least(0, arguments, ("noise",))
         folder = find_agent(arguments.agent)
         env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
         policy = agent_policy(folder, arguments.noise)

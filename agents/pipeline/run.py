@@ -47,6 +47,9 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         UserError: any stage's.
     """
     start = time.perf_counter()
+    stages = (config.collect, config.vae, config.mdnrnn, config.controller, config.iterate)
+    for section in (*stages, config.evaluate, config.watch):
+        section.check()
     store = collect(config.collect, config.env, run, workers)
     fit_vae(config.vae, run, [store], device)
     fit_mdn_rnn(config.mdnrnn, run, [store], device)

@@ -11,6 +11,7 @@ from typing import Any
 from agents.learning.config import ControllerConfig
 from agents.pipeline.iterate import episodes_of
 from agents.pipeline.presets import PRESETS, PipelineConfig
+from agents.records.costs import STAGES
 from rollouts.collect import CollectConfig
 from rollouts.envs.config import EnvConfig
 from rollouts.runs.files import read_json
@@ -34,7 +35,13 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
     if not all(manifest.get("commands") for manifest in manifests):
         return worked_out(rounds, run)
     typed = dict.fromkeys(line for manifest in manifests for line in manifest["commands"])
+    if manifests[0]["policy"] == "human":
+        return [_begun_by_people(run), *(_elsewhere(line, run) for line in list(typed)[1:])]
     return [_elsewhere(line, run) for line in typed]
+
+
+def _begun_by_people(run: str) -> str:
+    return f"# {run} begins with what people drove on the page of worldmodels play"
 
 
 def _elsewhere(line: str, run: str) -> str:
@@ -75,7 +82,7 @@ def worked_out(rounds: Sequence[Path], run: str) -> list[str]:
         lines.append(("iterate", options))
     made = [shlex.join(["worldmodels", name, *options]) for name, options in lines]
     if Stage(first, "rollouts").manifest["policy"] == "human":
-        made[0] = f"# {run} begins with what people drove on the page of worldmodels play"
+        made[0] = _begun_by_people(run)
     return made
 
 

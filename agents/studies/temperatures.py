@@ -6,6 +6,7 @@ under ``RUN/temperatures``, one small folder per temperature, so that an interru
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from agents.learning.config import ControllerConfig
 from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
 from rollouts.console import say
 from rollouts.envs.presets import reported, resolve
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash, read_json, write_json
 from rollouts.seeds import TEST
@@ -36,6 +37,20 @@ class SweepConfig:
     round: int | None = None
     """Which round's world model to dream with; the newest one if not given, 0 is the first pass."""
 
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        if self.episodes < SCORE_EPISODES:
+            raise UserError(
+                f"--sweep.episodes must be at least {SCORE_EPISODES}: fewer are no score. Got {self.episodes}."
+            )
+        if not self.temperatures or not all(tau >= 0 and math.isfinite(tau) for tau in self.temperatures):
+            raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {self.temperatures}.")
+        require_at_least(0, self, ("round",), "sweep.")
+
 
 def sweep(
     config: SweepConfig, controller: ControllerConfig, run: Path, workers: Workers, device: torch.device
@@ -48,10 +63,7 @@ def sweep(
     Raises:
         UserError: there is no world model, or the options make no sense.
     """
-    if config.episodes < SCORE_EPISODES:
-        raise UserError(f"--sweep.episodes must be at least {SCORE_EPISODES}: fewer are no score. Got {config.episodes}.")
-    if not config.temperatures or min(config.temperatures) < 0:
-        raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
+    config.check()
     folder = world_model_folder(run, config.round)
     out, env = folder / "temperatures", world_of(folder)
     m = file_hash(folder / "mdnrnn" / "weights.safetensors")

@@ -17,7 +17,6 @@ from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import cv2
-import gymnasium as gym
 import numpy as np
 import pygame
 from gymnasium.envs.box2d.car_dynamics import (
