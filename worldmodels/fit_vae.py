@@ -16,7 +16,7 @@ from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
 from rollouts.runs.stage import Stage
-from worldmodels.configs import VAEConfig, check_config
+from worldmodels.configs import VAEConfig
 from worldmodels.data.frames import FrameBatches, Source, read_frames, split
 from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
@@ -47,7 +47,7 @@ def fit_vae(
     Raises:
         UserError: there are no episodes, they do not belong together, or the loss is no longer a number.
     """
-    check_config(config)
+    config.check()
     inputs = {"observation_hash": common_observation_hash(stores), "episodes": data_hash(stores)}
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)

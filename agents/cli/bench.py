@@ -1,6 +1,6 @@
 """Bench: how fast is this machine at every step of the pipeline, and how far from what its arithmetic allows?
 
-    worldmodels bench --out bench.json
+worldmodels bench --out bench.json
 
 Everything is measured in one run, so that ratios hold whatever else the machine does. Beside a row stands the rate at
 which this machine's own matrix product, measured here too, could do the row's multiplications and additions.
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.cli.options import main, processor
+from agents.cli.machine import processor
+from agents.cli.options import Command, Device
 from agents.controller import ControllerSpec
 from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
@@ -237,7 +238,16 @@ def all_rows(model: WorldModel, peak: float) -> Iterator[Row]:
     yield cma_row()
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Where to compute, and where to write what was measured."""
+
+    out: Path | None = None
+    """Write all rows here as JSON, and as a table beside it (.md)."""
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Measure, print, save."""
     device = pick_device(arguments.device)
     say("About a minute and a half; leave the machine alone meanwhile.")
@@ -257,9 +267,9 @@ def body(arguments: Any) -> None:
 
 
 def _markdown(machine: dict[str, Any], rows: list[Row]) -> str:
-    told = f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}"
+    where = f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}"
     lines = [
-        f"Measured by `worldmodels bench` on {told}.",
+        f"Measured by `worldmodels bench` on {where}.",
         "",
         "| | measured | | arithmetic alone would allow |",
         "|---|--:|---|--:|",
@@ -274,12 +284,4 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        extra=(("out", Path | None, None, "Write all rows here as JSON, and as a table beside it (.md)."),),
-        workers=False,
-        needs_run=False,
-    )
+COMMAND = Command(__doc__, Arguments, body, main=("out", "device"))

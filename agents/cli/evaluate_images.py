@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
-from agents.cli.image_options import newest_run
-from agents.cli.options import RUNS, shown, tell_errors
+from agents.cli.options import Command
+from agents.cli.places import RUNS, newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
@@ -37,16 +35,15 @@ class Arguments:
     """A JSON file. Default: evaluation.json in the run, or NAME-reference.json here."""
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Measure, print, write."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if arguments.reference and (arguments.run or arguments.inception_weights):
         raise UserError("--reference measures data against themselves: leave out --run and --inception-weights.")
     if arguments.reference:
         out = arguments.out or Path(f"{Path(arguments.reference).name}-reference.json")
         found = evaluate_reference(load_samples(arguments.reference), RUNS / "classifiers")
     else:
-        run = arguments.run or newest_run()
+        run = arguments.run or newest_images()
         out = arguments.out or run / "evaluation.json"
         trained = load_trained(run, pick_device("cpu"))
         found = evaluate(trained, RUNS / "classifiers")
@@ -58,6 +55,4 @@ def body() -> None:
     say(f"Written to {out}")
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(__doc__, Arguments, body, main=("run", "reference", "inception_weights", "out"))

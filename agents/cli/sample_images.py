@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 
-from agents.cli.image_options import newest_run
-from agents.cli.options import shown, tell_errors
+from agents.cli.options import Command
+from agents.cli.places import newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative import sampling, sheets
@@ -89,12 +88,11 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     return sampling.attribute_rows(model, test[~has][:rows], vector, strengths)
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Draw, and say where the picture is."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if min(arguments.rows, arguments.columns - 1) < 1:
         raise UserError("--rows must be at least 1 and --columns at least 2.")
-    run = arguments.run or newest_run()
+    run = arguments.run or newest_images()
     out = arguments.out or run / f"{arguments.show}.png"
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out must end in .png or .gif, got {out}.")
@@ -119,6 +117,9 @@ def columns_of(picture: Frames, size: int, gap: int = 2) -> list[Frames]:
     return [*columns, *columns[-2:0:-1]]
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=("run", "show", "out", "rows", "columns", "unit", "attribute", "seed", "device"),
+)

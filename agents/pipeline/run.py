@@ -34,6 +34,9 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         UserError: any stage's.
     """
     start = time.perf_counter()
+    stages = (config.collect, config.vae, config.mdnrnn, config.controller, config.iterate)
+    for section in (*stages, config.evaluate, config.watch):
+        section.check()
     if config.vae.steps * config.vae.batch_size >= LONG and not (run / "rollouts").exists():
         _announce(config, workers, device)
     store = collect(config.collect, config.env, run, workers)

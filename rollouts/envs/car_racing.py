@@ -17,7 +17,6 @@ from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import cv2
-import gymnasium as gym
 import numpy as np
 import pygame
 from gymnasium.envs.box2d.car_dynamics import (
@@ -259,14 +258,3 @@ def _score(text: str) -> NDArray[np.uint8]:
     corner[top : top + len(glyphs), left : left + glyphs.shape[1]] = glyphs[:, : corner.shape[1] - left]
     small = cv2.resize(corner, (12, PANEL_ROWS), interpolation=cv2.INTER_AREA)
     return np.maximum(small, DARKENING)[..., None] - np.uint8(DARKENING)
-
-
-def register() -> None:
-    """Make ``gymnasium.make("worldmodels/FastCarRacing-v3")`` work; may be called more than once."""
-    if ENV_ID not in gym.registry:
-        gym.register(
-            ENV_ID,
-            entry_point="rollouts.envs.car_racing:FastCarRacing",
-            max_episode_steps=1000,
-            reward_threshold=900,
-        )

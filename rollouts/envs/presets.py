@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import gymnasium as gym
-
-import rollouts.envs.car_racing as fast_car_racing
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import EnvConfig, EnvPreset
 from rollouts.errors import UserError
@@ -53,13 +50,6 @@ PRESETS: dict[str, EnvPreset] = {
         EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50),
     )
 }
-
-
-def register() -> None:
-    """Make this project's real environments known to Gymnasium (idempotent)."""
-    fast_car_racing.register()
-    if "worldmodels/Toy-v0" not in gym.registry:
-        gym.register("worldmodels/Toy-v0", "rollouts.envs.toy:ToyEnv", max_episode_steps=50)
 
 
 def resolve(config: EnvConfig | str) -> EnvPreset:
