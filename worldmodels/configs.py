@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rollouts.errors import UserError, require_positive
 from worldmodels.cores import core_named
+from worldmodels.training.precision import Precision
 
 
 def _options(config: Any, kind: type[Any]) -> dict[str, Any]:
@@ -42,8 +43,8 @@ class VAETraining:
     """Let the learning rate fall to a twentieth along half a cosine; helps short trainings."""
     kl_floor: float = 0.5
     """KL below this many nats per latent unit is not penalised (free bits)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 convolutions are up to twice as fast on recent CPUs and GPUs."""
+    precision: Precision = "auto"
+    """What convolutions multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     memory_gb: float = 4.0
     """Frames kept in memory at a time."""
     seed: int = 0
@@ -131,8 +132,9 @@ class MDNRNNTraining:
     """Adam's step size."""
     decay: bool = False
     """Let the learning rate fall to a twentieth along half a cosine."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 products are two to three times as fast on recent CPUs; on GPUs the LSTM's own stay in float32."""
+    precision: Precision = "auto"
+    """What M multiplies in; auto takes bfloat16 where this device is faster in it. On GPUs the LSTM's own products stay
+    in float32."""
     gradient_clip: float = 1.0
     """Every element of the gradient is clipped to plus or minus this."""
     reward_weight: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ from worldmodels.training.checkpoint import load_state, load_weights, save_tenso
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, Stateful, train
 from worldmodels.training.optimiser import Descent
+from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE
 from worldmodels.world_model import WorldModel
@@ -176,6 +178,16 @@ def _train(
         stream = LatentStream(data, length, mdnrnn.initial_state(config.batch_size), config.seed)
         parts["stream"] = stream
 
+    trial = copy.deepcopy(mdnrnn)
+
+    def one_step(precision: Format) -> None:
+        windows = data.sample(config.batch_size, length, 0, generator_for(config.seed, 0))
+        with autocast(data.device, precision):
+            prediction, _ = trial(windows.z[:, :-1], windows.actions)
+        mdn_rnn_loss(prediction, windows, config, reward_scale)["loss"].backward()
+
+    precision = settle(stage, config.precision, data.device, config.steps, one_step, "M, a batch of windows")
+
     def update(step: int) -> Mapping[str, Tensor]:
         generator, dropout = generator_for(config.seed, step), None
         state: State | None = None
@@ -188,7 +200,7 @@ def _train(
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
             dropout = masks[mine].to(data.device)
         windows = joint.part(mine)
-        with descent.precision(data.device):
+        with autocast(data.device, precision):
             prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
         if stream is not None:
             stream.advance({name: ranks.join(part.float(), config.batch_size) for name, part in after.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from worldmodels.mixture import sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import load_weights
+from worldmodels.training.precision import Format
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
 
@@ -101,6 +103,14 @@ class WorldModel:
         fast = state.pop("fast")
         self.__dict__.update(state)
         self.use_fast_encoder(fast)
+
+    def multiplying_in(self, precision: Format) -> WorldModel:
+        """This model, or a copy of it whose M multiplies in bfloat16."""
+        if precision == "float32":
+            return self
+        half = copy.copy(self)
+        half.mdnrnn = copy.deepcopy(self.mdnrnn).bfloat16()
+        return half
 
     def use_fast_encoder(self, fast: bool) -> None:
         """Encode with :func:`worldmodels.vae.fast_encoder` from now on, where it can be had; or no longer."""

@@ -10,6 +10,7 @@ from agents.fitness import DreamTask
 from agents.learning.strategies import StrategyName
 from rollouts.errors import UserError, require_positive
 from worldmodels.dream import StartKind
+from worldmodels.training.precision import Precision
 from worldmodels.world_model import WorldModel
 
 
@@ -47,8 +48,8 @@ class ControllerConfig:
     """Dream: tau. Above 1 makes the dream harder to exploit."""
     dropout: float = 0.0
     """Dream: share of M's output units that an episode does without, drawn anew for each."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Dream: what M multiplies in; bfloat16 is up to twice as fast on recent CPUs and GPUs."""
+    precision: Precision = "auto"
+    """Dream: what M multiplies in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
     average: int = 1

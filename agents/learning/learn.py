@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from agents.controller import LinearController
-from agents.fitness import Evaluator, PoolEvaluator, RealTask, dream_evaluator
+from agents.fitness import DREAM_LANES_PER_TASK, Evaluator, PoolEvaluator, RealTask, dream_evaluator
 from agents.lanes import check_observations
 from agents.learning.base import Strategy, centred_ranks
 from agents.learning.config import ControllerConfig
@@ -48,6 +48,7 @@ from rollouts.seeds import VALIDATION, evolution_seed
 from worldmodels.dream import feature_size
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 from worldmodels.training.loop import MetricsLog
+from worldmodels.training.precision import Format, settle
 from worldmodels.world_model import WorldModel
 
 Validate = Callable[[NDArray[np.float64]], dict[str, Any]]
@@ -101,7 +102,7 @@ def evolve(
         + (f", {len(history)} of them done before." if history else ".")
     )
     with (
-        _evaluators(config, run, model, env, workers) as (evaluator, validate),
+        _evaluators(config, stage, run, model, env, workers) as (evaluator, validate),
         progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)) as bar,
     ):
         log = MetricsLog(stage.path, len(history))
@@ -136,7 +137,7 @@ def evolve(
 
 @contextmanager
 def _evaluators(
-    config: ControllerConfig, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
+    config: ControllerConfig, stage: Stage, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
 ) -> Iterator[tuple[Evaluator, Validate]]:
     """What measures a generation's fitness, and what scores one candidate in the real world."""
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
@@ -146,11 +147,24 @@ def _evaluators(
         real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
-            if config.precision == "bfloat16":
-                model.mdnrnn.bfloat16()
-            dream = stack.enter_context(dream_evaluator(config.dream(model), workers))
+            dreaming = model.multiplying_in(_precision(config, stage, model))
+            dream = stack.enter_context(dream_evaluator(config.dream(dreaming), workers))
             evaluator = partial(dream, max_steps=config.max_steps)
         yield evaluator, partial(_validation, partial(real, max_steps=full_length), seeds)
+
+
+def _precision(config: ControllerConfig, stage: Stage, model: WorldModel) -> Format:
+    """What M multiplies in while it dreams."""
+    lanes = min(config.population * config.rollouts, DREAM_LANES_PER_TASK)
+    formats = {precision: model.multiplying_in(precision) for precision in get_args(Format)}
+    z = torch.zeros(lanes, model.latent_size, device=model.device)
+    action = torch.zeros(lanes, model.action_spec.size, device=model.device)
+
+    def one_step(precision: Format) -> None:
+        formats[precision].step(z, action, model.initial_state(lanes), noise=(z, z))
+
+    steps = config.generations * config.max_steps * -(-config.population * config.rollouts // lanes)
+    return settle(stage, config.precision, model.device, steps, one_step, f"a dream of {lanes} lanes")
 
 
 def _strategy(config: ControllerConfig, stage: Stage, model: WorldModel, initial: NDArray[np.float64]) -> Strategy:

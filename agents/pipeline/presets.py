@@ -69,9 +69,7 @@ TINY = PipelineConfig(
 _CAR = EnvConfig("carracing-fast", action_repeat=4)
 # The mean of z instead of a sample: with a fraction of the noise in what C sees, evolution takes half the generations.
 _SEES_Z, _SEES_ZH = ControllerSpec("z", latent="mean"), ControllerSpec("zh", latent="mean")
-_SHORT_V = VAEConfig(
-    batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", log_every=20, checkpoint_every=100
-)
+_SHORT_V = VAEConfig(batch_size=128, learning_rate=1e-3, decay=True, log_every=20, checkpoint_every=100)
 _SHORT_M = MDNRNNConfig(
     batch_size=64,
     sequence_length=64,
@@ -140,12 +138,9 @@ PAPER = PipelineConfig(
 )
 
 _DODGER = ControllerSpec("zch", bias=False)
-_DOOM_V = VAEConfig(
-    latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", checkpoint_every=250
-)
+_DOOM_V = VAEConfig(latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, checkpoint_every=250)
 _DOOM_M = MDNRNNConfig(
     hidden_size=512,
-    precision="bfloat16",
     reward_head=False,
     start_flag=True,
     dropout=0.1,
@@ -162,7 +157,6 @@ _DOOM_C = ControllerConfig(
     sigma=0.01,
     max_steps=2100,
     dropout=0.1,
-    precision="bfloat16",
     starts="episode",
     average=3,
     validation_every=5,
