@@ -83,7 +83,7 @@ class MDNRNNShape:
     """What decides M's size. The defaults are the paper's, with the two heads that a dream needs."""
 
     core: str = "lstm"
-    """What M remembers with: lstm, as in the paper."""
+    """What M remembers with: lstm, as in the paper, or transformer, which looks back on the last steps."""
     hidden_size: int = 256
     """Units of the core (paper: 256 for CarRacing, 512 for Take Cover)."""
     mixtures: int = 5
@@ -94,6 +94,10 @@ class MDNRNNShape:
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
+    layers: int = 2
+    """Transformer: blocks, one on the other."""
+    memory: int = 32
+    """Transformer: steps that each block looks back on."""
 
     def architecture(self, latent_size: int, action_size: int) -> dict[str, Any]:
         """What ``worldmodels.cores.make_dynamics`` needs to make such an M.
@@ -180,6 +184,8 @@ class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
         positive = (
             "hidden_size",
             "mixtures",
+            "layers",
+            "memory",
             "steps",
             "batch_size",
             "sequence_length",
