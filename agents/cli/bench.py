@@ -102,9 +102,7 @@ def world_model(device: torch.device) -> WorldModel:
     latents, cold = torch.randn(count, 32, device=device), torch.zeros(count, dtype=torch.bool, device=device)
     mdnrnn = MDNRNN().to(device)
     starts = DreamStarts(latents, torch.zeros_like(latents), mdnrnn.initial_state(count), cold)
-    return WorldModel(
-        ConvVAE(32).on(device), mdnrnn, EnvConfig(), env.action_spec, env.preset.observation_hash, starts
-    )
+    return WorldModel(ConvVAE(32).on(device), mdnrnn, EnvConfig(), env.action_spec, env.preset.observation_hash, starts)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:

@@ -9,20 +9,15 @@ A run is a folder; each stage owns one sub-folder with
 
 from __future__ import annotations
 
-from rollouts.console import command
-
-import platform
-import subprocess
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rollouts.runs.options import config_from_dict, config_to_dict
-from rollouts.runs.files import read_json, sweep, write_json
+from rollouts.console import command
 from rollouts.errors import UserError
-
+from rollouts.runs.files import read_json, sweep, write_json
+from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.runs.provenance import git_commit, package_versions
 
 FORMAT_VERSION = 1
@@ -152,9 +147,7 @@ class Stage:
         if not (stage.path / "manifest.json").exists():
             raise UserError(f"{run} has no '{name}' stage yet. Make it first: {command(made_by)} --run {run}")
         if not stage.complete:
-            raise UserError(
-                f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by)} --run {run}"
-            )
+            raise UserError(f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by)} --run {run}")
         return stage
 
     @property
