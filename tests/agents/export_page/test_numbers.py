@@ -56,17 +56,17 @@ def dream_in_pytorch(agent: Agent, page: dict[str, Any], start: int, temperature
     assert starts is not None
     row = slice(start, start + 1)
     z = reparameterise(starts.mean[row], starts.logvar[row], torch.tensor([page["first"]]))
-    state = (starts.h[row], starts.c[row])
+    state = starts[row].state
     picture = model.vae.decode(z)[0].permute(1, 2, 0).reshape(-1).numpy()
     began, told, total = z[0].numpy(), [], 0.0
     for step in page["told"]:
-        action = agent.controller.act(agent.parameters, join_features(z, state, agent.spec.features))
+        action = agent.controller.act(agent.parameters, join_features(z, model.outputs(state), agent.spec.features))
         noise = (torch.tensor([step["uniform"]]), torch.tensor([step["normal"]]))
         z, reward, end, state = model.step(z, action, state, temperature, noise)
         total += float(reward)
         over = "end" if float(end) > END_PROBABILITY else ""
         told.append(
-            {"action": action[0].numpy(), "z": z[0].numpy(), "h": state[0][0].numpy(), "reward": float(reward)}
+            {"action": action[0].numpy(), "z": z[0].numpy(), "h": state["h"][0].numpy(), "reward": float(reward)}
             | {"end": float(end), "over": over, "total": total}
         )
     return Dreamt(began, picture, told)
