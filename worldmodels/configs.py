@@ -92,7 +92,7 @@ class MDNRNNShape:
     """What decides M's size. The defaults are the paper's, with the two heads that a dream needs."""
 
     core: str = "lstm"
-    """What M remembers with: lstm, as in the paper."""
+    """What M remembers with: lstm, as in the paper, or transformer, which looks back on the last steps."""
     hidden_size: int = 256
     """Units of the core (paper: 256 for CarRacing, 512 for Take Cover)."""
     mixtures: int = 5
@@ -103,6 +103,10 @@ class MDNRNNShape:
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
+    layers: int = 2
+    """Transformer: blocks, one on the other."""
+    memory: int = 32
+    """Transformer: steps that each block looks back on."""
 
     def architecture(self, latent_size: int, action_size: int) -> dict[str, Any]:
         """What ``worldmodels.cores.make_dynamics`` needs to make such an M.
@@ -206,7 +210,7 @@ class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
 
     def check(self) -> None:
         """As :meth:`MDNRNNTraining.check`, and the shape."""
-        require_positive(self, ("hidden_size", "mixtures"), "mdnrnn.")
+        require_positive(self, ("hidden_size", "mixtures", "layers", "memory"), "mdnrnn.")
         self.architecture(1, 1)
         super().check()
         if self.start_flag and not self.carry_state:

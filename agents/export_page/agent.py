@@ -37,14 +37,17 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
         title: what the page is called; by default its world.
 
     Raises:
-        UserError: the agent has no moments to begin from, or too many were asked for.
+        UserError: its M is not an LSTM, it has no moments to begin from, or too many were asked for.
     """
     model, tensors = agent.model, Tensors()
     if model.starts is None:
         raise UserError(f"The world model in {agent.folder} has no moments to begin from; fit M again to export it.")
+    if not isinstance(model.mdnrnn, MDNRNN):
+        raise UserError(f"A page dreams with an LSTM, and the M in {agent.folder} is none; see --mdnrnn.core.")
     if starts < 1:
         raise UserError(f"A page needs at least one moment to begin from, got --starts {starts}.")
     chosen = _different(model.starts, starts)
+    moments = {"mean": chosen.mean, "logvar": chosen.logvar, **chosen.state}
     world, spec = resolve(agent.env), model.action_spec
     words = words_for(world)
     return {
@@ -71,9 +74,7 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
             "count": len(chosen),
             "warm": chosen.warm.tolist(),
             "promising": _promising(agent, chosen),
-            "mean": tensors.add(_array(chosen.mean)),
-            "logvar": tensors.add(_array(chosen.logvar)),
-            **{name: tensors.add(_array(part)) for name, part in chosen.state.items()},
+            **{name: tensors.add(_array(part)) for name, part in moments.items()},
         },
         "effects": _effects(agent, chosen),
         "parameters": {
@@ -132,8 +133,7 @@ def _different(starts: DreamStarts, count: int) -> DreamStarts:
     while len(chosen) < min(count, len(starts)):
         chosen.append(int(distance.argmax()))
         distance = torch.minimum(distance, (starts.mean - starts.mean[chosen[-1]]).square().sum(1))
-    kept = torch.tensor(chosen, device=starts.mean.device)
-    return starts[kept]
+    return starts[torch.tensor(chosen, device=starts.mean.device)]
 
 
 def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
@@ -145,7 +145,7 @@ def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
     z, state = starts.mean, starts.state
     alive, earned = torch.ones(len(starts), device=z.device), torch.zeros(len(starts), device=z.device)
     for _ in range(FORESIGHT):
-        action = agent.controller.act(agent.parameters, join_features(z, state, agent.spec.features))
+        action = agent.controller.act(agent.parameters, join_features(z, model.outputs(state), agent.spec.features))
         z, reward, end, state = model.step(z, action, state, 1.0, model.noise(len(z), generator))
         alive = alive * (1 - end)
         earned = earned + alive * reward

@@ -18,7 +18,6 @@ from agents.export_page import describe_agent, write_page
 from agents.viewing.human import Driver
 from tests.agents.export_page.conftest import CHOICE, WIDE, Compute, MakeAgent
 from worldmodels.dream import END_PROBABILITY, join_features
-from worldmodels.dynamics import take
 from worldmodels.vae import reparameterise
 
 STEPS = 30
@@ -57,11 +56,11 @@ def dream_in_pytorch(agent: Agent, page: dict[str, Any], start: int, temperature
     assert starts is not None
     row = slice(start, start + 1)
     z = reparameterise(starts.mean[row], starts.logvar[row], torch.tensor([page["first"]]))
-    state = take(starts.state, row)
+    state = starts[row].state
     picture = model.vae.decode(z)[0].permute(1, 2, 0).reshape(-1).numpy()
     began, told, total = z[0].numpy(), [], 0.0
     for step in page["told"]:
-        action = agent.controller.act(agent.parameters, join_features(z, state, agent.spec.features))
+        action = agent.controller.act(agent.parameters, join_features(z, model.outputs(state), agent.spec.features))
         noise = (torch.tensor([step["uniform"]]), torch.tensor([step["normal"]]))
         z, reward, end, state = model.step(z, action, state, temperature, noise)
         total += float(reward)
