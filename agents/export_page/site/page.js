@@ -110,9 +110,9 @@ const press = {
     remembered.set(root.dataset.theme);
     for (const curve of Object.values(curves)) curve.stale = true;
   },
-  zero: () => latents.set(latents.z.map(() => 0)),
-  random: () => latents.set(new Noise(Math.floor(Math.random() * MOST_SEEDS)).normals(0, 0, MODEL.latents)),
-  "from-dream": () => latents.set(dream.z),
+  zero: () => { latents.set(latents.z.map(() => 0)); tell(); },
+  random: () => { latents.set(new Noise(Math.floor(Math.random() * MOST_SEEDS)).normals(0, 0, MODEL.latents)); tell(); },
+  "from-dream": () => { latents.set(dream.z); tell(); },
   "dream-from": () => { begin({ seed: state.seed, z: shortened(latents.z) }); go("dream"); },
 };
 for (const [id, act] of Object.entries(press)) $(id).addEventListener("click", act);
