@@ -1,4 +1,4 @@
-"""The folder itself: a page of ``site/`` with the files that it asks for, and ``model.js``, which is the agent's own."""
+"""The folder itself: a page of ``site/``, the files that it asks for, and ``model.js``, which is the agent's own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def write_page(description: dict[str, Any], out: Path) -> int:
     with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.parent) as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
-        page = (SITE / f"{description['kind']}.html").read_text().replace("{{title}}", html.escape(description["title"]))
+        page = (SITE / f"{description['kind']}.html").read_text()
+        page = page.replace("{{title}}", html.escape(description["title"]))
         (folder / "index.html").write_text(page)
         for name in re.findall(r'(?:src|href)="([^"]+)"', page):
             if name != MODEL:

@@ -231,8 +231,11 @@ def test_latents_are_moved_and_dreamed_from(page: Page, browser: Any):
 
 
 def test_numbers_lie_by_their_effect_and_sleepers_apart(page: Page):
-    layout = """(effects) => { const box = document.createElement('div'); new Latents(box, effects, () => {});
-      return [...box.children].map((group) => [...group.querySelectorAll('label span')].map((name) => name.textContent)); }"""
+    layout = """(effects) => {
+      const box = document.createElement("div"), names = (group) => [...group.querySelectorAll("label span")];
+      new Latents(box, effects, () => {});
+      return [...box.children].map((group) => names(group).map((name) => name.textContent));
+    }"""
     assert page.page.evaluate(layout, [0.1, 0.5, 0.001, 0.2]) == [["z2", "z4", "z1"], ["z3"]]
     assert page.page.evaluate(layout, [0.2, 0.5]) == [["z2", "z1"]]
 
