@@ -6,7 +6,7 @@ const SAMPLES = 15; // on the strip, beside which others can be asked for
 
 const network = new Network(new Arena(bytesOf(MODEL.kernel)), MODEL.decoder, unpack(MODEL), MODEL.latents + MODEL.classes.length);
 const latents = new Latents($("numbers"), MODEL.effects, (z) => show($("picture"), draw(z, state.label), network.output));
-const state = { label: 0, from: null, to: null };
+const state = { label: 0, seed: anySeed(), from: null, to: null };
 
 // A picture of z; a model of classes is told which by a 1 in its place.
 function draw(z, label) {
@@ -27,11 +27,9 @@ function between(a, b, share) {
 }
 
 function strip() {
-  const seed = anySeed();
   $("starts").replaceChildren(...Array.from({ length: SAMPLES }, (_, index) => {
-    const card = document.createElement("button"), canvas = document.createElement("canvas"), z = sample(seed + index);
-    const label = MODEL.classes.length ? index % MODEL.classes.length : 0;
-    show(canvas, draw(z, label), network.output);
+    const card = document.createElement("button"), canvas = document.createElement("canvas"), z = sample(state.seed + index);
+    show(canvas, draw(z, state.label), network.output);
     card.append(canvas);
     card.setAttribute("aria-label", `Picture ${index + 1} of ${SAMPLES}`);
     card.addEventListener("click", () => choose(card, z));
@@ -48,6 +46,7 @@ function choose(card, z) {
   fill($("between"));
 }
 
+// The picture is another one now: nothing lies between it and what was chosen.
 function forget() {
   for (const card of $("starts").children) card.setAttribute("aria-pressed", "false");
   $("between").disabled = true;
@@ -69,12 +68,19 @@ function open() {
   $("label").value = String(state.label);
   const sensible = z.length === MODEL.latents && z.every((value) => Math.abs(value) <= 9);
   latents.set(sensible ? z : shortened(sample(anySeed())));
+  strip();
   forget();
   tell();
 }
 
 const press = {
-  another: () => { latents.set(shortened(sample(anySeed()))); strip(); forget(); tell(); },
+  another: () => {
+    state.seed = anySeed();
+    latents.set(shortened(sample(state.seed + SAMPLES)));
+    strip();
+    forget();
+    tell();
+  },
   zero: () => { latents.set(latents.z.map(() => 0)); forget(); tell(); },
   pixels: () => $("pixels").setAttribute("aria-pressed", String(document.body.classList.toggle("crisp"))),
   share: () => { tell(); copyAddress(); },
@@ -93,12 +99,17 @@ $("between").addEventListener("input", () => {
   latents.set(between(state.from, state.to, Number($("between").value)));
 });
 $("between").addEventListener("change", tell);
-$("label").addEventListener("change", () => { state.label = Number($("label").value); latents.draw(); tell(); });
+$("label").addEventListener("change", () => {
+  state.label = Number($("label").value);
+  latents.draw();
+  strip();
+  forget();
+  tell();
+});
 
 $("count").textContent = String(MODEL.latents);
 $("agent").textContent = `worldmodels · ${MODEL.model} · ${MODEL.weights.toLocaleString("en")} weights`;
 $("label-box").hidden = !MODEL.classes.length;
 $("label").replaceChildren(...MODEL.classes.map((name, index) => new Option(name, String(index))));
-strip();
 open();
 addEventListener("hashchange", open);
