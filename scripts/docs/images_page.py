@@ -70,8 +70,12 @@ IMAGES: Sequence[Column] = (
 )
 RECONSTRUCTIONS: Sequence[Column] = (
     ("squared error / image ↓", number("squared_error", ".1f")),
-    ("ELBO, nats ↑", number("elbo", ".1f")),
+    ("ELBO of log p(x), nats ↑", number("elbo", ".1f")),
     ("IWAE-50, nats ↑", number("iwae_50", ".1f")),
+    ("ELBO of log p(x given its class), nats ↑", number("conditional_elbo", ".1f")),
+    ("bits per pixel ↓", number("bits_per_dimension", ".2f")),
+    ("cross-entropy ELBO (Bernoulli of grey pixels: no likelihood) ↑", number("cross_entropy_elbo", ".1f")),
+    ("the same, given its class ↑", number("conditional_cross_entropy_elbo", ".1f")),
     ("KL, nats", number("kl", ".1f")),
     ("active units", lambda found: f"{found['active_units']} / {found['latent_size']}" if "kl" in found else "–"),
 )
@@ -100,7 +104,9 @@ CAVEATS = {
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """A Markdown table."""
+    """A Markdown table, without the columns that nobody has a figure for."""
+    measured = [row["measures"] for row in rows if "failed" not in row]
+    columns = [(title, form) for title, form in columns if any(form(found) != "–" for found in measured)] or columns
     head = ["model", *(title for title, _ in columns), "time"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:

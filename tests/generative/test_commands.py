@@ -41,7 +41,7 @@ def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
     assert run_command("sample_images", monkeypatch, "--show", "walk", "--out", "w.gif") == 0
     assert run_command("evaluate_images", monkeypatch, "--out", "e.json") == 0
     evaluation = json.loads(Path("e.json").read_text())
-    assert "elbo" in evaluation["measures"]
+    assert "cross_entropy_elbo" in evaluation["measures"]
     assert evaluation["training_seconds"] == round(read_json(Path("runs/v/images/manifest.json"))["seconds"], 1)
 
 

@@ -66,7 +66,7 @@ def test_several_trainings_become_one_row_with_ranges():
     assert row["measures"]["ranges"]["mmd"] == [0.005, 0.008]
     assert row["training_seconds"] == 67
     told = images_page.table([row], images_page.POINTS)
-    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | – | – | – | 7.00 (5.00 to 8.00) | 1 min 07 s |" in told
+    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | 7.00 (5.00 to 8.00) | 1 min 07 s |" in told
     assert images_page.combine([trainings[0]])["measures"]["ranges"]["of"] == [8, 8]
     assert "| gan | 8 / 8 |" in images_page.table([images_page.combine(trainings[:1])], images_page.POINTS)
     assert "failed" in images_page.combine([{"model": "gan", "data": "ring", "failed": "all alike"}] * 2)

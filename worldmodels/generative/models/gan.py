@@ -75,7 +75,8 @@ class GANConfig(ImageConfig):
     spectral_norm: bool = False
     """Divide every weight of the critic by its largest singular value."""
     batch_norm: bool = False
-    """Normalise the critic's activations over the batch (impossible with a penalty)."""
+    """Normalise the critic's activations over the batch (impossible with a penalty). PatchGAN has instance
+    normalisation otherwise."""
     clip: float = 0.0
     """Bound on the critic's parameters after each of its updates; 0 is none."""
     critic_steps: int = 1
@@ -126,7 +127,10 @@ class GANConfig(ImageConfig):
         if self.architecture == "patchgan":
             if self.conditioning == "projection":
                 raise ValueError("a PatchGAN takes labels as planes, not by projection")
-            return generator, patchgan(size, channels, width, norm, classes)
+            # Without a normalisation, weights of N(0, 0.02) would let hardly any signal through (spectral normalisation
+            # scales them itself); a normalisation over the batch is there for those who ask for it.
+            isolas = norm or (None if self.spectral_norm else nn.InstanceNorm2d)
+            return generator, patchgan(size, channels, width, isolas, classes)
         return generator, dcgan_critic(size, channels, width, norm, classes, self.conditioning)
 
     def _point_networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
