@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rollouts.errors import UserError
-from worldmodels.generative.data.datasets import Samples, to_tensor
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.objectives.units import Batch, Data
 from worldmodels.training.randomness import generator_for, numpy_generator_for
 

@@ -16,7 +16,8 @@ from rollouts.runs.files import read_json
 from rollouts.runs.provenance import package_versions
 from rollouts.runs.stage import Stage
 from worldmodels.generative.data.batches import held_out, spread
-from worldmodels.generative.data.datasets import STACKED, Samples, load_samples, to_tensor
+from worldmodels.generative.data.datasets import STACKED, load_samples
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS, MODES
 from worldmodels.generative.measures import metrics
 from worldmodels.generative.measures.features import Features, features_for, frozen_classifier

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rollouts.console import say
 from rollouts.runs.files import fingerprint
 from worldmodels.generative.data.batches import Batches, spread
-from worldmodels.generative.data.datasets import Samples, to_tensor
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.layers import ConvSpec, conv_stack
 from worldmodels.training.checkpoint import load_weights, save_tensors
 

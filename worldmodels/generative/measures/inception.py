@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rollouts.errors import UserError
-from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.data.samples import to_tensor
 from worldmodels.generative.measures.evaluation import COUNT
 from worldmodels.generative.models.trained import Trained
 from worldmodels.training.randomness import generator_for

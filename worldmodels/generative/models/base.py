@@ -42,7 +42,8 @@ from torch import Tensor, nn
 
 from rollouts.errors import UserError, require_positive
 from worldmodels.generative.data.batches import ConditionOf
-from worldmodels.generative.data.datasets import Samples, load_samples
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.objectives.elbo import CollapseReport
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below

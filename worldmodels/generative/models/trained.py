@@ -9,7 +9,7 @@ import torch
 
 from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
-from worldmodels.generative.data.datasets import Samples
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, build
 from worldmodels.generative.models.registry import MODELS
 from worldmodels.training.checkpoint import load_weights
