@@ -60,6 +60,7 @@ def combine(trainings: Sequence[Row]) -> Row:
 
 IMAGES: Sequence[Column] = (
     ("Fréchet ↓", number("frechet")),
+    ("Fréchet of infinitely many ↓", number("frechet_of_infinitely_many")),
     ("kernel ×10³ ↓", number("kernel", ".3g", 1000)),
     ("precision ↑", share("precision")),
     ("recall ↑", share("recall")),
@@ -171,17 +172,19 @@ def findings(rows: Sequence[Row], points: bool) -> str:
                 f"{best['measures']['high_quality']:.1%} (real data {by_model['real data']['high_quality']:.1%})."
             )
     else:
-        ranked = sorted((row for row in made if "frechet" in row["measures"]), key=lambda r: r["measures"]["frechet"])
-        pairs = [f"{row['model']} ({row['measures']['frechet']:.3g})" for row in ranked]
+        key = "frechet" if any("frechet" in row["measures"] for row in made) else "kernel"  # too few for the former
+        ranked = sorted((row for row in made if key in row["measures"]), key=lambda row: row["measures"][key])
+        pairs = [f"{row['model']} ({row['measures'][key]:.3g})" for row in ranked]
         if pairs:
-            told.append(f"Fréchet distance, from best to worst: {', '.join(pairs)}.")
-        if "frechet" in by_model.get("real data", {}):
-            told.append(f"Real data have {by_model['real data']['frechet']:.3g}.")
+            name = {"frechet": "Fréchet", "kernel": "Kernel"}[key]
+            told.append(f"{name} distance, from best to worst: {', '.join(pairs)}.")
+        if key in by_model.get("real data", {}):
+            told.append(f"Real data have {by_model['real data'][key]:.3g}.")
         asked = [row for row in made if "label_accuracy" in row["measures"]]
         if asked:
             shares = (f"{row['model']} in {row['measures']['label_accuracy']:.0%} of samples" for row in asked)
             told.append(f"The class asked for is what the classifier sees: {', '.join(shares)}.")
-        poor = [row["model"] for row in ranked if row["measures"]["recall"] < POOR_RECALL]
+        poor = [row["model"] for row in made if row["measures"].get("recall", 1) < POOR_RECALL]
         if poor:
             told.append(f"Little of the data's variety, or none (recall below {POOR_RECALL:.0%}): {', '.join(poor)}.")
     failed = [row["model"] for row in rows if "failed" in row]
@@ -221,12 +224,12 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
         if points:
             parts += [table(mine, POINTS), findings(mine, points), gallery(mine, grids)]
             continue
-        generators = [row for row in mine if "failed" in row or "frechet" in row["measures"]]
+        generators = [row for row in mine if "failed" in row or "kernel" in row["measures"]]
         features = next((row["measures"]["features"] for row in measured if "features" in row["measures"]), "")
         count = next((row["measures"]["samples"] for row in measured if "samples" in row["measures"]), 0)
         parts.append(f"{count:,} samples against as many held-out images. Features: {features}.")
         stacked = any("modes" in row["measures"] for row in measured)
-        parts += [table(generators, [*STACKED_MODES, *IMAGES[:4]] if stacked else IMAGES), findings(mine, points)]
+        parts += [table(generators, [*STACKED_MODES, *IMAGES[:5]] if stacked else IMAGES), findings(mine, points)]
         coders = [row for row in measured if "squared_error" in row["measures"]]
         if coders:
             parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS)]

@@ -23,9 +23,9 @@ def test_the_page(runs, images, tmp_path):
     for row in ("| vae | ", "| cgan | ", "| real data | ", "| wgan | failed: all samples are alike"):
         assert row in page
     assert page.count("| vae | ") == 2  # generation, and likelihoods
-    assert len({line.count("|") for line in page.splitlines() if line.startswith("| ") and "Fréchet" in line}) == 1
+    assert len({line.count("|") for line in page.splitlines() if line.startswith("| ") and "kernel" in line}) == 1
     assert "FID" in page.split("##")[0]
-    assert "Fréchet distance, from best to worst: " in page
+    assert "Kernel distance, from best to worst: " in page
     assert "Stopped because of collapse: wgan." in page
     assert "(images/halves.npz-real-data.png)" in page
 

@@ -152,20 +152,21 @@ class AutoencoderModel(ImageModel):
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         raise UserError(
-            "An autoencoder has no distribution of codes to draw from: look at its reconstructions, or train a VAE."
+            "An autoencoder has no distribution of codes to draw from: look at its reconstructions "
+            "(--show reconstructions), or train a VAE."
         )
 
     @torch.no_grad()
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.network.eval().encode(x)
 
-    @torch.no_grad()
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.likelihood.mean(self.network.eval().decode(z))
 
     def views(self) -> dict[str, View]:
         return {"reconstructions": lambda batch: reconstructions(self, batch)}
 
+    @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:
         error = (self.decode(self.encode(batch.x)) - batch.x).square().flatten(1).sum(1).mean()
         return {"squared_error": float(error)}
@@ -191,7 +192,6 @@ class VAEModel(LatentModel):
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.network.eval().encode(x, condition)[0]
 
-    @torch.no_grad()
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.likelihood.mean(self.network.eval().decode(z, condition))
 
@@ -233,6 +233,7 @@ class VAEModel(LatentModel):
         }
 
 
+@torch.no_grad()
 def reconstructions(model: ImageModel, batch: Batch, count: int = 20) -> Frames:
     """Originals above their reconstructions."""
     assert model.encode is not None

@@ -190,7 +190,6 @@ class GeneratorModel(LatentModel):
         self.network = self.generator = cast(Generator, generator)
         self.latent_size, self.classes, self.headline = self.generator.latent_size, self.generator.classes, headline
 
-    @torch.no_grad()
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         made = self.generator.eval()(z, condition)
         return (made + 1) / 2 if made.ndim == 4 else made
