@@ -318,6 +318,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, images, tmp_path, mo
     config = dataclasses.replace(
         preset(name, "tiny"), data=images, steps=8, log_every=2, checkpoint_every=4, latent_size=4, decay=True
     )
+    if name == "dragan":
+        config = dataclasses.replace(config, flip=True, crop=0.2, diffaugment="all")
     fit_images(name, config, tmp_path / "whole", CPU)
     step_of = Trainer.__call__
 

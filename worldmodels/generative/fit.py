@@ -41,7 +41,9 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
-    batches = Batches(samples, config.batch_size, config.seed, device, model.low, model.condition_of)
+    batches = Batches(
+        samples, config.batch_size, config.seed, device, model.low, model.condition_of, config.flip, config.crop
+    )
     trainer = Trainer(
         model.units(),
         batches,

@@ -26,6 +26,7 @@ from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.patchgan import patchgan
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.networks.resnet import resnet_critic, resnet_generator
+from worldmodels.generative.objectives.augment import Policy, diffaugment
 from worldmodels.generative.objectives.gan import GAN, Penalty, around_real, between_real_and_fake
 from worldmodels.generative.objectives.losses import (
     HINGE,
@@ -89,6 +90,9 @@ class GANConfig(ImageConfig):
     """Adam's first moment."""
     beta2: float = 0.999
     """Adam's second moment."""
+    diffaugment: Policy = "none"
+    """Disturb what the critic sees, real and fake alike, so that few pictures last longer: colour, translation, cutout,
+    colour-translation, or all of them."""
     average_decay: float = 0.995
     """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
 
@@ -109,6 +113,7 @@ class GANConfig(ImageConfig):
             self.penalty_weight,
             self.clip or None,
             self.average_decay,
+            None if self.diffaugment == "none" else partial(diffaugment, policy=self.diffaugment),
         )
         return GANModel(game)
 
@@ -162,7 +167,13 @@ class GANConfig(ImageConfig):
         require_not_negative(self, ("clip", "penalty_weight"))
         require_below_one(self, ("average_decay", "beta1", "beta2"))
 
+    def for_photos(self) -> GANConfig:
+        return replace(super().for_photos(), diffaugment="all", average_decay=0.998)
+
     def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        if points and self.diffaugment != "none":
+            raise UserError("--diffaugment is for pictures, and these are points; leave it out.")
         if self.batch_norm and (points or self.architecture in ("resnet", "foster")):
             networks = "Perceptrons for points" if points else f"The networks of --architecture {self.architecture}"
             raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")
