@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
 from worldmodels.generative.data.datasets import to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
-from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp
+from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp, truncated_normal
 from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid
 from worldmodels.training.randomness import generator_for
@@ -59,23 +58,24 @@ class ImageBench:
         """Load a run, and tell what can be done with it.
 
         Raises:
-            UserError: it is damaged, or its data are gone.
+            UserError: it is damaged.
         """
         runs = image_runs(self.folder)
         if name not in runs:
             return []
         self.trained = trained = _load(runs[name])
-        model, samples = trained.model, trained.samples
+        model, samples = trained.model, trained.find_samples()
         # An autoencoder has no prior to sample from: its sheet shows what it makes of test images instead.
-        attributes = model.encode is not None and not model.classes and samples.test_labels is not None
-        if attributes:
+        attributes: tuple[str, ...] = ()
+        if samples is not None and samples.test_labels is not None and model.encode is not None and not model.classes:
+            attributes = samples.class_names
             self._measure_attributes(trained)
         header = {
             "name": name,
             "model": trained.name,
             "latents": model.latent_size,
-            "labels": list(samples.class_names) if model.classes else [],
-            "attributes": list(samples.class_names) if attributes else [],
+            "labels": list(trained.class_names) if model.classes else [],
+            "attributes": list(attributes),
             "samples": model.draws,
         }
         return [pack("image_model", header)]
@@ -139,9 +139,3 @@ class ImageBench:
         size = int(pictures.shape[1])
         sheet = np.ascontiguousarray(grid(pictures, columns, gap=0))
         return pack(kind, {**header, "columns": columns, "side": size}, [jpeg(sheet, fine=True)])
-
-
-def truncated_normal(uniform: Tensor, limit: float) -> Tensor:
-    """Standard normal values within ``+-limit`` from uniform ones in [0, 1), by the inverse of their distribution."""
-    reach = math.erf(limit / math.sqrt(2))
-    return math.sqrt(2) * torch.erfinv((2 * uniform - 1) * reach)
