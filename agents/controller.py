@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,29 @@ from worldmodels.dream import Features, feature_size
 from worldmodels.world_model import WorldModel
 
 LatentKind = Literal["sample", "mean"]
+
+
+class Controller(Protocol):
+    """Anything that acts on what is seen, from a flat vector of weights: of its own it holds none."""
+
+    @property
+    def parameter_count(self) -> int: ...
+
+    def act(self, parameters: Tensor, features: Tensor) -> Tensor:
+        """Actions ``[N, A]`` for features ``[N, F]``, of one candidate ``[P]`` or of one for each lane ``[N, P]``."""
+
+
+class Spec(Protocol):
+    """What a controller sees and how it is built; it stands in the manifest of a controller's stage."""
+
+    @property
+    def features(self) -> Features: ...
+
+    @property
+    def latent(self) -> LatentKind: ...
+
+    def build(self, model: WorldModel) -> Controller:
+        """The controller for one world model."""
 
 
 @dataclass(frozen=True)
