@@ -7,6 +7,8 @@ again from the records, where the learner can, or anew.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ import torch
 
 from agents.learning.learner import Array, Learner
 from rollouts.console import say
-from rollouts.runs.files import fingerprint, read_json_lines, write_json_lines
+from rollouts.runs.files import read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
 from worldmodels.training.checkpoint import load_state, save_state
 from worldmodels.training.loop import MetricsLog
@@ -71,10 +73,12 @@ class Course:
     recent: RecentMeans
     history: list[dict[str, Any]] = field(default_factory=list)
     selected: Selected | None = None
+    marks: Any = field(default_factory=hashlib.sha256)  #: of all fitness in the history
 
     def add(self, record: dict[str, Any], initial: Array) -> None:
         """The next record, whose weights are among the recent ones already."""
         self.history.append(record)
+        self.marks.update(json.dumps(record["fitness"]).encode())
         if "initial_validation" in record:
             self.selected = (record["initial_validation"], -1, initial)
         if "validation" in record and record.get("averaged", 1) == self.recent.count:  # else of something else
@@ -88,7 +92,7 @@ class Course:
             selected = {"score": score, "generation": generation, "weights": torch.from_numpy(weights)}
         state = {
             "generation": len(self.history),
-            "history": digest(self.history),
+            "history": self.marks.hexdigest(),
             "averaged": self.recent.count,
             "means": torch.from_numpy(np.stack(self.recent.kept)),
             "selected": selected,
@@ -126,10 +130,12 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
 def _restore(course: Course, state: Mapping[str, Any], history: Sequence[dict[str, Any]], initial: Array) -> None:
     """Take a state over if it is one of this history; otherwise everything stays as it is."""
     done, means = state["generation"], state["means"]
-    enough = len(means) >= min(course.recent.count, done)
-    if not enough or digest(history[:done]) != state["history"] or not course.learner.restore(state["learner"]):
+    enough, marks = len(means) >= min(course.recent.count, done), hashlib.sha256()
+    for record in history[:done]:
+        marks.update(json.dumps(record["fitness"]).encode())
+    if not enough or marks.hexdigest() != state["history"] or not course.learner.restore(state["learner"]):
         return
-    course.history = list(history[:done])
+    course.history, course.marks = list(history[:done]), marks
     course.recent.kept.extend(mean.numpy() for mean in means)
     if state["averaged"] == course.recent.count and state["selected"] is not None:
         kept = state["selected"]
@@ -139,11 +145,6 @@ def _restore(course: Course, state: Mapping[str, Any], history: Sequence[dict[st
         course.selected = (history[0]["initial_validation"], -1, initial)
     if (last := history[done - 1]).get("averaged") == course.recent.count:  # scored again, just before a kill
         course.selected = better(course.selected, (last["validation"], done - 1, course.recent.average))
-
-
-def digest(history: Sequence[Mapping[str, Any]]) -> str:
-    """Identifies the number of iterations and all that was measured in them."""
-    return fingerprint([record["fitness"] for record in history])
 
 
 def better(selected: Selected | None, candidate: Selected) -> Selected:
