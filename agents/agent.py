@@ -21,7 +21,7 @@ from rollouts.runs.files import file_hash
 from rollouts.runs.layout import PRETRAINED, located, newest_round
 from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.runs.stage import Stage
-from worldmodels.mdn_rnn import State
+from worldmodels.dynamics import State
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 from worldmodels.world_model import WorldModel
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.controller import LatentKind
 from worldmodels.dream import Features, join_features
-from worldmodels.mdn_rnn import State
+from worldmodels.dynamics import State, take
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
 
@@ -36,7 +36,7 @@ class Senses:
     @property
     def features(self) -> Tensor:
         """What a controller gets, ``[N, F]``."""
-        return join_features(self.z, self.state, self.kind)
+        return join_features(self.z, self.model.outputs(self.state), self.kind)
 
     def see(self, frames: NDArray[np.uint8]) -> None:
         """Frames ``[N, 64, 64, 3]`` become z ``[N, Z]``."""
@@ -53,4 +53,4 @@ class Senses:
     def keep(self, lanes: Tensor) -> None:
         """Go on with these lanes only (a mask or indices)."""
         self._chance = [self._chance[lane] for lane in torch.arange(len(self.z))[lanes.cpu()].tolist()]
-        self.z, self.state = self.z[lanes], (self.state[0][lanes], self.state[1][lanes])
+        self.z, self.state = self.z[lanes], take(self.state, lanes)

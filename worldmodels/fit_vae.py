@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,11 +24,13 @@ from worldmodels.training.checkpoint import load_state, load_weights, save_tenso
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, train
 from worldmodels.training.optimiser import Descent
+from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import FRAME_SIZE, ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
+TRIED = 32  #: frames of the steps by which a precision is chosen
 
 
 def fit_vae(
@@ -94,13 +97,23 @@ def _train(
     device: torch.device,
 ) -> None:
     """Minimise V's loss; ``mine`` is this process's part of every batch."""
-    descent = Descent(config, vae.parameters())
+    descent, tried = Descent(config, vae.parameters()), min(config.batch_size, TRIED)
+    noise_like, trial = torch.zeros(tried, config.latent_size, device=device), copy.deepcopy(vae)
+
+    def one_step(precision: Format) -> None:
+        frames = to_float(held_out[np.arange(tried) % len(held_out)], device)
+        with autocast(device, precision):
+            reconstruction, mean, logvar = trial(frames, noise_like)
+        vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor).total.backward()
+
+    steps = config.steps * config.batch_size // tried
+    precision = settle(stage, config.precision, device, steps, one_step, f"V, {tried} frames")
 
     def update(step: int) -> Mapping[str, Tensor]:
         joint = batches(step)
         frames = to_float(joint[mine], device)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[mine].to(device)
-        with descent.precision(device):
+        with autocast(device, precision):
             reconstruction, mean, logvar = vae(frames, noise)
         loss = vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor)
         share = len(frames) / len(joint)

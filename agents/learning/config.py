@@ -11,6 +11,7 @@ from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
 from rollouts.errors import UserError, require_positive
 from worldmodels.dream import StartKind
+from worldmodels.training.precision import Precision
 from worldmodels.world_model import WorldModel
 
 
@@ -39,8 +40,8 @@ class ControllerConfig(EvolutionConfig):
     """Dream: tau. Above 1 makes the dream harder to exploit."""
     dropout: float = 0.0
     """Dream: share of M's output units that an episode does without, drawn anew for each."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Dream: what M multiplies in; bfloat16 is up to twice as fast on recent CPUs and GPUs."""
+    precision: Precision = "auto"
+    """Dream: what M multiplies in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
     average: int = 1

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from agents.controller import Controller, LinearController, Spec
-from agents.fitness import Evaluator, PoolEvaluator, RealTask, dream_evaluator
+from agents.fitness import DREAM_LANES_PER_TASK, Evaluator, PoolEvaluator, RealTask, dream_evaluator
 from agents.lanes import check_observations
 from agents.learning.config import ControllerConfig
 from agents.learning.history import (
@@ -44,6 +44,7 @@ from rollouts.seeds import VALIDATION
 from worldmodels.dream import feature_size
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 from worldmodels.training.loop import MetricsLog
+from worldmodels.training.precision import Format, settle
 from worldmodels.world_model import WorldModel
 
 Validate = Callable[[Array], dict[str, Any]]
@@ -100,7 +101,7 @@ def evolve(
         f"{config.world} world" + (f", {done} of them done before." if done else ".")
     )
     with (
-        _worlds(config, run, model, env, workers) as (world, validate),
+        _worlds(config, stage, run, model, env, workers) as (world, validate),
         progress_bar(config.generations, f"{config.learner} ({config.world})", "gen", done) as bar,
     ):
         log, saved = MetricsLog(stage.path, done), time.monotonic()
@@ -145,7 +146,7 @@ def evolve(
 
 @contextmanager
 def _worlds(
-    config: ControllerConfig, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
+    config: ControllerConfig, stage: Stage, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
 ) -> Iterator[tuple[World, Validate]]:
     """Where C learns, and what scores weights in the real world."""
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
@@ -156,12 +157,24 @@ def _worlds(
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         world = World(evaluator, task.lanes, config.max_steps, config.patience)
         if config.world == "dream":
-            if config.precision == "bfloat16":
-                model.mdnrnn.bfloat16()
-            dreaming = config.dream(model)
+            dreaming = config.dream(model.multiplying_in(_precision(config, stage, model)))
             dream = stack.enter_context(dream_evaluator(dreaming, workers))
             world = World(partial(dream, max_steps=config.max_steps), dreaming.lanes, config.max_steps)
         yield world, partial(_validation, partial(real, max_steps=full_length), seeds)
+
+
+def _precision(config: ControllerConfig, stage: Stage, model: WorldModel) -> Format:
+    """What M multiplies in while it dreams."""
+    lanes = min(config.population * config.rollouts, DREAM_LANES_PER_TASK)
+    formats = {precision: model.multiplying_in(precision) for precision in get_args(Format)}
+    z = torch.zeros(lanes, model.latent_size, device=model.device)
+    action = torch.zeros(lanes, model.action_spec.size, device=model.device)
+
+    def one_step(precision: Format) -> None:
+        formats[precision].step(z, action, model.initial_state(lanes), noise=(z, z))
+
+    steps = config.generations * config.max_steps * -(-config.population * config.rollouts // lanes)
+    return settle(stage, config.precision, model.device, steps, one_step, f"a dream of {lanes} lanes")
 
 
 def _iteration(learner: Learner, world: World, iteration: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -53,7 +53,13 @@ TINY = PipelineConfig(
     mdnrnn=_TINY_M,
     controller=_TINY_C,
     iterate=IterateConfig(
-        rounds=0, episodes=20, max_steps=50, refit_vae=0, vae=_TINY_V, mdnrnn=_TINY_M, controller=_TINY_C
+        rounds=0,
+        episodes=20,
+        max_steps=50,
+        refit_vae=0,
+        vae=_TINY_V.training,
+        mdnrnn=_TINY_M.training,
+        controller=_TINY_C,
     ),
     evaluate=EvaluateConfig(episodes=10),
     watch=WatchConfig(max_steps=50),
@@ -63,9 +69,7 @@ TINY = PipelineConfig(
 _CAR = EnvConfig("carracing-fast", action_repeat=4)
 # The mean of z instead of a sample: with a fraction of the noise in what C sees, evolution takes half the generations.
 _SEES_Z, _SEES_ZH = ControllerSpec("z", latent="mean"), ControllerSpec("zh", latent="mean")
-_SHORT_V = VAEConfig(
-    batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", log_every=20, checkpoint_every=100
-)
+_SHORT_V = VAEConfig(batch_size=128, learning_rate=1e-3, decay=True, log_every=20, checkpoint_every=100)
 _SHORT_M = MDNRNNConfig(
     batch_size=64,
     sequence_length=64,
@@ -99,8 +103,8 @@ QUICK = PipelineConfig(
     iterate=IterateConfig(
         rounds=1,
         episodes=60,
-        vae=replace(_SHORT_V, steps=500, learning_rate=5e-4),
-        mdnrnn=replace(_SHORT_M, steps=300),
+        vae=replace(_SHORT_V, steps=500, learning_rate=5e-4).training,
+        mdnrnn=replace(_SHORT_M, steps=300).training,
         controller=replace(_SHORT_C, spec=_SEES_ZH, generations=30, population=24, rollouts=4, sigma=0.08),
     ),
     evaluate=EvaluateConfig(episodes=20),
@@ -117,8 +121,8 @@ LAPTOP = replace(
         episodes=110,
         noise=0.2,
         refit_vae=2,
-        vae=replace(_SHORT_V, steps=1200, learning_rate=5e-4),
-        mdnrnn=replace(_SHORT_M, steps=1000),
+        vae=replace(_SHORT_V, steps=1200, learning_rate=5e-4).training,
+        mdnrnn=replace(_SHORT_M, steps=1000).training,
         controller=replace(
             _SHORT_C, spec=_SEES_ZH, generations=100, population=32, rollouts=6, sigma=0.07, validation_episodes=32
         ),
@@ -134,12 +138,9 @@ PAPER = PipelineConfig(
 )
 
 _DODGER = ControllerSpec("zch", bias=False)
-_DOOM_V = VAEConfig(
-    latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, precision="bfloat16", checkpoint_every=250
-)
+_DOOM_V = VAEConfig(latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, checkpoint_every=250)
 _DOOM_M = MDNRNNConfig(
     hidden_size=512,
-    precision="bfloat16",
     reward_head=False,
     start_flag=True,
     dropout=0.1,
@@ -156,7 +157,6 @@ _DOOM_C = ControllerConfig(
     sigma=0.01,
     max_steps=2100,
     dropout=0.1,
-    precision="bfloat16",
     starts="episode",
     average=3,
     validation_every=5,
@@ -177,8 +177,8 @@ TAKECOVER = PipelineConfig(
         max_steps=2100,
         noise=0.3,
         refit_vae=0,
-        vae=_DOOM_V,
-        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4),
+        vae=_DOOM_V.training,
+        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4).training,
         fresh=True,
         controller=replace(_DOOM_C, generations=120, average=5, validation_every=10),
     ),

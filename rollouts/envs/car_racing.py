@@ -266,7 +266,7 @@ def register() -> None:
     if ENV_ID not in gym.registry:
         gym.register(
             ENV_ID,
-            entry_point="rollouts.envs.image_env.car_racing:FastCarRacing",
+            entry_point="rollouts.envs.car_racing:FastCarRacing",
             max_episode_steps=1000,
             reward_threshold=900,
         )

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-
-
 import platform
 import subprocess
-import time
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
-
-from rollouts.runs.options import config_from_dict, config_to_dict
-from rollouts.runs.files import read_json, sweep, write_json
-from rollouts.errors import UserError
 
 PACKAGES = ("torch", "gymnasium", "numpy", "cma", "opencv-python-headless", "box2d", "vizdoom")
 
@@ -39,4 +30,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None if result.returncode == 0 else None
-

@@ -9,20 +9,15 @@ A run is a folder; each stage owns one sub-folder with
 
 from __future__ import annotations
 
-from rollouts.console import command
-
-import platform
-import subprocess
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rollouts.runs.options import config_from_dict, config_to_dict
-from rollouts.runs.files import read_json, sweep, write_json
+from rollouts.console import command
 from rollouts.errors import UserError
-
+from rollouts.runs.files import read_json, sweep, write_json
+from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.runs.provenance import git_commit, package_versions
 
 FORMAT_VERSION = 1
@@ -80,7 +75,8 @@ class Stage:
         """Start the stage, or continue it if the folder holds the same configuration and inputs.
 
         A folder in which nothing was made yet (its first command was refused, say) is started anew.
-        ``growable`` names the options that may be larger than before (``--vae.steps 20000`` trains on).
+        ``growable`` names the options that may be larger than before (``--vae.steps 20000`` trains on); an option
+        that is ``auto`` stays what it was.
 
         Raises:
             UserError: the folder was made with other options, or from other inputs.
@@ -90,6 +86,7 @@ class Stage:
         if stage.begun:
             stage._before = stage.manifest.get("seconds", 0.0)
             before = stage._options_before(type(config))
+            wanted |= {k: before[k] for k, value in wanted.items() if value == "auto" and before.get(k)}
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
             ]
@@ -116,6 +113,7 @@ class Stage:
                 "versions": package_versions(),
                 "git_commit": git_commit(),
                 "seconds": stage._before,
+                **({"precision": stage.manifest["precision"]} if stage.begun and "precision" in stage.manifest else {}),
             },
         )
         write_json(stage.path / "config.json", wanted)
@@ -149,9 +147,7 @@ class Stage:
         if not (stage.path / "manifest.json").exists():
             raise UserError(f"{run} has no '{name}' stage yet. Make it first: {command(made_by)} --run {run}")
         if not stage.complete:
-            raise UserError(
-                f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by)} --run {run}"
-            )
+            raise UserError(f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by)} --run {run}")
         return stage
 
     @property
@@ -165,6 +161,10 @@ class Stage:
         if time.perf_counter() - self._noted >= NOTE_EVERY:
             write_json(self.path / "manifest.json", {**self.manifest, "seconds": self.seconds})
             self._noted = time.perf_counter()
+
+    def note(self, **facts: Any) -> None:
+        """Add ``facts`` to the manifest while the stage goes on."""
+        write_json(self.path / "manifest.json", {**self.manifest, **facts})
 
     def finish(self, **facts: Any) -> None:
         """Mark the stage complete and add ``facts`` (hashes of results, totals) and its time to its manifest."""

@@ -21,8 +21,6 @@ class DescentConfig(Protocol):
     def learning_rate(self) -> float: ...
     @property
     def decay(self) -> bool: ...
-    @property
-    def precision(self) -> str: ...
 
 
 def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
@@ -31,7 +29,7 @@ def learning_rate(base: float, decay: bool, step: int, steps: int) -> float:
 
 
 class Descent:
-    """Adam, with a schedule, the products' precision, and the gradients of all processes added up.
+    """Adam, with a schedule, and the gradients of all processes added up.
 
     Args:
         clip: every element of the gradient is clipped to plus or minus this.
@@ -41,10 +39,6 @@ class Descent:
         self.config, self.clip = config, clip
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.optimiser = torch.optim.Adam(self.parameters, lr=config.learning_rate)
-
-    def precision(self, device: torch.device) -> torch.autocast:
-        """Within it, networks multiply in the type that was chosen."""
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     def step(self, step: int, loss: Tensor) -> None:
         """One step down the gradient of the joint loss, of which ``loss`` is this process's share."""
