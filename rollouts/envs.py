@@ -151,6 +151,13 @@ def reported(config: EnvConfig) -> EnvConfig:
     return dataclasses.replace(config, id=resolve(config).reported_on or config.id)
 
 
+def faster(config: EnvConfig) -> EnvConfig:
+    """The same world from a twin that draws faster, where it has one: to look at, not to report scores on."""
+    name = resolve(config).name
+    twins = (preset.name for preset in PRESETS.values() if preset.reported_on == name)
+    return dataclasses.replace(config, id=next(twins, config.id))
+
+
 def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEnv:
     """One environment with preprocessed observations and vector actions.
 

@@ -20,6 +20,7 @@ import cv2
 import gymnasium as gym
 import numpy as np
 import pygame
+import pygame.surfarray  # pygame loads it at its first use, which is not safe in two threads at once
 from gymnasium.envs.box2d.car_dynamics import (
     HULL_POLY1,
     HULL_POLY2,

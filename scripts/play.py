@@ -17,17 +17,16 @@ from cli import RUNS, default_agent, main
 
 from agents.agent import Agent
 from agents.live import ServeConfig, serve
-from agents.live.recorder import Drives
+from agents.live.library import Library
 from agents.live.session import Shared
 from rollouts.console import say
-from rollouts.rounds import PRETRAINED, round_number
 from worldmodels.checkpoint import pick_device
 
 
 def body(arguments: Any) -> None:
     """Serve the page until Ctrl-C."""
     agent = Agent.load(arguments.run or default_agent(), pick_device(arguments.device))
-    shared = Shared(agent, Drives(drives_of(agent.folder), agent.env), RUNS)
+    shared = Shared.of(Library(agent, RUNS), RUNS)
 
     def ready(url: str) -> None:
         say(f"{agent.folder} is at {url}   (Ctrl-C ends it)")
@@ -35,13 +34,6 @@ def body(arguments: Any) -> None:
             webbrowser.open(url)
 
     serve(shared, ServeConfig(arguments.host, arguments.port, arguments.exit_when_closed), ready)
-
-
-def drives_of(folder: Path) -> Path:
-    """Where people's episodes go: beside the run's own, or under ``runs/`` for an agent that came with the package."""
-    if PRETRAINED in folder.parents:
-        return RUNS / f"{folder.name}-human"
-    return (folder.parent if round_number(folder) else folder) / "human"
 
 
 def has_display() -> bool:

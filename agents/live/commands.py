@@ -95,7 +95,7 @@ def text(value: Any) -> str:
 
 
 SCENES = ("real", "dream", "wake", "latents", "images")
-STARTS = ("recorded", "episode", "real", "imagined", "captured")
+STARTS = ("recorded", "episode", "real", "imagined", "captured", "latent")
 
 COMMANDS: dict[str, dict[str, Check]] = {
     "scene": {"name": one_of(*SCENES)},

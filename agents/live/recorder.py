@@ -180,3 +180,42 @@ class Drive:
             self.seed,
             "human",
         )
+
+
+class Recording:
+    """What people drive in one page's real world, kept if they want it.
+
+    Attributes:
+        on: whether episodes are recorded from their next beginning on.
+        saved: episodes so far.
+    """
+
+    def __init__(self, drives: Drives) -> None:
+        self.drives, self.on, self.saved = drives, False, 0
+        self._drive: Drive | None = None
+
+    def begin(self, seed: int, frame: Frame) -> None:
+        """An episode begins."""
+        self._drive = Drive(seed, [frame]) if self.on else None
+
+    def add(self, moment: Moment, by_hand: bool, frame: Frame) -> None:
+        """A decision, and the frame that came of it.
+
+        Raises:
+            UserError: it was the last, and the episode cannot be saved.
+        """
+        if self._drive is not None:
+            self._drive.add(moment.action, by_hand, moment.reward, moment.terminated, frame)
+            if moment.over:
+                self.end()
+
+    def end(self) -> None:
+        """Save the episode if anybody drove in it; one that cannot be saved is kept, and tried again.
+
+        Raises:
+            UserError: it cannot be saved.
+        """
+        if self._drive is not None and self._drive.by_hand:
+            self.drives.save(self._drive.episode())
+            self.saved += 1
+        self._drive = None
