@@ -233,14 +233,15 @@ def _box(panel: NDArray[np.uint8], x: float, y: float, to_x: float, to_y: float,
     """Fill a box of window pixels, both its edges included, as pygame does; its corners come in any order."""
     if abs(x - to_x) < 1e-4 * _UNIT_X or abs(y - to_y) < 1e-4 * _UNIT_Y:
         return
-    columns, across = _cover(*sorted((x, to_x)), _X, VIDEO_W)
-    rows, down = _cover(*sorted((y, to_y)), _Y, PANEL_ROWS)
+    columns, across = _cover(x, to_x, _X, VIDEO_W)
+    rows, down = _cover(y, to_y, _Y, PANEL_ROWS)
     share = (down[:, None] * across)[..., None]
     panel[rows, columns] = panel[rows, columns] * (1 - share) + share * _darkened(color)
 
 
-def _cover(first: float, last: float, scale: float, size: int) -> tuple[slice, NDArray[np.float64]]:
-    """Which canvas pixels window pixels ``first`` to ``last`` lie in, and what share of each they fill."""
+def _cover(one: float, other: float, scale: float, size: int) -> tuple[slice, NDArray[np.float64]]:
+    """Which canvas pixels the window pixels from one to another lie in, and what share of each they fill."""
+    first, last = sorted((one, other))
     start, end = np.clip([int(first) * scale, (int(last) + 1) * scale], 0, size)
     pixels = np.arange(int(start), math.ceil(end))
     shares = np.minimum(pixels + 1, end) - np.maximum(pixels, start)

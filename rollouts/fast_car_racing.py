@@ -155,7 +155,7 @@ class FastCarRacing(CarRacing):
     def _render(self, mode: str) -> Any:
         """Gymnasium's hook for all drawing.
 
-        ``"state_pixels"`` is the observation, [96, 96, 3], ``"rgb_array"`` the view for people, [400, 600, 3] uint8 RGB.
+        ``"state_pixels"`` is the observation, [96, 96, 3], ``"rgb_array"`` the view for people, [400, 600, 3], uint8.
         """
         car = self.car
         if mode == "rgb_array" and car is not None:
