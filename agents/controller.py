@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from rollouts.actions import ActionSpec
+from rollouts.envs.actions import ActionSpec
 from rollouts.errors import UserError
+from worldmodels.dream import Features, feature_size
+from worldmodels.world_model import WorldModel
+
+LatentKind = Literal["sample", "mean"]
+
+
+@dataclass(frozen=True)
+class ControllerSpec:
+    """What a controller sees and how big it is."""
+
+    features: Features = "zh"
+    """What it sees: z, [z, h] or [z, c, h]."""
+    hidden: int = 0
+    """Units of a hidden tanh layer; 0 is the paper's linear controller."""
+    bias: bool = True
+    """Add a constant to every output."""
+    latent: LatentKind = "sample"
+    """In the real world: z drawn from V's posterior, as the paper does, or its mean."""
+
+    def build(self, model: WorldModel) -> LinearController:
+        """The controller for one world model."""
+        return LinearController(feature_size(model, self.features), model.action_spec, self.hidden, self.bias)
 
 
 class LinearController:

@@ -1,4 +1,4 @@
-"""The image models of ``scripts/train_images.py`` on the page: samples, paths between them, attributes."""
+"""The image models of ``worldmodels train-images`` on the page: samples, paths between them, attributes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from agents.live.packets import jpeg, pack
 from rollouts.errors import UserError
-from rollouts.stage import Stage
-from worldmodels.generative.datasets import to_tensor
-from worldmodels.generative.fit_images import Trained, load_trained
-from worldmodels.generative.networks import Autoencoder, Generator
-from worldmodels.generative.sampling import attribute_vector, rgb, slerp
+from rollouts.runs.stage import Stage
+from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.models.trained import Trained, load_trained
+from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp
+from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid
-from worldmodels.training import generator_for
+from worldmodels.training.randomness import generator_for
 
 CELLS, COLUMNS = 60, 10  #: of a sheet of samples
 STOPS = 24  #: pictures on the path between two of them
@@ -80,18 +80,17 @@ class ImageBench:
         if name not in runs:
             return []
         trained = _load(runs[name])
-        sampler, samples = trained.sampler, trained.samples
+        model, samples = trained.model, trained.samples
         # An autoencoder has no prior to sample from: its sheet shows what it makes of test images instead.
-        encodes = not isinstance(sampler.network, Generator)
-        attributes = encodes and not sampler.classes and samples.test_labels is not None
-        self.bench = Bench(trained, _attribute_vectors(trained) if attributes else torch.zeros(0, sampler.latent_size))
+        attributes = model.encode is not None and not model.classes and samples.test_labels is not None
+        self.bench = Bench(trained, _attribute_vectors(trained) if attributes else torch.zeros(0, model.latent_size))
         header = {
             "name": name,
             "model": trained.name,
-            "latents": sampler.latent_size,
-            "labels": list(samples.class_names) if sampler.classes else [],
+            "latents": model.latent_size,
+            "labels": list(samples.class_names) if model.classes else [],
             "attributes": list(samples.class_names) if attributes else [],
-            "samples": not isinstance(sampler.network, Autoencoder),
+            "samples": model.draws,
         }
         return [pack("image_model", header)]
 
@@ -99,16 +98,16 @@ class ImageBench:
         """A sheet of samples whose latents are kept within +-truncation, or of reconstructions."""
         if (bench := self.bench) is None:
             return []
-        sampler, rng = bench.trained.sampler, generator_for(seed, 0)
-        if isinstance(sampler.network, Autoencoder):
+        model, rng = bench.trained.model, generator_for(seed, 0)
+        if not model.draws:
             chosen = torch.randint(len(bench.trained.samples.test), (CELLS,), generator=rng)
-            bench.z = sampler.encode(_tests(bench.trained, chosen))
+            bench.z = require_encoder(model)(_tests(bench.trained, chosen), None)
         else:
-            bench.z = truncated_normal(torch.rand(CELLS, sampler.latent_size, generator=rng), truncation)
+            bench.z = truncated_normal(torch.rand(CELLS, model.latent_size, generator=rng), truncation)
         bench.labels = None
-        if sampler.classes:
-            every = torch.arange(CELLS) % COLUMNS % sampler.classes
-            bench.labels = every if not 0 <= label < sampler.classes else torch.full((CELLS,), label)
+        if model.classes:
+            every = torch.arange(CELLS) % COLUMNS % model.classes
+            bench.labels = every if not 0 <= label < model.classes else torch.full((CELLS,), label)
         return [_sheet(bench.trained, "image_grid", bench.z, bench.labels, COLUMNS)]
 
     def image_path(self, first: int, second: int) -> list[bytes]:
@@ -124,16 +123,17 @@ class ImageBench:
         """A test image and what becomes of it with more or less of every attribute: ``z + sum_i alpha_i v_i``."""
         if (bench := self.bench) is None or not strengths or len(strengths) != len(bench.vectors):
             return []
+        model = bench.trained.model
         x = _tests(bench.trained, torch.tensor([item % len(bench.trained.samples.test)]))
-        z = bench.trained.sampler.encode(x) + torch.tensor([strengths]) @ bench.vectors
-        made = bench.trained.sampler.decode(z)
+        z = require_encoder(model)(x, None) + torch.tensor([strengths]) @ bench.vectors
+        made = require_decoder(model)(z, None)
         return [pack("image_attributes", {}, [jpeg(rgb(x)[0]), jpeg(rgb(made)[0])])]
 
 
 def _attribute_vectors(trained: Trained) -> Tensor:
     """``[attributes, Z]``, measured on test images; zero for a label that all of them have, or none."""
     chosen = torch.randperm(len(trained.samples.test), generator=generator_for(0, 1))[:ENCODED]
-    codes = trained.sampler.encode(_tests(trained, chosen))
+    codes = require_encoder(trained.model)(_tests(trained, chosen), None)
     assert trained.samples.test_labels is not None
     labels = torch.from_numpy(trained.samples.test_labels)[chosen]
     zero = torch.zeros(codes.shape[1])
@@ -150,7 +150,7 @@ def _tests(trained: Trained, chosen: Tensor) -> Tensor:
 
 
 def _sheet(trained: Trained, kind: str, z: Tensor, labels: Tensor | None, columns: int) -> bytes:
-    pictures = rgb(trained.sampler.decode(z, labels).clamp(0, 1))
+    pictures = rgb(require_decoder(trained.model)(z, labels).clamp(0, 1))
     sheet = np.ascontiguousarray(grid(pictures, columns, gap=0))
     header = {"cells": len(z), "columns": columns, "side": int(pictures.shape[1])}
     return pack(kind, header, [jpeg(sheet, fine=True)])

@@ -14,7 +14,7 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.live.packets import jpeg, numbers, pack
 from agents.live.shows import Place
-from rollouts.envs import Frame
+from rollouts.envs.config import Frame
 from worldmodels.generative.sampling import slerp
 from worldmodels.pictures import grid
 

@@ -10,8 +10,8 @@ from threading import Lock
 from agents.agent import Agent, pretrained_agents
 from agents.live.recorder import Drives
 from rollouts.errors import UserError
-from rollouts.rounds import PRETRAINED, located, round_number
-from rollouts.stage import Stage
+from rollouts.runs.layout import PRETRAINED, located, round_number
+from rollouts.runs.stage import Stage
 
 MOST_LOADED = 4  #: agents kept in memory besides the first
 

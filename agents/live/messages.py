@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from agents.agent import Agent
-from agents.driving import Driver, action_names
 from agents.live.packets import number, numbers, pack
 from agents.live.shows import Shown
-from agents.moments import frame_rate, step_seconds, world_name
-from rollouts.envs import resolve
+from agents.viewing.human import Driver, action_names
+from agents.viewing.moments import frame_rate, step_seconds, world_name
+from rollouts.envs.presets import resolve
 
 
 def hello(agent: Agent, driver: Driver, **more: Any) -> bytes:

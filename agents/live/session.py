@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from agents.driving import Driver
 from agents.live.commands import Command
 from agents.live.images import ImageBench, image_runs
 from agents.live.latents import LatentBench
@@ -17,7 +16,8 @@ from agents.live.pace import Pace
 from agents.live.packets import jpeg, pack
 from agents.live.recorder import Clips, Recording
 from agents.live.shows import DreamShow, Place, RealShow, Show, Shown, WakeShow
-from agents.moments import frame_rate, side_by_side
+from agents.viewing.human import Driver
+from agents.viewing.moments import frame_rate, side_by_side
 
 Verb = Callable[..., list[bytes] | None]
 Job = Callable[[], bytes]

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from agents.agent import Agent
-from agents.driving import Driver
 from agents.live.packets import number
 from agents.live.recorder import Recording
-from agents.moments import DreamWorld, Moment, RealWorld
-from rollouts.envs import ImageEnv, faster, make_env
-from worldmodels.mdn_rnn import State
-from worldmodels.training import generator_for
+from agents.viewing.human import Driver
+from agents.viewing.moments import DreamWorld, Moment, RealWorld
+from rollouts.envs.image_env import ImageEnv, make_env
+from rollouts.envs.presets import faster
+from worldmodels.dynamics import State
+from worldmodels.training.randomness import generator_for
 
 Place = tuple[Tensor, State]
 """A moment that a dream can begin in: z ``[1, Z]`` and what M remembers of the past."""

@@ -11,8 +11,8 @@ import torch
 from agents import LinearController
 from agents.controller import squash
 from rollouts import UserError
-from rollouts.actions import ActionSpec
-from rollouts.envs import PRESETS
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.presets import PRESETS
 
 CAR = PRESETS["carracing"].action
 PUSH = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from agents import Agent
-from agents.evaluators import ControllerSpec
-from agents.moments import (
+from agents.controller import ControllerSpec
+from agents.viewing.moments import (
     USUAL_RATE,
     DreamWorld,
     RealWorld,
@@ -23,9 +23,9 @@ from agents.moments import (
     step_seconds,
     world_name,
 )
-from agents.watch import WatchConfig, panels
+from agents.viewing.watch import WatchConfig, panels
 from rollouts import EnvConfig, make_env
-from worldmodels.mdn_rnn import mixture_nll
+from worldmodels.mixture import mixture_nll
 from worldmodels.world_model import WorldModel
 
 
@@ -71,7 +71,7 @@ def test_surprise_is_what_m_gave_to_what_came(agent: Agent):
     for before, after in pairwise(moments):
         state = model.remember(z, torch.from_numpy(before.action)[None], state)
         z = torch.tensor(after.z)[None]
-        wanted = float(mixture_nll(model.mdnrnn.predict(state[0]).mixture, z).mean())
+        wanted = float(mixture_nll(model.mdnrnn.predict(state).mixture, z).mean())
         assert after.surprise == pytest.approx(wanted, abs=1e-4)
 
 
@@ -162,7 +162,7 @@ def test_rates_are_the_environments_own_where_it_says():
 
 def test_a_world_of_vizdoom_has_its_own_rate_before_anything_has_registered_it():
     pytest.importorskip("vizdoom")
-    ask = "from agents.moments import frame_rate as f; from rollouts import EnvConfig as E; print(f(E('takecover')))"
+    ask = "from agents.viewing.moments import *; print(frame_rate(EnvConfig('takecover')))"
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=True)
     assert float(told.stdout) == 35.0
     assert frame_rate(EnvConfig("takecover", kwargs={"frame_skip": "4"})) == 35 / 4

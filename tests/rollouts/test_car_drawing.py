@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, VIDEO_H, VIDEO_W, CarRacing
 
-from rollouts.car_drawing import SCENE_ROWS, Painter, seen_at
-from rollouts.fast_car_racing import FastCarRacing
+from rollouts.envs.car_drawing import SCENE_ROWS, Painter, seen_at
+from rollouts.envs.car_racing import FastCarRacing
 from tests.rollouts.test_fast_car_racing import drive
 
 SCENE, PANEL = slice(0, SCENE_ROWS), slice(SCENE_ROWS, VIDEO_H)

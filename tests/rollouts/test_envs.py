@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from rollouts import EnvConfig, UserError, make_env
-from rollouts.actions import ActionSpec, natural_action
-from rollouts.envs import EnvPreset, preprocess, reported, resolve
+from rollouts.envs.actions import ActionSpec, natural_action
+from rollouts.envs.config import EnvPreset
+from rollouts.envs.image_env import preprocess
+from rollouts.envs.presets import reported, resolve
 
 
 def area_weights(size: int, target: int) -> np.ndarray:

@@ -11,8 +11,8 @@ import torch
 
 from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs, truncated_normal
 from agents.live.packets import picture, unpack
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_attributes_change_a_picture_by_their_strengths(runs: Path):
     assert original.shape == plain.shape
     assert bench.bench is not None
     codes = bench.bench.vectors
-    assert codes.shape == (3, bench.bench.trained.sampler.latent_size)
+    assert codes.shape == (3, bench.bench.trained.model.latent_size)
     assert not torch.equal(codes[0], codes[1])
     assert changed.shape == plain.shape
     assert bench.image_attributes(0, (1.0,)) == []
