@@ -8,13 +8,18 @@ from pathlib import Path
 from threading import Lock
 
 from agents.live.commands import Command
+from agents.live.fan import Fan
+from agents.live.game import GameShow
+from agents.live.ghost import GhostShow
 from agents.live.images import ImageBench, image_runs
 from agents.live.latents import LatentBench
 from agents.live.library import Library, file_name
 from agents.live.messages import hello, moment_packet
+from agents.live.nightmares import Nightmares
 from agents.live.pace import Pace
 from agents.live.packets import jpeg, pack
 from agents.live.recorder import Clips, Recording
+from agents.live.replay import ReplayShow, Shelf
 from agents.live.shows import DreamShow, Place, RealShow, Show, Shown, WakeShow
 from agents.viewing.human import Driver
 from agents.viewing.moments import frame_rate, side_by_side
@@ -59,10 +64,20 @@ class Session:
             self.pace, self.clips = Pace(frame_rate(self.agent.env)), Clips()
             self.driver = Driver(self.agent.env, self.agent.model.action_spec)
             self.latents, self.images = LatentBench(self.agent), ImageBench(shared.images)
+            self.shelf, self.nightmares = Shelf(self.agent, self.drives), Nightmares(self.agent)
             self.real = RealShow(self.agent, Recording(self.drives), self.drives.next_seed)
             self.dream = DreamShow(self.agent, self._find)
             self.wake = WakeShow(self.agent, self.real)
-            self.shows: dict[str, Show] = {"real": self.real, "dream": self.dream, "wake": self.wake}
+            self.game, self.ghost = GameShow(self.agent, self.real), GhostShow(self.agent, self.real)
+            self.replay, self.fan = ReplayShow(self.agent), Fan(self.agent, self.real.env.field)
+            self.shows: dict[str, Show] = {
+                "real": self.real,
+                "dream": self.dream,
+                "wake": self.wake,
+                "game": self.game,
+                "ghost": self.ghost,
+                "episodes": self.replay,
+            }
             self._verbs: dict[str, Verb] = {
                 "scene": self.turn_to,
                 "keys": self.keys,
@@ -78,18 +93,35 @@ class Session:
                 "capture": self.capture,
                 "record": self.real.record,
                 "clip": self.clip,
+                "fan": self.futures,
+                "guess": self.game.guess,
+                "scan": lambda: self.jobs.append(lambda: self.nightmares.scan(self.shelf.stores.values())),
+                "episodes": lambda: self.jobs.append(self.shelf.listed),
+                "episode_measure": lambda: self.jobs.append(self.shelf.measured),
+                "episode_play": self.play_episode,
+                "episode_delete": lambda seed: [self.shelf.delete(seed)],
+                "episode_export": self.export_episode,
+                **self.nightmares.verbs,
                 **self.latents.verbs,
                 **self.images.verbs,
             }
 
     def close(self) -> None:
         """Keep what was being recorded, and let go of the environments."""
-        self.real.close()
+        try:
+            self.real.close()
+        finally:
+            self.ghost.close()
+
+    @property
+    def moves(self) -> bool:
+        """Whether the scene is one that is watched, and there is something to show."""
+        return self.scene in self.shows and self.shows[self.scene].ready
 
     @property
     def idle(self) -> bool:
         """Whether nothing moves until the next command."""
-        return self.pace.paused or self.pace.hidden or self.scene not in self.shows
+        return self.pace.paused or self.pace.hidden or not self.moves
 
     def hello(self) -> bytes:
         """Everything the page needs to know once."""
@@ -117,7 +149,7 @@ class Session:
         before, self.scene = self.scene, name
         self.clips.clear()
         if name == "latents":
-            if before in self.shows:
+            if before in self.shows and self.shows[before].ready:
                 self.latents.place = self.shows[before].place
             return [self.latents.gallery(), self.latents.shown()]
         if name in self.shows:
@@ -138,7 +170,7 @@ class Session:
 
     def step(self) -> list[bytes]:
         """One decision while paused."""
-        return [self.advance()] if self.scene in self.shows else []
+        return [self.advance()] if self.moves else []
 
     def restart(self, start: str, capture: int) -> None:
         self.clips.clear()
@@ -148,14 +180,15 @@ class Session:
             self.shows[self.scene].begin()
 
     def temperature(self, value: float) -> None:
-        self.dream.world.dream.temperature = self.wake.twin.dream.temperature = value
+        for world in (self.dream.world, self.wake.twin, self.game.twin):
+            world.dream.temperature = value
 
     def horizon(self, value: int) -> None:
         self.dream.world.dream.horizon = value
 
     def capture(self) -> list[bytes]:
         """Keep the moment that the page shows."""
-        if self.scene in self.shows:
+        if self.moves:
             show = self.shows[self.scene]
             return self.latents.capture(f"{show.word}, step {max(show.step_count - 1, 0)}", show.place)
         return self.latents.capture("of the latents", self.latents.place) if self.scene == "latents" else []
@@ -163,6 +196,19 @@ class Session:
     def clip(self, format: str, seconds: float) -> None:
         film, name = self.clips.film(format, seconds), f"{file_name(self.agent.folder)}-{self.scene}.{format}"
         self.jobs.append(lambda: pack("file", {"name": name}, [film()]))
+
+    def futures(self) -> None:
+        """Dream on from the moment that the page shows, many times."""
+        if self.moves:
+            self.jobs.append(self.fan.futures(self.shows[self.scene].place, self.dream.world.dream.temperature))
+
+    def play_episode(self, store: str, seed: int) -> list[bytes]:
+        self.clips.clear()
+        self.replay.play(self.shelf.load(store, seed))
+        return self.step() if self.pace.paused and self.scene == "episodes" else []
+
+    def export_episode(self, store: str, seed: int, format: str) -> None:
+        self.jobs.append(lambda: self.shelf.film(store, seed, format))
 
     # Stepping
 
@@ -172,7 +218,10 @@ class Session:
         Raises:
             UserError: it cannot be done, e.g. because what was recorded cannot be kept; the next call tries again.
         """
-        shown = self.shows[self.scene].advance(self.driver)
+        show = self.shows[self.scene]
+        shown = show.advance(self.driver)
+        if show is not self.dream:
+            self.nightmares.note(shown.moment, show.place, shown.seed)
         self.wait = self.pace.wait(shown.moment.seconds, bool(shown.moment.over))
         return self._packet(shown)
 
@@ -202,6 +251,8 @@ class Session:
             return self.real.now
         if start == "latent":
             return self.latents.place
+        if start == "nightmare":
+            return self.nightmares.place(number)
         if start == "captured" and number in self.latents.captures:
             return self.latents.captures[number].place
         return None

@@ -43,9 +43,13 @@ class Show(Protocol):
         word: what a moment captured here is called.
         place: the moment that was last shown; before the first, the one that comes.
         step_count: decisions so far.
+        ready: whether there is anything to show.
     """
 
     word: str
+
+    @property
+    def ready(self) -> bool: ...
 
     @property
     def place(self) -> Place: ...
@@ -74,10 +78,11 @@ def viewed_env(agent: Agent) -> ImageEnv:
 class RealShow:
     """The real world: one episode after the other, each with a seed of its own."""
 
-    word = "real"
+    word, ready = "real", True
 
     def __init__(self, agent: Agent, recording: Recording, next_seed: Callable[[], int]) -> None:
-        self.world, self.recording, self._next_seed = RealWorld(agent, env=viewed_env(agent)), recording, next_seed
+        self.env = viewed_env(agent)
+        self.world, self.recording, self._next_seed = RealWorld(agent, env=self.env), recording, next_seed
         self.over = False
         self._place: Place | None = None
         self.begin()
@@ -143,7 +148,7 @@ class DreamShow:
         find: the place that a kind of start means, with its number; None for one of M's own starts.
     """
 
-    word = "dreamed"
+    word, ready = "dreamed", True
 
     def __init__(self, agent: Agent, find: Callable[[str, int], Place | None]) -> None:
         self.agent, self.world, self._find = agent, DreamWorld(agent), find
@@ -199,7 +204,7 @@ class DreamShow:
 class WakeShow:
     """Reality, and beside it a dream that began in it; both do the same."""
 
-    word = "real"
+    word, ready = "real", True
 
     def __init__(self, agent: Agent, real: RealShow) -> None:
         self.real, self.twin = real, DreamWorld(agent, horizon=10**9)

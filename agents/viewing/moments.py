@@ -7,8 +7,9 @@ Videos, the window and the live page show the same moments; :func:`panels_of` tu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -20,8 +21,8 @@ import rollouts.envs.doom as doom
 from agents.agent import Agent
 from agents.viewing.human import Action, action_names
 from agents.viewing.panels import Bar, Panel
-from rollouts.envs.config import EnvConfig, Frame
-from rollouts.envs.image_env import ImageEnv, make_env
+from rollouts.envs.config import EnvConfig, EnvPreset, Frame
+from rollouts.envs.image_env import make_env
 from rollouts.envs.presets import register, reported, resolve
 from worldmodels.dream import Dream, StartKind
 from worldmodels.dynamics import State
@@ -89,6 +90,21 @@ def step_seconds(env: EnvConfig) -> float:
     return resolve(env).action_repeat / frame_rate(env)
 
 
+class Watched(Protocol):
+    """What a real world needs of an environment; ``ImageEnv`` is one."""
+
+    preset: EnvPreset
+    between: Callable[[], None] | None
+
+    def reset(self, *, seed: int | None = None) -> tuple[Frame, dict[str, Any]]: ...
+
+    def step(self, action: Action) -> tuple[Frame, float, bool, bool, dict[str, Any]]: ...
+
+    def render(self) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class RealWorld:
     """The agent in its environment, by default as its authors ship it.
 
@@ -100,9 +116,9 @@ class RealWorld:
         chosen: what the agent would do now.
     """
 
-    def __init__(self, agent: Agent, every: int = 1, env: ImageEnv | None = None) -> None:
+    def __init__(self, agent: Agent, every: int = 1, env: Watched | None = None) -> None:
         self.agent, self.every = agent, every
-        self.env = make_env(reported(agent.env), render_mode="rgb_array") if env is None else env
+        self.env: Watched = make_env(reported(agent.env), render_mode="rgb_array") if env is None else env
         self.repeat, self.seconds = self.env.preset.action_repeat, step_seconds(reported(agent.env))
         self.title = f"{world_name(agent.env)}: the real world"
 
