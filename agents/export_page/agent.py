@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.agent import Agent
+from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
@@ -111,6 +112,8 @@ def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
 
 def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
     layers, start, controller = [], 0, agent.controller
+    if not isinstance(controller, LinearController):
+        raise UserError(f"The page knows the controllers that worldmodels evolves, not a {type(controller).__name__}.")
     for rows, columns in controller.shapes:
         weights = agent.parameters[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns
