@@ -72,7 +72,8 @@ class Agent:
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
         manifest = Stage(folder, "controller").manifest
-        model = WorldModel.from_folder(folder, device, fast)
+        env = config_from_dict(EnvConfig, manifest["env"])
+        model = WorldModel.from_folder(folder, device, fast).act_through(env)
         spec = config_from_dict(ControllerSpec, manifest["spec"])
         controller = spec.build(model)
         parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)
@@ -81,7 +82,7 @@ class Agent:
                 f"The controller in {folder} has {len(parameters)} parameters, its world model asks for "
                 f"{controller.parameter_count}; evolve it again."
             )
-        return cls(folder, model, spec, controller, parameters, config_from_dict(EnvConfig, manifest["env"]))
+        return cls(folder, model, spec, controller, parameters, env)
 
     def begin(self, seed: int) -> Acting:
         """Start acting in one episode."""

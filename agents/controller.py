@@ -21,7 +21,7 @@ class LinearController:
         if hidden < 0:
             raise UserError(f"The hidden layer cannot have {hidden} units; 0 means none.")
         self.inputs, self.action_spec, self.hidden, self.bias = inputs, action_spec, hidden, bias
-        outputs, one = action_spec.size, int(bias)
+        outputs, one = action_spec.outputs, int(bias)
         widths = [(hidden, inputs + one), (outputs, hidden + one)] if hidden else [(outputs, inputs + one)]
         self.shapes = widths
         self.parameter_count = sum(rows * columns for rows, columns in widths)
@@ -63,8 +63,18 @@ class LinearController:
 
 
 def squash(raw: Tensor, spec: ActionSpec) -> Tensor:
-    """Raw outputs ``[N, A]`` -> action vectors ``[N, A]``, as the :class:`ActionSpec` says."""
+    """Raw outputs ``[N, outputs]`` -> action vectors ``[N, size]``, as the :class:`ActionSpec` says."""
     if spec.kind == "discrete":
         return torch.nn.functional.one_hot(raw.argmax(-1), spec.size).to(raw.dtype)
     scale, offset, low, high = (raw.new_tensor(values) for values in (spec.scale, spec.offset, spec.low, spec.high))
-    return torch.clamp(scale * torch.tanh(raw) + offset, low, high)
+    if not spec.pedals:
+        return torch.clamp(scale * torch.tanh(raw) + offset, low, high)
+    driving = raw.new_zeros(*raw.shape[:-1], spec.size)
+    driving[..., spec.driven] = raw
+    action = torch.clamp(scale * torch.tanh(driving) + offset, low, high)
+    for pedal in spec.pedals:
+        p = torch.tanh(driving[..., pedal.positive] + pedal.offset)
+        shares = (torch.where(p > -pedal.slack, p.clamp(min=pedal.creep), 0.0), (-p - pedal.slack).clamp(min=0.0))
+        for component, share in zip((pedal.positive, pedal.negative), shares, strict=True):
+            action[..., component] = low[component] + (high - low)[component] * share
+    return action

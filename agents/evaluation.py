@@ -72,9 +72,11 @@ def evaluate(
         return _report("random policy", world, seeds, returns, lengths, {})
     folder = agent.folder if isinstance(agent, Agent) else find_agent(agent)
     manifest = Stage(folder, "controller").manifest
-    world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
+    own = config_from_dict(EnvConfig, manifest["env"])
+    world = reported(env or own)
     weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
-    task = RealTask(WorldModel.from_folder(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
+    model = WorldModel.from_folder(folder).act_through(own)
+    task = RealTask(model, world, config_from_dict(ControllerSpec, manifest["spec"]))
     outcome = play(task, weights.double().numpy(), seeds, workers)
     return _report(
         str(folder if isinstance(agent, Agent) else agent),

@@ -40,9 +40,9 @@ from agents.history import (
 from agents.lanes import check_observations
 from agents.strategies import Strategy, centred_ranks, make_strategy
 from agents.subspace import Subspace, principal_weights
-from rollouts.artifacts import append_json_line, config_to_dict, file_hash, fingerprint, write_json_lines
+from rollouts.artifacts import append_json_line, config_to_dict, file_hash, write_json_lines
 from rollouts.console import duration, progress_bar, say
-from rollouts.envs import EnvConfig, resolve
+from rollouts.envs import EnvConfig, identity, resolve
 from rollouts.errors import UserError
 from rollouts.pools import Workers
 from rollouts.seeds import VALIDATION, evolution_seed
@@ -80,14 +80,14 @@ def evolve(
         UserError: V or M is missing, or the options make no sense.
     """
     config.check()
-    model = WorldModel.from_folder(run, device)
+    model = WorldModel.from_folder(run, device).act_through(env)
     check_observations(model, env)
     controller = config.spec.build(model)
     inputs = {
         "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
         "vae": file_hash(run / "vae" / "weights.safetensors"),
     }
-    inputs["env"] = fingerprint(config_to_dict(env))
+    inputs["env"] = identity(env)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
     stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))
@@ -144,7 +144,7 @@ def _evaluators(
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
     full_length = resolve(env).max_decisions or config.max_steps
     with ExitStack() as stack:
-        seeing = WorldModel.from_folder(run, "cpu", fast=True)
+        seeing = WorldModel.from_folder(run, "cpu", fast=True).act_through(env)
         real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":

@@ -24,14 +24,14 @@ Array = NDArray[np.float64]
 
 
 def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Array:
-    """Directions in weight space, each of which moves one action along one principal direction of what is seen.
+    """Directions in weight space, each of which moves one raw output along one principal direction of what is seen.
 
     Those directions are taken from the recorded moments that M keeps as starts of dreams, where z, c and h, different
     in size as they are, count equally. All move their action equally much, so much that a random step of some length
     along them moves actions as one along all weights does: a step size means the same here and there.
 
     Returns:
-        ``[P, Q]`` with ``Q = actions x (count + 1)``, the one more being the bias, where the controller has it.
+        ``[P, Q]`` with ``Q = outputs x (count + 1)``, the one more being the bias, where the controller has it.
 
     Raises:
         UserError: M keeps no starts, or there are not ``count`` directions.
@@ -57,7 +57,7 @@ def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, control
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
     loudness = (seen**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
-    return np.kron(np.eye(controller.action_spec.size), block * np.sqrt(loudness / block.shape[1]))
+    return np.kron(np.eye(controller.action_spec.outputs), block * np.sqrt(loudness / block.shape[1]))
 
 
 def _cut(seen: Array, parts: Sequence[int]) -> list[Array]:

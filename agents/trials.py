@@ -71,9 +71,10 @@ def trial(
     row |= {name: manifest[name] for name in FROM_THE_STAGE}
     seeds = range(TEST, TEST + episodes)
     if config.world == "dream":
-        with dream_evaluator(config.dream(WorldModel.from_folder(folder, device)), workers) as dream:
+        with dream_evaluator(config.dream(WorldModel.from_folder(folder, device).act_through(env)), workers) as dream:
             row["dream"] = _with_returns(dream(parameters[None], seeds, config.max_steps, progress="dreams").returns)
-    played = play(RealTask(WorldModel.from_folder(folder), reported(env), config.spec), parameters, seeds, workers)
+    model = WorldModel.from_folder(folder).act_through(env)
+    played = play(RealTask(model, reported(env), config.spec), parameters, seeds, workers)
     row["real"] = _with_returns(played.returns)
     write_json(score, row)
     return row

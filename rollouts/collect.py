@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rollouts.artifacts import config_to_dict, fingerprint
+from rollouts.artifacts import config_to_dict
 from rollouts.console import duration, progress_bar, say, size
-from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
+from rollouts.envs import EnvConfig, ImageEnv, identity, make_env, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
@@ -96,7 +96,7 @@ def collect(
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
     make_env(env).close()  # a wrong environment is refused before anything is written
-    inputs = {"env": fingerprint(config_to_dict(env)), "observation_hash": preset.observation_hash}
+    inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 import rollouts.doom as doom
 import rollouts.fast_car_racing as fast_car_racing
-from rollouts.actions import ActionSpec, natural_action
-from rollouts.artifacts import fingerprint
+from rollouts.actions import ActionSpec, Pedal, natural_action
+from rollouts.artifacts import config_to_dict, fingerprint
 from rollouts.errors import UserError
 
 Frame = NDArray[np.uint8]
@@ -43,6 +43,9 @@ class EnvConfig:
     """Length at which an episode is truncated, in the environment's own steps."""
     action_repeat: int | None = None
     """The agent decides every so many of the environment's steps; rewards in between are added up."""
+    pedal: bool = False
+    """Let one output of the controller drive two components of the action, as the preset says (gas and brake). The
+    action vector stays what it is, for recordings and for M."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class EnvPreset:
     max_episode_steps: int | None = None
     action_repeat: int = 1
     action: ActionSpec | None = None
+    pedals: tuple[Pedal, ...] = ()
     exploration: str = "held"
     reported_on: str | None = None
     """The preset that scores are measured on, where this one is only a faster twin."""
@@ -77,6 +81,9 @@ class EnvPreset:
 # H: carracing/model.py get_action. tanh; gas = (a+1)/2; brake = clip(a, 0, 1): the zero controller drives on half gas.
 _CAR_ACTION = ActionSpec("box", (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.5, 1.0), (0.0, 0.5, 0.0))
 
+# The zero controller drives on half gas as without it; a stopped car always creeps on.
+_CAR_PEDAL = Pedal(positive=1, negative=2, offset=0.55, slack=0.15, creep=0.06)
+
 # H: doomrnn/doomreal.py. Below -1/3 MOVE_LEFT, above MOVE_RIGHT, which ViZDoom's wrapper numbers 2 and 1; 0 is nothing.
 _DODGE_ACTION = ActionSpec("threshold", (-1.0,), (1.0,), (1.0,), (0.0,), choices=(2, 0, 1))
 
@@ -90,6 +97,7 @@ PRESETS: dict[str, EnvPreset] = {
             crop=(0, 84, 0, 96),
             max_episode_steps=1000,
             action=_CAR_ACTION,
+            pedals=(_CAR_PEDAL,),
             exploration="brownian",
         ),
         EnvPreset(
@@ -98,6 +106,7 @@ PRESETS: dict[str, EnvPreset] = {
             crop=(0, 84, 0, 96),
             max_episode_steps=1000,
             action=_CAR_ACTION,
+            pedals=(_CAR_PEDAL,),
             exploration="brownian",
             reported_on="carracing",
         ),
@@ -143,7 +152,20 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
             raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
     if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:
         changes["action"] = None
+    if config.pedal:
+        action = changes.get("action", preset.action)
+        if action is None or not preset.pedals:
+            raise UserError(f"--env.pedal: {config.id} has no two components of an action that one pedal could drive.")
+        changes["action"] = dataclasses.replace(action, pedals=preset.pedals)
     return dataclasses.replace(preset, **changes)
+
+
+def identity(config: EnvConfig) -> str:
+    """A fingerprint of the options; those that came later count where they are used, so that older runs go on."""
+    options = config_to_dict(config)
+    if not config.pedal:
+        del options["pedal"]
+    return fingerprint(options)
 
 
 def reported(config: EnvConfig) -> EnvConfig:

@@ -17,9 +17,9 @@ from agents.live.packets import picture
 from agents.moments import Moment, panels_of
 from agents.panels import draw
 from agents.video import write_video
-from rollouts.artifacts import config_to_dict, fingerprint
+from rollouts.artifacts import config_to_dict
 from rollouts.collect import totals
-from rollouts.envs import EnvConfig, Frame, resolve
+from rollouts.envs import EnvConfig, Frame, identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.seeds import HUMAN
 from rollouts.stage import Stage
@@ -127,7 +127,7 @@ class Drives:
             UserError: the folder holds episodes of another world, or the disk is full.
         """
         preset = resolve(self.env)
-        inputs = {"env": fingerprint(config_to_dict(self.env)), "observation_hash": preset.observation_hash}
+        inputs = {"env": identity(self.env), "observation_hash": preset.observation_hash}
         with self._lock:
             stage = Stage.open(self.run, "rollouts", _Driven(), inputs)
             file = self.store.file(episode.seed)
