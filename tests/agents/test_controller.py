@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from agents import LinearController
 from agents.controller import squash
 from rollouts import UserError
-from rollouts.actions import ActionSpec
+from rollouts.actions import ActionSpec, Pedal
 from rollouts.envs import PRESETS
 
 CAR = PRESETS["carracing"].action
@@ -65,6 +66,26 @@ def test_raw_outputs_are_squashed_into_the_action_space():
     raw = torch.tensor([[1.0, -1.0, -1.0], [-50.0, 50.0, 50.0]])
     wanted = [[math.tanh(1), 0.5 + 0.5 * math.tanh(-1), 0.0], [-1.0, 1.0, 1.0]]
     torch.testing.assert_close(squash(raw, CAR), torch.tensor(wanted))
+
+
+def test_a_pedal_is_gas_above_the_slack_and_brake_below_it():
+    spec = replace(CAR, pedals=(Pedal(positive=1, negative=2, offset=0.5, slack=0.2, creep=0.1),))
+    assert (spec.size, spec.outputs, LinearController(32 + 256, spec).parameter_count) == (3, 2, 578)
+    p = torch.tensor([0.7, 0.1, 0.0, -0.19, -0.21, -0.6, -1.0])
+    raw = torch.stack([torch.full((7,), 0.4), torch.atanh(p.double()).float() - 0.5], 1)
+    steer, gas, brake = squash(raw, spec).unbind(1)
+    torch.testing.assert_close(steer, torch.full((7,), math.tanh(0.4)))
+    torch.testing.assert_close(gas, torch.tensor([0.7, 0.1, 0.1, 0.1, 0.0, 0.0, 0.0]))
+    torch.testing.assert_close(brake, torch.tensor([0.0, 0.0, 0.0, 0.0, 0.01, 0.4, 0.8]))
+
+
+def test_a_pedal_spans_the_ranges_of_its_components_wherever_they_stand():
+    two = ActionSpec("box", (10.0, -1.0, -2.0), (20.0, 1.0, 4.0), (5.0, 1.0, 3.0), (15.0, 0.0, 1.0))
+    spec = replace(two, pedals=(Pedal(positive=2, negative=0),))
+    assert spec.driven == [1, 2]
+    raw = torch.tensor([[0.3, 50.0], [0.3, math.atanh(0.5)], [0.3, math.atanh(-0.5)], [0.3, -50.0]])
+    wanted = [[10.0, math.tanh(0.3), 4.0], [10.0, math.tanh(0.3), 1.0], [15.0, math.tanh(0.3), -2.0]]
+    torch.testing.assert_close(squash(raw, spec), torch.tensor([*wanted, [20.0, math.tanh(0.3), -2.0]]))
 
 
 def test_discrete_actions_are_the_largest_output_as_one_hot():
