@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.controller import LinearController
+from agents.controller import LinearController, Standardiser
 from agents.evaluators import ControllerSpec, one_thread
 from rollouts.actions import ActionSpec
 from rollouts.artifacts import config_from_dict, file_hash
@@ -75,8 +75,9 @@ class Agent:
         env = config_from_dict(EnvConfig, manifest["env"])
         model = WorldModel.from_folder(folder, device, fast).act_through(env)
         spec = config_from_dict(ControllerSpec, manifest["spec"])
-        controller = spec.build(model)
-        parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)
+        kept = load_tensors(folder / "controller" / "weights.safetensors")
+        controller = spec.build(model, Standardiser.among(kept))
+        parameters = kept["selected"].float().to(device)
         if len(parameters) != controller.parameter_count:
             raise UserError(
                 f"The controller in {folder} has {len(parameters)} parameters, its world model asks for "
@@ -96,6 +97,7 @@ class Acting:
         self.agent, self.rng = agent, np.random.default_rng(seed)
         self.state: State = agent.model.initial_state(1)
         self.z: Tensor = torch.zeros(1, agent.model.latent_size, device=agent.model.device)
+        self.action: Tensor = torch.zeros(1, agent.model.action_spec.size, device=agent.model.device)
 
     @torch.inference_mode()
     def act(self, frame: Frame) -> NDArray[np.float32]:
@@ -105,13 +107,13 @@ class Acting:
         if self.agent.spec.latent == "sample":
             noise = torch.from_numpy(self.rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
             self.z = reparameterise(mean, logvar, noise)
-        features = join_features(self.z, self.state, self.agent.spec.features)
+        features = join_features(self.z, self.state, self.agent.spec.features, self.action)
         return self.agent.controller.act(self.agent.parameters, features)[0].cpu().numpy()
 
     def remember(self, action: NDArray[np.float32]) -> None:
         """Advance M's memory by the action that was done."""
-        tensor = torch.from_numpy(np.asarray(action, np.float32))[None].to(self.z.device)
-        self.state = self.agent.model.remember(self.z, tensor, self.state)
+        self.action = torch.from_numpy(np.asarray(action, np.float32))[None].to(self.z.device)
+        self.state = self.agent.model.remember(self.z, self.action, self.state)
 
 
 @dataclass(frozen=True)

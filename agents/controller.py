@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from rollouts.actions import ActionSpec
 from rollouts.errors import UserError
+from worldmodels.dream import Features, join_features
+from worldmodels.world_model import WorldModel
+
+SD_LIMIT = 8.0  #: standardised features are clipped here, so that nothing never seen before drowns all else
+SD_FLOOR = 0.02  #: of a feature that hardly ever moves
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Makes all features equally loud: ``clip((features - mean) / sd, -8, 8)``. Its numbers are kept with C.
+
+    Without it, of 256 units of M's memory those with a large mean act as so many biases: a random step of the
+    weights is for the most part a constant turn of the wheel.
+    """
+
+    mean: Tensor  #: [F]
+    sd: Tensor  #: [F]
+
+    @classmethod
+    def of(cls, model: WorldModel, features: Features) -> Standardiser:
+        """Measured on the recorded moments that M keeps as starts of dreams; a previous action stays as it is.
+
+        The deviation of z is that of its samples, so that latents in which V says nothing stay quiet.
+
+        Raises:
+            UserError: M keeps no such moments.
+        """
+        if model.starts is None:
+            raise UserError("This world model was saved without starting points; fit M again.")
+        starts = model.starts.only("recorded")
+        still = torch.zeros(len(starts), model.action_spec.size, device=model.device)
+        seen = join_features(starts.mean, (starts.h, starts.c), features, still)
+        variance = seen.var(0, correction=0)
+        variance[: model.latent_size] += starts.logvar.exp().mean(0)
+        if "a" in features:
+            variance[-still.shape[1] :] = 1.0
+        return cls(seen.mean(0), variance.sqrt().clamp(min=SD_FLOOR))
+
+    @classmethod
+    def among(cls, tensors: Mapping[str, Tensor]) -> Standardiser | None:
+        """The one in a controller's file, if it has one."""
+        return cls(tensors["feature_mean"], tensors["feature_sd"]) if "feature_mean" in tensors else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a controller's file."""
+        return {"feature_mean": self.mean, "feature_sd": self.sd}
+
+    def grow(self, inputs: int) -> Standardiser:
+        """For so many features: further ones are left as they are."""
+        more = self.mean.new_zeros(inputs - len(self.mean))
+        return Standardiser(torch.cat([self.mean, more]), torch.cat([self.sd, more + 1]))
+
+    def on(self, device: torch.device) -> Standardiser:
+        """The same on another device."""
+        return Standardiser(self.mean.to(device), self.sd.to(device))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return ((features - self.mean) / self.sd).clamp(-SD_LIMIT, SD_LIMIT)
 
 
 class LinearController:
@@ -17,10 +78,18 @@ class LinearController:
     without bias.
     """
 
-    def __init__(self, inputs: int, action_spec: ActionSpec, hidden: int = 0, bias: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        action_spec: ActionSpec,
+        hidden: int = 0,
+        bias: bool = True,
+        standardiser: Standardiser | None = None,
+    ) -> None:
         if hidden < 0:
             raise UserError(f"The hidden layer cannot have {hidden} units; 0 means none.")
         self.inputs, self.action_spec, self.hidden, self.bias = inputs, action_spec, hidden, bias
+        self.standardiser = standardiser
         outputs, one = action_spec.outputs, int(bias)
         widths = [(hidden, inputs + one), (outputs, hidden + one)] if hidden else [(outputs, inputs + one)]
         self.shapes = widths
@@ -36,7 +105,7 @@ class LinearController:
         Returns:
             action vectors ``[N, A]``, inside the action space.
         """
-        values, start = features, 0
+        values, start = features if self.standardiser is None else self.standardiser(features), 0
         for rows, columns in self.shapes:
             weights = parameters[..., start : start + rows * columns].unflatten(-1, (rows, columns))
             if start:
@@ -47,6 +116,22 @@ class LinearController:
             values = values @ matrix.t() if parameters.dim() == 1 else torch.bmm(matrix, values[:, :, None])[..., 0]
             values = values if bias is None else values + bias
         return squash(values, self.action_spec)
+
+    def translate(self, parameters: Tensor, before: Standardiser | None) -> Tensor:
+        """A candidate for features standardised as ``before``, or plain ones, as one for what this controller sees.
+
+        It acts as it did, but where features are clipped.
+        """
+        rows, columns = self.shapes[0]
+        first, rest = parameters[: rows * columns].reshape(rows, columns), parameters[rows * columns :]
+        weights, bias = first[:, : self.inputs], first[:, self.inputs :]
+        if before is not None:
+            weights = weights / before.sd
+            bias = bias - (weights @ before.mean)[:, None]
+        if self.standardiser is not None:
+            bias = bias + (weights @ self.standardiser.mean)[:, None]
+            weights = weights * self.standardiser.sd
+        return torch.cat([torch.cat([weights, bias], 1).reshape(-1), rest])
 
     def grow(self, parameters: Tensor, inputs_before: int) -> Tensor:
         """A linear candidate for the first ``inputs_before`` features as one for all: new weights are zero."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agents.controller import Standardiser
 from agents.evaluators import ControllerSpec, DreamTask
 from agents.strategies import StrategyName
 from rollouts.errors import UserError, require_positive
@@ -85,6 +86,10 @@ class ControllerConfig:
             raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {self.population}.")
         if self.principal is not None and self.spec.hidden:
             raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
+        if self.spec.standardised and not self.spec.bias:
+            raise UserError("Standardised features need --controller.spec.bias: their means are taken off.")
+        if self.principal is not None and (self.spec.standardised or "a" in self.spec.features):
+            raise UserError("Principal directions are those of plain z, c and h: no standardised features, no action.")
         if self.seed < 0:
             raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
         if self.temperature < 0:
@@ -96,6 +101,8 @@ class ControllerConfig:
         if self.patience is not None and self.patience < 1:
             raise UserError(f"--controller.patience must be at least one step, got {self.patience}.")
 
-    def dream(self, model: WorldModel) -> DreamTask:
+    def dream(self, model: WorldModel, standardiser: Standardiser | None = None) -> DreamTask:
         """The dream that these options ask for."""
-        return DreamTask(model, self.spec, self.temperature, self.max_steps, self.starts, self.dropout)
+        return DreamTask(
+            model, self.spec, self.temperature, self.max_steps, self.starts, self.dropout, standardiser
+        )

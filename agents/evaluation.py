@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.agent import Agent, find_agent
+from agents.controller import Standardiser
 from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
 from agents.lanes import Outcome
 from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, write_json
@@ -74,9 +75,10 @@ def evaluate(
     manifest = Stage(folder, "controller").manifest
     own = config_from_dict(EnvConfig, manifest["env"])
     world = reported(env or own)
-    weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
+    kept = load_tensors(folder / "controller" / "weights.safetensors")
+    weights, spec = kept["selected"], config_from_dict(ControllerSpec, manifest["spec"])
     model = WorldModel.from_folder(folder).act_through(own)
-    task = RealTask(model, world, config_from_dict(ControllerSpec, manifest["spec"]))
+    task = RealTask(model, world, spec, Standardiser.among(kept))
     outcome = play(task, weights.double().numpy(), seeds, workers)
     return _report(
         str(folder if isinstance(agent, Agent) else agent),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.controller import LinearController
+from agents.controller import LinearController, Standardiser
 from agents.lanes import Lanes, LatentKind, Outcome, RealLanes, rollout
 from rollouts.console import progress_bar
 from rollouts.envs import EnvConfig
@@ -31,17 +31,26 @@ class ControllerSpec:
     """What a controller sees and how big it is."""
 
     features: Features = "zh"
-    """What it sees: z, [z, h] or [z, c, h]."""
+    """What it sees: z, and c and h of M's memory and the previous action (a), as far as named, in that order."""
     hidden: int = 0
     """Units of a hidden tanh layer; 0 is the paper's linear controller."""
     bias: bool = True
     """Add a constant to every output."""
     latent: LatentKind = "sample"
     """In the real world: z drawn from V's posterior, as the paper does, or its mean."""
+    standardised: bool = False
+    """Take the mean off every feature and divide it by its deviation, both kept with C, before C weighs it."""
 
-    def build(self, model: WorldModel) -> LinearController:
-        """The controller for one world model."""
-        return LinearController(feature_size(model, self.features), model.action_spec, self.hidden, self.bias)
+    def build(self, model: WorldModel, standardiser: Standardiser | None = None) -> LinearController:
+        """The controller for one world model.
+
+        Args:
+            standardiser: the one that was kept with C; if there is none, a new one is measured where it is asked for.
+        """
+        if self.standardised:
+            standardiser = (standardiser or Standardiser.of(model, self.features)).on(model.device)
+        inputs = feature_size(model, self.features)
+        return LinearController(inputs, model.action_spec, self.hidden, self.bias, standardiser)
 
 
 @torch.inference_mode()
@@ -78,6 +87,9 @@ class LanesTask(Protocol):
     @property
     def spec(self) -> ControllerSpec: ...
 
+    @property
+    def standardiser(self) -> Standardiser | None: ...
+
     def lanes(self) -> Lanes:
         """Make the lanes, on the model's device."""
 
@@ -89,6 +101,7 @@ class RealTask:
     model: WorldModel
     env: EnvConfig
     spec: ControllerSpec
+    standardiser: Standardiser | None = None
 
     def lanes(self) -> Lanes:
         return RealLanes(self.model, self.env, self.spec.features, self.spec.latent)
@@ -104,6 +117,7 @@ class DreamTask:
     horizon: int
     starts: StartKind
     dropout: float = 0.0
+    standardiser: Standardiser | None = None
 
     def lanes(self) -> Lanes:
         return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
@@ -180,7 +194,7 @@ def even_share(count: int, most: int) -> int:
 
 def _set_up(task: LanesTask) -> tuple[Lanes, LinearController, torch.device]:
     """What a worker keeps: models stay loaded, environments made."""
-    return task.lanes(), task.spec.build(task.model), task.model.device
+    return task.lanes(), task.spec.build(task.model, task.standardiser), task.model.device
 
 
 def _run_block(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.controller import LinearController
+from agents.controller import LinearController, Standardiser
 from agents.controller_config import ControllerConfig
 from agents.evaluators import (
+    ControllerSpec,
     Evaluator,
     PoolEvaluator,
     RealTask,
@@ -40,7 +42,7 @@ from agents.history import (
 from agents.lanes import check_observations
 from agents.strategies import Strategy, centred_ranks, make_strategy
 from agents.subspace import Subspace, principal_weights
-from rollouts.artifacts import append_json_line, config_to_dict, file_hash, write_json_lines
+from rollouts.artifacts import append_json_line, config_from_dict, config_to_dict, file_hash, write_json_lines
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, identity, resolve
 from rollouts.errors import UserError
@@ -93,7 +95,7 @@ def evolve(
     stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
-    initial = _initial_mean(controller, model, start_from)
+    initial = _initial_mean(controller, config.spec, model, start_from)
     strategy = _strategy(config, stage, model, initial)
     recent = RecentMeans(config.average)
     history, selected = replay(stage, strategy, recent)
@@ -103,7 +105,7 @@ def evolve(
         + (f", {len(history)} of them done before." if history else ".")
     )
     with (
-        _evaluators(config, run, model, env, workers) as (evaluator, validate),
+        _evaluators(config, run, model, env, workers, controller.standardiser) as (evaluator, validate),
         progress_bar(config.generations, f"evolve ({config.world})", "gen", len(history)) as bar,
     ):
         log = MetricsLog(stage.path, len(history))
@@ -138,19 +140,25 @@ def evolve(
 
 @contextmanager
 def _evaluators(
-    config: ControllerConfig, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
+    config: ControllerConfig,
+    run: Path,
+    model: WorldModel,
+    env: EnvConfig,
+    workers: Workers,
+    standardiser: Standardiser | None,
 ) -> Iterator[tuple[Evaluator, Validate]]:
     """What measures a generation's fitness, and what scores one candidate in the real world."""
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
     full_length = resolve(env).max_decisions or config.max_steps
     with ExitStack() as stack:
         seeing = WorldModel.from_folder(run, "cpu", fast=True).act_through(env)
-        real = stack.enter_context(PoolEvaluator(RealTask(seeing, env, config.spec), workers, config.lanes_per_task))
+        task = RealTask(seeing, env, config.spec, standardiser)
+        real = stack.enter_context(PoolEvaluator(task, workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         if config.world == "dream":
             if config.precision == "bfloat16":
                 model.mdnrnn.bfloat16()
-            dream = stack.enter_context(dream_evaluator(config.dream(model), workers))
+            dream = stack.enter_context(dream_evaluator(config.dream(model, standardiser), workers))
             evaluator = partial(dream, max_steps=config.max_steps)
         yield evaluator, partial(_validation, partial(real, max_steps=full_length), seeds)
 
@@ -223,7 +231,8 @@ def _finish(
         {
             name: torch.tensor(np.asarray(value), dtype=torch.float32)
             for name, value in (("selected", weights), ("mean", strategy.mean), ("best", strategy.best))
-        },
+        }
+        | (controller.standardiser.tensors() if controller.standardiser else {}),
         stage.path / "weights.safetensors",
     )
     stage.finish(
@@ -239,21 +248,27 @@ def _finish(
     return stage.path
 
 
-def _initial_mean(controller: LinearController, model: WorldModel, start_from: Path | None) -> NDArray[np.float64]:
+def _initial_mean(
+    controller: LinearController, spec: ControllerSpec, model: WorldModel, start_from: Path | None
+) -> NDArray[np.float64]:
     """Zeros, or an earlier agent's weights, widened if the new controller sees more."""
     if start_from is None:
         return np.zeros(controller.parameter_count)
-    parameters = load_tensors(start_from / "weights.safetensors")["selected"]
-    if len(parameters) != controller.parameter_count:
-        before: dict[str, Any] = Stage(start_from.parent, "controller").manifest["spec"]
-        inputs = feature_size(model, "z")
-        small = LinearController(inputs, model.action_spec, bias=controller.bias)
-        linear = before["features"] == "z" and not before["hidden"] and not controller.hidden
-        if not linear or before["bias"] != controller.bias or len(parameters) != small.parameter_count:
-            raise UserError(
-                f"The controller in {start_from} ({len(parameters)} parameters on [{', '.join(before['features'])}]) "
-                f"cannot be the start of one with {controller.parameter_count}: only a linear one on [z] of {inputs} "
-                f"numbers can grow. To keep what it sees: --controller.spec.features {before['features']}."
-            )
+    kept = load_tensors(start_from / "weights.safetensors")
+    parameters, standardiser = kept["selected"].cpu(), Standardiser.among(kept)
+    before = config_from_dict(ControllerSpec, Stage(start_from.parent, "controller").manifest["spec"])
+    inputs = feature_size(model, before.features)
+    small = LinearController(inputs, model.action_spec, before.hidden, before.bias)
+    alike = replace(before, features=spec.features, standardised=spec.standardised, latent=spec.latent) == spec
+    grows = not before.hidden and spec.features.startswith(before.features)
+    if not alike or not (grows or before.features == spec.features) or len(parameters) != small.parameter_count:
+        raise UserError(
+            f"The controller in {start_from} ({len(parameters)} parameters on [{', '.join(before.features)}]) cannot "
+            f"be the start of one with {controller.parameter_count} on [{', '.join(spec.features)}]: only a linear one "
+            "can grow, by what comes after all that it sees, and outputs, hidden units and bias stay. To keep what it "
+            f"sees: --controller.spec.features {before.features}."
+        )
+    if before.features != spec.features:
         parameters = controller.grow(parameters, inputs)
-    return parameters.double().numpy()
+        standardiser = standardiser and standardiser.grow(controller.inputs)
+    return controller.translate(parameters, standardiser).double().numpy()

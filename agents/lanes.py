@@ -64,16 +64,18 @@ class RealLanes:
         self._noise = [np.random.default_rng(seeds[lane % len(seeds)]) for lane in range(count)]
         frames = [env.reset(seed=int(seeds[lane % len(seeds)]))[0] for lane, env in enumerate(self._envs)]
         self.state = self.model.initial_state(count)
+        self.action = torch.zeros(count, self.model.action_spec.size, device=self.model.device)
         self._see(np.stack(frames))
 
     def features(self) -> Tensor:
-        return join_features(self.z, self.state, self.kind)
+        return join_features(self.z, self.state, self.kind, self.action)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         results = [env.step(action) for env, action in zip(self._envs, actions.cpu().numpy(), strict=True)]
         frames, rewards, terminated, truncated, _ = zip(*results, strict=True)
-        if self.kind != "z":
+        if "h" in self.kind:
             self.state = self.model.remember(self.z, actions, self.state)
+        self.action = actions
         self._see(np.stack(frames))
         return torch.tensor(rewards), torch.tensor(terminated), torch.tensor(truncated)
 
@@ -81,7 +83,8 @@ class RealLanes:
         kept = torch.arange(len(self._envs))[lanes.cpu()].tolist()
         self._spare += [env for lane, env in enumerate(self._envs) if lane not in set(kept)]
         self._envs, self._noise = [self._envs[lane] for lane in kept], [self._noise[lane] for lane in kept]
-        self.z, self.state = self.z[lanes], (self.state[0][lanes], self.state[1][lanes])
+        self.z, self.action = self.z[lanes], self.action[lanes]
+        self.state = (self.state[0][lanes], self.state[1][lanes])
 
     def close(self) -> None:
         """Close all environments."""

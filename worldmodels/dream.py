@@ -26,20 +26,27 @@ from worldmodels.training import generator_for
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import DreamStarts, WorldModel
 
-Features = Literal["z", "zh", "zch"]
+Features = Literal["z", "zh", "zch", "za", "zha"]
 StartKind = Literal["any", "episode", "recorded"]
 END_PROBABILITY = 0.5  #: the dream ends above it; a cut-off is "more stable than sampling" (the paper)
 
 
 def feature_size(model: WorldModel, features: Features) -> int:
-    """Length of what a controller sees: ``[z]``, ``[z, h]`` or ``[z, c, h]``."""
-    return model.latent_size + model.mdnrnn.hidden_size * (len(features) - 1)
+    """Length of what a controller sees: z, then c and h of M's memory and the previous action, as far as named."""
+    sizes = {"z": model.latent_size, "c": model.mdnrnn.hidden_size, "h": model.mdnrnn.hidden_size}
+    return sum((sizes | {"a": model.action_spec.size})[part] for part in features)
 
 
-def join_features(z: Tensor, state: tuple[Tensor, Tensor], features: Features) -> Tensor:
-    """``[N, Z]`` and M's memory -> ``[N, feature_size]``, in the paper's order z, c, h."""
-    h, c = state
-    return z if features == "z" else torch.cat([z, h] if features == "zh" else [z, c, h], dim=1)
+def join_features(z: Tensor, state: tuple[Tensor, Tensor], features: Features, action: Tensor | None = None) -> Tensor:
+    """``[N, Z]`` and M's memory -> ``[N, feature_size]``, in the paper's order z, c, h.
+
+    Args:
+        action: the previous action ``[N, A]``, zero before the first one, for features with an ``a``.
+    """
+    if features == "z":
+        return z
+    parts = {"z": z, "h": state[0], "c": state[1]} | ({} if action is None else {"a": action})
+    return torch.cat([parts[part] for part in features], dim=1)
 
 
 class Dream:
@@ -68,7 +75,7 @@ class Dream:
         if not 0 <= dropout < 1:
             raise UserError(f"The dropout of a dream must be at least 0 and below 1, got {dropout}.")
         if features not in get_args(Features):
-            raise UserError(f"What is seen of a dream is 'z', 'zh' or 'zch', not {features!r}.")
+            raise UserError(f"What is seen of a dream is one of {', '.join(get_args(Features))}, not {features!r}.")
         if model.starts is None:
             raise UserError("This world model was saved without starting points; fit M again to dream with it.")
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
@@ -89,6 +96,7 @@ class Dream:
         z = reparameterise(self.starts.mean[chosen], self.starts.logvar[chosen], normal.to(self.model.device))
         self.z = z.repeat(copies, 1)
         self.state = (self.starts.h[chosen].repeat(copies, 1), self.starts.c[chosen].repeat(copies, 1))
+        self.action = torch.zeros(len(self.z), self.model.action_spec.size, device=self.model.device)
         self.luck = torch.arange(len(seeds), device=self.model.device).repeat(copies)
         self.elapsed = torch.zeros(len(self.luck), dtype=torch.long, device=self.model.device)
         masks = [self._mask(g) for g in self.generators] if self.dropout else []
@@ -97,7 +105,7 @@ class Dream:
 
     def features(self) -> Tensor:
         """What controllers see, ``[N, F]``."""
-        return join_features(self.z, self.state, self.features_kind)
+        return join_features(self.z, self.state, self.features_kind, self.action)
 
     @torch.inference_mode()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,6 +119,7 @@ class Dream:
         self.z, reward, end, self.state = self.model.step(
             self.z, actions, self.state, self.temperature, noise, self.masks
         )
+        self.action = actions
         self.elapsed += 1
         terminated = end > END_PROBABILITY
         return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
@@ -118,12 +127,13 @@ class Dream:
     def keep(self, lanes: Tensor) -> None:
         """Go on with these lanes only (indices or a mask)."""
         self.z, self.luck, self.elapsed = self.z[lanes], self.luck[lanes], self.elapsed[lanes]
-        self.state = (self.state[0][lanes], self.state[1][lanes])
+        self.state, self.action = (self.state[0][lanes], self.state[1][lanes]), self.action[lanes]
         self.masks = None if self.masks is None else self.masks[lanes]
 
     @torch.inference_mode()
     def restart(self, lanes: Tensor) -> None:
         """Begin anew in the masked lanes, each from a start drawn by its own generator."""
+        self.action = self.action * ~lanes[:, None].to(self.action.device)
         for lane in torch.nonzero(lanes).flatten().tolist():
             generator = self.generators[lane]
             chosen = int(torch.randint(len(self.starts), (1,), generator=generator))

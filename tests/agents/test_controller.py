@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agents import LinearController
-from agents.controller import squash
+from agents.controller import Standardiser, squash
 from rollouts import UserError
 from rollouts.actions import ActionSpec, Pedal
 from rollouts.envs import PRESETS
@@ -101,6 +101,29 @@ def test_a_grown_controller_acts_as_before_whatever_it_remembers(bias):
     assert grown.shape == (large.parameter_count,)
     memory = 10 * torch.randn(50, 16)
     torch.testing.assert_close(large.act(grown, torch.cat([z, memory], 1)), small.act(parameters, z))
+
+
+def test_standardised_features_have_mean_zero_and_deviation_one_and_are_clipped():
+    scale = Standardiser(torch.tensor([1.0, -2.0]), torch.tensor([0.5, 4.0]))
+    torch.testing.assert_close(scale(torch.tensor([[2.0, -2.0], [1e6, -1e6]])), torch.tensor([[2.0, 0.0], [8.0, -8.0]]))
+    controller, weights = LinearController(2, PUSH, standardiser=scale), torch.tensor([0.1, 0.2, 0.3])
+    assert controller.act(weights, torch.tensor([[2.0, 0.0]])).item() == pytest.approx(math.tanh(0.2 + 0.1 + 0.3))
+
+
+def test_recorded_moments_are_what_features_are_standardised_by(make_model):
+    model = make_model()
+    starts = model.starts.only("recorded")
+    scale = Standardiser.of(model, "zha")
+    samples = starts.mean + torch.exp(starts.logvar / 2) * torch.randn(20_000, *starts.mean.shape)
+    torch.testing.assert_close(scale.mean[:4], starts.mean.mean(0))
+    torch.testing.assert_close(scale.sd[:4], samples.flatten(0, 1).std(0), rtol=0.02, atol=0)
+    memory = scale(torch.cat([starts.mean, starts.h, torch.ones(len(starts.h), 1)], 1))[:, 4:]
+    torch.testing.assert_close(memory[:, :8].mean(0), torch.zeros(8), rtol=0, atol=1e-5)
+    torch.testing.assert_close(memory[:, :8].var(0, correction=0), torch.ones(8))
+    assert memory[:, 8].tolist() == [1.0] * len(starts.h)  # the previous action stays as it is
+    model.starts = None
+    with pytest.raises(UserError, match="without starting points"):
+        Standardiser.of(model, "zh")
 
 
 def test_what_cannot_be_is_refused():

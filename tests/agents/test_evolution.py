@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from agents import Agent
+from agents.controller import Standardiser
 from agents.controller_config import ControllerConfig
-from agents.evaluators import ControllerSpec
+from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
 from agents.evolution import _initial_mean, evolve, steps_taken
 from agents.subspace import principal_weights
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import read_json_lines, write_json
+from rollouts.artifacts import config_to_dict, read_json_lines, write_json
 from rollouts.collect import CollectConfig, collect
+from rollouts.seeds import VALIDATION
 from rollouts.stage import Stage
 from worldmodels import WorldModel
 from worldmodels.checkpoint import load_tensors, save_tensors
@@ -181,6 +184,8 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
     [
         ({"strategy": "pgpe", "population": 5}, "the population must be even, got 5"),
         ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
+        ({"spec": ControllerSpec("zh", bias=False, standardised=True)}, "need --controller.spec.bias"),
+        ({"spec": ControllerSpec("zha"), "principal": 2}, "no standardised features, no action"),
         ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
     ],
 )
@@ -189,19 +194,55 @@ def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object
         dataclasses.replace(CONFIG, **change).check()
 
 
-@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("z", 5)])
+@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("zch", 21), ("z", 5)])
 def test_only_what_fits_can_be_a_start(before: str, parameters: int, tmp_path: Path, make_model):
     """The model has 4 latents, so [z] has 5 parameters and [z, h] 13."""
     save_tensors({"selected": torch.ones(parameters)}, tmp_path / "controller" / "weights.safetensors")
-    spec = {"features": before, "hidden": 0, "bias": True}
+    spec = {"features": before, "hidden": 0, "bias": True}  # as files were before there were further options
     write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": spec})
     model = make_model()
-    controller = ControllerSpec("zh").build(model)
+    wanted = ControllerSpec("zh")
+    controller = wanted.build(model)
     if parameters == 5:
-        assert _initial_mean(controller, model, tmp_path / "controller").sum() == 5
+        assert _initial_mean(controller, wanted, model, tmp_path / "controller").sum() == 5
         return
-    with pytest.raises(UserError, match=rf"\[z\] of 4 numbers can grow\. .* --controller.spec.features {before}\."):
-        _initial_mean(controller, model, tmp_path / "controller")
+    with pytest.raises(UserError, match=rf"only a linear one can grow, .* --controller.spec.features {before}\."):
+        _initial_mean(controller, wanted, model, tmp_path / "controller")
+
+
+def test_a_start_acts_the_same_where_more_is_seen_and_all_of_it_standardised(tmp_path: Path, make_model):
+    model, lanes = make_model(), 5
+    plain, wanted = ControllerSpec("z"), ControllerSpec("zha", standardised=True)
+    weights = torch.randn(5)
+    save_tensors({"selected": weights}, tmp_path / "controller" / "weights.safetensors")
+    write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(plain)})
+    controller = wanted.build(model)
+    start = torch.tensor(_initial_mean(controller, wanted, model, tmp_path / "controller")).float()
+    seen = torch.randn(lanes, 4 + 8 + 1) / 2
+    torch.testing.assert_close(controller.act(start, seen), plain.build(model).act(weights, seen[:, :4]))
+    save_tensors(
+        {"selected": start, **controller.standardiser.tensors()}, tmp_path / "b" / "controller" / "weights.safetensors"
+    )
+    write_json(tmp_path / "b" / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(wanted)})
+    again = _initial_mean(controller, wanted, model, tmp_path / "b" / "controller")
+    np.testing.assert_allclose(again, start.numpy(), atol=1e-5)
+
+
+def test_what_c_is_standardised_with_is_kept_with_it_and_used_by_the_agent(tiny_run: Path, tmp_path: Path, play_alone):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zha", latent="mean", standardised=True), max_steps=50)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    measured = Standardiser.of(WorldModel.load(tmp_path), "zha")
+    (tmp_path / "mdnrnn" / "starts.safetensors").unlink()  # from here on only what is kept with C can be used
+    agent = Agent.load(tmp_path)
+    torch.testing.assert_close(agent.controller.standardiser.mean, measured.mean)
+    torch.testing.assert_close(agent.controller.standardiser.sd, measured.sd)
+    seed = VALIDATION
+    task = RealTask(agent.model, agent.env, agent.spec, agent.controller.standardiser)
+    with PoolEvaluator(task, 0) as played:
+        outcome = played(agent.parameters[None].double().numpy(), [seed], 50)
+    assert outcome.returns.mean() == pytest.approx(play_alone(agent, seed)[0], rel=1e-4)
 
 
 def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
