@@ -39,6 +39,9 @@ class ControllerConfig:
     principal: int | None = None
     """Search along so many principal directions of what the controller sees, all scaled to be equally loud, instead of
     along every weight."""
+    centred: bool = False
+    """Search along weights on what the controller sees less its mean: a random step of a weight is then no constant
+    turn of the wheel. What is found is written out as weights on what it sees."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -84,12 +87,14 @@ class ControllerConfig:
             raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
         if self.strategy == "pgpe" and self.population % 2:
             raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {self.population}.")
+        if self.centred and (self.spec.hidden or not self.spec.bias or self.principal is not None):
+            raise UserError("--controller.centred is for a linear controller with a bias; principal directions are so.")
         if self.principal is not None and self.spec.hidden:
             raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
         if self.spec.standardised and not self.spec.bias:
             raise UserError("Standardised features need --controller.spec.bias: their means are taken off.")
-        if self.principal is not None and (self.spec.standardised or "a" in self.spec.features):
-            raise UserError("Principal directions are those of plain z, c and h: no standardised features, no action.")
+        if (self.principal is not None or self.centred) and (self.spec.standardised or "a" in self.spec.features):
+            raise UserError("Principal and centred are of plain z, c and h: no standardised features, no action.")
         if self.seed < 0:
             raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
         if self.temperature < 0:

@@ -41,7 +41,7 @@ from agents.history import (
 )
 from agents.lanes import check_observations
 from agents.strategies import Strategy, centred_ranks, make_strategy
-from agents.subspace import Subspace, principal_weights
+from agents.subspace import Subspace, centred_weights, principal_weights
 from rollouts.artifacts import append_json_line, config_from_dict, config_to_dict, file_hash, write_json_lines
 from rollouts.console import duration, progress_bar, say
 from rollouts.envs import EnvConfig, identity, resolve
@@ -164,16 +164,21 @@ def _evaluators(
 
 
 def _strategy(config: ControllerConfig, stage: Stage, model: WorldModel, initial: NDArray[np.float64]) -> Strategy:
-    """Over all weights, or over those that move the action along the principal directions of what is seen."""
+    """Over all weights, or along directions: weights on what is seen less its mean, or on its principal directions."""
 
     def over(start: NDArray[np.float64]) -> Strategy:
         return make_strategy(config.strategy, start, config.sigma, config.population, config.seed, config.max_speed)
 
-    if config.principal is None:
+    if config.principal is None and not config.centred:
         return over(initial)
     kept = stage.path / "directions.safetensors"
     if not kept.exists():  # kept, because on another machine a direction may come out with the other sign
-        save_tensors({"directions": torch.tensor(principal_weights(model, config.spec, config.principal))}, kept)
+        found = (
+            centred_weights(model, config.spec)
+            if config.principal is None
+            else principal_weights(model, config.spec, config.principal)
+        )
+        save_tensors({"directions": torch.tensor(found)}, kept)
     directions = load_tensors(kept)["directions"].numpy()
     return Subspace(over(np.zeros(directions.shape[1])), initial, directions)
 

@@ -36,12 +36,34 @@ def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Ar
     Raises:
         UserError: M keeps no starts, or there are not ``count`` directions.
     """
+    parts = [model.latent_size] + [model.mdnrnn.hidden_size] * (len(spec.features) - 1)
+    return whitening(_recorded(model, spec), parts, count, spec.bias, spec.build(model))
+
+
+def centred_weights(model: WorldModel, spec: ControllerSpec) -> Array:
+    """Directions in weight space, one for each weight of a linear controller, which act on features less their mean.
+
+    The bias goes with a weight against what the mean of its feature does: ``w (x - mean) = w x - w mean``.
+
+    Returns:
+        ``[P, P]``.
+
+    Raises:
+        UserError: M keeps no starts.
+    """
+    middle = _recorded(model, spec).mean(0)
+    block = np.eye(len(middle) + 1)
+    block[-1, :-1] = -middle
+    directions: Array = np.kron(np.eye(model.action_spec.outputs), block)
+    return directions
+
+
+def _recorded(model: WorldModel, spec: ControllerSpec) -> Array:
+    """What a controller would have seen in the recorded moments that M keeps as starts of dreams ``[N, inputs]``."""
     if model.starts is None:
         raise UserError("This world model was saved without starting points; fit M again.")
     starts = model.starts.only("recorded")
-    seen = join_features(starts.mean, (starts.h, starts.c), spec.features).double().cpu().numpy()
-    parts = [starts.mean.shape[1]] + [starts.h.shape[1]] * (len(spec.features) - 1)
-    return whitening(seen, parts, count, spec.bias, spec.build(model))
+    return join_features(starts.mean, (starts.h, starts.c), spec.features).double().cpu().numpy()
 
 
 def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController) -> Array:

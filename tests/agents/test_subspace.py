@@ -9,7 +9,7 @@ import torch
 from agents.controller import LinearController
 from agents.evaluators import ControllerSpec
 from agents.strategies import make_strategy
-from agents.subspace import Subspace, principal_weights, whitening
+from agents.subspace import Subspace, centred_weights, principal_weights, whitening
 from rollouts.actions import ActionSpec
 from rollouts.errors import UserError
 from worldmodels import WorldModel
@@ -98,6 +98,16 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
     np.testing.assert_array_equal(
         principal_weights(model, spec, 2), whitening(seen, [4, 8], 2, True, spec.build(model))
     )
+
+
+def test_centred_weights_act_on_what_is_seen_less_its_mean(make_model):
+    model: WorldModel = make_model()
+    spec = ControllerSpec("zh")
+    controller, starts = spec.build(model), model.starts.only("recorded")
+    seen = torch.cat([starts.mean, starts.h], 1).double()
+    asked = torch.randn(controller.parameter_count).double()
+    found = torch.from_numpy(centred_weights(model, spec)) @ asked
+    torch.testing.assert_close(controller.act(found, seen), controller.act(asked, seen - seen.mean(0)))
 
 
 def test_what_cannot_be_whitened_is_refused(make_model):
