@@ -30,6 +30,8 @@ class ControllerConfig:
     ranked: bool = False
     """Fitness is the mean rank among the candidates in each episode, not the mean return: a disaster in one of them
     weighs no more than coming last."""
+    racing: float | None = None
+    """After every episode only this share of the candidates that played it, the better one, plays the next."""
     sigma: float = 0.1
     """Initial step size."""
     strategy: StrategyName = "cma"
@@ -85,6 +87,11 @@ class ControllerConfig:
         require_positive(self, positive, "controller.")
         if self.population < 4:
             raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
+        if self.racing is not None and (not 0 < self.racing < 1 or self.rollouts < 2 or self.ranked):
+            raise UserError(
+                f"--controller.racing must lie between 0 and 1, needs two rollouts, and ranks by itself: got "
+                f"{self.racing} with {self.rollouts} rollouts{' and --controller.ranked' if self.ranked else ''}."
+            )
         if self.strategy == "pgpe" and self.population % 2:
             raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {self.population}.")
         if self.centred and (self.spec.hidden or not self.spec.bias or self.principal is not None):

@@ -39,7 +39,8 @@ from agents.history import (
     shown_beside_the_bar,
     steps_taken,
 )
-from agents.lanes import check_observations
+from agents.lanes import Outcome, check_observations
+from agents.racing import places, race
 from agents.strategies import Strategy, centred_ranks, make_strategy
 from agents.subspace import Subspace, centred_weights, principal_weights
 from rollouts.artifacts import append_json_line, config_from_dict, config_to_dict, file_hash, write_json_lines
@@ -188,24 +189,35 @@ def _generation(config: ControllerConfig, generation: int, strategy: Strategy, e
     start = time.perf_counter()
     candidates = strategy.ask()
     seeds = [evolution_seed(config.seed, generation, rollout) for rollout in range(config.rollouts)]
+    played = race(partial(_finite, evaluator, generation), candidates, seeds, config.racing)
+    fitness = np.nanmean(played.returns, axis=1)
+    ranks = None
+    if config.racing is not None:
+        ranks = places(played.returns)
+    elif config.ranked:
+        ranks = np.mean([centred_ranks(episode) for episode in played.returns.T], axis=0)
+    strategy.tell(fitness if ranks is None else ranks)
+    return {
+        "generation": generation,
+        "fitness": fitness.tolist(),
+        **({} if ranks is None else {"told": ranks.tolist()}),
+        "sigma": strategy.sigma,
+        "steps": played.steps,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _finite(
+    evaluator: Evaluator, generation: int, candidates: NDArray[np.float64], seeds: Sequence[int]
+) -> Outcome:
+    """What the evaluator says, unless a return is not a number."""
     outcome = evaluator(candidates, seeds)
-    returns = outcome.returns.reshape(config.population, config.rollouts)
-    if not np.isfinite(returns).all():
+    if not np.isfinite(outcome.returns).all():
         raise UserError(
             f"Generation {generation}: a return is not a finite number. The world model or the environment is broken; "
             "look at the dream with scripts/watch.py, or fit M again."
         )
-    fitness = returns.mean(1)
-    told = np.mean([centred_ranks(episode) for episode in returns.T], axis=0) if config.ranked else fitness
-    strategy.tell(told)
-    return {
-        "generation": generation,
-        "fitness": fitness.tolist(),
-        **({"told": told.tolist()} if config.ranked else {}),
-        "sigma": strategy.sigma,
-        "steps": int(outcome.lengths.sum()),
-        "seconds": round(time.perf_counter() - start, 3),
-    }
+    return outcome
 
 
 def _validation(real: Evaluator, seeds: Sequence[int], weights: NDArray[np.float64]) -> dict[str, Any]:

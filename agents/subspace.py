@@ -54,8 +54,7 @@ def centred_weights(model: WorldModel, spec: ControllerSpec) -> Array:
     middle = _recorded(model, spec).mean(0)
     block = np.eye(len(middle) + 1)
     block[-1, :-1] = -middle
-    directions: Array = np.kron(np.eye(model.action_spec.outputs), block)
-    return directions
+    return np.asarray(np.kron(np.eye(model.action_spec.outputs), block), np.float64)
 
 
 def _recorded(model: WorldModel, spec: ControllerSpec) -> Array:

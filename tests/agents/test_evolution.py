@@ -186,6 +186,10 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
         ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
         ({"spec": ControllerSpec("zh", bias=False, standardised=True)}, "need --controller.spec.bias"),
         ({"spec": ControllerSpec("zha"), "principal": 2}, "no standardised features, no action"),
+        ({"racing": 1.0}, "--controller.racing must lie between 0 and 1"),
+        ({"racing": 0.5, "rollouts": 1}, "got 0.5 with 1 rollouts"),
+        ({"racing": 0.5, "ranked": True}, "and --controller.ranked"),
+        ({"centred": True, "principal": 3}, "principal directions are so"),
         ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
     ],
 )
@@ -245,9 +249,10 @@ def test_what_c_is_standardised_with_is_kept_with_it_and_used_by_the_agent(tiny_
     assert outcome.returns.mean() == pytest.approx(play_alone(agent, seed)[0], rel=1e-4)
 
 
-def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
+@pytest.mark.parametrize("change", [{"ranked": True}, {"racing": 0.5}], ids=str)
+def test_ranks_are_told_where_asked_for_and_told_again_to_continue(change, tiny_run: Path, tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    config = dataclasses.replace(CONFIG, ranked=True)
+    config = dataclasses.replace(CONFIG, **change)
     for run, generations in ((whole, (2,)), (parts, (1, 2))):
         for stage in ("vae", "mdnrnn"):
             shutil.copytree(tiny_run / stage, run / stage)
