@@ -46,6 +46,8 @@ from gymnasium.envs.box2d.car_racing import (
 )
 from numpy.typing import NDArray
 
+from rollouts import car_tracks
+
 Points: TypeAlias = NDArray[Any]  #: complex numbers, a polygon a row
 Color: TypeAlias = tuple[int, ...]
 
@@ -125,7 +127,7 @@ class FastCarRacing(CarRacing):
 
     def _create_track(self) -> bool:
         """Make a track as Gymnasium does, then lay out all that stands still as arrays, in drawing order."""
-        if not super()._create_track():
+        if not car_tracks.create(self, super()._create_track):
             return False
         road = _points([polygon for polygon, _ in self.road_poly])
         self._polygons = np.concatenate([_GRASS, _narrowed(road)])  # [P, 4]
