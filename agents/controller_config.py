@@ -41,6 +41,10 @@ class ControllerConfig:
     principal: int | None = None
     """Search along so many principal directions of what the controller sees, all scaled to be equally loud, instead of
     along every weight."""
+    restarts: int = 0
+    """First evolve so many controllers for a while, each from its own seed, and go on with the best validated one."""
+    restart_generations: int = 20
+    """Generations of each of them."""
     centred: bool = False
     """Search along weights on what the controller sees less its mean: a random step of a weight is then no constant
     turn of the wheel. What is found is written out as weights on what it sees."""
@@ -83,10 +87,13 @@ class ControllerConfig:
             "validation_every",
             "validation_episodes",
             "lanes_per_task",
+            "restart_generations",
         )
         require_positive(self, positive, "controller.")
         if self.population < 4:
             raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
+        if self.restarts < 0 or self.restarts == 1:
+            raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
         if self.racing is not None and (not 0 < self.racing < 1 or self.rollouts < 2 or self.ranked):
             raise UserError(
                 f"--controller.racing must lie between 0 and 1, needs two rollouts, and ranks by itself: got "

@@ -41,6 +41,7 @@ from agents.history import (
 )
 from agents.lanes import Outcome, check_observations
 from agents.racing import places, race
+from agents.restarts import best_of_tries, steps_of_tries
 from agents.strategies import Strategy, centred_ranks, make_strategy
 from agents.subspace import Subspace, centred_weights, principal_weights
 from rollouts.artifacts import append_json_line, config_from_dict, config_to_dict, file_hash, write_json_lines
@@ -96,6 +97,10 @@ def evolve(
     stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
+    if config.restarts:
+        start_from = best_of_tries(
+            config, into or run, lambda asked, folder: evolve(asked, run, env, workers, device, start_from, folder)
+        )
     initial = _initial_mean(controller, config.spec, model, start_from)
     strategy = _strategy(config, stage, model, initial)
     recent = RecentMeans(config.average)
@@ -252,13 +257,16 @@ def _finish(
         | (controller.standardiser.tensors() if controller.standardiser else {}),
         stage.path / "weights.safetensors",
     )
+    steps = steps_taken(history, config.world, resolve(env).action_repeat)
+    for before in steps_of_tries(config, stage.run):
+        steps = {name: count + before[name] for name, count in steps.items()}
     stage.finish(
         env=config_to_dict(env),
         spec=config_to_dict(config.spec),
         parameters=controller.parameter_count,
         selected_generation=generation,
         validation=score,
-        **steps_taken(history, config.world, resolve(env).action_repeat),
+        **steps,
     )
     kept = f"the mean of generation {generation + 1}" if generation >= 0 else "what it began with"
     say(f"C: {kept} is kept; it scored {score:.1f} over {config.validation_episodes} validation episodes.")

@@ -189,6 +189,7 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
         ({"racing": 1.0}, "--controller.racing must lie between 0 and 1"),
         ({"racing": 0.5, "rollouts": 1}, "got 0.5 with 1 rollouts"),
         ({"racing": 0.5, "ranked": True}, "and --controller.ranked"),
+        ({"restarts": 1}, "must be 0 or at least 2, to choose among, got 1"),
         ({"centred": True, "principal": 3}, "principal directions are so"),
         ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
     ],
@@ -247,6 +248,26 @@ def test_what_c_is_standardised_with_is_kept_with_it_and_used_by_the_agent(tiny_
     with PoolEvaluator(task, 0) as played:
         outcome = played(agent.parameters[None].double().numpy(), [seed], 50)
     assert outcome.returns.mean() == pytest.approx(play_alone(agent, seed)[0], rel=1e-4)
+
+
+def test_the_best_of_some_tries_is_evolved_on_and_all_are_paid_for(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    config = dataclasses.replace(CONFIG, restarts=3, restart_generations=2, sigma=0.5)
+    arguments = (config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    path = evolve(*arguments)
+    tries = [Stage(tmp_path / "restarts" / str(number), "controller") for number in range(3)]
+    assert [stage.config(ControllerConfig).seed for stage in tries] == [1, 2, 3]
+    scores = [stage.manifest["validation"] for stage in tries]
+    assert len(set(scores)) > 1
+    records = read_json_lines(path / "history.jsonl", "fitness")
+    assert records[0]["initial_validation"] == pytest.approx(max(scores))
+    own = steps_taken(records, "real", 1)["environment_steps"]
+    paid = own + sum(stage.manifest["environment_steps"] for stage in tries)
+    assert Stage(tmp_path, "controller").manifest["environment_steps"] == paid
+    before = (path / "weights.safetensors").read_bytes()
+    evolve(*arguments)  # all is there: nothing is evolved again
+    assert (path / "weights.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("change", [{"ranked": True}, {"racing": 0.5}], ids=str)
