@@ -10,17 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.controller import LinearController, Standardiser
-from agents.evaluators import ControllerSpec, one_thread
-from rollouts.actions import ActionSpec
-from rollouts.artifacts import config_from_dict, file_hash
-from rollouts.envs import EnvConfig, Frame
+from agents.controller import ControllerSpec, LinearController
+from agents.standardiser import Standardiser
+from rollouts.envs.config import EnvConfig, Frame
 from rollouts.errors import UserError
-from rollouts.rounds import PRETRAINED, located, newest_round
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_tensors
+from rollouts.runs.layout import PRETRAINED, located, newest_round
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
 from worldmodels.dream import join_features
-from worldmodels.mdn_rnn import State
+from worldmodels.dynamics import State
+from worldmodels.training.checkpoint import load_tensors
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
 
@@ -37,7 +36,7 @@ def find_agent(name: str | Path) -> Path:
     if not path.exists():
         known = ", ".join(pretrained_agents()) or "none"
         raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({known}).")
-    Stage.require(path, "controller", "train_controller.py")
+    Stage.require(path, "controller", "train-controller")
     raise AssertionError("unreachable: require names what is missing")
 
 
@@ -107,54 +106,10 @@ class Acting:
         if self.agent.spec.latent == "sample":
             noise = torch.from_numpy(self.rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
             self.z = reparameterise(mean, logvar, noise)
-        features = join_features(self.z, self.state, self.agent.spec.features, self.action)
+        features = join_features(self.z, self.agent.model.outputs(self.state), self.agent.spec.features, self.action)
         return self.agent.controller.act(self.agent.parameters, features)[0].cpu().numpy()
 
     def remember(self, action: NDArray[np.float32]) -> None:
         """Advance M's memory by the action that was done."""
         self.action = torch.from_numpy(np.asarray(action, np.float32))[None].to(self.z.device)
         self.state = self.agent.model.remember(self.z, self.action, self.state)
-
-
-@dataclass(frozen=True)
-class AgentPolicy:
-    """A policy factory for ``rollouts.collect``: the agent itself on even seeds, with noise on odd ones.
-
-    The noise is a first-order autoregressive process on the action, ``n' = 0.9 n + sqrt(1 - 0.81) noise N(0, 1)``
-    in half-ranges of the action space: it leads into states that the agent would never see, and out of them again.
-    A discrete action is replaced by a random one with probability ``noise``.
-    """
-
-    agent: Agent
-    noise: float = 0.15
-
-    def __call__(self, seed: int, spec: ActionSpec) -> NoisyActing:
-        return NoisyActing(self.agent, seed, self.noise if seed % 2 else 0.0)
-
-
-def agent_policy(folder: Path, noise: float) -> tuple[str, AgentPolicy]:
-    """A policy for ``rollouts.collect``, with a name that identifies the agent and its noise."""
-    weights = file_hash(folder / "controller" / "weights.safetensors")
-    return f"agent {weights} noise {noise:g}", AgentPolicy(Agent.from_folder(folder, fast=True), noise)
-
-
-class NoisyActing:
-    """An agent with action noise for one episode, as a plain policy."""
-
-    def __init__(self, agent: Agent, seed: int, noise: float) -> None:
-        self.acting, self.noise, self.spec = agent.begin(seed), noise, agent.model.action_spec
-        self.rng = np.random.default_rng((seed, 1))
-        self.drift = np.zeros(self.spec.size)
-
-    def __call__(self, frame: Frame) -> NDArray[np.float32]:
-        with one_thread():
-            action = self.acting.act(frame)
-            if self.noise and self.spec.kind == "discrete":
-                if self.rng.random() < self.noise:
-                    action = np.eye(self.spec.size, dtype=np.float32)[self.rng.integers(self.spec.size)]
-            elif self.noise:
-                low, high = np.array(self.spec.low), np.array(self.spec.high)
-                self.drift = 0.9 * self.drift + np.sqrt(1 - 0.81) * self.noise * self.rng.standard_normal(len(low))
-                action = np.clip(action + self.drift * (high - low) / 2, low, high).astype(np.float32)
-            self.acting.remember(action)
-        return action

@@ -2,72 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from rollouts.actions import ActionSpec
+from agents.standardiser import Standardiser
+from rollouts.envs.actions import ActionSpec
 from rollouts.errors import UserError
-from worldmodels.dream import Features, join_features
+from worldmodels.dream import Features, feature_size
 from worldmodels.world_model import WorldModel
 
-SD_LIMIT = 8.0  #: standardised features are clipped here, so that nothing never seen before drowns all else
-SD_FLOOR = 0.02  #: of a feature that hardly ever moves
+LatentKind = Literal["sample", "mean"]
 
 
 @dataclass(frozen=True)
-class Standardiser:
-    """Makes all features equally loud: ``clip((features - mean) / sd, -8, 8)``. Its numbers are kept with C.
+class ControllerSpec:
+    """What a controller sees and how big it is."""
 
-    Without it, of 256 units of M's memory those with a large mean act as so many biases: a random step of the
-    weights is for the most part a constant turn of the wheel.
-    """
+    features: Features = "zh"
+    """What it sees: z, then outputs of M (h or ch for an LSTM), then a for the previous action, as far as named."""
+    hidden: int = 0
+    """Units of a hidden tanh layer; 0 is the paper's linear controller."""
+    bias: bool = True
+    """Add a constant to every output."""
+    latent: LatentKind = "sample"
+    """In the real world: z drawn from V's posterior, as the paper does, or its mean."""
+    standardised: bool = False
+    """Take the mean off every feature and divide it by its deviation, both kept with C, before C weighs it."""
 
-    mean: Tensor  #: [F]
-    sd: Tensor  #: [F]
+    def build(self, model: WorldModel, standardiser: Standardiser | None = None) -> LinearController:
+        """The controller for one world model.
 
-    @classmethod
-    def of(cls, model: WorldModel, features: Features) -> Standardiser:
-        """Measured on the recorded moments that M keeps as starts of dreams; a previous action stays as it is.
-
-        The deviation of z is that of its samples, so that latents in which V says nothing stay quiet.
-
-        Raises:
-            UserError: M keeps no such moments.
+        Args:
+            standardiser: the one that was kept with C; if there is none, a new one is measured where it is asked for.
         """
-        if model.starts is None:
-            raise UserError("This world model was saved without starting points; fit M again.")
-        starts = model.starts.only("recorded")
-        still = torch.zeros(len(starts), model.action_spec.size, device=model.device)
-        seen = join_features(starts.mean, (starts.h, starts.c), features, still)
-        variance = seen.var(0, correction=0)
-        variance[: model.latent_size] += starts.logvar.exp().mean(0)
-        if "a" in features:
-            variance[-still.shape[1] :] = 1.0
-        return cls(seen.mean(0), variance.sqrt().clamp(min=SD_FLOOR))
-
-    @classmethod
-    def among(cls, tensors: Mapping[str, Tensor]) -> Standardiser | None:
-        """The one in a controller's file, if it has one."""
-        return cls(tensors["feature_mean"], tensors["feature_sd"]) if "feature_mean" in tensors else None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """For a controller's file."""
-        return {"feature_mean": self.mean, "feature_sd": self.sd}
-
-    def grow(self, inputs: int) -> Standardiser:
-        """For so many features: further ones are left as they are."""
-        more = self.mean.new_zeros(inputs - len(self.mean))
-        return Standardiser(torch.cat([self.mean, more]), torch.cat([self.sd, more + 1]))
-
-    def on(self, device: torch.device) -> Standardiser:
-        """The same on another device."""
-        return Standardiser(self.mean.to(device), self.sd.to(device))
-
-    def __call__(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) / self.sd).clamp(-SD_LIMIT, SD_LIMIT)
+        if self.standardised:
+            standardiser = (standardiser or Standardiser.of(model, self.features)).on(model.device)
+        inputs = feature_size(model, self.features)
+        return LinearController(inputs, model.action_spec, self.hidden, self.bias, standardiser)
 
 
 class LinearController:

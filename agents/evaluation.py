@@ -11,19 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.agent import Agent, find_agent
-from agents.controller import Standardiser
-from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
+from agents.controller import ControllerSpec
+from agents.fitness import PoolEvaluator, RealTask
 from agents.lanes import Outcome
-from rollouts.artifacts import config_from_dict, config_to_dict, file_hash, write_json
+from agents.standardiser import Standardiser
 from rollouts.collect import record_episode
 from rollouts.console import progress_bar
-from rollouts.envs import EnvConfig, make_env, reported, resolve
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import make_env
+from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES
-from rollouts.pools import Workers, open_pool
+from rollouts.pools.pool import Workers, open_pool
+from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.provenance import git_commit, package_versions
+from rollouts.runs.stage import Stage
 from rollouts.seeds import RANGE, TEST
-from rollouts.stage import Stage, git_commit, package_versions
-from worldmodels.checkpoint import load_tensors
+from worldmodels.training.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
 
 SCORE_EPISODES = 100

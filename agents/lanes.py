@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.envs import EnvConfig, ImageEnv, make_env, resolve
+from agents.controller import LatentKind
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import ImageEnv, make_env
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import Features, join_features
+from worldmodels.dynamics import take
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
-
-LatentKind = Literal["sample", "mean"]
 
 
 class Lanes(Protocol):
@@ -68,7 +70,7 @@ class RealLanes:
         self._see(np.stack(frames))
 
     def features(self) -> Tensor:
-        return join_features(self.z, self.state, self.kind, self.action)
+        return join_features(self.z, self.model.outputs(self.state), self.kind, self.action)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         results = [env.step(action) for env, action in zip(self._envs, actions.cpu().numpy(), strict=True)]
@@ -83,8 +85,7 @@ class RealLanes:
         kept = torch.arange(len(self._envs))[lanes.cpu()].tolist()
         self._spare += [env for lane, env in enumerate(self._envs) if lane not in set(kept)]
         self._envs, self._noise = [self._envs[lane] for lane in kept], [self._noise[lane] for lane in kept]
-        self.z, self.action = self.z[lanes], self.action[lanes]
-        self.state = (self.state[0][lanes], self.state[1][lanes])
+        self.z, self.action, self.state = self.z[lanes], self.action[lanes], take(self.state, lanes)
 
     def close(self) -> None:
         """Close all environments."""

@@ -1,6 +1,7 @@
 """The world as data: environments, preprocessing, exploration, recording, storing."""
 
-from rollouts.envs import EnvConfig, make_env
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import make_env
 from rollouts.episodes import Episode, EpisodeStore
 from rollouts.errors import UserError
 

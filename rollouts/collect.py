@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from rollouts.artifacts import config_to_dict
 from rollouts.console import duration, progress_bar, say, size
-from rollouts.envs import EnvConfig, ImageEnv, identity, make_env, resolve
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import ImageEnv, make_env
+from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
-from rollouts.pools import Workers, open_pool
+from rollouts.pools.pool import Workers, open_pool
+from rollouts.runs.options import config_to_dict
+from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
-from rollouts.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -53,3 +53,11 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+COMMANDS_ARE_SCRIPTS = False  #: whether the reader calls ``python scripts/NAME.py``, not ``worldmodels NAME``
+
+
+def command(name: str) -> str:
+    """How the reader calls a command: ``train-vae -> 'worldmodels train-vae'``, or the script in a clone."""
+    return f"python scripts/{name.replace('-', '_')}.py" if COMMANDS_ARE_SCRIPTS else f"worldmodels {name}"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.artifacts import atomic_path, fingerprint
-from rollouts.console import say
+from rollouts.console import command, say
 from rollouts.errors import UserError
+from rollouts.runs.files import atomic_path, fingerprint
 
 DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """All that NumPy and zipfile raise, between them, for a file that is not what it should be."""
@@ -181,5 +181,5 @@ class EpisodeStore:
             UserError: there is no episode.
         """
         if not self.files:
-            raise UserError(f"{self.path} holds no episodes. Collect some first: python scripts/collect.py")
+            raise UserError(f"{self.path} holds no episodes. Collect some first: {command('collect')}")
         return self

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.actions import ActionSpec
-from rollouts.envs import Frame
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.config import Frame
 
 Action = NDArray[np.float32]
 PolicyName = Literal["default", "random", "held", "brownian", "linear"]

@@ -1,49 +1,6 @@
-"""Evaluate: score an agent on the stock environment, on test seeds that nothing was chosen by.
+"""The command ``worldmodels evaluate`` in a clone of the repository."""
 
-python scripts/evaluate.py --agent runs/car --out car.json
-python scripts/evaluate.py --agent runs/car --episodes 20
-python scripts/evaluate.py --agent random --env carracing
-"""
-
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
-from cli import default_agent, main
-
-from agents.evaluation import SCORE_EPISODES, evaluate, save_report, table
-from rollouts.envs import EnvConfig
-from rollouts.seeds import TEST
-
-
-def body(arguments: Any) -> None:
-    """Measure, show, save."""
-    agent = arguments.agent or default_agent()
-    env = EnvConfig(arguments.env) if arguments.env else None
-    report = evaluate(agent, arguments.episodes, arguments.seed, arguments.workers, env)
-    print(table(report))
-    if arguments.out is not None:
-        save_report(report, arguments.out)
-        print(f"Every episode's seed, return and length: {arguments.out}")
-
+from agents.cli.main import script
 
 if __name__ == "__main__":
-    main(
-        __doc__,
-        body,
-        extra=(
-            (
-                "agent",
-                str | None,
-                None,
-                "Run directory, pretrained/NAME, or 'random'. Default: the newest run, or the pretrained agent.",
-            ),
-            ("env", str | None, None, "Preset or Gymnasium id to score in. Default: the agent's own, as it ships."),
-            ("episodes", int, SCORE_EPISODES, "Episodes; fewer than 100 are shown but not called a score."),
-            ("seed", int, TEST, "First test seed; the others follow."),
-            ("out", Path | None, None, "Write the report here, as JSON."),
-        ),
-        device=False,
-        needs_run=False,
-    )
+    script("evaluate")

@@ -1,55 +1,6 @@
-"""Watch: an agent in the real world beside what it sees and expects, or in its own dream.
+"""The command ``worldmodels watch`` in a clone of the repository."""
 
-python scripts/watch.py --agent runs/car --out episode.mp4
-python scripts/watch.py --agent runs/car --watch.world dream --watch.temperature 1.15 --out dream.gif
-python scripts/watch.py --agent runs/car --live
-"""
-
-from __future__ import annotations
-
-import dataclasses
-from pathlib import Path
-from typing import Any
-
-from cli import default_agent, main
-
-from agents.agent import Agent
-from agents.driving import Driver
-from agents.watch import panels, watch
-from worldmodels.checkpoint import pick_device
-
-
-def body(arguments: Any) -> None:
-    """Write a video, or open a window."""
-    agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
-    if arguments.live:
-        from agents.window import show
-
-        config, driver = arguments.watch, Driver(agent.env, agent.model.action_spec)
-        show(
-            lambda seed: panels(agent, dataclasses.replace(config, seed=seed), driver),
-            config.seed,
-            config.fps(agent),
-            driver,
-        )
-    else:
-        print(f"Written: {watch(agent, arguments.watch, arguments.out)}")
-
+from agents.cli.main import script
 
 if __name__ == "__main__":
-    main(
-        __doc__,
-        body,
-        ("watch",),
-        extra=(
-            (
-                "agent",
-                str | None,
-                None,
-                "Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent.",
-            ),
-            ("out", Path, Path("watch.mp4"), "The video, .mp4 or .gif."),
-            ("live", bool, False, "Open a window instead; arrows drive, space pauses, N steps, R restarts, Q closes."),
-        ),
-        needs_run=False,
-    )
+    script("watch")

@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from agents import Agent
-from agents.controller_config import ControllerConfig
-from agents.evaluators import ControllerSpec
-from agents.evolution import evolve
+from agents.controller import ControllerSpec
+from agents.learning.config import ControllerConfig
+from agents.learning.learn import evolve
 from rollouts import EnvConfig, Episode, EpisodeStore, make_env
-from rollouts.actions import ActionSpec
 from rollouts.collect import CollectConfig, collect, record_episode
-from rollouts.envs import resolve
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.presets import resolve
 from rollouts.policies import POLICIES
 from worldmodels import MDNRNN, ConvVAE, WorldModel
+from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
-from worldmodels.fit_vae import VAEConfig, fit_vae
-from worldmodels.mdn_rnn_config import MDNRNNConfig
-from worldmodels.world_model import DreamStarts
+from worldmodels.fit_vae import fit_vae
+from worldmodels.starts import DreamStarts
 
 TOY_ACTION = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))
 
@@ -111,8 +111,8 @@ def make_model() -> Callable[..., WorldModel]:
                 mdnrnn.termination_head.weight *= ends
                 mdnrnn.termination_head.bias.fill_(-6.0)
         warm = torch.arange(16) % 2 == 0
-        memory = torch.randn(2, 16, hidden_size).clamp(-0.9, 0.9) * warm[:, None]
-        starts = DreamStarts(torch.randn(16, latent_size), torch.full((16, latent_size), -2.0), *memory, warm)
+        h, c = torch.randn(2, 16, hidden_size).clamp(-0.9, 0.9) * warm[:, None]
+        starts = DreamStarts(torch.randn(16, latent_size), torch.full((16, latent_size), -2.0), {"h": h, "c": c}, warm)
         return WorldModel(
             _vae(latent_size),
             mdnrnn,

@@ -3,9 +3,9 @@
 Importing this package makes ``worldmodels/Dream-v0`` and the project's real environments known to Gymnasium.
 """
 
-from rollouts.envs import register as _register_environments
-from worldmodels.dream import DreamEnv, DreamVectorEnv
-from worldmodels.dream import register as _register_dream
+from rollouts.envs.presets import register as _register_environments
+from worldmodels.dream_env import DreamEnv, DreamVectorEnv
+from worldmodels.dream_env import register as _register_dream
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.vae import ConvVAE
 from worldmodels.world_model import WorldModel

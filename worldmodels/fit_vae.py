@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.artifacts import atomic_path, file_hash, fingerprint, read_json, write_json
 from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import UserError, require_positive
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_state, load_weights, save_tensors
-from worldmodels.descent import Descent
-from worldmodels.distributed import Ranks
-from worldmodels.frames import FrameBatches, Source, read_frames, split
+from rollouts.errors import UserError
+from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.stage import Stage
+from worldmodels.configs import VAEConfig, check_config
+from worldmodels.data.frames import FrameBatches, Source, read_frames, split
+from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
-from worldmodels.training import MetricsLog, generator_for, train
+from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.training.distributed import Ranks
+from worldmodels.training.loop import MetricsLog, train
+from worldmodels.training.optimiser import Descent
+from worldmodels.training.precision import Format, autocast, settle
+from worldmodels.training.randomness import generator_for
 from worldmodels.vae import FRAME_SIZE, ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
-
-
-@dataclass(frozen=True)
-class VAEConfig:
-    """How to fit V. The defaults are the paper's."""
-
-    latent_size: int = 32
-    """Length of the latent vector z (paper: 32 for CarRacing, 64 for Take Cover)."""
-    steps: int = 100_000
-    """Optimiser steps (the paper's single pass over 10 million frames). May be raised later to train on."""
-    batch_size: int = 100
-    """Frames per step."""
-    learning_rate: float = 1e-4
-    """Adam's step size."""
-    decay: bool = False
-    """Let the learning rate fall to a twentieth along half a cosine; helps short trainings."""
-    kl_floor: float = 0.5
-    """KL below this many nats per latent unit is not penalised (free bits)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 convolutions are up to twice as fast on recent CPUs and GPUs."""
-    memory_gb: float = 4.0
-    """Frames kept in memory at a time."""
-    seed: int = 0
-    """Decides initial weights, batches and noise."""
-    log_every: int = 50
-    """Steps between lines in the log."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints."""
+TRIED = 32  #: frames of the steps by which a precision is chosen
 
 
 def fit_vae(
@@ -122,13 +97,23 @@ def _train(
     device: torch.device,
 ) -> None:
     """Minimise V's loss; ``mine`` is this process's part of every batch."""
-    descent = Descent(config, vae.parameters())
+    descent, tried = Descent(config, vae.parameters()), min(config.batch_size, TRIED)
+    noise_like, trial = torch.zeros(tried, config.latent_size, device=device), copy.deepcopy(vae)
+
+    def one_step(precision: Format) -> None:
+        frames = to_float(held_out[np.arange(tried) % len(held_out)], device)
+        with autocast(device, precision):
+            reconstruction, mean, logvar = trial(frames, noise_like)
+        vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor).total.backward()
+
+    steps = config.steps * config.batch_size // tried
+    precision = settle(stage, config.precision, device, steps, one_step, f"V, {tried} frames")
 
     def update(step: int) -> Mapping[str, Tensor]:
         joint = batches(step)
         frames = to_float(joint[mine], device)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[mine].to(device)
-        with descent.precision(device):
+        with autocast(device, precision):
             reconstruction, mean, logvar = vae(frames, noise)
         loss = vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor)
         share = len(frames) / len(joint)
@@ -175,64 +160,6 @@ def _finish(
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
         f"Look at {stage.path / 'reconstructions.png'}"
     )
-
-
-def reuse_vae(run: Path, weights: Path) -> Path:
-    """Use another round's V unchanged: copy its stage into ``run``."""
-    target = run / "vae"
-    if not (target / "manifest.json").exists():
-        for name in ("config.json", "weights.safetensors"):
-            with atomic_path(target / name) as temporary:
-                shutil.copyfile(weights.parent / name, temporary)
-        # The manifest last: it says complete. The time was taken elsewhere.
-        write_json(target / "manifest.json", {**read_json(weights.parent / "manifest.json"), "seconds": 0.0})
-    return target / "weights.safetensors"
-
-
-def check_config(config: VAEConfig) -> None:
-    """Refuse values that cannot work."""
-    positive = ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
-    require_positive(config, positive, "vae.")
-    if config.kl_floor < 0:
-        raise UserError(f"--vae.kl-floor cannot be negative, got {config.kl_floor}.")
-
-
-def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
-    """The preprocessing that all stores share.
-
-    Raises:
-        UserError: they were recorded with different preprocessing, or one of them was never begun.
-    """
-    stages = [Stage(store.path.parent.parent, "rollouts") for store in stores]
-    for stage in stages:
-        if not stage.begun:
-            raise UserError(f"There are no episodes in {stage.path} yet; record some there first.")
-    hashes = {str(stage.path): stage.manifest["inputs"]["observation_hash"] for stage in stages}
-    if len(set(hashes.values())) != 1:
-        told = ", ".join(f"{path}: {value}" for path, value in hashes.items())
-        raise UserError(f"These episodes were recorded with different preprocessing and cannot be mixed: {told}.")
-    return next(iter(hashes.values()))
-
-
-def require_vae(run: Path, stores: Sequence[EpisodeStore]) -> tuple[Stage, dict[str, str]]:
-    """The finished V of ``run``, and what identifies all that a stage made from it and these episodes is made from.
-
-    Raises:
-        UserError: it is missing or unfinished, or does not belong to the episodes.
-    """
-    stage, observation_hash = Stage.require(run, "vae", "train_vae.py"), common_observation_hash(stores)
-    if stage.manifest["observation_hash"] != observation_hash:
-        raise UserError(
-            f"The episodes (preprocessing {observation_hash}) and V in {stage.path} (preprocessing "
-            f"{stage.manifest['observation_hash']}) disagree; fit V on these episodes first."
-        )
-    weights = file_hash(stage.path / "weights.safetensors")
-    return stage, {"observation_hash": observation_hash, "vae": weights, "episodes": data_hash(stores)}
-
-
-def data_hash(stores: Sequence[EpisodeStore]) -> str:
-    """Identifies the episodes by name and size, without reading them."""
-    return fingerprint([(file.name, file.stat().st_size) for store in stores for file in store.files])
 
 
 @torch.no_grad()

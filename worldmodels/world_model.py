@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,102 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.actions import ActionSpec
-from rollouts.artifacts import config_from_dict, file_hash
-from rollouts.envs import EnvConfig, resolve
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
-from rollouts.rounds import located, newest_round
-from rollouts.stage import Stage
-from worldmodels.checkpoint import load_tensors, load_weights
-from worldmodels.latents import LatentEpisode
-from worldmodels.mdn_rnn import MDNRNN, State, sample_mixture
+from rollouts.runs.files import file_hash
+from rollouts.runs.layout import located, newest_round
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+from worldmodels.cores import make_dynamics
+from worldmodels.dynamics import Dynamics, State
+from worldmodels.mixture import sample_mixture
 from worldmodels.pictures import to_float, to_uint8
-from worldmodels.training import generator_for
+from worldmodels.starts import DreamStarts
+from worldmodels.training.checkpoint import load_weights
+from worldmodels.training.precision import Format
+from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
-
-WARM_UP = 50
-"""Real steps that M watches before a dream starts in the middle of an episode."""
-
-
-@dataclass(frozen=True)
-class DreamStarts:
-    """Moments from which dreams begin: what V saw there, and what M remembered.
-
-    ``warm`` is False for starts of episodes (memory zero), True for moments in their middle, reached with real
-    frames and actions.
-    """
-
-    mean: Tensor  #: [N, Z]
-    logvar: Tensor  #: [N, Z]
-    h: Tensor  #: [N, H]
-    c: Tensor  #: [N, H]
-    warm: Tensor  #: [N] bool
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """For a safetensors file, at half precision."""
-        return {
-            "mean": self.mean.half(),
-            "logvar": self.logvar.half(),
-            "h": self.h.half(),
-            "c": self.c.half(),
-            "warm": self.warm,
-        }
-
-    @classmethod
-    def load(cls, path: Path, device: torch.device) -> DreamStarts:
-        tensors = {name: value.to(device) for name, value in load_tensors(path).items()}
-        return cls(
-            tensors["mean"].float(),
-            tensors["logvar"].float(),
-            tensors["h"].float(),
-            tensors["c"].float(),
-            tensors["warm"].bool(),
-        )
-
-    def only(self, kind: str) -> DreamStarts:
-        """Restrict to ``episode`` starts or to ``recorded`` (warm) moments; ``any`` keeps both.
-
-        Raises:
-            UserError: the kind is unknown, or there are no such starts.
-        """
-        if kind not in ("any", "episode", "recorded"):
-            raise UserError(f"Dreams start at 'episode', 'recorded' or 'any' moments, not {kind!r}.")
-        keep = torch.ones_like(self.warm) if kind == "any" else self.warm == (kind == "recorded")
-        if not keep.any():
-            raise UserError(f"There are no {kind!r} starts among the {len(self)} that were kept; try 'any'.")
-        return DreamStarts(self.mean[keep], self.logvar[keep], self.h[keep], self.c[keep], self.warm[keep])
-
-    @classmethod
-    @torch.inference_mode()
-    def gather(cls, model: WorldModel, episodes: Sequence[LatentEpisode], count: int, seed: int) -> DreamStarts:
-        """Half at starts of episodes, half at random moments after up to :data:`WARM_UP` real steps.
-
-        Moments are drawn evenly over all steps, so the rare places (off the road) appear as often as they occurred.
-        """
-        rng = np.random.default_rng(seed)
-        share = np.array([len(episode) for episode in episodes], float)
-        rows: list[tuple[int, int]] = [(int(i), 0) for i in rng.integers(len(episodes), size=max(count // 2, 1))]
-        for i in rng.choice(len(episodes), size=max(count - len(rows), 1), p=share / share.sum()):
-            rows.append((int(i), int(rng.integers(1, len(episodes[i]) + 1)) - 1))
-        device, generator = model.device, generator_for(seed, 0)
-        states = model.initial_state(len(rows))
-        for back in range(WARM_UP, 0, -1):
-            # Lane by lane the last WARM_UP steps before the moment; lanes that are not there yet keep a zero state.
-            use = torch.tensor([moment - back >= 0 for _, moment in rows], device=device)
-            at = [(i, max(moment - back, 0)) for i, moment in rows]
-            z = torch.tensor(np.stack([episodes[i].mean[t] for i, t in at]), device=device).float()
-            spread = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in at]), device=device).float()
-            z = z + torch.exp(0.5 * spread) * torch.randn(z.shape, generator=generator).to(device)
-            action = torch.tensor(np.stack([episodes[i].actions[t] for i, t in at]), device=device)
-            h, c = model.mdnrnn.advance(z, action, states)
-            states = (torch.where(use[:, None], h, states[0]), torch.where(use[:, None], c, states[1]))
-        mean = torch.tensor(np.stack([episodes[i].mean[t] for i, t in rows]), device=device).float()
-        logvar = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in rows]), device=device).float()
-        warm = torch.tensor([t > 0 for _, t in rows], device=device)
-        return cls(mean, logvar, states[0], states[1], warm)
 
 
 class WorldModel:
@@ -122,7 +43,7 @@ class WorldModel:
     def __init__(
         self,
         vae: ConvVAE,
-        mdnrnn: MDNRNN,
+        mdnrnn: Dynamics,
         env: EnvConfig,
         action_spec: ActionSpec,
         observation_hash: str,
@@ -153,8 +74,8 @@ class WorldModel:
         device = torch.device(device)
         if not run.exists():
             raise UserError(f"There is no run at {run}.")
-        vae_stage = Stage.require(run, "vae", "train_vae.py")
-        stage = Stage.require(run, "mdnrnn", "train_mdnrnn.py")
+        vae_stage = Stage.require(run, "vae", "train-vae")
+        stage = Stage.require(run, "mdnrnn", "train-mdnrnn")
         manifest = stage.manifest
         weights = vae_stage.path / "weights.safetensors"
         if weights.exists() and manifest["vae"] != file_hash(weights):
@@ -162,7 +83,7 @@ class WorldModel:
         vae = ConvVAE(**vae_stage.manifest["architecture"])
         load_weights(vae, weights)
         spec = config_from_dict(ActionSpec, manifest["action_spec"])
-        mdnrnn = MDNRNN(**manifest["architecture"])
+        mdnrnn = make_dynamics(manifest["architecture"])
         load_weights(mdnrnn, stage.path / "weights.safetensors")
         starts_file = stage.path / "starts.safetensors"
         model = cls(
@@ -184,6 +105,14 @@ class WorldModel:
         fast = state.pop("fast")
         self.__dict__.update(state)
         self.use_fast_encoder(fast)
+
+    def multiplying_in(self, precision: Format) -> WorldModel:
+        """This model, or a copy of it whose M multiplies in bfloat16."""
+        if precision == "float32":
+            return self
+        half = copy.copy(self)
+        half.mdnrnn = copy.deepcopy(self.mdnrnn).bfloat16()
+        return half
 
     def use_fast_encoder(self, fast: bool) -> None:
         """Encode with :func:`worldmodels.vae.fast_encoder` from now on, where it can be had; or no longer."""
@@ -234,6 +163,10 @@ class WorldModel:
         """M's memory after seeing ``z`` and doing ``action``; what acting in the real world needs of M."""
         return self.mdnrnn.advance(z, action, state)
 
+    def outputs(self, state: State) -> dict[str, Tensor]:
+        """What a controller may see of M's memory, by names of one letter, ``[N, size]`` each."""
+        return self.mdnrnn.outputs(state)
+
     @torch.inference_mode()
     def step(
         self,
@@ -250,7 +183,7 @@ class WorldModel:
             z: ``[N, latent_size]``; action: ``[N, action_size]``; state: M's memory.
             temperature: divides the mixture's logits and multiplies its variances; 0 takes the likeliest mean.
             noise: (uniform, normal), each ``[N, latent_size]``; drawn from the model's generator when None.
-            dropout: a mask ``[N, hidden_size]`` on M's output, see :func:`worldmodels.mdn_rnn.dropout_mask`.
+            dropout: a mask ``[N, hidden_size]`` on M's output, see :func:`worldmodels.dynamics.dropout_mask`.
 
         Returns:
             next z ``[N, latent_size]``, reward ``[N]`` (1 without a reward head), probability of the end ``[N]``
@@ -264,7 +197,7 @@ class WorldModel:
         if noise is None:
             noise = self.noise(len(z), self.generator)
         state = self.mdnrnn.advance(z, action, state)
-        prediction = self.mdnrnn.predict(state[0] if dropout is None else state[0] * dropout)
+        prediction = self.mdnrnn.predict(state, dropout)
         following = sample_mixture(prediction.mixture, temperature, *noise)
         reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
         end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)

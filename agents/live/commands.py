@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agents.driving import KEYS
+from agents.viewing.human import KEYS
 
 Check = Callable[[Any], Any]
 """Turns a value from the page into one that can be used, or raises ValueError."""

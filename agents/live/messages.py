@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from agents.agent import Agent
-from agents.driving import Driver, action_names
 from agents.live.packets import number, numbers, pack
-from agents.moments import Moment, frame_rate, step_seconds
-from rollouts.envs import resolve
-from rollouts.rounds import round_number
+from agents.viewing.human import Driver, action_names
+from agents.viewing.moments import Moment, frame_rate, step_seconds
+from rollouts.envs.presets import resolve
+from rollouts.runs.layout import round_number
 
 
 def hello(agent: Agent, driver: Driver, images: list[str], drives: str) -> bytes:

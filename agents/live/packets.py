@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.envs import Frame
+from rollouts.envs.config import Frame
 
 _SMALL = 128
 """Pictures up to this many rows are shown enlarged, and are worth more bytes."""

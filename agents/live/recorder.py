@@ -12,17 +12,18 @@ from threading import Lock
 
 import numpy as np
 
-from agents.driving import Action
 from agents.live.packets import picture
-from agents.moments import Moment, panels_of
-from agents.panels import draw
-from agents.video import write_video
-from rollouts.artifacts import config_to_dict
+from agents.viewing.human import Action
+from agents.viewing.moments import Moment, panels_of
+from agents.viewing.panels import draw
+from agents.viewing.video import write_video
 from rollouts.collect import totals
-from rollouts.envs import EnvConfig, Frame, identity, resolve
+from rollouts.envs.config import EnvConfig, Frame
+from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
+from rollouts.runs.options import config_to_dict
+from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
-from rollouts.stage import Stage
 
 KEPT_SECONDS = 20.0
 """How much of the past a clip can show, in the world's own time."""
@@ -102,7 +103,7 @@ def _at_rate(past: deque[_Kept], fps: int) -> Iterator[Frame]:
 class Drives:
     """Where people's episodes are kept: a run directory with a ``rollouts`` stage, shared by all viewers.
 
-    ``train_vae.py --run`` can train on it as it is, and ``iterate.py --iterate.human`` adds it to what agents drove.
+    ``train-vae --run`` can train on it as it is, and ``iterate --iterate.human`` adds it to what agents drove.
 
     Args:
         run: e.g. ``runs/NAME/human``; nothing is written before the first episode.

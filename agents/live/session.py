@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from agents.agent import Agent
-from agents.driving import Driver
 from agents.live.commands import Command
 from agents.live.images import ImageBench, image_runs
 from agents.live.latents import LatentBench
 from agents.live.messages import hello, moment_packet
 from agents.live.packets import jpeg, pack
 from agents.live.recorder import Clips, Drive, Drives
-from agents.moments import DreamWorld, Moment, RealWorld, frame_rate, side_by_side
-from worldmodels.mdn_rnn import State
-from worldmodels.training import generator_for
+from agents.viewing.human import Driver
+from agents.viewing.moments import DreamWorld, Moment, RealWorld, frame_rate, side_by_side
+from worldmodels.dynamics import State
+from worldmodels.training.randomness import generator_for
 
 PAUSE_AT_END = 1.5  #: seconds for which an episode that is over stays on the page
 DRAWN_PER_SECOND = 50.0  #: pictures per second that nobody needs more of

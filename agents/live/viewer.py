@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, Full, Queue
 
-from agents.evaluators import one_thread
 from agents.live.commands import Command
 from agents.live.packets import pack
 from agents.live.session import PAUSE_AT_END, Job, Session
 from rollouts.errors import UserError
+from worldmodels.training.threads import one_thread
 
 INBOX = 64  #: commands that may wait; a page that sends more loses the newest
 MOMENTS, OTHERS = 2, 32  #: packets that may wait to be sent; of moments, the newest are kept

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents import comparison as module
-from agents.comparison import VARIANTS, CompareConfig, compare, untrained, variants
-from agents.controller_config import ControllerConfig
-from agents.evaluators import ControllerSpec
+from agents.controller import ControllerSpec
+from agents.learning.config import ControllerConfig
+from agents.studies import comparison as module
+from agents.studies.comparison import VARIANTS, CompareConfig, compare, untrained, variants
 from rollouts import UserError
-from rollouts.stage import Stage
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import differences, interrupted_at
 from worldmodels import WorldModel
 
@@ -71,7 +71,7 @@ def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Pa
             row["environment_steps"]
             == Stage(whole / "comparison" / row["variant"], "controller").manifest["environment_steps"]
         )
-    for place, times in (("agents.evolution.append_json_line", 2), ("agents.trials.summarise", 2)):
+    for place, times in (("agents.learning.learn.append_json_line", 2), ("agents.studies.trials.summarise", 2)):
         with interrupted_at(place, times):
             compare(asked, CONTROLLER, parts, 0, CPU)
     compare(asked, CONTROLLER, parts, 0, CPU)

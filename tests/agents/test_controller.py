@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from agents import LinearController
-from agents.controller import Standardiser, squash
+from agents.controller import squash
+from agents.standardiser import Standardiser
 from rollouts import UserError
-from rollouts.actions import ActionSpec, Pedal
-from rollouts.envs import PRESETS
+from rollouts.envs.actions import ActionSpec, Pedal
+from rollouts.envs.presets import PRESETS
 
 CAR = PRESETS["carracing"].action
 PUSH = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))
@@ -117,10 +118,10 @@ def test_recorded_moments_are_what_features_are_standardised_by(make_model):
     samples = starts.mean + torch.exp(starts.logvar / 2) * torch.randn(20_000, *starts.mean.shape)
     torch.testing.assert_close(scale.mean[:4], starts.mean.mean(0))
     torch.testing.assert_close(scale.sd[:4], samples.flatten(0, 1).std(0), rtol=0.02, atol=0)
-    memory = scale(torch.cat([starts.mean, starts.h, torch.ones(len(starts.h), 1)], 1))[:, 4:]
+    memory = scale(torch.cat([starts.mean, starts.state["h"], torch.ones(len(starts.state["h"]), 1)], 1))[:, 4:]
     torch.testing.assert_close(memory[:, :8].mean(0), torch.zeros(8), rtol=0, atol=1e-5)
     torch.testing.assert_close(memory[:, :8].var(0, correction=0), torch.ones(8))
-    assert memory[:, 8].tolist() == [1.0] * len(starts.h)  # the previous action stays as it is
+    assert memory[:, 8].tolist() == [1.0] * len(starts.state["h"])  # the previous action stays as it is
     model.starts = None
     with pytest.raises(UserError, match="without starting points"):
         Standardiser.of(model, "zh")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from agents.driving import FULL_TURN, Driver, action_names, bindings
-from rollouts.actions import ActionSpec
-from rollouts.envs import EnvConfig, resolve
+from agents.viewing.human import FULL_TURN, Driver, action_names, bindings
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
 
 CAR, CAR_SPEC = EnvConfig("carracing"), resolve("carracing").action
 DISCRETE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))

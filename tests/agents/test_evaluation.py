@@ -8,7 +8,7 @@ import pytest
 from agents import Agent, evaluate
 from agents.evaluation import save_report, summarise, table
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import read_json
+from rollouts.runs.files import read_json
 from rollouts.seeds import COLLECTION, EVOLUTION, RANGE, VALIDATION
 
 

@@ -11,18 +11,20 @@ import pytest
 import torch
 
 from agents import Agent
-from agents.controller import Standardiser
-from agents.controller_config import ControllerConfig
-from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
-from agents.evolution import _initial_mean, evolve, steps_taken
-from agents.subspace import principal_weights
+from agents.controller import ControllerSpec
+from agents.fitness import PoolEvaluator, RealTask
+from agents.learning.config import ControllerConfig
+from agents.learning.learn import _initial_mean, evolve, steps_taken
+from agents.learning.subspace import principal_weights
+from agents.standardiser import Standardiser
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import config_to_dict, read_json_lines, write_json
 from rollouts.collect import CollectConfig, collect
+from rollouts.runs.files import read_json_lines, write_json
+from rollouts.runs.options import config_to_dict
+from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION
-from rollouts.stage import Stage
 from worldmodels import WorldModel
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.training.checkpoint import load_tensors, save_tensors
 
 #: 2 generations of 4 candidates x 3 episodes of at most 20 decisions; the second is validated on 2 whole episodes.
 CONFIG = ControllerConfig(
@@ -84,7 +86,7 @@ def test_what_an_evolution_began_with_is_kept_if_nothing_better_is_found(
         return {"validation": next(scores), "validation_sd": 0.0, "validation_steps": 11, "validation_seconds": 0.0}
 
     asked: list[np.ndarray] = []
-    monkeypatch.setattr("agents.evolution._validation", validation)
+    monkeypatch.setattr("agents.learning.learn._validation", validation)
     config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"), validation_every=1)
     arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller")
     evolve(dataclasses.replace(config, generations=1), tmp_path, *arguments)
@@ -110,7 +112,7 @@ def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_br
             shutil.copytree(tiny_run / stage, run / stage)
         for count in generations:
             evolve(dataclasses.replace(config, generations=count), run, *arguments)
-            monkeypatch.setattr("agents.evolution.principal_weights", lambda *_: -principal_weights(*_))
+            monkeypatch.setattr("agents.learning.learn.principal_weights", lambda *_: -principal_weights(*_))
         monkeypatch.undo()
     ends = [load_tensors(run / "controller" / "weights.safetensors") for run in (whole, parts)]
     for name in ("selected", "mean", "best"):
@@ -134,7 +136,7 @@ def test_the_agent_is_the_average_of_the_last_means_and_may_become_so_later(
         validated.append(weights)
         return {"validation": next(scores), "validation_sd": 0.0, "validation_steps": 1, "validation_seconds": 0.0}
 
-    monkeypatch.setattr("agents.evolution._validation", validation)
+    monkeypatch.setattr("agents.learning.learn._validation", validation)
     config = dataclasses.replace(CONFIG, validation_every=1)
     evolve(config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
     later = dataclasses.replace(config, generations=4, average=3)
@@ -163,7 +165,7 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
         validated.append(weights)
         return {"validation": next(left), "validation_sd": 0.0, "validation_steps": 7, "validation_seconds": 1.0}
 
-    monkeypatch.setattr("agents.evolution._validation", validation)
+    monkeypatch.setattr("agents.learning.learn._validation", validation)
     config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"))
     arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller" if begins else None)
     evolve(config, tmp_path, *arguments)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from agents import Agent, LinearController
-from agents.evaluators import ControllerSpec, evaluate_lanes
+from agents.controller import ControllerSpec
+from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes, rollout
 from rollouts import EnvConfig, UserError
 from worldmodels.dream import Dream, feature_size

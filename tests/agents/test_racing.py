@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agents.lanes import Outcome
-from agents.racing import places, race
+from agents.learning.racing import places, race
 
 RETURNS = np.array([[5.0, 0.0, 9.0], [4.0, 2.0, 0.0], [1.0, 99.0, 99.0], [3.0, 9.0, 1.0], [0.0, 99.0, 99.0]])
 

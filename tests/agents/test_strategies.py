@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.strategies import ClipUp, Strategy, centred_ranks, make_strategy, pgpe_gradients
+from agents.learning.base import Strategy, centred_ranks
+from agents.learning.pgpe import ClipUp, pgpe_gradients
+from agents.learning.strategies import make_strategy
 
 PEAK = np.array([1.0, -2.0, 0.5, 3.0, 0.0])
 NAMES = ["cma", "sep-cma", "pgpe"]

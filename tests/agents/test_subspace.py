@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents.controller import LinearController
-from agents.evaluators import ControllerSpec
-from agents.strategies import make_strategy
-from agents.subspace import Subspace, centred_weights, principal_weights, whitening
-from rollouts.actions import ActionSpec
+from agents.controller import ControllerSpec, LinearController
+from agents.learning.strategies import make_strategy
+from agents.learning.subspace import Subspace, centred_weights, principal_weights, whitening
+from rollouts.envs.actions import ActionSpec
 from rollouts.errors import UserError
 from worldmodels import WorldModel
 
@@ -94,7 +93,7 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
     model: WorldModel = make_model()
     spec = ControllerSpec("zh")
     starts = model.starts.only("recorded")
-    seen = torch.cat([starts.mean, starts.h], 1).double().numpy()
+    seen = torch.cat([starts.mean, starts.state["h"]], 1).double().numpy()
     np.testing.assert_array_equal(
         principal_weights(model, spec, 2), whitening(seen, [4, 8], 2, True, spec.build(model))
     )
@@ -104,7 +103,7 @@ def test_centred_weights_act_on_what_is_seen_less_its_mean(make_model):
     model: WorldModel = make_model()
     spec = ControllerSpec("zh")
     controller, starts = spec.build(model), model.starts.only("recorded")
-    seen = torch.cat([starts.mean, starts.h], 1).double()
+    seen = torch.cat([starts.mean, starts.state["h"]], 1).double()
     asked = torch.randn(controller.parameter_count).double()
     found = torch.from_numpy(centred_weights(model, spec)) @ asked
     torch.testing.assert_close(controller.act(found, seen), controller.act(asked, seen - seen.mean(0)))

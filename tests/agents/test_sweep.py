@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents import sweep as module
-from agents.controller_config import ControllerConfig
-from agents.evaluators import ControllerSpec
-from agents.sweep import SweepConfig, sweep
+from agents.controller import ControllerSpec
+from agents.learning.config import ControllerConfig
+from agents.studies import temperatures as module
+from agents.studies.temperatures import SweepConfig, sweep
 from rollouts import UserError
-from rollouts.artifacts import read_json
+from rollouts.runs.files import read_json
 from tests.faults.helpers import differences, interrupted_at
 
 CPU = torch.device("cpu")
@@ -47,7 +47,11 @@ def test_a_sweep_that_is_broken_off_ends_as_if_it_had_not_been_and_may_grow(tiny
         assert row["real"]["mean"] == pytest.approx(np.mean(row["real"]["returns"]), abs=1e-3)
         assert row["real"]["interval_95_low"] <= row["real"]["mean"] <= row["real"]["interval_95_high"]
         assert len(row["dream"]["returns"]) == len(row["real"]["returns"]) == len(report["random"]["episodes"]) == 3
-    for place, times in (("agents.evolution.append_json_line", 2), ("agents.trials.summarise", 2), ("os.fsync", 9)):
+    for place, times in (
+        ("agents.learning.learn.append_json_line", 2),
+        ("agents.studies.trials.summarise", 2),
+        ("os.fsync", 9),
+    ):
         with interrupted_at(place, times):
             sweep(ASKED, CONTROLLER, parts, 0, CPU)
     sweep(ASKED, CONTROLLER, parts, 0, CPU)
@@ -77,5 +81,5 @@ def test_a_table_of_too_few_games_is_refused(tiny_run: Path):
 
 
 def test_without_a_world_model_the_missing_script_is_named(tmp_path: Path):
-    with pytest.raises(UserError, match=r"train_mdnrnn\.py"):
+    with pytest.raises(UserError, match=r"train-mdnrnn"):
         sweep(ASKED, CONTROLLER, tmp_path, 0, CPU)

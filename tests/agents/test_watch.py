@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from agents.agent import Agent
-from agents.panels import HEIGHT, WIDTH, Bar, Panel, draw
-from agents.video import GIF_WIDTH, write_video
-from agents.watch import WatchConfig, panels, watch
+from agents.viewing.panels import HEIGHT, WIDTH, Bar, Panel, draw
+from agents.viewing.video import GIF_WIDTH, write_video
+from agents.viewing.watch import WatchConfig, panels, watch
 from rollouts.errors import UserError
 
 PANEL = Panel(

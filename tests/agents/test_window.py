@@ -6,10 +6,11 @@ import numpy as np
 import pygame
 import pytest
 
-from agents.driving import Driver
-from agents.panels import Panel
-from agents.window import show
-from rollouts.envs import EnvConfig, resolve
+from agents.viewing.human import Driver
+from agents.viewing.panels import Panel
+from agents.viewing.window import show
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 
 CAR = resolve("carracing").action

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from agents.evaluation import EvaluateConfig
-from agents.iterate import IterateConfig
-from agents.presets import PRESETS, TINY
-from agents.watch import WatchConfig
+from agents.pipeline.iterate import IterateConfig
+from agents.pipeline.presets import PRESETS, TINY
+from agents.viewing.watch import WatchConfig
+from rollouts import console
 from rollouts.collect import CollectConfig
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -49,8 +50,8 @@ MICRO = dataclasses.replace(
     iterate=IterateConfig(
         rounds=1,
         episodes=4,
-        vae=dataclasses.replace(_VAE, steps=5),
-        mdnrnn=dataclasses.replace(_MDNRNN, steps=7),
+        vae=dataclasses.replace(_VAE, steps=5).training,
+        mdnrnn=dataclasses.replace(_MDNRNN, steps=7).training,
         controller=dataclasses.replace(_CONTROLLER, generations=3),
     ),
     evaluate=EvaluateConfig(episodes=3),
@@ -71,11 +72,13 @@ def call(script: str, *arguments: object) -> int:
     argv = [f"{script}.py", *map(str, arguments)]
     with (
         patch.object(sys, "argv", argv),
-        patch.object(sys, "path", [str(SCRIPTS), *sys.path]),
+        patch.object(sys, "path", [str(SCRIPTS / "docs"), *sys.path]),
         patch.dict(PRESETS, tiny=MICRO),
+        patch.object(console, "COMMANDS_ARE_SCRIPTS", False),  # what the script sets is undone
     ):
         try:
-            runpy.run_path(str(SCRIPTS / argv[0]), run_name="__main__")
+            path = SCRIPTS / argv[0] if (SCRIPTS / argv[0]).exists() else SCRIPTS / "docs" / argv[0]
+            runpy.run_path(str(path), run_name="__main__")
         except SystemExit as stop:
             return int(stop.code or 0)
     return 0

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from rollouts.artifacts import read_json, write_json
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.stage import Stage
+from rollouts.runs.files import read_json, write_json
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import CPU, MICRO
 from worldmodels import WorldModel
-from worldmodels.checkpoint import load_state, load_tensors
+from worldmodels.data.frames import frames_shape
+from worldmodels.data.latents import encode_sources
 from worldmodels.fit_vae import fit_vae
-from worldmodels.frames import frames_shape
-from worldmodels.latents import encode_sources
+from worldmodels.training.checkpoint import load_state, load_tensors
 from worldmodels.vae import ConvVAE
 
 

@@ -114,7 +114,7 @@ def test_a_line_of_a_log_that_does_not_fit_is_told(
     run = Path(shutil.copytree(finished, tmp_path / "run", copy_function=os.link))
     shutil.rmtree(run / "controller")
     with monkeypatch.context() as patched:
-        patched.setattr("agents.evolution.append_json_line", full)
+        patched.setattr("agents.learning.learn.append_json_line", full)
         assert call("train_controller", "--run", run, *COMMON) == 2
     assert "history.jsonl: No space left on device" in told(capsys)
     assert call("train_controller", "--run", run, *COMMON) == 0

@@ -17,7 +17,7 @@ POINTS = {
     "rollouts, while an episode is put in place": ("pathlib:Path.replace:*/rollouts/episodes/*3.npz", 2),
     "vae, while a checkpoint is put in place": ("pathlib:Path.replace:*/vae/state.pt", 0),
     "mdnrnn, between a checkpoint and the results": ("pathlib:Path.replace:*/mdnrnn/starts.safetensors", 0),
-    "controller, between two generations": ("agents.strategies:CMAES.tell:*", 2),
+    "controller, between two generations": ("agents.learning.cma_es:CMAES.tell:*", 2),
     "round-1, while M's episodes are encoded": ("pathlib:Path.replace:*/round-1/latents/training/*2.npz", 0),
     "the video": ("pathlib:Path.replace:*/dream.mp4", 0),
 }

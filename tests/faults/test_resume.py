@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from agents.controller_config import ControllerConfig
 from agents.evaluation import EvaluateConfig
-from agents.evolution import evolve
-from agents.iterate import iterate
-from agents.pipeline import run_pipeline
-from agents.presets import PipelineConfig
-from rollouts.artifacts import file_hash, read_json, write_json
+from agents.learning.config import ControllerConfig
+from agents.learning.learn import evolve
+from agents.pipeline.iterate import iterate
+from agents.pipeline.presets import PipelineConfig
+from agents.pipeline.run import run_pipeline
 from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.runs.files import file_hash, read_json, write_json
 from tests.faults.helpers import CPU, MICRO, Interrupted, differences, interrupted_at, snapshot
-from worldmodels.checkpoint import load_state
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
+from worldmodels.training.checkpoint import load_state
 from worldmodels.vae import VAELoss, vae_loss
 
 DREAM = dataclasses.replace(MICRO.controller, world="dream", temperature=1.1)
@@ -48,28 +48,28 @@ PLACES = {
     "vae": [
         ("worldmodels.fit_vae.vae_loss", 7),
         ("os.fsync", 2),
-        ("worldmodels.training.save_state", 1),
+        ("worldmodels.training.loop.save_state", 1),
         ("worldmodels.fit_vae.save_png", 2),
         ("worldmodels.fit_vae.save_tensors", 1),
     ],
     "mdnrnn": [
-        ("worldmodels.latents.encode_episode", 3),
+        ("worldmodels.data.latents.encode_episode", 3),
         ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 8),
-        ("worldmodels.training.MetricsLog.scalars", 2),
+        ("worldmodels.training.loop.MetricsLog.scalars", 2),
         ("worldmodels.fit_mdn_rnn.save_tensors", 1),
         ("worldmodels.fit_mdn_rnn.save_tensors", 2),
     ],
     "controller": [
-        ("agents.strategies.CMAES.tell", 2),
-        ("worldmodels.training.MetricsLog.scalars", 1),
-        ("agents.evaluators.evaluate_lanes", 5),
-        ("agents.evolution.save_tensors", 1),
+        ("agents.learning.cma_es.CMAES.tell", 2),
+        ("worldmodels.training.loop.MetricsLog.scalars", 1),
+        ("agents.fitness.evaluate_lanes", 5),
+        ("agents.learning.learn.save_tensors", 1),
     ],
     "round-1": [
         ("rollouts.collect.record_episode", 4),
         ("worldmodels.fit_vae.vae_loss", 3),
         ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 5),
-        ("agents.strategies.CMAES.tell", 2),
+        ("agents.learning.cma_es.CMAES.tell", 2),
     ],
 }
 
@@ -102,7 +102,7 @@ def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(
 ):
     whole, parts = (before("controller", finished, tmp_path / name) for name in ("whole", "parts"))
     evolve(config, whole, MICRO.env, 0, CPU)
-    for place, times in ((f"agents.strategies.{strategy}.tell", 3), ("agents.evaluators.evaluate_lanes", 2)):
+    for place, times in ((f"agents.learning.strategies.{strategy}.tell", 3), ("agents.fitness.evaluate_lanes", 2)):
         with interrupted_at(place, times):
             evolve(config, parts, MICRO.env, 0, CPU)
     evolve(config, parts, MICRO.env, 0, CPU)
@@ -111,7 +111,7 @@ def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(
 
 def test_a_line_cut_short_by_a_kill_is_done_again(finished: Path, tmp_path: Path):
     run = before("controller", finished, tmp_path / "run")
-    with interrupted_at("agents.strategies.CMAES.tell", 4):
+    with interrupted_at("agents.learning.cma_es.CMAES.tell", 4):
         STAGES["controller"](run)
     for name in ("history.jsonl", "metrics.jsonl"):
         file = run / "controller" / name
@@ -163,7 +163,7 @@ def test_the_round_that_is_asked_for_is_scored_though_there_are_later_ones(finis
 def test_training_on_survives_an_interruption_at_its_very_beginning(writes: int, finished: Path, tmp_path: Path):
     run = before("controller", finished, tmp_path / "run")
     longer = dataclasses.replace(MICRO.mdnrnn, steps=20)
-    with interrupted_at("rollouts.stage.write_json", writes):
+    with interrupted_at("rollouts.runs.stage.write_json", writes):
         fit_mdn_rnn(longer, run, stores(run), CPU)
     fit_mdn_rnn(longer, run, stores(run), CPU)
     assert '"step": 20' in (run / "mdnrnn" / "metrics.jsonl").read_text()
@@ -172,7 +172,7 @@ def test_training_on_survives_an_interruption_at_its_very_beginning(writes: int,
 def test_history_is_never_open_for_writing_as_a_whole(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Truncate-then-write would lose weeks of evolution to a kill at the wrong moment, or to a full disk."""
     run = before("controller", finished, tmp_path / "run")
-    with interrupted_at("agents.strategies.CMAES.tell", 4):
+    with interrupted_at("agents.learning.cma_es.CMAES.tell", 4):
         STAGES["controller"](run)
     history = snapshot(run / "controller")["history.jsonl"]
 

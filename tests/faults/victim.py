@@ -40,7 +40,7 @@ if "HOLD" in os.environ:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-    from agents.presets import PRESETS
+    from agents.pipeline.presets import PRESETS
     from tests.faults.helpers import MICRO
 
     PRESETS["tiny"] = MICRO

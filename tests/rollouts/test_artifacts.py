@@ -13,19 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from agents.presets import PRESETS, PipelineConfig
+from agents.pipeline.presets import PRESETS, PipelineConfig
 from rollouts import UserError
-from rollouts.artifacts import (
-    atomic_path,
-    config_from_dict,
-    config_to_dict,
-    file_hash,
-    fingerprint,
-    read_json,
-    replace_folder,
-    write_json,
-)
-from rollouts.stage import Stage
+from rollouts.runs.files import atomic_path, file_hash, fingerprint, read_json, replace_folder, write_json
+from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ def test_a_stage_of_another_format_is_refused(tmp_path):
     manifest = begin_stage(tmp_path).path / "manifest.json"
     write_json(manifest, read_json(manifest) | {"format": 999})
     with pytest.raises(UserError, match="is of format 999, this version reads format 1"):
-        Stage.require(tmp_path, "vae", "train_vae.py")
+        Stage.require(tmp_path, "vae", "train-vae")
 
 
 def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
@@ -165,18 +157,18 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
 
 
 def test_a_stage_that_is_needed_but_not_finished_names_the_script_that_makes_it(tmp_path):
-    with pytest.raises(UserError, match=r"has no 'vae' stage yet.*python scripts/train_vae\.py --run"):
-        Stage.require(tmp_path, "vae", "train_vae.py")
+    with pytest.raises(UserError, match=r"has no 'vae' stage yet.*worldmodels train-vae --run"):
+        Stage.require(tmp_path, "vae", "train-vae")
     stage = Stage.open(tmp_path, "vae", Options())
     with pytest.raises(UserError, match="unfinished"):
-        Stage.require(tmp_path, "vae", "train_vae.py")
+        Stage.require(tmp_path, "vae", "train-vae")
     stage.finish()
-    assert Stage.require(tmp_path, "vae", "train_vae.py").path == Path(tmp_path, "vae")
+    assert Stage.require(tmp_path, "vae", "train-vae").path == Path(tmp_path, "vae")
 
 
 def test_the_time_of_a_stage_is_added_up_over_all_its_processes(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=100.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr("rollouts.stage.time", clock)
+    monkeypatch.setattr("rollouts.runs.stage.time", clock)
 
     def work(stage: Stage, seconds: float) -> None:
         for _ in range(int(seconds)):

@@ -9,10 +9,10 @@ import pytest
 
 from rollouts import EnvConfig, EpisodeStore, UserError, make_env
 from rollouts.collect import CollectConfig, collect, record_episode
-from rollouts.envs import resolve
+from rollouts.envs.presets import resolve
+from rollouts.envs.toy import ToyEnv
 from rollouts.policies import POLICIES
-from rollouts.stage import Stage
-from rollouts.toy import ToyEnv
+from rollouts.runs.stage import Stage
 
 
 def test_an_episode_of_t_steps_holds_t_plus_1_observations_and_t_of_the_rest(toy_episodes):

@@ -15,7 +15,7 @@ import pytest
 
 from rollouts import EnvConfig, UserError, make_env
 from rollouts.collect import record_episode
-from rollouts.doom import SHARED_MEMORY, STALE_S, sweep_shared_memory
+from rollouts.envs.doom import SHARED_MEMORY, STALE_S, sweep_shared_memory
 from rollouts.policies import POLICIES
 
 needs_vizdoom = pytest.mark.skipif(

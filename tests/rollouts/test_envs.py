@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from rollouts import EnvConfig, UserError, make_env
-from rollouts.actions import ActionSpec, natural_action
-from rollouts.artifacts import config_from_dict, config_to_dict, fingerprint
-from rollouts.envs import EnvPreset, identity, preprocess, reported, resolve
+from rollouts.envs.actions import ActionSpec, natural_action
+from rollouts.envs.config import EnvPreset
+from rollouts.envs.image_env import preprocess
+from rollouts.envs.presets import identity, reported, resolve
+from rollouts.runs.files import fingerprint
+from rollouts.runs.options import config_from_dict, config_to_dict
 
 
 def area_weights(size: int, target: int) -> np.ndarray:

@@ -15,8 +15,8 @@ import pytest
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 from gymnasium.utils.env_checker import check_env
 
-from rollouts import car_tracks
-from rollouts.fast_car_racing import ENV_ID, INSET, FastCarRacing, _narrowed, register
+from rollouts.envs import car_tracks
+from rollouts.envs.car_racing import ENV_ID, INSET, FastCarRacing, _narrowed, register
 
 WORLD = slice(0, 84)
 PANEL = slice(84, 96)

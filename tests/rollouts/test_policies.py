@@ -7,8 +7,8 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from rollouts.actions import ActionSpec
-from rollouts.envs import PRESETS
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.presets import PRESETS
 from rollouts.policies import POLICIES
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

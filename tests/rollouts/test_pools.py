@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rollouts.errors import UserError
-from rollouts.pools import check_workers, open_pool
-from rollouts.workers import WorkerPool
+from rollouts.pools.pool import check_workers, open_pool
+from rollouts.pools.processes import WorkerPool
 
 
 @pytest.mark.parametrize("workers", [0, 3])
@@ -23,6 +23,6 @@ def test_what_is_neither_a_number_nor_an_address_is_refused(workers: str):
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("rollouts.pools.find_spec", lambda name: None)
+    monkeypatch.setattr("rollouts.pools.pool.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install -e '.\[ray\]'"):
         check_workers("ray:auto")

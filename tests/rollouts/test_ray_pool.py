@@ -18,16 +18,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.evaluators import ControllerSpec, DreamTask, PoolEvaluator, RealTask
+from agents.controller import ControllerSpec
+from agents.fitness import DreamTask, PoolEvaluator, RealTask
 from agents.lanes import Lanes
 from rollouts.collect import CollectConfig, collect
-from rollouts.envs import EnvConfig
+from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
-from rollouts.pools import open_pool
+from rollouts.pools.pool import open_pool
 from worldmodels import WorldModel
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-from rollouts.ray_pool import RayPool, check_versions  # noqa: E402
+from rollouts.pools.ray_cluster import RayPool, check_versions  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 1, "object_store_memory": 128 * 2**20}

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rollouts.artifacts import sweep
 from rollouts.collect import CollectConfig, collect
-from rollouts.envs import EnvConfig
+from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
-from rollouts.workers import WorkerPool, default_workers
+from rollouts.pools.processes import WorkerPool, default_workers
+from rollouts.runs.files import sweep
 
 
 def square(number: int) -> int:
@@ -125,7 +125,8 @@ def test_the_sweep_leaves_what_belongs_to_this_process(tmp_path: Path):
 def test_fitness_is_the_same_for_any_number_of_workers(tiny_run: Path):
     import numpy as np  # here, so that the workers of the tests above do not import torch
 
-    from agents.evaluators import ControllerSpec, PoolEvaluator, RealTask
+    from agents.controller import ControllerSpec
+    from agents.fitness import PoolEvaluator, RealTask
     from worldmodels import WorldModel
 
     candidates = np.random.default_rng(0).normal(size=(3, 21))

@@ -11,14 +11,14 @@ import pytest
 
 from agents.evaluation import evaluate, save_report
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import read_json, write_json
+from rollouts.runs.files import read_json, write_json
 from tests.faults.helpers import SCRIPTS
 
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The script as a module, whose docs are elsewhere."""
-    monkeypatch.setattr(sys, "path", [str(SCRIPTS), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(SCRIPTS / "docs"), *sys.path])
     import publish
 
     monkeypatch.setattr(publish, "ROOT", tmp_path)

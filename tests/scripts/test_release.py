@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,26 +15,27 @@ import torch
 from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
-from agents.experiments import keep
-from agents.iterate import episodes_of
-from agents.model_card import _origin, action_repeat
-from agents.records import commands, costs, rounds_of
-from agents.release import compare, release
+from agents.pipeline.iterate import episodes_of
+from agents.records.commands import commands
+from agents.records.costs import costs, rounds_of
+from agents.records.experiments import keep
+from agents.records.model_card import _origin, action_repeat
+from agents.records.release import compare, release
 from rollouts import EnvConfig, UserError
-from rollouts.artifacts import read_json, write_json
-from rollouts.stage import Stage
+from rollouts.runs.files import read_json, write_json
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.data.lineage import data_hash
 from worldmodels.dream import Dream
-from worldmodels.fit_vae import data_hash
+from worldmodels.training.checkpoint import load_tensors, save_tensors
 
 
 @pytest.fixture
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("rollouts.rounds", "agents.agent", "agents.release"):
+    for module in ("rollouts.runs.layout", "agents.agent", "agents.records.release"):
         monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
@@ -92,8 +94,8 @@ def test_the_card_of_a_run_that_began_with_another_has_the_commands_and_costs_of
         kept = keep(tmp_path / "kept", name, name, "full", "a machine", scripted_run, evaluation, after=after)
     alone = (release(scripted_run, "toy") / "README.md").read_text()
     both = (release(scripted_run, "toy", kept) / "README.md").read_text()
-    assert alone.count("train_controller.py") == 1
-    assert both.count("train_controller.py") == 2
+    assert alone.count("worldmodels train-controller") == 1
+    assert both.count("worldmodels train-controller") == 2
     assert "cp runs/one/round-1/rollouts/episodes/*.npz runs/two/rollouts/episodes/" in both
     total = read_json(kept / "experiment.json")["costs"]
     assert f"| **all** | | **{sum(cost['environment_steps'] for cost in total):,}** |" in both
@@ -118,10 +120,10 @@ def test_what_cannot_be_released_is_refused_and_what_was_there_stays(
     with pytest.raises(UserError, match="one word"):
         release(tiny_run, "../toy")
     with monkeypatch.context() as limits:
-        limits.setattr("agents.release.LARGEST", 1000)
+        limits.setattr("agents.records.release.LARGEST", 1000)
         with pytest.raises(UserError, match=r"more than 1 kB: use a smaller V or M"):
             release(tiny_run, "toy")
-    monkeypatch.setattr("agents.release.MOST_CHANGE", 0.0)
+    monkeypatch.setattr("agents.records.release.MOST_CHANGE", 0.0)
     with pytest.raises(UserError, match="Half precision changes the actions"):
         release(tiny_run, "toy")
     assert sorted((file, file.stat().st_mtime_ns) for file in folder.rglob("*")) == before
@@ -143,8 +145,8 @@ def test_the_books_of_an_iterated_run(scripted_run: Path):
 def test_the_commands_in_the_card_make_the_same_run_again(scripted_run: Path, tmp_path: Path):
     again = tmp_path / "again"
     for command in commands(rounds_of(scripted_run), str(again)):
-        script, *options = command.removeprefix("python scripts/").split()
-        assert call(script.removesuffix(".py"), *options, *COMMON) == 0
+        _, name, *options = shlex.split(command)
+        assert call(name.replace("-", "_"), *options, *COMMON) == 0
     for folder in (Path(), Path("round-1")):
         weights = folder / "controller" / "weights.safetensors"
         assert (again / weights).read_bytes() == (scripted_run / weights).read_bytes()
@@ -163,7 +165,7 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
     run = shutil.copytree(tiny_run, tmp_path / "run")
     manifest = Stage(run, "controller").manifest
     write_json(run / "controller" / "manifest.json", {**manifest, "inputs": {"start_from": "0123456789ab"}})
-    (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train_controller.py" in line)
+    (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train-controller" in line)
     assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
 
 
@@ -173,7 +175,7 @@ def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp
     for policy, told in (
         (
             "agent 0123456789ab noise 0.3",
-            "collect.py --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
+            "worldmodels collect --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
         ),
         ("human", "# runs/x begins with what people drove"),
     ):

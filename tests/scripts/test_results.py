@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from agents.evaluation import evaluate, save_report
-from agents.experiments import curve, keep, read
-from agents.records import history, rounds_of
-from rollouts.artifacts import read_json_lines
+from agents.records.costs import history, rounds_of
+from agents.records.experiments import curve, keep, read
 from rollouts.errors import UserError
-from rollouts.stage import Stage
+from rollouts.runs.files import read_json_lines
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import call, interrupted_at
 
 
@@ -78,7 +78,7 @@ def test_what_was_kept_before_stays_until_its_replacement_is_whole(
     arguments = (folder, "one", "First", "full", "a machine", scripted_run, tmp_path / "score.json")
     keep(*arguments)
     before = read(folder)
-    with interrupted_at("agents.experiments.write_json", 2):
+    with interrupted_at("agents.records.experiments.write_json", 2):
         keep(*arguments[:2], "Second", *arguments[3:])
     assert read(folder) == before
     keep(*arguments[:2], "Second", *arguments[3:])
@@ -104,10 +104,10 @@ def test_what_an_experiment_began_with_is_counted_in_its_costs(
         assert two.curve[-1][what] == pytest.approx(wanted, abs=0.1)
     assert two.commands[: len(one.commands)] == one.commands
     copies = two.commands[len(one.commands) :][:4]
-    assert [command.split()[0] for command in copies] == ["mkdir", "cp", "cp", "python"]
+    assert [command.split()[0] for command in copies] == ["mkdir", "cp", "cp", "worldmodels"]
     assert "runs/one/rollouts runs/one/round-1/vae runs/one/round-1/mdnrnn runs/two/" in copies[1]
     assert copies[2] == "cp runs/one/round-1/rollouts/episodes/*.npz runs/two/rollouts/episodes/"
-    assert "train_controller.py" in copies[3]
+    assert "train-controller" in copies[3]
     with pytest.raises(UserError, match="keep it first"):
         keep(folder, "three", "", "full", "", scripted_run, tmp_path / "score.json", after="nobody")
 
@@ -128,7 +128,7 @@ def test_the_page_shows_every_experiment_with_its_figures(
     assert "[3](results/one/evaluation.json)" in row
     assert "| Second |" in page
     assert "Goal: at least 800, better 900" in page
-    assert "python scripts/collect.py --preset tiny --run runs/one" in page
+    assert "worldmodels collect --preset tiny --run runs/one" in page
     assert "](results/full.png)" in page
     assert not (folder / "dreams.png").exists()
     with Image.open(folder / "full.png") as picture:

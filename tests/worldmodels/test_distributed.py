@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 import torch
 
-from agents.presets import TINY
-from rollouts.artifacts import read_json_lines
+from agents.pipeline.presets import TINY
 from rollouts.collect import CollectConfig, collect
-from rollouts.envs import EnvConfig
+from rollouts.envs.config import EnvConfig
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.stage import Stage
+from rollouts.runs.files import read_json_lines
+from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
-from worldmodels.checkpoint import load_tensors
-from worldmodels.distributed import Ranks
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
+from worldmodels.training.checkpoint import load_tensors
+from worldmodels.training.distributed import Ranks
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -115,7 +115,7 @@ def test_other_scripts_do_not_do_everything_twice(
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun tells its processes
     assert call("collect", "--run", tmp_path / "run", "--preset", "tiny", "--workers", 0) == 2
-    assert "Only train_vae.py and train_mdnrnn.py" in capsys.readouterr().err
+    assert "Only train-vae and train-mdnrnn" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import worldmodels.frames
+import worldmodels.data.frames
 from rollouts import Episode, EpisodeStore, UserError
 from rollouts.seeds import COLLECTION
-from worldmodels.frames import FrameBatches, frames_shape, read_frames, split
+from worldmodels.data.frames import FrameBatches, frames_shape, read_frames, split
 
 LENGTHS = (9, 4, 12, 7, 5, 11)  # frames per episode: 48 in all
 SIDE = 48  # pixels: the files are larger than what is read along with their headers
@@ -74,7 +74,7 @@ def test_with_little_memory_no_more_is_read_at_a_time_and_frames_still_come_abou
         chunks.append(len(frames))
         return frames
 
-    monkeypatch.setattr(worldmodels.frames, "read_frames", counting)
+    monkeypatch.setattr(worldmodels.data.frames, "read_frames", counting)
     batches = FrameBatches(sources, 4, seed=0, memory=40 * BYTES)
     seen = Counter(n for step in range(480) for n in numbers(batches(step)))  # about 40 passes
     assert max(chunks) <= 20  # the other half is for what is read ahead

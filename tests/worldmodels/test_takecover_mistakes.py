@@ -16,21 +16,23 @@ import torch
 
 import agents.lanes
 from agents import LinearController
-from agents.evaluators import evaluate_lanes
+from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
-from agents.presets import PRESETS
+from agents.pipeline.presets import PRESETS
 from rollouts import Episode, EpisodeStore
 from rollouts.collect import record_episode
-from rollouts.envs import EnvConfig, ImageEnv, resolve
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import ImageEnv
+from rollouts.envs.presets import resolve
 from rollouts.policies import POLICIES
 from worldmodels import MDNRNN, WorldModel
+from worldmodels.data.frames import read_frames
+from worldmodels.data.latents import LatentEpisode, LatentWindows, encode_episode, encoder
+from worldmodels.data.stream import LatentStream
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import mdn_rnn_loss
-from worldmodels.frames import read_frames
-from worldmodels.latents import LatentEpisode, LatentWindows, encode_episode, encoder
-from worldmodels.mdn_rnn import mixture_nll
-from worldmodels.stream import LatentStream
-from worldmodels.world_model import DreamStarts
+from worldmodels.mixture import mixture_nll
+from worldmodels.starts import DreamStarts
 
 CPU = torch.device("cpu")
 PRESET = PRESETS["takecover"]
@@ -173,7 +175,7 @@ def test_3_m_is_trained_on_samples_of_z_also_when_its_memory_is_carried():
 def test_4_each_of_64_latents_has_a_mixture_of_its_own_and_the_parameters_are_the_papers(make_doom):
     mdnrnn = make_doom().mdnrnn
     assert mdnrnn.trainable_parameters == 1_678_785
-    mixture = mdnrnn.predict(torch.randn(3, UNITS)).mixture
+    mixture = mdnrnn.heads(torch.randn(3, UNITS)).mixture
     assert mixture.logits.shape == (3, LATENTS, 5)
     assert len(mixture.logits[0].unique(dim=0)) == LATENTS
     assert len(mixture_nll(mixture, torch.zeros(3, LATENTS))[0].unique()) == LATENTS
@@ -210,7 +212,7 @@ def test_6_dreams_begin_at_episode_starts_with_nothing_remembered_and_c_sees_z_c
     assert torch.equal(dream.features()[:, :LATENTS], dream.z)
     assert not dream.features()[:, LATENTS:].any()
     dream.step(torch.zeros(8, 1))
-    h, c = dream.state
+    h, c = dream.state["h"], dream.state["c"]
     assert torch.equal(dream.features(), torch.cat([dream.z, c, h], 1))
     assert h.any()
 
@@ -281,6 +283,6 @@ def test_a_dream_with_dropout_is_another_m_in_every_episode_and_the_same_within_
 
 def test_starts_of_a_run_hold_both_kinds(make_doom):
     latents = dying(np.random.default_rng(0), 3)
-    starts = DreamStarts.gather(make_doom(), latents, 20, seed=0)
-    memory = starts.h.abs().sum(1) + starts.c.abs().sum(1)
+    starts = DreamStarts.gather(make_doom().mdnrnn, latents, 20, seed=0)
+    memory = starts.state["h"].abs().sum(1) + starts.state["c"].abs().sum(1)
     assert torch.equal(memory > 0, starts.warm)

@@ -15,7 +15,7 @@ import torch
 from websockets.sync.client import ClientConnection, connect
 
 from agents import Agent
-from agents.evaluators import ControllerSpec
+from agents.controller import ControllerSpec
 from agents.live import ServeConfig, Session
 from agents.live.commands import Command
 from agents.live.packets import unpack

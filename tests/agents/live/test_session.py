@@ -17,10 +17,10 @@ from agents.live import Session
 from agents.live.packets import picture, unpack
 from agents.live.recorder import KEPT_SECONDS, Drives
 from agents.live.session import PAUSE_AT_END, Shared
-from agents.presets import TINY
+from agents.pipeline.presets import TINY
 from rollouts import UserError
+from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
-from rollouts.stage import Stage
 from tests.agents.live.conftest import Tell
 from worldmodels import WorldModel
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn

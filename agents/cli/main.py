@@ -1,0 +1,62 @@
+"""``worldmodels COMMAND``: every command by name, each in a file of its own beside this one."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from rollouts import console
+
+COMMANDS = {
+    "quickstart": "the whole pipeline on real CarRacing, for a first evening",
+    "pipeline": "all stages in order, on one run directory",
+    "collect": "record episodes of an environment",
+    "train-vae": "V: learn to see",
+    "train-mdnrnn": "M: learn what comes next",
+    "train-controller": "C: learn to act, in the real world or in the dream",
+    "iterate": "more rounds: collect with the agent, refit V and M, evolve on",
+    "evaluate": "score an agent on test seeds of the stock environment",
+    "watch": "a video of the agent, in the world or in its dream",
+    "play": "the live page: watch, dream, drive",
+    "export-page": "a folder that dreams in any browser, to share",
+    "compare": "what does C need? controllers that differ in one thing each",
+    "sweep-temperature": "dreams of many temperatures, and what they are worth in reality",
+    "release": "turn a run's agent into a folder to share",
+    "train-images": "train a VAE, GAN or another image model on pictures",
+    "sample-images": "samples, interpolations and attributes of an image model",
+    "evaluate-images": "measure an image model",
+    "sharpen-vae": "V with an adversarial loss (VAE/GAN)",
+    "bench": "how fast this machine is",
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Do what the command line asks for; the entry point of the installed ``worldmodels``."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"Error: There is no command {name!r}. Choose one of: {', '.join(COMMANDS)}.", file=sys.stderr)
+        sys.exit(2)
+    run(name, rest)
+
+
+def script(name: str) -> None:
+    """The same command, called as ``python scripts/NAME.py``; messages then name scripts."""
+    console.COMMANDS_ARE_SCRIPTS = True
+    run(name, sys.argv[1:])
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """One command with its arguments."""
+    sys.argv = [console.command(name), *arguments]
+    import_module(f"agents.cli.{name.replace('-', '_')}").run()
+
+
+def overview() -> str:
+    """All commands, a line each."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(["worldmodels COMMAND [options]; every command explains itself with --help.", "", *lines])

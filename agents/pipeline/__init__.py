@@ -1,0 +1,1 @@
+"""Presets, rounds, and all stages in order."""

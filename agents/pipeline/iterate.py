@@ -1,0 +1,104 @@
+"""Iterate: watch the world with the agent one has, learn it better, evolve again (the paper's section 6).
+
+Every round is a run directory of its own inside the run, ``round-1``, ``round-2``, ...; M (and V) of a round learn
+from the episodes of all rounds up to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from agents.learning.config import ControllerConfig
+from agents.learning.learn import evolve
+from agents.recording import agent_policy
+from rollouts.collect import CollectConfig, collect
+from rollouts.console import say
+from rollouts.envs.config import EnvConfig
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from rollouts.pools.pool import Workers
+from rollouts.runs.layout import round_folder
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+from worldmodels.configs import MDNRNNConfig, MDNRNNTraining, VAEConfig, VAETraining
+from worldmodels.data.lineage import reuse_vae
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+from worldmodels.fit_vae import fit_vae
+
+
+@dataclass(frozen=True)
+class IterateConfig:
+    """Rounds after the first pass through all stages. Each continues from the last round's weights, whose shapes V and
+    M keep."""
+
+    rounds: int = 1
+    """How many rounds; may be raised later."""
+    episodes: int = 100
+    """Episodes recorded per round with the current agent: half as it is, half with action noise."""
+    max_steps: int = 1000
+    """Stop recording an episode after so many steps."""
+    noise: float = 0.15
+    """Size of that noise, in half-ranges of the action space."""
+    refit_vae: int = 1
+    """Refit V in the first so many rounds, then keep it: a new V moves z under C's weights."""
+    human: bool = False
+    """Learn also from what people drove on the live page (RUN/human)."""
+    vae: VAETraining = field(default_factory=VAETraining)
+    """How to refit V."""
+    mdnrnn: MDNRNNTraining = field(default_factory=MDNRNNTraining)
+    """How to refit M in every round."""
+    fresh: bool = False
+    """Evolve from zero instead of from the last round's agent, which then only chose what M learned from."""
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    """How to evolve C in every round."""
+
+
+def episodes_of(folder: Path) -> EpisodeStore:
+    """What was recorded in a round, or by people (RUN/human)."""
+    return EpisodeStore(folder / "rollouts" / "episodes")
+
+
+def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.device) -> Path:
+    """Run all rounds that are not finished yet; options may differ from those that earlier rounds were made with.
+
+    Returns:
+        The last round's folder, which holds the newest agent.
+
+    Raises:
+        UserError: the first pass is missing.
+    """
+    if config.rounds < 0:
+        raise UserError(f"--iterate.rounds cannot be negative, got {config.rounds}.")
+    env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train-controller").manifest["env"])
+    Stage.require(run, "rollouts", "collect")
+    vae = VAEConfig.of(Stage(run, "vae").config(VAEConfig), config.vae)
+    mdnrnn = MDNRNNConfig.of(Stage(run, "mdnrnn").config(MDNRNNConfig), config.mdnrnn)
+    for number in range(1, config.rounds + 1):
+        before, folder = round_folder(run, number - 1), round_folder(run, number)
+        if number < config.rounds and Stage(folder, "controller").complete:
+            say(f"Round {number} of {config.rounds} is finished, as {folder}; options are for the rounds after it.")
+            continue
+        say(f"Round {number} of {config.rounds}: {folder}")
+        collect(
+            CollectConfig(config.episodes, "default", config.max_steps),
+            env,
+            folder,
+            workers,
+            number,
+            agent_policy(before, config.noise),
+        )
+        stores = [episodes_of(round_folder(run, k)) for k in range(number + 1)]
+        if config.human:
+            stores.insert(1, episodes_of(run / "human"))
+        if number <= config.refit_vae:
+            fit_vae(vae, folder, stores, device, before / "vae" / "weights.safetensors")
+        else:
+            reuse_vae(folder, before / "vae" / "weights.safetensors")
+        latents = round_folder(run, min(number, config.refit_vae)) / "latents"  # beside the V they were made with
+        fit_mdn_rnn(mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors", latents)
+        start_from = None if config.fresh else before / "controller"
+        evolve(config.controller, folder, env, workers, device, start_from)
+    return round_folder(run, config.rounds)

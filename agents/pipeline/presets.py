@@ -1,0 +1,189 @@
+"""The whole pipeline's configuration, and presets of it with a stated budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from agents.controller import ControllerSpec
+from agents.evaluation import EvaluateConfig
+from agents.learning.config import ControllerConfig
+from agents.pipeline.iterate import IterateConfig
+from agents.viewing.watch import WatchConfig
+from rollouts.collect import CollectConfig
+from rollouts.envs.config import EnvConfig
+from worldmodels.configs import MDNRNNConfig, VAEConfig
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """All stages, in order."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    iterate: IterateConfig = field(default_factory=lambda: IterateConfig(rounds=0))
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+
+
+#: The toy environment, everything in well under a minute: for tests, and to see how the pieces fit.
+_TINY_V = VAEConfig(
+    latent_size=8, steps=120, batch_size=32, learning_rate=1e-3, kl_floor=0.1, log_every=20, checkpoint_every=40
+)
+_TINY_M = MDNRNNConfig(
+    hidden_size=32,
+    mixtures=3,
+    steps=200,
+    batch_size=32,
+    sequence_length=24,
+    learning_rate=5e-3,
+    starts=64,
+    log_every=20,
+    checkpoint_every=60,
+)
+_TINY_C = ControllerConfig(
+    generations=8, population=8, rollouts=2, sigma=0.3, max_steps=50, validation_every=4, validation_episodes=4
+)
+TINY = PipelineConfig(
+    env=EnvConfig("toy"),
+    collect=CollectConfig(episodes=30, max_steps=50),
+    vae=_TINY_V,
+    mdnrnn=_TINY_M,
+    controller=_TINY_C,
+    iterate=IterateConfig(
+        rounds=0,
+        episodes=20,
+        max_steps=50,
+        refit_vae=0,
+        vae=_TINY_V.training,
+        mdnrnn=_TINY_M.training,
+        controller=_TINY_C,
+    ),
+    evaluate=EvaluateConfig(episodes=10),
+    watch=WatchConfig(max_steps=50),
+)
+
+# A driver that decides 12.5 times a second instead of 50: episodes are four times shorter for V, M, C and the dream.
+_CAR = EnvConfig("carracing-fast", action_repeat=4)
+# The mean of z instead of a sample: with a fraction of the noise in what C sees, evolution takes half the generations.
+_SEES_Z, _SEES_ZH = ControllerSpec("z", latent="mean"), ControllerSpec("zh", latent="mean")
+_SHORT_V = VAEConfig(batch_size=128, learning_rate=1e-3, decay=True, log_every=20, checkpoint_every=100)
+_SHORT_M = MDNRNNConfig(
+    batch_size=64,
+    sequence_length=64,
+    burn_in=8,
+    learning_rate=2e-3,
+    decay=True,
+    reward_spread=(2, 4),
+    log_every=10,
+    checkpoint_every=100,
+)
+_SHORT_C = ControllerConfig(
+    spec=_SEES_Z,
+    generations=40,
+    population=16,
+    rollouts=3,
+    sigma=0.15,
+    max_steps=250,
+    patience=25,
+    validation_every=10,
+    validation_episodes=16,
+)
+
+#: CarRacing in about twelve minutes on 2 cores. A first pass on drifting actions gives eyes and a driver that
+#: sees only z; its drives then teach V and M what a road looks like at speed, and it grows a memory: [z] -> [z, h].
+QUICK = PipelineConfig(
+    env=_CAR,
+    collect=CollectConfig(episodes=80),
+    vae=replace(_SHORT_V, steps=400),
+    mdnrnn=replace(_SHORT_M, steps=60),
+    controller=replace(_SHORT_C, generations=30),
+    iterate=IterateConfig(
+        rounds=1,
+        episodes=60,
+        vae=replace(_SHORT_V, steps=500, learning_rate=5e-4).training,
+        mdnrnn=replace(_SHORT_M, steps=300).training,
+        controller=replace(_SHORT_C, spec=_SEES_ZH, generations=30, population=24, rollouts=4, sigma=0.08),
+    ),
+    evaluate=EvaluateConfig(episodes=20),
+    watch=WatchConfig(seed=3),
+)
+
+#: The same at greater length: CarRacing in an afternoon on 2 cores.
+LAPTOP = replace(
+    QUICK,
+    vae=replace(_SHORT_V, steps=500),
+    controller=_SHORT_C,
+    iterate=IterateConfig(
+        rounds=2,
+        episodes=110,
+        noise=0.2,
+        refit_vae=2,
+        vae=replace(_SHORT_V, steps=1200, learning_rate=5e-4).training,
+        mdnrnn=replace(_SHORT_M, steps=1000).training,
+        controller=replace(
+            _SHORT_C, spec=_SEES_ZH, generations=100, population=32, rollouts=6, sigma=0.07, validation_episodes=32
+        ),
+    ),
+    evaluate=EvaluateConfig(),
+)
+
+#: The settings of Ha & Schmidhuber (2018) for CarRacing, on Gymnasium's own renderer: weeks on a large machine.
+PAPER = PipelineConfig(
+    env=EnvConfig("carracing"),
+    collect=CollectConfig(episodes=10_000, policy="linear"),
+    mdnrnn=MDNRNNConfig(reward_head=False, termination_head=False),
+)
+
+_DODGER = ControllerSpec("zch", bias=False)
+_DOOM_V = VAEConfig(latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, checkpoint_every=250)
+_DOOM_M = MDNRNNConfig(
+    hidden_size=512,
+    reward_head=False,
+    start_flag=True,
+    dropout=0.1,
+    batch_size=32,
+    sequence_length=128,
+    carry_state=True,
+    decay=True,
+)
+_DOOM_C = ControllerConfig(
+    world="dream",
+    spec=_DODGER,
+    population=32,
+    principal=64,
+    sigma=0.01,
+    max_steps=2100,
+    dropout=0.1,
+    starts="episode",
+    average=3,
+    validation_every=5,
+    validation_episodes=64,
+)
+
+#: Take Cover, learned in the dream alone, with the paper's V, M and C. Two to three hours on 2 cores; docs/takecover.md
+#: has the measured times. Latents of 4,000 games are M's data in all rounds, so V stays what it is.
+TAKECOVER = PipelineConfig(
+    env=EnvConfig("takecover"),
+    collect=CollectConfig(episodes=4000, max_steps=2100),
+    vae=replace(_DOOM_V, steps=3000),
+    mdnrnn=replace(_DOOM_M, steps=3000),
+    controller=replace(_DOOM_C, generations=20),
+    iterate=IterateConfig(
+        rounds=2,
+        episodes=250,
+        max_steps=2100,
+        noise=0.3,
+        refit_vae=0,
+        vae=_DOOM_V.training,
+        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4).training,
+        fresh=True,
+        controller=replace(_DOOM_C, generations=120, average=5, validation_every=10),
+    ),
+    evaluate=EvaluateConfig(episodes=400),
+    watch=WatchConfig(max_steps=2100, starts="episode"),
+)
+
+PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER, "takecover": TAKECOVER}

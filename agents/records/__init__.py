@@ -1,0 +1,1 @@
+"""The books of a run: costs, commands, experiments, releases."""

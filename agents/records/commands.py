@@ -1,0 +1,120 @@
+"""The books of a run: which stages made its agent, by which commands, and what they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.learning.config import ControllerConfig
+from agents.pipeline.iterate import episodes_of
+from agents.pipeline.presets import PRESETS, PipelineConfig
+from rollouts.collect import CollectConfig
+from rollouts.envs.config import EnvConfig
+from rollouts.runs.files import read_json
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+from worldmodels.configs import MDNRNNConfig, VAEConfig
+from worldmodels.data.lineage import data_hash
+
+
+def commands(rounds: Sequence[Path], run: str) -> list[str]:
+    """The commands that make such a run: its presets' options, and those in which it differs.
+
+    An agent that was recorded or begun with is shown as ``AGENT-`` and the hash of its weights.
+
+    Args:
+        run: the run directory to show in them.
+    """
+    note = rounds[0] / "run.json"
+    name = read_json(note).get("preset", "laptop") if note.exists() else "laptop"
+    preset: PipelineConfig = PRESETS[name]
+    first = rounds[0]
+    lines = [
+        ("collect", ["--preset", name, "--run", run, *_recording(first, preset)]),
+        ("train-vae", ["--run", run, *_section(first, "vae", "vae", preset)]),
+        ("train-mdnrnn", ["--run", run, *_section(first, "mdnrnn", "mdnrnn", preset)]),
+        ("train-controller", ["--run", run, *_beginning(first), *_section(first, "controller", "controller", preset)]),
+    ]
+    for number in range(1, len(rounds)):
+        options = ["--run", run, "--iterate.rounds", str(number), *_iteration(rounds[: number + 1], preset)]
+        lines.append(("iterate", options))
+    made = [shlex.join(["worldmodels", name, *options]) for name, options in lines]
+    if Stage(first, "rollouts").manifest["policy"] == "human":
+        made[0] = f"# {run} begins with what people drove on the page of worldmodels play"
+    return made
+
+
+_CONFIGS: dict[str, type[Any]] = {
+    "collect": CollectConfig,
+    "vae": VAEConfig,
+    "mdnrnn": MDNRNNConfig,
+    "controller": ControllerConfig,
+}
+
+
+def _section(folder: Path, stage: str, section: str, preset: PipelineConfig) -> list[str]:
+    value = Stage(folder, stage).config(_CONFIGS[section])
+    return list(_differences(section, value, getattr(preset, section)))
+
+
+def _recording(folder: Path, preset: PipelineConfig) -> list[str]:
+    """What was recorded first: an environment and a policy, or an agent in its own environment."""
+    stage = Stage(folder, "rollouts")
+    who, _, rest = stage.manifest["policy"].partition(" ")
+    options = _section(folder, "rollouts", "collect", preset)
+    if who == "agent":
+        weights, _, noise = rest.partition(" noise ")
+        return ["--agent", f"AGENT-{weights}", "--noise", noise, *options]
+    env = config_from_dict(EnvConfig, stage.manifest["env"])
+    return [*_differences("env", env, preset.env), *options]
+
+
+def _beginning(folder: Path) -> list[str]:
+    """Whose weights the first controller began with; only their hash is known."""
+    weights = Stage(folder, "controller").manifest["inputs"].get("start_from")
+    return ["--start-from", f"AGENT-{weights}"] if weights else []
+
+
+def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
+    """Options of the last of these rounds: episodes and noise, whether people's were among them, whether V was
+    refitted, how V, M and C were, and where C began."""
+    usual, number, folder = preset.iterate, len(rounds) - 1, rounds[-1]
+    recorded = Stage(folder, "rollouts")
+    refitted = (folder / "vae" / "metrics.jsonl").exists()
+    made = dataclasses.replace(
+        usual,
+        rounds=number,
+        episodes=recorded.config(CollectConfig).episodes,
+        max_steps=recorded.config(CollectConfig).max_steps,
+        noise=float(recorded.manifest["policy"].rpartition(" ")[2]),
+        refit_vae=max(usual.refit_vae, number) if refitted else min(usual.refit_vae, number - 1),
+        vae=Stage(folder, "vae").config(VAEConfig).training if refitted else usual.vae,
+        human=(rounds[0] / "human").exists()
+        and Stage(folder, "mdnrnn").manifest["inputs"]["episodes"] != data_hash(list(map(episodes_of, rounds))),
+        mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig).training,
+        fresh="start_from" not in Stage(folder, "controller").manifest["inputs"],
+        controller=Stage(folder, "controller").config(ControllerConfig),
+    )
+    return list(_differences("iterate", made, dataclasses.replace(usual, rounds=number)))
+
+
+def _differences(prefix: str, value: Any, usual: Any) -> Iterator[str]:
+    """Options on the command line that turn ``usual`` into ``value``."""
+    for field in dataclasses.fields(value):
+        mine, theirs = getattr(value, field.name), getattr(usual, field.name)
+        option = f"{prefix}.{field.name.replace('_', '-')}"
+        if mine == theirs:
+            continue
+        if dataclasses.is_dataclass(mine):
+            yield from _differences(option, mine, theirs)
+        elif isinstance(mine, bool):
+            section, _, name = option.rpartition(".")
+            yield f"--{section}.{name}" if mine else f"--{section}.no-{name}"
+        else:
+            parts = (
+                mine if isinstance(mine, tuple | list) else sum(mine.items(), ()) if isinstance(mine, dict) else [mine]
+            )
+            yield from (f"--{option}", *map(str, parts))

@@ -1,0 +1,102 @@
+"""What the stages of a run cost: environment steps, imagined steps, seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.agent import find_agent
+from agents.learning.config import ControllerConfig
+from agents.learning.history import steps_taken
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
+from rollouts.runs.files import read_json, read_json_lines
+from rollouts.runs.layout import round_folder, round_number
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+
+STAGES = ("rollouts", "vae", "mdnrnn", "controller")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one stage of one round took."""
+
+    round: int
+    stage: str
+    what: str
+    environment_steps: int
+    imagined_steps: int
+    seconds: float
+
+
+def rounds_of(agent: str | Path) -> list[Path]:
+    """The folders that led to an agent: the run itself (round 0), ``round-1``, ..., the agent's own.
+
+    Raises:
+        UserError: there is no such agent.
+    """
+    folder = find_agent(agent)
+    number = round_number(folder)
+    return [round_folder(folder.parent if number else folder, k) for k in range(number + 1)]
+
+
+def costs(rounds: Sequence[Path]) -> list[Cost]:
+    """Every stage of every round, in the order in which they ran."""
+    return [_cost(number, stage) for number, folder in enumerate(rounds) for stage in _stages(folder)]
+
+
+def _stages(folder: Path) -> list[Stage]:
+    tries = sorted((folder / "restarts").glob("*"), key=lambda path: int(path.name))
+    stages = [Stage(folder, name) for name in STAGES]
+    return [*stages[:-1], *[Stage(path, "controller") for path in tries], stages[-1]]
+
+
+def history(stage: Stage) -> list[dict[str, Any]]:
+    """The generations of a controller's evolution, validation's steps and seconds included."""
+    records, config = read_json_lines(stage.path / "history.jsonl", "fitness"), stage.config(ControllerConfig)
+    env = resolve(config_from_dict(EnvConfig, stage.manifest["env"]))
+    whole = config.validation_episodes * (env.max_decisions or config.max_steps)
+    for record in records:
+        validated = "validation" in record
+        record.setdefault("validation_steps", whole if validated else 0)  # at most, in runs that did not count them
+        record.setdefault("validation_seconds", 0.0)
+        for name in ("validation_steps", "validation_seconds"):
+            record[name] += record.pop(f"initial_{name}", 0)
+    return records
+
+
+def _cost(number: int, stage: Stage) -> Cost:
+    manifest, config = stage.manifest, read_json(stage.path / "config.json")
+    environment = imagined = 0
+    seconds = manifest.get("seconds")
+    if stage.name == "rollouts":
+        repeat = resolve(config_from_dict(EnvConfig, manifest["env"])).action_repeat
+        environment = manifest["steps"] * repeat
+        what = f"{manifest['episodes']} episodes ({manifest['policy']}), mean return {manifest['mean_return']:.0f}"
+    elif stage.name == "controller":
+        records, repeat = history(stage), resolve(config_from_dict(EnvConfig, manifest["env"])).action_repeat
+        environment, imagined = steps_taken(records, config["world"], repeat).values()
+        what = (
+            f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes in the "
+            f"{config['world']} world, {manifest['parameters']} weights on [{', '.join(config['spec']['features'])}]"
+        )
+        generations = sum(record["seconds"] + record["validation_seconds"] for record in records)
+        seconds = max(seconds or 0.0, generations)  # manifests did not always tell
+    else:
+        reused = not (stage.path / "metrics.jsonl").exists()
+        what = "kept from the round before" if reused else f"{config['steps']:,} steps of {config['batch_size']}"
+        seconds = seconds or logged_seconds(stage)
+    return Cost(number, stage.name, what, environment, imagined, seconds or 0.0)
+
+
+def logged_seconds(stage: Stage) -> float:
+    """A training's time by its log, for runs whose manifests do not tell."""
+    total = last = 0.0
+    for record in read_json_lines(stage.path / "metrics.jsonl", "seconds"):
+        if record["seconds"] < last:  # the clock starts again when a run is continued
+            total += last
+        last = record["seconds"]
+    return total + last

@@ -1,0 +1,220 @@
+"""Experiments: what is worth keeping of a run once it is over, small enough for the repository.
+
+``FOLDER/NAME/experiment.json`` holds what was asked and what it cost, ``history.jsonl`` the learning curve (a line per
+generation, with everything spent up to then), and ``evaluation.json`` the score with every episode.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.learning.config import ControllerConfig
+from agents.learning.history import steps_taken
+from agents.records.commands import commands
+from agents.records.costs import Cost, costs, history, rounds_of
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
+from rollouts.errors import UserError
+from rollouts.runs.files import file_hash, read_json, read_json_lines, replace_folder, write_json, write_json_lines
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment as it is kept."""
+
+    name: str
+    title: str
+    goal: str  #: the section of the page it belongs to
+    note: str
+    machine: str
+    commands: list[str]
+    costs: list[dict[str, Any]]  #: see :class:`agents.records.costs.Cost`
+    versions: dict[str, str]
+    validation: float | None
+    curve: list[dict[str, Any]]
+    evaluation: dict[str, Any] | None
+
+    def total(self, what: str) -> float:
+        """``environment_steps``, ``imagined_steps`` or ``seconds`` of all stages."""
+        return sum(cost[what] for cost in self.costs)
+
+    @property
+    def dreams(self) -> bool:
+        """Whether some fitness was dreamed."""
+        return any(point["world"] == "dream" for point in self.curve)
+
+
+def keep(
+    folder: Path,
+    name: str,
+    title: str,
+    goal: str,
+    machine: str,
+    run: Path | None = None,
+    evaluation: Path | None = None,
+    note: str = "",
+    after: str | None = None,
+) -> Path:
+    """Copy the essentials of a run, of an evaluation, or of both, to ``folder/NAME``.
+
+    Args:
+        evaluation: the report; the one in the run's newest round if None.
+        after: another experiment that is kept already, whose episodes, V and M the run began with: what they cost is
+            counted here too.
+
+    Raises:
+        UserError: there is neither a run nor a report, the run's report is of other weights than its agent, or the
+            experiment ``after`` is not there.
+    """
+    if not name.replace("-", "_").isidentifier():
+        raise UserError(f"An experiment's name is letters, digits and hyphens, not {name!r}.")
+    if run is None and evaluation is None:
+        raise UserError("Nothing to keep: give a --run, or an --evaluation, or both.")
+    rounds = rounds_of(run) if run is not None else []
+    report = read_json(evaluation) if evaluation is not None else own_report(rounds[-1])
+    stage = Stage(rounds[-1], "controller") if rounds else None
+    books, told = [asdict(cost) for cost in costs(rounds)], commands(rounds, f"runs/{name}") if rounds else []
+    points = curve(rounds) if rounds else []
+    if after is not None:
+        books, told, points = _continued(folder, after, name, books, told, points)
+    target, made = folder / name, folder / f".{name}.new"
+    shutil.rmtree(made, ignore_errors=True)
+    write_json(
+        made / "experiment.json",
+        {
+            "title": title,
+            "goal": goal,
+            "note": note,
+            "machine": machine,
+            "commands": told,
+            "costs": books,
+            "versions": stage.manifest["versions"] if stage else (report or {})["versions"],
+            "validation": stage.manifest["validation"] if stage else None,
+        },
+    )
+    if rounds:
+        write_json_lines(made / "history.jsonl", points)
+    if report is not None:
+        agent = report["agent"] if report["agent"] == "random policy" else name
+        write_json(made / "evaluation.json", {**report, "agent": agent})
+    replace_folder(made, target)
+    return target
+
+
+def _continued(
+    folder: Path,
+    after: str,
+    name: str,
+    books: list[dict[str, Any]],
+    told: list[str],
+    points: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
+    """Costs, commands and curve of a run that began with another's episodes, V and M, from that one's beginning."""
+    before = next((experiment for experiment in read(folder) if experiment.name == after), None)
+    if before is None:
+        raise UserError(f"There is no experiment {after!r} in {folder}; keep it first.")
+    borrowed = [cost for cost in books if cost["round"] == 0 and cost["stage"] != "controller"]
+    own = [cost for cost in books if cost not in borrowed]
+    for what in ("environment_steps", "imagined_steps", "seconds"):
+        shift = before.total(what) - sum(cost[what] for cost in borrowed)
+        points = [{**point, what: point[what] + shift} for point in points]
+    copies = _copies(f"runs/{after}", f"runs/{name}", before.costs[-1]["round"])
+    return [*before.costs, *own], [*before.commands, *copies, *told[3:]], points
+
+
+def _copies(source: str, target: str, rounds: int) -> list[str]:
+    """Commands that begin a run with all episodes of another, and its newest V and M."""
+    newest = f"{source}/round-{rounds}" if rounds else source
+    later = " ".join(f"{source}/round-{number}/rollouts/episodes/*.npz" for number in range(1, rounds + 1))
+    return [
+        f"mkdir -p {target}",
+        f"cp -r {source}/run.json {source}/rollouts {newest}/vae {newest}/mdnrnn {target}/",
+        *([f"cp {later} {target}/rollouts/episodes/"] if later else []),
+    ]
+
+
+def own_report(folder: Path) -> dict[str, Any] | None:
+    """The evaluation in a round's folder, if there is one.
+
+    Raises:
+        UserError: its agent is not the one that is there now.
+    """
+    path, weights = folder / "evaluation.json", folder / "controller" / "weights.safetensors"
+    if not path.exists():
+        return None
+    report = read_json(path)
+    if report["controller"] != file_hash(weights):
+        raise UserError(
+            f"{path} is the score of other weights than {weights}: measure again with worldmodels evaluate "
+            f"--agent {folder} --out {path}"
+        )
+    return report
+
+
+def read(folder: Path) -> list[Experiment]:
+    """All experiments that were kept in ``folder``, by name."""
+    found = []
+    for path in sorted(folder.glob("[!.]*/experiment.json")):
+        score = path.with_name("evaluation.json")
+        found.append(
+            Experiment(
+                path.parent.name,
+                **read_json(path),
+                curve=read_json_lines(path.with_name("history.jsonl"), "generation"),
+                evaluation=read_json(score) if score.exists() else None,
+            )
+        )
+    return found
+
+
+def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
+    """The learning curve over all rounds: fitness and validation, with what had been spent by then.
+
+    ``environment_steps``, ``imagined_steps`` and ``seconds`` count everything since the beginning: recordings, the
+    fitting of V and M, fitness and validation.
+    """
+    points: list[dict[str, Any]] = []
+    books = costs(rounds)
+    for number, folder in enumerate(rounds):
+        before = _before(books, number)
+        stage = Stage(folder, "controller")
+        config = stage.config(ControllerConfig)
+        repeat = resolve(config_from_dict(EnvConfig, stage.manifest["env"])).action_repeat
+        seconds, records = before["seconds"], history(stage)
+        for index, record in enumerate(records):
+            fitness = np.array(record["fitness"])
+            seconds += record["seconds"] + record["validation_seconds"]
+            steps = steps_taken(records[: index + 1], config.world, repeat)
+            point = {
+                "round": number,
+                "generation": record["generation"] + 1,
+                "world": config.world,
+                "fitness_min": round(float(fitness.min()), 2),
+                "fitness_mean": round(float(fitness.mean()), 2),
+                "fitness_max": round(float(fitness.max()), 2),
+                "sigma": round(record["sigma"], 5),
+                **{name: before[name] + count for name, count in steps.items()},
+                "seconds": round(seconds, 1),
+            }
+            if "validation" in record:
+                point |= {name: round(record[name], 2) for name in ("validation", "validation_sd")}
+            points.append(point)
+    return points
+
+
+def _before(books: Sequence[Cost], number: int) -> dict[str, Any]:
+    """What was spent before the evolution of a round began."""
+    earlier = [c for c in books if c.round < number or (c.round == number and c.stage != "controller")]
+    return {
+        "environment_steps": sum(cost.environment_steps for cost in earlier),
+        "imagined_steps": sum(cost.imagined_steps for cost in earlier),
+        "seconds": sum(cost.seconds for cost in earlier),
+    }

@@ -1,0 +1,1 @@
+"""Many evolutions side by side."""

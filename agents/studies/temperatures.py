@@ -1,0 +1,103 @@
+"""How hard should a dream be? Controllers evolved at several temperatures, each scored in its dream and in reality.
+
+The paper's table for Take Cover: in a cold dream C learns to cheat, in a hot one it cannot learn. Everything is kept
+under ``RUN/temperatures``, one small folder per temperature, so that an interrupted sweep continues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.evaluation import SCORE_EPISODES, evaluate
+from agents.learning.config import ControllerConfig
+from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
+from rollouts.console import say
+from rollouts.envs.presets import reported, resolve
+from rollouts.errors import UserError
+from rollouts.pools.pool import Workers
+from rollouts.runs.files import file_hash, read_json, write_json
+from rollouts.seeds import TEST
+
+PAPER_TEMPERATURES = (0.1, 0.5, 1.0, 1.15, 1.3)
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Which temperatures, and how well each is measured."""
+
+    temperatures: tuple[float, ...] = PAPER_TEMPERATURES
+    """Values of tau. More may be added later; what is done is not done again."""
+    games: int = 200
+    """Real games, and as many dreams, that every controller is scored on (test seeds)."""
+    round: int | None = None
+    """Which round's world model to dream with; the newest one if not given, 0 is the first pass."""
+
+
+def sweep(
+    config: SweepConfig, controller: ControllerConfig, run: Path, workers: Workers, device: torch.device
+) -> dict[str, Any]:
+    """Evolve at every temperature, score, and write ``temperatures.json`` and ``temperatures.md``.
+
+    Returns:
+        the report: ``rows``, one per temperature, and ``random``, the random policy in the real world.
+
+    Raises:
+        UserError: there is no world model, or the options make no sense.
+    """
+    if config.games < SCORE_EPISODES:
+        raise UserError(f"--sweep.games must be at least {SCORE_EPISODES}: fewer are no score. Got {config.games}.")
+    if not config.temperatures or min(config.temperatures) < 0:
+        raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
+    folder = world_model_folder(run, config.round)
+    out, env = folder / "temperatures", world_of(folder)
+    m = file_hash(folder / "mdnrnn" / "weights.safetensors")
+    rows = rows_before(out / "temperatures.json", "temperature", config.games, mdnrnn=m)
+    for temperature in config.temperatures:
+        say(f"Temperature {temperature:g}:")
+        asked = replace(controller, world="dream", temperature=temperature)
+        row = trial(asked, folder, out / f"{temperature:g}", config.games, workers, device)
+        rows[temperature] = {"temperature": temperature, **row}
+        done = out / "random.json"
+        if not done.exists() or len(read_json(done)["episodes"]) != config.games:
+            write_json(done, evaluate("random", config.games, TEST, workers, env))
+        report = {
+            "world_model": str(folder),
+            "mdnrnn": m,
+            "environment": resolve(reported(env)).id,
+            "random": read_json(done),
+            "rows": [rows[temperature] for temperature in sorted(rows)],
+        }
+        write_report(out / "temperatures", report, markdown(report))
+    return report
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as a table for people."""
+    games = len(report["random"]["episodes"])
+    lines = [
+        f"Controllers evolved in dreams of different temperature; {games} dreams and {games} games of "
+        f"`{report['environment']}` on test seeds. Real validation games decided which generation is kept, and are "
+        "what to choose a temperature by; reality is the test of that choice.",
+        "",
+        "| temperature | in the dream (mean ± sd) | validation | in reality (mean ± sd) | 95 % interval | generation "
+        "kept |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        kept = f"{row['selected_generation'] + 1} of {row['generations']}"
+        scores = f"{_mean(row['dream'])} | {row['validation']:.0f} | {_cells(row['real'])}"
+        lines.append(f"| {row['temperature']:.2f} | {scores} | {kept} |")
+    lines.append(f"| random policy | | | {_cells(report['random'])} | |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(facts: dict[str, float]) -> str:
+    return f"{facts['mean']:.0f} ± {facts['sd']:.0f}"
+
+
+def _cells(facts: dict[str, float]) -> str:
+    return f"{_mean(facts)} | {facts['interval_95_low']:.0f} to {facts['interval_95_high']:.0f}"

@@ -1,0 +1,1 @@
+"""Moments of an agent as pictures, videos and windows."""

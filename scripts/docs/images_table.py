@@ -1,0 +1,173 @@
+"""docs/images.md: train every objective on the same data with the same budget, measure all, write one table.
+
+Every row is a run under --runs: finished rows are not repeated unless their options differ, an interrupted one
+continues where it stopped.
+
+python scripts/images_table.py --steps 3000
+python scripts/images_table.py --budget-minutes 30
+python scripts/images_table.py --budget-minutes 0
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+from images_page import REFERENCES, Row, combine, document, picture_name
+from readme import shrink
+
+from agents.cli.options import processor, shown, tell_errors
+from rollouts.console import duration, say
+from rollouts.pools.processes import default_workers
+from rollouts.runs.files import atomic_path, write_json
+from rollouts.runs.options import config_to_dict
+from worldmodels.generative.collapse import CollapseError
+from worldmodels.generative.data.batches import spread
+from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
+from worldmodels.generative.models.base import ImageConfig
+from worldmodels.generative.models.registry import MODELS, preset
+from worldmodels.generative.models.trained import load_trained
+from worldmodels.generative.sheets import picture
+from worldmodels.pictures import save_png
+from worldmodels.training.checkpoint import pick_device
+
+CODERS = ("ae", "sparse-ae", "denoising-ae")
+GENERATORS = tuple(name for name in MODELS if name not in CODERS)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to train, for how long, and where the page goes."""
+
+    data: tuple[str, ...] = ("digits", "ring", "grid")
+    """Data sets, each a section of the page."""
+    models: tuple[str, ...] = ()
+    """Rows. Default: all that make sense for the data."""
+    steps: int = 3000
+    """Training steps of every row on images."""
+    point_steps: int = 5000
+    """Training steps of every row on points."""
+    budget_minutes: float = math.inf
+    """Start no further row after this time; the page is written from the rows that are there. 0 only writes."""
+    runs: Path = Path("runs/images-table")
+    """Where the rows are kept."""
+    out: Path = Path("docs/images.md")
+    """The page; sample grids and all figures go to a folder of the same name beside it."""
+    note: str = ""
+    """A remark for the head of the page."""
+    seeds: int = 3
+    """Trainings of every row on points; the table has their median and range."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of training on images."""
+    device: str = "cpu"
+    """cpu, cuda, mps or auto."""
+
+
+def rows_for(data: str, models: tuple[str, ...]) -> list[str]:
+    """Models that make sense: no autoencoders without a prior, and no labels, on points."""
+    chosen = models or tuple(MODELS)
+    if data in DISTRIBUTIONS:
+        return [name for name in chosen if name in GENERATORS and not MODELS[name].takes_labels]
+    return list(chosen)
+
+
+def configs(name: str, data: str, arguments: Arguments) -> list[ImageConfig]:
+    """The trainings of a row: one on images, several seeds on points, none for a reference."""
+    if name in REFERENCES:
+        return []
+    if data not in DISTRIBUTIONS:
+        return [dataclasses.replace(preset(name), data=data, steps=arguments.steps, precision=arguments.precision)]
+    config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
+    return [dataclasses.replace(config, seed=seed) for seed in range(arguments.seeds)]
+
+
+def finished(path: Path, options: list[dict[str, Any]]) -> bool:
+    """Whether a row is there and was made with these options, which rows did not always keep."""
+    return path.exists() and read_evaluation(path).get("options", options) == options
+
+
+def row(name: str, data: str, arguments: Arguments) -> Row:
+    """Train (or finish) one row and measure it."""
+    run = arguments.runs / f"{Path(data).name}-{name}"
+    asked = configs(name, data, arguments)
+    budget = f"{asked[0].steps:,} generator steps of {asked[0].batch_size} samples for every model"
+    if data not in DISTRIBUTIONS:
+        return {**training(name, asked[0], run, arguments), "budget": f"{budget}, in {asked[0].precision}."}
+    trainings = [
+        training(name, config, run.with_name(f"{run.name}-{seed}" if seed else run.name), arguments)
+        for seed, config in enumerate(asked)
+    ]
+    budget += f", with {arguments.seeds} seeds: the median, and the range in brackets."
+    return {**combine(trainings), "budget": budget}
+
+
+def training(name: str, config: ImageConfig, run: Path, arguments: Arguments) -> Row:
+    """Train (or finish) a model and measure it; a collapse is a result too."""
+    try:
+        fit_images(name, config, run, pick_device(arguments.device))
+    except CollapseError as error:
+        return {"model": name, "data": config.data, "failed": str(error).split(": ", 1)[1].split(". ")[0]}
+    return evaluate(load_trained(run, torch.device("cpu")), arguments.runs)
+
+
+def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
+    """A row that no model made, with its picture."""
+    samples = load_samples(data)
+    run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}" / "images"
+    run.mkdir(parents=True, exist_ok=True)
+    shown = to_tensor(samples.train[spread(100 if samples.are_images else 2000, len(samples.train))])
+    save_png(picture(shown, 10), run / "samples.png", scale=2)
+    return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
+
+
+def body() -> None:
+    """Fill in missing rows, then write the page from all that are there."""
+    arguments = tyro.cli(Arguments, description=shown(__doc__))
+    began = time.perf_counter()
+    grids = arguments.out.with_suffix("")
+    machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}
+    found: list[dict[str, Any]] = []
+    missing = 0
+    for data in arguments.data:
+        wanted = [*rows_for(data, arguments.models), "real data"]
+        if data in DISTRIBUTIONS:
+            wanted.append("perfect sampler")
+        for number, name in enumerate(wanted, 1):
+            run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
+            path = run.with_name(f"{run.name}.json")
+            options = [config_to_dict(config) for config in configs(name, data, arguments)]
+            if not finished(path, options):
+                if time.perf_counter() - began >= 60 * arguments.budget_minutes:
+                    missing += 1
+                    continue
+                say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(wanted)}")
+                result = (reference if name in REFERENCES else row)(name, data, arguments)
+                write_json(path, {"measures": {}, **result, "options": options, "machine": machine})
+            found.append(read_evaluation(path))
+            if (samples := run / "images" / "samples.png").exists():
+                shrink(samples, grids / picture_name(found[-1]))
+    threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
+    precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
+    steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"
+    command = f"{threads}python scripts/images_table.py {steps}{precision}"
+    with atomic_path(arguments.out) as temporary:
+        temporary.write_text(document(found, command, grids.name, arguments.note))
+    write_json(grids / "rows.json", {"command": command, "rows": found})
+    say(
+        f"{arguments.out} has {len(found)} rows"
+        + (f", {missing} are missing: the same command adds them." if missing else ".")
+    )
+
+
+if __name__ == "__main__":
+    tell_errors(body)

@@ -1,0 +1,69 @@
+"""Publish: put a trained image model's figures into docs/images and the README, so that no number is typed by hand.
+
+python scripts/train_images.py
+python scripts/publish_images.py --run runs/images-cgan-projection-1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from readme import README, rewrite_readme, shrink
+
+from agents.cli.image_options import newest_run
+from agents.cli.options import RUNS, processor, shown, tell_errors
+from rollouts.console import duration, say
+from rollouts.errors import UserError
+from rollouts.runs.files import write_json
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.models.trained import load_trained
+from worldmodels.training.checkpoint import pick_device
+
+DOCS = README.parent / "docs" / "images"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Whose figures."""
+
+    run: Path | None = None
+    """Run directory of a class-conditional model. Default: the newest finished one under runs/."""
+
+
+def body() -> None:
+    """Measure the model and real images, draw, rewrite the README's section."""
+    arguments = tyro.cli(Arguments, description=shown(__doc__))
+    trained = load_trained(arguments.run or newest_run(), pick_device("cpu"))
+    found = evaluate(trained, RUNS / "classifiers")
+    if "label_accuracy" not in found["measures"]:
+        raise UserError(f"{trained.run} holds a model without labels; the README shows one that is asked for classes.")
+    real = evaluate_reference(trained.samples, RUNS / "classifiers")
+    facts = {"steps": trained.config.steps, "machine": processor(), "own": found, "real": real}
+    write_json(DOCS / "default.json", facts)
+    shrink(trained.run / "images" / "samples.png", DOCS / "default.png")
+    rewrite_readme("images", section(facts))
+    say(f"Written to {DOCS / 'default.json'}, default.png beside it, and {README}")
+
+
+def section(facts: dict[str, Any]) -> str:
+    """The README's paragraph about the model."""
+    own, real = facts["own"]["measures"], facts["real"]["measures"]
+    return "\n".join(
+        (
+            "![Digits made by the default model, one class per column](docs/images/default.png)",
+            "",
+            f"That is its output after {facts['steps']:,} steps ({duration(facts['own']['training_seconds'])}, "
+            f"{facts['machine']}), one digit per column: a class-conditional GAN (spectral normalisation, "
+            f"projection). A classifier sees the digit asked for in {own['label_accuracy']:.1%} of {own['samples']:,} "
+            f"samples ({real['label_accuracy']:.1%} of real ones); their Fréchet distance in its features is "
+            f"{own['frechet']:.2f} (real images: {real['frechet']:.2f}; this is not FID). Figures: "
+            "[default.json](docs/images/default.json), [images.md](docs/images.md).",
+        )
+    )
+
+
+if __name__ == "__main__":
+    tell_errors(body)

@@ -1,0 +1,208 @@
+"""How V and M are built and fitted: all their options.
+
+What decides a network's size (its shape) stands apart from how it is trained: rounds after the first one train the
+networks that there are, and so have no options for shapes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from rollouts.errors import UserError, require_positive
+from worldmodels.cores import core_named
+from worldmodels.training.precision import Precision
+
+
+def _options(config: Any, kind: type[Any]) -> dict[str, Any]:
+    """The options of a dataclass ``kind`` out of those of a larger one."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(kind)}
+
+
+@dataclass(frozen=True)
+class VAEShape:
+    """What decides V's size."""
+
+    latent_size: int = 32
+    """Length of the latent vector z (paper: 32 for CarRacing, 64 for Take Cover)."""
+
+
+@dataclass(frozen=True)
+class VAETraining:
+    """How V is trained. The defaults are the paper's."""
+
+    steps: int = 100_000
+    """Optimiser steps (the paper's single pass over 10 million frames). May be raised later to train on."""
+    batch_size: int = 100
+    """Frames per step."""
+    learning_rate: float = 1e-4
+    """Adam's step size."""
+    decay: bool = False
+    """Let the learning rate fall to a twentieth along half a cosine; helps short trainings."""
+    kl_floor: float = 0.5
+    """KL below this many nats per latent unit is not penalised (free bits)."""
+    precision: Precision = "auto"
+    """What convolutions multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
+    memory_gb: float = 4.0
+    """Frames kept in memory at a time."""
+    seed: int = 0
+    """Decides initial weights, batches and noise."""
+    log_every: int = 50
+    """Steps between lines in the log."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+
+
+@dataclass(frozen=True)
+class VAEConfig(VAETraining, VAEShape):
+    """How to fit V: its shape, and its training."""
+
+    @classmethod
+    def of(cls, shape: VAEShape, training: VAETraining) -> VAEConfig:
+        """Both together."""
+        return cls(**_options(training, VAETraining), **_options(shape, VAEShape))
+
+    @property
+    def training(self) -> VAETraining:
+        """For another V of the same training: that of a later round."""
+        return VAETraining(**_options(self, VAETraining))
+
+
+def check_config(config: VAEConfig) -> None:
+    """Refuse values that cannot work."""
+    positive = ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
+    require_positive(config, positive, "vae.")
+    if config.kl_floor < 0:
+        raise UserError(f"--vae.kl-floor cannot be negative, got {config.kl_floor}.")
+
+
+@dataclass(frozen=True)
+class MDNRNNShape:
+    """What decides M's size. The defaults are the paper's, with the two heads that a dream needs."""
+
+    core: str = "lstm"
+    """What M remembers with: lstm, as in the paper."""
+    hidden_size: int = 256
+    """Units of the core (paper: 256 for CarRacing, 512 for Take Cover)."""
+    mixtures: int = 5
+    """Gaussians in the mixture of each latent dimension."""
+    reward_head: bool = True
+    """Predict the reward; without it a dream pays 1 per step survived."""
+    termination_head: bool = True
+    """Predict the end of the episode; without it a dream ends only at its horizon."""
+    start_flag: bool = False
+    """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
+
+    def architecture(self, latent_size: int, action_size: int) -> dict[str, Any]:
+        """What ``worldmodels.cores.make_dynamics`` needs to make such an M.
+
+        Raises:
+            UserError: there is no such core, or an option was changed that it does not have.
+        """
+        taken = inspect.signature(core_named(self.core)).parameters
+        options: dict[str, Any] = {"core": self.core, "latent_size": latent_size, "action_size": action_size}
+        for field in dataclasses.fields(MDNRNNShape):
+            value, name = getattr(self, field.name), field.name.replace("_", "-")
+            if field.name in taken:
+                options[field.name] = value
+            elif value != field.default and field.name != "core":
+                raise UserError(f"--mdnrnn.{name} is not an option of M's core {self.core!r}.")
+        return options
+
+
+@dataclass(frozen=True)
+class MDNRNNTraining:
+    """How M is trained."""
+
+    dropout: float = 0.0
+    """Share of M's output units left out in every sequence; see also --controller.dropout."""
+    steps: int = 4000
+    """Optimiser steps. May be raised later to train on."""
+    batch_size: int = 100
+    """Windows per step."""
+    sequence_length: int = 999
+    """Steps per window; longer than an episode means the whole episode."""
+    carry_state: bool = False
+    """Go through whole episodes window by window and keep M's memory in between, as the paper's Take Cover does."""
+    burn_in: int = 0
+    """Steps at a window's start that only warm the state up, where the window begins inside an episode."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    decay: bool = False
+    """Let the learning rate fall to a twentieth along half a cosine."""
+    precision: Precision = "auto"
+    """What M multiplies in; auto takes bfloat16 where this device is faster in it. On GPUs the LSTM's own products stay
+    in float32."""
+    gradient_clip: float = 1.0
+    """Every element of the gradient is clipped to plus or minus this."""
+    reward_weight: float = 1.0
+    """Weight of the squared error of the (standardised) reward beside the latents' nats per dimension."""
+    reward_pessimism: float = 1.0
+    """Weight of promising too much against promising too little: an agent in the dream seeks out the former."""
+    reward_spread: tuple[int, int] | None = None
+    """Spread each reward over so many steps after and before it, e.g. 8 15 for CarRacing's tiles."""
+    termination_weight: float = 1.0
+    """Weight of the termination head's cross-entropy."""
+    death_weight: float = 10.0
+    """Weight of the rare steps that end an episode, against all others (paper's code: 10)."""
+    starts: int = 2048
+    """Starting points kept for dreams."""
+    seed: int = 0
+    """Decides initial weights, windows and latent samples."""
+    log_every: int = 20
+    """Steps between lines in the log."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+
+
+@dataclass(frozen=True)
+class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
+    """How to fit M: its shape, and its training."""
+
+    @classmethod
+    def of(cls, shape: MDNRNNShape, training: MDNRNNTraining) -> MDNRNNConfig:
+        """Both together."""
+        return cls(**_options(training, MDNRNNTraining), **_options(shape, MDNRNNShape))
+
+    @property
+    def training(self) -> MDNRNNTraining:
+        """For another M of the same training: that of a later round."""
+        return MDNRNNTraining(**_options(self, MDNRNNTraining))
+
+    def check(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            UserError: it names the option.
+        """
+        positive = (
+            "hidden_size",
+            "mixtures",
+            "steps",
+            "batch_size",
+            "sequence_length",
+            "learning_rate",
+            "gradient_clip",
+            "reward_pessimism",
+            "death_weight",
+            "starts",
+            "log_every",
+            "checkpoint_every",
+        )
+        require_positive(self, positive, "mdnrnn.")
+        self.architecture(1, 1)
+        if self.start_flag and not self.carry_state:
+            raise UserError(
+                "--mdnrnn.start-flag needs --mdnrnn.carry-state: a window that begins inside an episode, with no "
+                "memory of it, would pass for a start."
+            )
+        if self.carry_state and self.burn_in:
+            raise UserError(
+                "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--mdnrnn.dropout must be at least 0 and below 1, got {self.dropout}.")
+        if not 0 <= self.burn_in < self.sequence_length:
+            raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {self.burn_in}.")

@@ -1,0 +1,1 @@
+"""Frames and latents for training."""

@@ -1,0 +1,62 @@
+"""What was made from what: data and models that do not belong together are refused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from rollouts.runs.files import atomic_path, file_hash, fingerprint, read_json, write_json
+from rollouts.runs.stage import Stage
+
+
+def reuse_vae(run: Path, weights: Path) -> Path:
+    """Use another round's V unchanged: copy its stage into ``run``."""
+    target = run / "vae"
+    if not (target / "manifest.json").exists():
+        for name in ("config.json", "weights.safetensors"):
+            with atomic_path(target / name) as temporary:
+                shutil.copyfile(weights.parent / name, temporary)
+        # The manifest last: it says complete. The time was taken elsewhere.
+        write_json(target / "manifest.json", {**read_json(weights.parent / "manifest.json"), "seconds": 0.0})
+    return target / "weights.safetensors"
+
+
+def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
+    """The preprocessing that all stores share.
+
+    Raises:
+        UserError: they were recorded with different preprocessing, or one of them was never begun.
+    """
+    stages = [Stage(store.path.parent.parent, "rollouts") for store in stores]
+    for stage in stages:
+        if not stage.begun:
+            raise UserError(f"There are no episodes in {stage.path} yet; record some there first.")
+    hashes = {str(stage.path): stage.manifest["inputs"]["observation_hash"] for stage in stages}
+    if len(set(hashes.values())) != 1:
+        told = ", ".join(f"{path}: {value}" for path, value in hashes.items())
+        raise UserError(f"These episodes were recorded with different preprocessing and cannot be mixed: {told}.")
+    return next(iter(hashes.values()))
+
+
+def require_vae(run: Path, stores: Sequence[EpisodeStore]) -> tuple[Stage, dict[str, str]]:
+    """The finished V of ``run``, and what identifies all that a stage made from it and these episodes is made from.
+
+    Raises:
+        UserError: it is missing or unfinished, or does not belong to the episodes.
+    """
+    stage, observation_hash = Stage.require(run, "vae", "train-vae"), common_observation_hash(stores)
+    if stage.manifest["observation_hash"] != observation_hash:
+        raise UserError(
+            f"The episodes (preprocessing {observation_hash}) and V in {stage.path} (preprocessing "
+            f"{stage.manifest['observation_hash']}) disagree; fit V on these episodes first."
+        )
+    weights = file_hash(stage.path / "weights.safetensors")
+    return stage, {"observation_hash": observation_hash, "vae": weights, "episodes": data_hash(stores)}
+
+
+def data_hash(stores: Sequence[EpisodeStore]) -> str:
+    """Identifies the episodes by name and size, without reading them."""
+    return fingerprint([(file.name, file.stat().st_size) for store in stores for file in store.files])

@@ -1,0 +1,1 @@
+"""What all training by gradient shares."""
