@@ -50,6 +50,8 @@ class ControllerConfig:
     centred: bool = False
     """Search along weights on what the controller sees less its mean: a random step of a weight is then no constant
     turn of the wheel. What is found is written out as weights on what it sees."""
+    whitening: float = 1.0
+    """How far principal directions are made equally loud: 1 altogether, 0 leaves the loud ones as loud as they are."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -115,6 +117,8 @@ class ControllerConfig:
             raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
         if self.temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {self.temperature}.")
+        if not 0 <= self.whitening <= 1:
+            raise UserError(f"--controller.whitening must be between 0 and 1, got {self.whitening}.")
         if self.max_speed is not None and self.max_speed <= 0:
             raise UserError(f"--controller.max-speed must be positive, got {self.max_speed}.")
         if not 0 <= self.dropout < 1:

@@ -195,7 +195,7 @@ def _strategy(config: ControllerConfig, stage: Stage, model: WorldModel, initial
         found = (
             centred_weights(model, config.spec)
             if config.principal is None
-            else principal_weights(model, config.spec, config.principal)
+            else principal_weights(model, config.spec, config.principal, config.whitening)
         )
         save_tensors({"directions": torch.tensor(found)}, kept)
     directions = load_tensors(kept)["directions"].numpy()

@@ -22,12 +22,16 @@ from worldmodels.world_model import WorldModel
 Array = NDArray[np.float64]
 
 
-def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Array:
+def principal_weights(model: WorldModel, spec: ControllerSpec, count: int, power: float = 1.0) -> Array:
     """Directions in weight space, each of which moves one raw output along one principal direction of what is seen.
 
     Those directions are taken from the recorded moments that M keeps as starts of dreams, where z, c and h, different
     in size as they are, count equally. All move their action equally much, so much that a random step of some length
     along them moves actions as one along all weights does: a step size means the same here and there.
+
+    Args:
+        power: of the whitening. With 1 all directions are equally loud, with 0 each is as loud as it is in what is
+            seen, with 0.5 its loudness (a deviation) is the root of that.
 
     Returns:
         ``[P, Q]`` with ``Q = outputs x (count + 1)``, the one more being the bias, where the controller has it.
@@ -37,7 +41,7 @@ def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Ar
     """
     outputs = model.outputs(model.initial_state(1))
     parts = [model.latent_size, *(outputs[name].shape[1] for name in spec.features[1:])]
-    return whitening(_recorded(model, spec), parts, count, spec.bias, spec.build(model))
+    return whitening(_recorded(model, spec), parts, count, spec.bias, spec.build(model), power)
 
 
 def centred_weights(model: WorldModel, spec: ControllerSpec) -> Array:
@@ -65,7 +69,9 @@ def _recorded(model: WorldModel, spec: ControllerSpec) -> Array:
     return join_features(starts.mean, model.outputs(starts.state), spec.features).double().cpu().numpy()
 
 
-def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController) -> Array:
+def whitening(
+    seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController, power: float = 1.0
+) -> Array:
     """:func:`principal_weights` of features ``[N, inputs]``, in parts of these sizes that count equally."""
     size = np.concatenate([np.full(part.shape[1], np.sqrt(part.var(0).sum())) for part in _cut(seen, parts)])
     middle = seen.mean(0) if bias else np.zeros(seen.shape[1])
@@ -74,7 +80,9 @@ def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, control
     usable = int((spread > 1e-6 * spread[0]).sum())
     if not 1 <= count <= usable:
         raise UserError(f"What the controller sees has {usable} principal directions; {count} were asked for.")
-    block = (axes[:count] / spread[:count, None] / size).T
+    louder = spread[:count] ** -power
+    louder /= np.sqrt(np.mean((louder * spread[:count]) ** 2))  # a deviation of 1 on average, as with a power of 1
+    block = (axes[:count] * louder[:, None] / size).T
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
     loudness = (seen**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
