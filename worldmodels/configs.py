@@ -80,7 +80,6 @@ class VAEConfig(VAETraining, VAEShape):
         """For another V of the same training: that of a later round."""
         return VAETraining(**_options(self, VAETraining))
 
-
     def check(self) -> None:
         """As :meth:`VAETraining.check`, and the shape."""
         require_positive(self, ("latent_size",), "vae.")

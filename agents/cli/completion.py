@@ -55,7 +55,7 @@ def bash(options: dict[str, list[Option]]) -> str:
             "_worldmodels() {",
             '  local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" words',
             "  COMPREPLY=()",
-            "  if [ \"$COMP_CWORD\" -eq 1 ]; then",
+            '  if [ "$COMP_CWORD" -eq 1 ]; then',
             f"    COMPREPLY=($(compgen -W '{' '.join(options)} --help --version' -- \"$word\")); return",
             "  fi",
             '  case "$before" in',

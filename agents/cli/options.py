@@ -150,7 +150,8 @@ def defaults_of(of: Command[T]) -> T:
     if "preset" not in of.names():
         return of.arguments()
     sections = {name: value for name, value in vars(PRESETS["laptop"]).items() if name in of.names()}
-    return of.arguments(run=RUNS / "NAME", preset="laptop", **sections)
+    kind: Any = of.arguments
+    return kind(run=RUNS / "NAME", preset="laptop", **sections)
 
 
 def check(arguments: Any) -> None:

@@ -11,7 +11,6 @@ import os
 import sys
 import webbrowser
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -20,10 +19,9 @@ from agents.agent import Agent
 from agents.cli.options import AgentName, Command, Device
 from agents.cli.places import RUNS, default_agent
 from agents.live import ServeConfig, serve
-from agents.live.recorder import Drives
+from agents.live.library import Library
 from agents.live.session import Shared
 from rollouts.console import say
-from rollouts.runs.layout import PRETRAINED, round_number
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -42,7 +40,7 @@ class Arguments:
 def body(arguments: Arguments) -> None:
     """Serve the page until Ctrl-C."""
     agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
-    shared = Shared(agent, Drives(drives_of(agent.folder), agent.env), RUNS)
+    shared = Shared.of(Library(agent, RUNS), RUNS)
 
     def ready(url: str) -> None:
         say(f"{agent.folder} is at {url}   (Ctrl-C ends it)")
@@ -50,13 +48,6 @@ def body(arguments: Arguments) -> None:
             webbrowser.open(url)
 
     serve(shared, arguments.serve, ready)
-
-
-def drives_of(folder: Path) -> Path:
-    """Where people's episodes go: beside the run's own, or under ``runs/`` for an agent that came with the package."""
-    if PRETRAINED in folder.parents:
-        return RUNS / f"{folder.name}-human"
-    return (folder.parent if round_number(folder) else folder) / "human"
 
 
 def has_display() -> bool:

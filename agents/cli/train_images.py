@@ -39,7 +39,8 @@ class Arguments:
     model: ModelName
     """What to train; decides which other options there are. Default: cgan-projection on the digits, sngan on others."""
     preset: PresetName
-    """tiny: seconds, to try things. quick: minutes on two cores. laptop: ten times as many steps."""
+    """tiny: seconds, to try things. quick: minutes on two cores. laptop: ten times as many steps. photos: for a few
+    hundred photos, half an hour."""
     run: Path
     """Run directory. Default: a new one under runs/."""
     config: ImageConfig

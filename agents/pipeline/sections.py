@@ -16,11 +16,19 @@ from worldmodels.configs import MDNRNNConfig, VAEConfig
 class Sections(Protocol):
     """The configurations of all stages (``agents.pipeline.presets.PipelineConfig`` has them)."""
 
-    env: EnvConfig
-    collect: CollectConfig
-    vae: VAEConfig
-    mdnrnn: MDNRNNConfig
-    controller: ControllerConfig
-    iterate: IterateConfig
-    evaluate: EvaluateConfig
-    watch: WatchConfig
+    @property
+    def env(self) -> EnvConfig: ...
+    @property
+    def collect(self) -> CollectConfig: ...
+    @property
+    def vae(self) -> VAEConfig: ...
+    @property
+    def mdnrnn(self) -> MDNRNNConfig: ...
+    @property
+    def controller(self) -> ControllerConfig: ...
+    @property
+    def iterate(self) -> IterateConfig: ...
+    @property
+    def evaluate(self) -> EvaluateConfig: ...
+    @property
+    def watch(self) -> WatchConfig: ...

@@ -21,6 +21,7 @@ from agents.agent import Agent
 from agents.cli.options import AgentName, Command, Device
 from agents.cli.places import RUNS, default_agent
 from agents.live import ServeConfig
+from agents.live.library import Library
 from agents.live.recorder import Drives
 from agents.live.server import LiveServer
 from agents.live.session import Shared
@@ -62,7 +63,7 @@ def body(arguments: Arguments) -> None:
     agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
     arguments.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as scratch, sync_playwright() as tools:
-        shared = Shared(agent, Drives(Path(scratch), agent.env), arguments.images)
+        shared = Shared.of(Library(agent, RUNS, Drives(Path(scratch), agent.env)), arguments.images)
         browser = tools.chromium.launch(executable_path=chromium, args=list(ARGUMENTS), timeout=120_000)
         with served(shared) as url:
             if arguments.views == "all":
@@ -108,7 +109,7 @@ def opened(browser: Any, url: str, size: tuple[int, int], scheme: str) -> Any:
     page = context.new_page()
     page.set_default_timeout(120_000)
     page.goto(url)
-    page.wait_for_selector("#agent:not(:empty)")
+    page.wait_for_selector("#agent option")
     page.wait_for_selector("#tiles canvas")
     return page
 

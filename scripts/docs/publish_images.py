@@ -50,6 +50,8 @@ def body(arguments: Arguments) -> None:
 def section(facts: dict[str, Any]) -> str:
     """The README's paragraph about the model."""
     own, real = facts["own"]["measures"], facts["real"]["measures"]
+    distance = "frechet" if "frechet" in own else "kernel"  # of few held-out images there is no Fréchet distance
+    name = {"frechet": "Fréchet", "kernel": "kernel"}[distance]
     return "\n".join(
         (
             "![Digits made by the default model, one class per column](docs/images/default.png)",
@@ -57,8 +59,8 @@ def section(facts: dict[str, Any]) -> str:
             f"That is its output after {facts['steps']:,} steps ({duration(facts['own']['training_seconds'])}, "
             f"{facts['machine']}), one digit per column: a class-conditional GAN (spectral normalisation, "
             f"projection). A classifier sees the digit asked for in {own['label_accuracy']:.1%} of {own['samples']:,} "
-            f"samples ({real['label_accuracy']:.1%} of real ones); their Fréchet distance in its features is "
-            f"{own['frechet']:.2f} (real images: {real['frechet']:.2f}; this is not FID). Figures: "
+            f"samples ({real['label_accuracy']:.1%} of real ones); their {name} distance in its features is "
+            f"{own[distance]:.2f} (real images: {real[distance]:.2f}; this is not FID). Figures: "
             "[default.json](docs/images/default.json), [images.md](docs/images.md).",
         )
     )

@@ -156,9 +156,7 @@ def test_the_commands_in_the_card_make_the_same_run_again(
         assert (again / weights).read_bytes() == (scripted_run / weights).read_bytes()
 
 
-def test_what_was_typed_is_quoted_for_another_run_and_without_paths_of_this_machine(
-    scripted_run: Path, tmp_path: Path
-):
+def test_what_was_typed_is_quoted_for_another_run_and_without_paths_of_this_machine(scripted_run: Path, tmp_path: Path):
     assert commands(rounds_of(scripted_run), "runs/x")[:3] == [
         "worldmodels collect --run runs/x --preset tiny --workers 0",
         "worldmodels train-vae --run runs/x",
