@@ -109,3 +109,15 @@ def test_a_file_of_ours_that_another_distribution_has_replaced_is_noticed(
     for text, replaced in (("", False), ("theirs", True)):
         file.write_text(text)
         assert worldmodels_command._replaced(file) is replaced
+
+
+def test_the_distribution_has_one_name_everywhere():
+    project = (worldmodels_command.ROOT / "pyproject.toml").read_text()
+    assert f'\nname = "{worldmodels_command.DISTRIBUTION}"' in project
+    assert worldmodels_command.DISTRIBUTION == console.DISTRIBUTION
+
+
+def test_optional_parts_are_installed_from_the_clone_or_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert console.extra("ray") == "pip install -e '.[ray]'"
+    monkeypatch.setattr(console, "CLONE", tmp_path)
+    assert console.extra("ray") == "pip install 'worldmodels-toolkit[ray]'"
