@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 
 import gymnasium as gym
 
+from rollouts.console import extra
 from rollouts.errors import UserError
 
 T = TypeVar("T")
@@ -65,8 +66,7 @@ def make(env_id: str, **options: Any) -> SteadyDoom:
         register()
     except ImportError as error:
         raise UserError(
-            f"{env_id} needs ViZDoom, which is not installed here ({error}): pip install 'worldmodels[doom]', or in "
-            "this folder pip install -e '.[doom]'"
+            f"{env_id} needs ViZDoom, which is not installed here ({error}): {extra('doom')}"
         ) from error
     return SteadyDoom(env_id, options)
 

@@ -36,7 +36,7 @@ from worldmodels.training.checkpoint import load_tensors, save_tensors
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("rollouts.runs.layout", "agents.agent", "agents.cli.places", "agents.records.release"):
+    for module in ("rollouts.runs.layout", "agents.agent", "agents.records.release"):
         monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
