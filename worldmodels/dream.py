@@ -108,10 +108,9 @@ class Dream:
         Returns:
             reward ``[N]``, terminated ``[N]`` (the end was predicted), truncated ``[N]`` (the horizon is reached).
         """
-        uniform, normal = self._next_noise()
-        noise = (uniform[self.luck], normal[self.luck])
+        uniform, normal = (part.t().index_select(1, self.luck).t() for part in self._next_noise())
         self.z, reward, end, self.state = self.model.step(
-            self.z, actions, self.state, self.temperature, noise, self.masks
+            self.z, actions, self.state, self.temperature, (uniform, normal), self.masks
         )
         self.elapsed += 1
         terminated = end > END_PROBABILITY

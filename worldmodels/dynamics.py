@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from worldmodels.mixture import Mixture, Prediction
 
+MANY = 64  #: lanes from which on work is laid out for many of them; it is the same to the last digits but one
+
 State = dict[str, Tensor]
 """M's memory of N lanes: named tensors ``[N, ...]``, all of them zero where an episode begins.
 
@@ -131,12 +133,26 @@ class Dynamics(nn.Module, ABC):
 
     def heads(self, output: Tensor) -> Prediction:
         """The output ``[..., hidden_size]`` -> prediction ``[..., ...]``."""
+        output = output.to(self.mixture_head.weight.dtype)
+        if output.dim() == 2 and len(output) >= MANY and not output.is_cuda:
+            return self._heads_of_many(output)
         # In memory the component comes before the dimension: work on one component is then work on whole rows.
         shape = (*output.shape[:-1], 3, self.mixtures, self.latent_size)
-        output = output.to(self.mixture_head.weight.dtype)
         logits, mean, log_std = self.mixture_head(output).float().view(shape).transpose(-1, -2).unbind(-3)
         return Prediction(
             Mixture(logits, mean, log_std),
             None if self.reward_head is None else self.reward_head(output).squeeze(-1).float(),
             None if self.termination_head is None else self.termination_head(output).squeeze(-1).float(),
         )
+
+    def _heads_of_many(self, output: Tensor) -> Prediction:
+        """The same for ``[N, hidden_size]`` as one product, whose rows are lanes: a dream of a thousand samples from
+        whole rows instead of pieces as long as a latent, in half the time."""
+        heads = [head for head in (self.mixture_head, self.reward_head, self.termination_head) if head is not None]
+        weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
+        rows = torch.addmm(bias[:, None], weight, output.t()).float()
+        count = self.mixture_head.out_features
+        mixture = rows[:count].view(3, self.mixtures, self.latent_size, -1).permute(0, 3, 2, 1).unbind()
+        single = iter(rows[count:])
+        reward = None if self.reward_head is None else next(single)
+        return Prediction(Mixture(*mixture), reward, None if self.termination_head is None else next(single))

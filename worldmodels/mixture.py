@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -59,12 +61,14 @@ def sample_mixture(mixture: Mixture, temperature: float, uniform: Tensor, normal
     """
     if temperature == 0:
         return likeliest(mixture)
-    weights = torch.exp((mixture.logits - mixture.logits.amax(-1, keepdim=True)) / temperature).unbind(-1)
-    threshold = uniform * sum(weights)
+    largest = reduce(torch.maximum, mixture.logits.unbind(-1))  # in the same layout; amax would choose its own
+    shifted = mixture.logits - largest[..., None]
+    weights = torch.exp(shifted if temperature == 1 else shifted / temperature).unbind(-1)
+    passed = list(accumulate(weights))
+    threshold = uniform * passed[-1]
     means, log_stds = mixture.mean.unbind(-1), mixture.log_std.unbind(-1)
-    mean, log_std, passed = means[0], log_stds[0], weights[0]
+    mean, log_std = means[0], log_stds[0]
     for k in range(1, len(weights)):
-        beyond = threshold >= passed  # u lies past the first k components: take at least component k
+        beyond = threshold >= passed[k - 1]  # u lies past the first k components: take at least component k
         mean, log_std = torch.where(beyond, means[k], mean), torch.where(beyond, log_stds[k], log_std)
-        passed = passed + weights[k]
     return mean + torch.exp(log_std) * (math.sqrt(temperature) * normal)

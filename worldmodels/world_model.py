@@ -180,7 +180,7 @@ class WorldModel:
             noise = self.noise(len(z), self.generator)
         state = self.mdnrnn.advance(z, action, state)
         prediction = self.mdnrnn.predict(state, dropout)
-        following = sample_mixture(prediction.mixture, temperature, *noise)
+        following = sample_mixture(prediction.mixture, temperature, *noise).contiguous()
         reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
         end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)
         return following, reward, end, state
