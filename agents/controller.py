@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +15,29 @@ from worldmodels.dream import Features, feature_size
 from worldmodels.world_model import WorldModel
 
 LatentKind = Literal["sample", "mean"]
+
+
+class Controller(Protocol):
+    """Anything that acts on what is seen, from a flat vector of weights: of its own it holds none."""
+
+    @property
+    def parameter_count(self) -> int: ...
+
+    def act(self, parameters: Tensor, features: Tensor) -> Tensor:
+        """Actions ``[N, A]`` for features ``[N, F]``, of one candidate ``[P]`` or of one for each lane ``[N, P]``."""
+
+
+class Spec(Protocol):
+    """What a controller sees and how it is built; it stands in the manifest of a controller's stage."""
+
+    @property
+    def features(self) -> Features: ...
+
+    @property
+    def latent(self) -> LatentKind: ...
+
+    def build(self, model: WorldModel) -> Controller:
+        """The controller for one world model."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +85,7 @@ class LinearController:
         Returns:
             action vectors ``[N, A]``, inside the action space.
         """
-        values, start = features, 0
-        for rows, columns in self.shapes:
-            weights = parameters[..., start : start + rows * columns].unflatten(-1, (rows, columns))
-            if start:
-                values = torch.tanh(values)
-            start += rows * columns
-            bias = weights[..., -1] if self.bias else None
-            matrix = weights[..., :-1] if self.bias else weights
-            values = values @ matrix.t() if parameters.dim() == 1 else torch.bmm(matrix, values[:, :, None])[..., 0]
-            values = values if bias is None else values + bias
-        return squash(values, self.action_spec)
+        return squash(perceptron(parameters, features, self.shapes, self.bias), self.action_spec)
 
     def grow(self, parameters: Tensor, inputs_before: int) -> Tensor:
         """A linear candidate for the first ``inputs_before`` features as one for all: new weights are zero."""
@@ -85,6 +99,32 @@ class LinearController:
         if one:
             grown[:, -1] = small[:, -1]
         return grown.reshape(-1)
+
+
+def perceptron(
+    parameters: Tensor,
+    values: Tensor,
+    shapes: Sequence[tuple[int, int]],
+    bias: bool,
+    activation: Callable[[Tensor], Tensor] = torch.tanh,
+) -> Tensor:
+    """Layers of weights ``[rows, columns]`` on values ``[N, inputs]``; a bias is the last column.
+
+    Args:
+        parameters: all weights in a row, ``[P]`` for all lanes or ``[N, P]``.
+        activation: between the layers.
+    """
+    start = 0
+    for rows, columns in shapes:
+        weights = parameters[..., start : start + rows * columns].unflatten(-1, (rows, columns))
+        if start:
+            values = activation(values)
+        start += rows * columns
+        constant = weights[..., -1] if bias else None
+        matrix = weights[..., :-1] if bias else weights
+        values = values @ matrix.t() if parameters.dim() == 1 else torch.bmm(matrix, values[:, :, None])[..., 0]
+        values = values if constant is None else values + constant
+    return values
 
 
 def squash(raw: Tensor, spec: ActionSpec) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.controller import ControllerSpec, LinearController
+from agents.controller import Controller, Spec
 from agents.lanes import Lanes, Outcome, RealLanes, rollout
 from rollouts.console import progress_bar
 from rollouts.envs.config import EnvConfig
@@ -29,7 +29,7 @@ Evaluator = Callable[[NDArray[np.float64], Sequence[int]], Outcome]
 @torch.inference_mode()
 def evaluate_lanes(
     lanes: Lanes,
-    controller: LinearController,
+    controller: Controller,
     parameters: NDArray[np.float64],
     seeds: Sequence[int],
     max_steps: int,
@@ -58,7 +58,7 @@ class LanesTask(Protocol):
     def model(self) -> WorldModel: ...
 
     @property
-    def spec(self) -> ControllerSpec: ...
+    def spec(self) -> Spec: ...
 
     def lanes(self) -> Lanes:
         """Make the lanes, on the model's device."""
@@ -70,7 +70,7 @@ class RealTask:
 
     model: WorldModel
     env: EnvConfig
-    spec: ControllerSpec
+    spec: Spec
 
     def lanes(self) -> Lanes:
         return RealLanes(self.model, self.env, self.spec.features, self.spec.latent)
@@ -81,7 +81,7 @@ class DreamTask:
     """Lanes in M's dream."""
 
     model: WorldModel
-    spec: ControllerSpec
+    spec: Spec
     temperature: float
     horizon: int
     starts: StartKind
@@ -160,13 +160,13 @@ def even_share(count: int, most: int) -> int:
     return -(-count // -(-count // most))
 
 
-def _set_up(task: LanesTask) -> tuple[Lanes, LinearController, torch.device]:
+def _set_up(task: LanesTask) -> tuple[Lanes, Controller, torch.device]:
     """What a worker keeps: models stay loaded, environments made."""
     return task.lanes(), task.spec.build(task.model), task.model.device
 
 
 def _run_block(
-    given: tuple[Lanes, LinearController, torch.device],
+    given: tuple[Lanes, Controller, torch.device],
     parameters: NDArray[np.float64],
     seeds: Sequence[int],
     max_steps: int,

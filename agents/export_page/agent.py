@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.agent import Agent
+from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
@@ -17,6 +18,7 @@ from agents.viewing.moments import step_seconds
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import join_features
+from worldmodels.dynamics import Dynamics
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.starts import DreamStarts
 from worldmodels.training.randomness import generator_for
@@ -85,8 +87,10 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
     }
 
 
-def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
+def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
+    if not isinstance(mdnrnn, MDNRNN):
+        raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]
     heads = [head for head in (mdnrnn.mixture_head, mdnrnn.reward_head, mdnrnn.termination_head) if head is not None]
     return {
@@ -108,6 +112,8 @@ def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
 
 def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
     layers, start, controller = [], 0, agent.controller
+    if not isinstance(controller, LinearController):
+        raise UserError(f"The page knows the controllers that worldmodels evolves, not a {type(controller).__name__}.")
     for rows, columns in controller.shapes:
         weights = agent.parameters[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns

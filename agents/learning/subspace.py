@@ -8,7 +8,8 @@ finds is written out as weights on [z, h], so the controller stays the paper's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,13 @@ class Subspace:
     @property
     def sigma(self) -> float:
         return self.strategy.sigma
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.strategy.state
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        return self.strategy.restore(state)
 
     def _weights(self, coordinates: Array) -> Array:
         return self.origin + coordinates @ self.directions.T

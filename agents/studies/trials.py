@@ -75,7 +75,8 @@ def trial(
     if config.world == "dream":
         with dream_evaluator(config.dream(WorldModel.from_folder(folder, device)), workers) as dream:
             row["dream"] = _with_returns(dream(parameters[None], seeds, config.max_steps, progress="dreams").returns)
-    played = play(RealTask(WorldModel.from_folder(folder), reported(env), config.spec), parameters, seeds, workers)
+    task = RealTask(WorldModel.from_folder(folder), reported(env), config.controller)
+    played = play(task, parameters, seeds, workers)
     row["real"] = _with_returns(played.returns)
     write_json(score, row)
     return row
