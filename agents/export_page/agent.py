@@ -43,8 +43,6 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
     model, tensors = agent.model, Tensors()
     if model.starts is None:
         raise UserError(f"The world model in {agent.folder} has no moments to begin from; fit M again to export it.")
-    if not isinstance(model.mdnrnn, MDNRNN):
-        raise UserError(f"A page dreams with an LSTM, and the M in {agent.folder} is none; see --mdnrnn.core.")
     if starts < 1:
         raise UserError(f"A page needs at least one moment to begin from, got --starts {starts}.")
     chosen = _different(model.starts, starts)
