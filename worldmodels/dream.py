@@ -53,6 +53,9 @@ class Dream:
         starts: where dreams begin: ``episode`` starts, ``recorded`` (warm) moments, or ``any``.
         dropout: share of M's output units that a lane does without; which ones is drawn anew for every episode, so
             that no flaw of one M can be relied on.
+
+    Where M has several members, a lane follows one of them: in an episode that begins by :meth:`reset`, number
+    ``seed % members``, so that consecutive seeds hear all of them equally often.
     """
 
     def __init__(
@@ -93,6 +96,9 @@ class Dream:
         self.state = tile(take(self.starts.state, chosen), copies)
         self.luck = torch.arange(len(seeds), device=self.model.device).repeat(copies)
         self.elapsed = torch.zeros(len(self.luck), dtype=torch.long, device=self.model.device)
+        members = self.model.mdnrnn.members
+        own = torch.tensor([int(seed) % members for seed in seeds], device=self.model.device)
+        self.member = own.repeat(copies) if members > 1 else None
         masks = [self._mask(g) for g in self.generators] if self.dropout else []
         self.masks = torch.stack(masks).repeat(copies, 1) if masks else None
         self._noise: list[tuple[Tensor, Tensor]] = []
@@ -110,7 +116,7 @@ class Dream:
         """
         uniform, normal = (part.t().index_select(1, self.luck).t() for part in self._next_noise())
         self.z, reward, end, self.state = self.model.step(
-            self.z, actions, self.state, self.temperature, (uniform, normal), self.masks
+            self.z, actions, self.state, self.temperature, (uniform, normal), self.masks, self.member
         )
         self.elapsed += 1
         terminated = end > END_PROBABILITY
@@ -121,6 +127,7 @@ class Dream:
         self.z, self.luck, self.elapsed = self.z[lanes], self.luck[lanes], self.elapsed[lanes]
         self.state = take(self.state, lanes)
         self.masks = None if self.masks is None else self.masks[lanes]
+        self.member = None if self.member is None else self.member[lanes]
 
     @torch.inference_mode()
     def restart(self, lanes: Tensor) -> None:
@@ -135,6 +142,8 @@ class Dream:
             self.elapsed[lane] = 0
             if self.masks is not None:
                 self.masks[lane] = self._mask(generator)
+            if self.member is not None:
+                self.member[lane] = torch.randint(self.model.mdnrnn.members, (1,), generator=generator)
         device = self.model.device
         self.state = put(self.state, begun.to(device), take(self.starts.state, torch.tensor(places, device=device)))
 

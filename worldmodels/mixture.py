@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import reduce
 from itertools import accumulate
 from typing import NamedTuple
@@ -26,6 +27,21 @@ class Prediction(NamedTuple):
     mixture: Mixture
     reward: Tensor | None
     termination: Tensor | None
+
+
+def together(members: Sequence[Prediction]) -> Prediction:
+    """What several say with equal weight: the mixture of their mixtures, the mean reward, the mean probability of the
+    end."""
+    weights = [F.log_softmax(one.mixture.logits, dim=-1) for one in members]
+    mixture = Mixture(
+        torch.cat(weights, dim=-1) - math.log(len(members)),
+        torch.cat([one.mixture.mean for one in members], dim=-1),
+        torch.cat([one.mixture.log_std for one in members], dim=-1),
+    )
+    rewards = [one.reward for one in members if one.reward is not None]
+    ends = [one.termination for one in members if one.termination is not None]
+    end = torch.sigmoid(torch.stack(ends)).mean(0).logit(eps=1e-6) if ends else None
+    return Prediction(mixture, torch.stack(rewards).mean(0) if rewards else None, end)
 
 
 def mixture_nll(mixture: Mixture, target: Tensor) -> Tensor:

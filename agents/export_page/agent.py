@@ -89,6 +89,8 @@ def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
     if not isinstance(mdnrnn, MDNRNN):
         raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
+    if mdnrnn.members > 1:
+        raise UserError(f"The page can dream with one M only, and this agent's has {mdnrnn.members} members.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]
     heads = [head for head in (mdnrnn.mixture_head, mdnrnn.reward_head, mdnrnn.termination_head) if head is not None]
     return {
