@@ -15,6 +15,7 @@ from torch import Tensor
 from agents.controller import Controller, Spec
 from agents.networks import spec_of
 from agents.senses import Senses
+from agents.standardiser import Standardiser
 from rollouts.envs.config import EnvConfig, Frame
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
@@ -95,16 +96,17 @@ class Agent:
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
         manifest = Stage(folder, "controller").manifest
-        model = WorldModel.from_folder(folder, device, fast)
+        env, validation = config_from_dict(EnvConfig, manifest["env"]), manifest.get("validation")
+        model = WorldModel.from_folder(folder, device, fast).act_through(env)
         spec = spec_of(manifest["spec"])
-        controller = spec.build(model)
-        parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)
+        kept = load_tensors(folder / "controller" / "weights.safetensors")
+        controller = spec.build(model, Standardiser.among(kept))
+        parameters = kept["selected"].float().to(device)
         if len(parameters) != controller.parameter_count:
             raise UserError(
                 f"The controller in {folder} has {len(parameters)} parameters, its world model asks for "
                 f"{controller.parameter_count}; evolve it again."
             )
-        env, validation = config_from_dict(EnvConfig, manifest["env"]), manifest.get("validation")
         return cls(folder, model, spec, controller, parameters, env, validation)
 
     @property

@@ -92,7 +92,8 @@ def evaluate(
     name = str(agent.folder if isinstance(agent, Agent) else agent)
     agent = agent if isinstance(agent, Agent) else Agent.load(agent)
     world, weights = reported(env or agent.env), agent.parameters.double().cpu().numpy()
-    outcome = play(RealTask(WorldModel.from_folder(agent.folder), world, agent.spec), weights, seeds, workers)
+    model = WorldModel.from_folder(agent.folder).act_through(agent.env)
+    outcome = play(RealTask(model, world, agent.spec, agent.controller.standardiser), weights, seeds, workers)
     facts = {"controller": agent.fingerprint, "parameters": len(weights), "validation": agent.validation}
     return _report(name, world, seeds, outcome.returns, outcome.lengths, facts)
 

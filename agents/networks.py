@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from agents.controller import ControllerSpec, LatentKind, Spec, perceptron, squash
+from agents.standardiser import Standardiser
 from rollouts.envs.actions import ActionSpec
 from rollouts.runs.options import config_from_dict
 from worldmodels.dream import Features, feature_size
@@ -36,8 +37,8 @@ class NetworkSpec:
     """'squash' as the environment's preset says; 'clip' to the action space; 'scale' tanh to all of it. Where actions
     are discrete, the largest output is chosen."""
 
-    def build(self, model: WorldModel) -> NetworkController:
-        """The controller for one world model."""
+    def build(self, model: WorldModel, standardiser: Standardiser | None = None) -> NetworkController:
+        """The controller for one world model; it takes its features as they are."""
         return NetworkController(feature_size(model, self.features), model.action_spec, self)
 
 
@@ -46,6 +47,7 @@ class NetworkController:
 
     def __init__(self, inputs: int, action_spec: ActionSpec, spec: NetworkSpec) -> None:
         self.inputs, self.action_spec, self.spec = inputs, action_spec, spec
+        self.standardiser: Standardiser | None = None
         widths = [inputs, *spec.layers, action_spec.size]
         self.shapes = [(rows, columns + 1) for columns, rows in itertools.pairwise(widths)]
         self.parameter_count = sum(rows * columns for rows, columns in self.shapes)

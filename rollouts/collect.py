@@ -13,12 +13,11 @@ import numpy as np
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError, require_at_least
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
-from rollouts.runs.files import fingerprint
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
@@ -104,7 +103,7 @@ def collect(
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
     make_env(env).close()  # a wrong environment is refused before anything is written
-    inputs = {"env": fingerprint(config_to_dict(env)), "observation_hash": preset.observation_hash}
+    inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
+from agents.standardiser import SD_LIMIT
 from agents.viewing.human import FULL_TURN, action_names, bindings
 from agents.viewing.moments import step_seconds
 from rollouts.envs.presets import resolve
@@ -59,6 +61,8 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
         "seconds": step_seconds(agent.env),
         "action": {
             **{name: getattr(spec, name) for name in ("kind", "low", "high", "scale", "offset")},
+            "driven": spec.driven,
+            "pedals": [asdict(pedal) for pedal in spec.pedals],
             "names": action_names(agent.env, spec),
             "keys": bindings(agent.env, spec),
             "fullTurn": FULL_TURN,
@@ -126,7 +130,9 @@ def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
                 "bias": None if bias is None else tensors.add(_array(bias)),
             }
         )
-    return {"features": agent.spec.features, "layers": layers}
+    standardiser = controller.standardiser
+    scale = standardiser and {name: tensors.add(_array(getattr(standardiser, name))) for name in ("mean", "sd")}
+    return {"features": agent.spec.features, "standardiser": scale, "limit": SD_LIMIT, "layers": layers}
 
 
 def _different(starts: DreamStarts, count: int) -> DreamStarts:
@@ -147,8 +153,10 @@ def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
     model, generator = agent.model, generator_for(0, 0)
     z, state = starts.mean, starts.state
     alive, earned = torch.ones(len(starts), device=z.device), torch.zeros(len(starts), device=z.device)
+    action = torch.zeros(len(starts), model.action_spec.size, device=z.device)
     for _ in range(FORESIGHT):
-        action = agent.controller.act(agent.parameters, join_features(z, model.outputs(state), agent.spec.features))
+        features = join_features(z, model.outputs(state), agent.spec.features, action)
+        action = agent.controller.act(agent.parameters, features)
         z, reward, end, state = model.step(z, action, state, 1.0, model.noise(len(z), generator))
         alive = alive * (1 - end)
         earned = earned + alive * reward

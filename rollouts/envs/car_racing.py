@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import cv2
+import gymnasium as gym
 import numpy as np
 import pygame
 import pygame.surfarray  # pygame loads it at its first use, which is not safe in two threads at once
@@ -46,6 +47,7 @@ from gymnasium.envs.box2d.car_racing import (
 )
 from numpy.typing import NDArray
 
+from rollouts.envs import car_tracks
 from rollouts.envs.car_drawing import Painter, seen_at
 
 Points: TypeAlias = NDArray[Any]  #: complex numbers, a polygon a row
@@ -128,7 +130,7 @@ class FastCarRacing(CarRacing):
 
     def _create_track(self) -> bool:
         """Make a track as Gymnasium does, then lay out all that stands still as arrays, in drawing order."""
-        if not super()._create_track():
+        if not car_tracks.create(self, super()._create_track):
             return False
         road = _points([polygon for polygon, _ in self.road_poly])
         self._polygons = np.concatenate([_GRASS, _narrowed(road)])  # [P, 4]
