@@ -146,7 +146,6 @@ class Dream:
     @torch.inference_mode()
     def restart(self, lanes: Tensor) -> None:
         """Begin anew in the masked lanes, each from a start drawn by its own generator."""
-        self.action = self.action * ~lanes[:, None].to(self.action.device)
         begun, places = torch.nonzero(lanes).flatten(), list[int]()
         for lane in begun.tolist():
             generator = self.generators[lane]
@@ -160,7 +159,9 @@ class Dream:
             if self.member is not None:
                 self.member[lane] = torch.randint(self.model.mdnrnn.members, (1,), generator=generator)
         device = self.model.device
-        self.state = put(self.state, begun.to(device), take(self.starts.state, torch.tensor(places, device=device)))
+        begun, starts = begun.to(device), torch.tensor(places, device=device)
+        self.state = put(self.state, begun, take(self.starts.state, starts))
+        self.action = self.action.index_fill(0, begun, 0.0)
 
     def _mask(self, generator: torch.Generator) -> Tensor:
         return dropout_mask((self.model.mdnrnn.hidden_size,), self.dropout, generator).to(self.model.device)
