@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from worldmodels.dynamics import Dynamics, State
 
-MANY_STEPS = 128  #: lanes from which on PyTorch's own LSTM, its two products and its gates in one, is the faster
+MANY_STEPS = 128  #: lanes from which on, on a CPU, PyTorch's own LSTM is faster: products and gates in one
 
 
 def at_start(state: State) -> Tensor:
@@ -74,7 +74,8 @@ class MDNRNN(Dynamics):
         """One step, written out because for few lanes a call of ``nn.LSTM`` costs more than its arithmetic."""
         h, c = state["h"], state["c"]
         input_weights, recurrent_weights, bias, _ = self.lstm.all_weights[0]
-        if len(z) >= MANY_STEPS and bias.dtype == torch.float32:  # in bfloat16 it would also remember in that
+        if len(z) >= MANY_STEPS and z.device.type == "cpu" and bias.dtype == torch.float32:
+            # In bfloat16 it would also remember in that.
             return self.unroll(z[:, None], action[:, None], state)[1]
         inputs = [z, action, at_start(state)] if self.start_flag else [z, action]
         gates = torch.addmm(bias, torch.cat(inputs, dim=1).to(bias.dtype), input_weights.t())
