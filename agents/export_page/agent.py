@@ -45,8 +45,6 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
     model, tensors = agent.model, Tensors()
     if model.starts is None:
         raise UserError(f"The world model in {agent.folder} has no moments to begin from; fit M again to export it.")
-    if not isinstance(model.mdnrnn, MDNRNN):
-        raise UserError(f"A page dreams with an LSTM, and the M in {agent.folder} is none; see --mdnrnn.core.")
     if starts < 1:
         raise UserError(f"A page needs at least one moment to begin from, got --starts {starts}.")
     chosen = _different(model.starts, starts)
@@ -95,6 +93,8 @@ def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
     if not isinstance(mdnrnn, MDNRNN):
         raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
+    if mdnrnn.members > 1:
+        raise UserError(f"The page can dream with one M only, and this agent's has {mdnrnn.members} members.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]
     heads = [head for head in (mdnrnn.mixture_head, mdnrnn.reward_head, mdnrnn.termination_head) if head is not None]
     return {
