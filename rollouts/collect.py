@@ -13,12 +13,11 @@ import numpy as np
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import hint, identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
-from rollouts.runs.files import fingerprint
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
@@ -37,12 +36,18 @@ class CollectConfig:
 
 
 def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int) -> Episode:
-    """Play one episode and keep all of it, the fatal action and the last observation included."""
+    """Play one episode and keep all of it, the fatal action and the last observation included.
+
+    Raises:
+        UserError: the environment misbehaves, or the policy chooses what is no number.
+    """
     policy = make_policy(seed, env.action_spec)
     frame, _ = env.reset(seed=seed)
     frames, actions, rewards, ends = [frame], [], [], []
     for step in range(max_steps):
         action = np.array(policy(frame), np.float32)
+        if not np.isfinite(action).all():
+            raise UserError(f"{env.preset.name}: the policy {policy_name} chose {action} in step {step}, seed {seed}.")
         frame, reward, terminated, truncated, _ = env.step(action)
         frames.append(frame)
         actions.append(action)
@@ -99,7 +104,7 @@ def collect(
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
     make_env(env).close()  # a wrong environment is refused before anything is written
-    inputs = {"env": fingerprint(config_to_dict(env)), "observation_hash": preset.observation_hash}
+    inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
@@ -144,12 +149,26 @@ def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:
     }
 
 
+def refuse_if_always_over(env: ImageEnv, make_policy: PolicyFactory) -> None:
+    """Refuse an environment in which nothing follows a first step: there would be nothing to foresee."""
+    tries = 20
+    if all(len(record_episode(env, make_policy, "probe", seed, 2)) == 1 for seed in range(1, tries)):
+        raise UserError(
+            f"{env.preset.name} cannot be used: {tries} of {tries} episodes (seeds 0 to {tries - 1}) ended in their "
+            "first step, after which there is nothing to foresee."
+        )
+
+
 def _announce(
     env_config: EnvConfig, make_policy: PolicyFactory, steps: int, episodes: int, workers: int, run: Path
 ) -> None:
     """Say what the recording will cost, from a short measurement; refuse if the disk is too small."""
+    if (better := hint(env_config.id)) is not None:
+        say(better)
     env, probe_steps = make_env(env_config), min(steps, 100)
-    record_episode(env, make_policy, "probe", 0, 2)  # the first steps load fonts, models and caches
+    first = record_episode(env, make_policy, "probe", 0, 2)  # the first steps load fonts, models and caches
+    if len(first) == 1 and steps > 1:
+        refuse_if_always_over(env, make_policy)
     start = time.perf_counter()
     probe = record_episode(env, make_policy, "probe", 0, probe_steps)
     buffer = io.BytesIO()

@@ -1,4 +1,11 @@
-"""One record per world: crop, actions, exploration."""
+"""One record per world: crop, actions, their names and keys, exploration.
+
+A world of one's own needs no record. To give it one, put it beside the environment, in a module that
+``--env.id MODULE:NAME`` imports::
+
+    gymnasium.register("Lighthouse-v0", Lighthouse)
+    add_preset(EnvPreset("lighthouse", "Lighthouse-v0", crop=(0, 80, 0, 96), keys=(("left", "right"),)))
+"""
 
 from __future__ import annotations
 
@@ -9,14 +16,20 @@ import gymnasium as gym
 
 import rollouts.envs.car_racing as fast_car_racing
 from rollouts.envs.actions import ActionSpec
-from rollouts.envs.config import EnvConfig, EnvPreset
+from rollouts.envs.config import Binding, EnvConfig, EnvPreset
+from rollouts.envs.homes import home_of, import_home
 from rollouts.errors import UserError
+from rollouts.runs.files import fingerprint
+from rollouts.runs.options import config_to_dict
 
 # H: carracing/model.py get_action. tanh; gas = (a+1)/2; brake = clip(a, 0, 1): the zero controller drives on half gas.
 _CAR_ACTION = ActionSpec("box", (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.5, 1.0), (0.0, 0.5, 0.0))
 
 # H: doomrnn/doomreal.py. Below -1/3 MOVE_LEFT, above MOVE_RIGHT, which ViZDoom's wrapper numbers 2 and 1; 0 is nothing.
 _DODGE_ACTION = ActionSpec("threshold", (-1.0,), (1.0,), (1.0,), (0.0,), choices=(2, 0, 1))
+
+_CAR_NAMES = ("steer", "gas", "brake")
+_CAR_KEYS: tuple[Binding, ...] = (("left", "right"), (None, "up"), (None, "down"))
 
 PRESETS: dict[str, EnvPreset] = {
     preset.name: preset
@@ -29,6 +42,9 @@ PRESETS: dict[str, EnvPreset] = {
             max_episode_steps=1000,
             action=_CAR_ACTION,
             exploration="brownian",
+            action_names=_CAR_NAMES,
+            keys=_CAR_KEYS,
+            make="rollouts.envs.car_racing:make",
         ),
         EnvPreset(
             "carracing-fast",
@@ -38,6 +54,9 @@ PRESETS: dict[str, EnvPreset] = {
             action=_CAR_ACTION,
             exploration="brownian",
             reported_on="carracing",
+            action_names=_CAR_NAMES,
+            keys=_CAR_KEYS,
+            make="rollouts.envs.car_racing:make",
         ),
         # As ViZDoom ships it: skill 4, 320x240, no HUD, 1 point per tic survived. docs/takecover.md shows the crop:
         # above row 72 there is only ceiling, below row 200 only floor, and nothing of a fireball but its rim.
@@ -45,14 +64,27 @@ PRESETS: dict[str, EnvPreset] = {
             "takecover",
             "VizdoomTakeCover-v1",
             kwargs=(("frame_skip", 1),),
+            make="rollouts.envs.doom:make",
             crop=(72, 200, 0, 320),
             max_episode_steps=2100,
             action=_DODGE_ACTION,
             exploration="held",
+            action_names=("sidestep",),
         ),
-        EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50),
+        EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50, action_names=("push",)),
     )
 }
+
+
+def add_preset(preset: EnvPreset) -> EnvPreset:
+    """Make a world known by a name of its own; the same record may be added again.
+
+    Raises:
+        UserError: another world has that name.
+    """
+    if PRESETS.setdefault(preset.name, preset) != preset:
+        raise UserError(f"There is a preset {preset.name!r} already, of another world; give yours another name.")
+    return preset
 
 
 def register() -> None:
@@ -62,16 +94,23 @@ def register() -> None:
         gym.register("worldmodels/Toy-v0", "rollouts.envs.toy:ToyEnv", max_episode_steps=50)
 
 
+OPTIONS = ("crop", "size", "max_episode_steps", "action_repeat", "key", "action_low", "action_high")
+"""Options that take the place of the preset's."""
+
+
 def resolve(config: EnvConfig | str) -> EnvPreset:
-    """The full preset that a config asks for.
+    """The full preset that a config asks for; the module that an id names is imported.
 
     Raises:
-        UserError: an option makes no sense.
+        UserError: an option makes no sense, or the module cannot be imported.
     """
     config = EnvConfig(config) if isinstance(config, str) else config
-    preset = PRESETS.get(config.id) or EnvPreset(config.id, config.id)
-    options = ("crop", "size", "max_episode_steps", "action_repeat")
-    changes: dict[str, Any] = {key: value for key in options if (value := getattr(config, key)) is not None}
+    import_home(config.id)
+    preset = PRESETS.get(config.id) or PRESETS.get(config.id.partition(":")[2])
+    preset = preset or EnvPreset(config.id, config.id, make=home_of(config.id).make)
+    changes: dict[str, Any] = {key: value for key in OPTIONS if (value := getattr(config, key)) is not None}
+    if config.render:
+        changes["render"] = True
     if config.kwargs:
         changes["kwargs"] = tuple(
             sorted({**dict(preset.kwargs), **{k: _literal(v) for k, v in config.kwargs.items()}}.items())
@@ -79,9 +118,33 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
     for key in ("size", "max_episode_steps", "action_repeat"):
         if key in changes and changes[key] < 1:
             raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
+    if config.render and config.key is not None:
+        raise UserError("--env.render observes what render() draws, --env.key an entry of the observations: give one.")
     if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:
         changes["action"] = None
+    if preset.action is not None and (config.action_low is not None or config.action_high is not None):
+        raise UserError(f"{preset.name} has limits of its own for its actions; leave out --env.action-low and -high.")
+    if preset.max_episode_steps is None and config.max_episode_steps is None:
+        registered = gym.registry.get(preset.id.partition(":")[2] or preset.id)
+        changes["max_episode_steps"] = None if registered is None else registered.max_episode_steps
     return dataclasses.replace(preset, **changes)
+
+
+_FIRST_OPTIONS = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
+
+
+def identity(config: EnvConfig) -> str:
+    """A fingerprint of the options; those that came later count where they are used, so that older runs go on."""
+    options = config_to_dict(config)
+    return fingerprint({k: v for k, v in options.items() if k in _FIRST_OPTIONS or v not in (None, False)})
+
+
+def hint(env_id: str) -> str | None:
+    """What somebody should know who calls a world by Gymnasium's name for it that has a preset here."""
+    names = [preset.name for preset in PRESETS.values() if preset.id == env_id and preset.name != env_id]
+    if env_id == PRESETS["carracing"].id:
+        names.insert(0, "carracing-fast")
+    return f"{env_id} has a preset with its crop and actions: --env.id {' or '.join(names)}" if names else None
 
 
 def reported(config: EnvConfig) -> EnvConfig:
