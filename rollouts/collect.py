@@ -18,6 +18,7 @@ from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
+from rollouts.pools.processes import refuse_unguarded
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
@@ -96,6 +97,7 @@ def collect(
     Raises:
         UserError: the environment cannot be made, or the disk is too small.
     """
+    refuse_unguarded()
     if config.episodes < 1:
         raise UserError(f"--collect.episodes must be at least 1, got {config.episodes}.")
     if config.max_steps < 1:
