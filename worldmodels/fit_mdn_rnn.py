@@ -243,6 +243,7 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
     say(
         f"M: held-out latents {facts['z_nll_per_dim']:.3f} nats per dimension"
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
-        + ("" if recall is None else f"; {recall:.0%} of ends foreseen, {alarms:.2%} false alarms")
+        + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
+        + ("" if alarms is None else f"; {alarms:.2%} false alarms")
         + f". Look at {stage.path / 'dream.png'}"
     )

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from agents.agent import pretrained_agents
-from agents.pipeline.presets import PRESETS
+from agents.pipeline.presets import PRESETS, preset_for
 from rollouts.console import command, say
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers, check_workers
@@ -135,6 +135,7 @@ def _parse(
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset")
     first.add_argument("--run", type=Path)
+    first.add_argument("--env.id", dest="world")
     given, _ = first.parse_known_args(argv)
     run = given.run or (_newest_run() if needs_run and not starts_run else None)
     asked = given.preset
@@ -144,7 +145,8 @@ def _parse(
     preset = asked or (read_json(note).get("preset") if note and note.exists() else "laptop")
     if preset not in PRESETS:
         raise UserError(f"{note} names the preset {preset!r}, which does not exist; give one of them with --preset.")
-    defaults = {name: _default(name, preset, run, asked is None) for name in sections}
+    world = given.world or _world_of(run)
+    defaults = {name: _default(name, preset, world, run, asked is None) for name in sections}
     fields: list[Any] = [
         (name, Annotated[kind, tyro.conf.arg(help=told)], dataclasses.field(default=value))
         for name, kind, value, told in extra
@@ -193,9 +195,16 @@ def _begun(run: Path, preset: str) -> Iterator[None]:
             shutil.rmtree(run)
 
 
-def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> Any:
-    """A section's value in the preset, or what its stage was made with."""
-    value = getattr(PRESETS[preset], section)
+def _world_of(run: Path | None) -> str | None:
+    """The environment that a run's episodes are of, if it has any."""
+    if run is None or not Stage(run, "rollouts").complete:
+        return None
+    return str(Stage(run, "rollouts").manifest["env"]["id"])
+
+
+def _default(section: str, preset: str, world: str | None, run: Path | None, use_saved: bool) -> Any:
+    """A section's value in the preset for this world, or what its stage was made with."""
+    value = getattr(preset_for(preset, world), section)
     if use_saved and run is not None:
         if section == "env":
             rollouts = Stage(run, "rollouts")

@@ -11,6 +11,7 @@ from agents.pipeline.iterate import IterateConfig
 from agents.viewing.watch import WatchConfig
 from rollouts.collect import CollectConfig
 from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import PRESETS as WORLDS
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 
 
@@ -181,3 +182,39 @@ TAKECOVER = PipelineConfig(
 )
 
 PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER, "takecover": TAKECOVER}
+
+
+def preset_for(name: str, env_id: str | None) -> PipelineConfig:
+    """The preset, for another environment without what it tunes to its own.
+
+    Whole episodes instead of hopeless ones that are given up, as many of the environment's own steps in one, every
+    one of them decided on; rewards where they fall, and learned, also where the preset's own world pays for survival.
+    """
+    preset = PRESETS[name]
+    if env_id is None or _world(env_id) == _world(preset.env.id):
+        return preset
+    iterate = preset.iterate
+    return replace(
+        preset,
+        env=EnvConfig(env_id),
+        mdnrnn=_neutral_m(preset.mdnrnn, preset.controller),
+        controller=_neutral_c(preset.controller, preset.env),
+        iterate=replace(
+            iterate,
+            mdnrnn=_neutral_m(iterate.mdnrnn, iterate.controller),
+            controller=_neutral_c(iterate.controller, preset.env),
+        ),
+    )
+
+
+def _world(env_id: str) -> str:
+    preset = WORLDS.get(env_id)
+    return env_id if preset is None else preset.reported_on or preset.name
+
+
+def _neutral_m(config: MDNRNNConfig, controller: ControllerConfig) -> MDNRNNConfig:
+    return replace(config, reward_spread=None, reward_head=config.reward_head or controller.world == "dream")
+
+
+def _neutral_c(config: ControllerConfig, env: EnvConfig) -> ControllerConfig:
+    return replace(config, patience=None, max_steps=config.max_steps * (env.action_repeat or 1))

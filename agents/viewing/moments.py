@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from agents.agent import Agent
 from agents.viewing.human import Action, action_names
 from agents.viewing.panels import Bar, Panel
 from rollouts.envs.config import EnvConfig, Frame
-from rollouts.envs.image_env import make_env
+from rollouts.envs.image_env import class_metadata, make_env
 from rollouts.envs.presets import register, reported, resolve
 from worldmodels.dream import Dream, StartKind
 from worldmodels.mdn_rnn import Prediction, State, likeliest, mixture_nll
@@ -66,12 +65,7 @@ def panels_of(moment: Moment) -> Iterator[Panel]:
 def frame_rate(env: EnvConfig) -> float:
     """Frames per second of a world, as its class says; :data:`USUAL_RATE` where it does not or is not installed."""
     register()
-    try:
-        entry = gym.spec(resolve(env).id).entry_point
-        maker = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    except (gym.error.Error, ImportError, AttributeError):
-        return USUAL_RATE
-    return float(getattr(maker, "metadata", {}).get("render_fps") or USUAL_RATE)
+    return float(class_metadata(resolve(env)).get("render_fps") or USUAL_RATE)
 
 
 def step_seconds(env: EnvConfig) -> float:

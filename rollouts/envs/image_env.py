@@ -24,7 +24,7 @@ from rollouts.envs.actions import natural_action
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
 from rollouts.envs.manners import UNKNOWN_LIMIT, complaint, first_moment, next_moment, own_limit
 from rollouts.envs.observations import NoPictureError, find_eye
-from rollouts.envs.presets import PRESETS, register, resolve
+from rollouts.envs.presets import PRESETS, register, registered, resolve
 from rollouts.errors import UserError
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def _made(preset: EnvPreset, options: dict[str, Any], draws: str | None) -> gym.
     """The environment itself, with a render mode only where one is wanted and it has it."""
     module, _, function = preset.make.partition(":")
     make: Callable[..., gym.Env[Any, Any]] = getattr(importlib.import_module(module), function)
-    if draws is not None and _may_draw(preset.id, draws):
+    if draws is not None and _may_draw(preset, draws):
         try:
             return make(preset.id, render_mode=draws, **options)
         except TypeError as error:
@@ -73,12 +73,22 @@ def _made(preset: EnvPreset, options: dict[str, Any], draws: str | None) -> gym.
     return make(preset.id, **options)
 
 
-def _may_draw(env_id: str, mode: str) -> bool:
+def _may_draw(preset: EnvPreset, mode: str) -> bool:
     """Whether a class of environments names the render mode, or does not say."""
-    entry = gym.spec(env_id).entry_point
-    maker = load_env_creator(entry) if isinstance(entry, str) else entry
+    metadata = class_metadata(preset)
+    return "render_modes" not in metadata or mode in metadata["render_modes"]
+
+
+def class_metadata(preset: EnvPreset) -> dict[str, Any]:
+    """What an environment's class says of its drawing, without an environment; nothing if it is not known here."""
+    spec = registered(preset)
+    entry = None if spec is None else spec.entry_point
+    try:
+        maker = load_env_creator(entry) if isinstance(entry, str) else entry
+    except (ImportError, AttributeError):
+        return {}
     metadata = getattr(maker, "metadata", None)
-    return not isinstance(metadata, dict) or mode in metadata.get("render_modes", ())
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _only_the_parent_knows() -> str:

@@ -13,6 +13,7 @@ import dataclasses
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 import rollouts.envs.car_racing as fast_car_racing
 from rollouts.envs.actions import ActionSpec
@@ -94,6 +95,11 @@ def register() -> None:
         gym.register("worldmodels/Toy-v0", "rollouts.envs.toy:ToyEnv", max_episode_steps=50)
 
 
+def registered(preset: EnvPreset) -> EnvSpec | None:
+    """What Gymnasium knows of a world that is registered."""
+    return gym.registry.get(preset.id.partition(":")[2] or preset.id)
+
+
 OPTIONS = ("crop", "size", "max_episode_steps", "action_repeat", "key", "action_low", "action_high")
 """Options that take the place of the preset's."""
 
@@ -125,12 +131,17 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
     if preset.action is not None and (config.action_low is not None or config.action_high is not None):
         raise UserError(f"{preset.name} has limits of its own for its actions; leave out --env.action-low and -high.")
     if preset.max_episode_steps is None and config.max_episode_steps is None:
-        registered = gym.registry.get(preset.id.partition(":")[2] or preset.id)
-        changes["max_episode_steps"] = None if registered is None else registered.max_episode_steps
+        spec = registered(preset)
+        changes["max_episode_steps"] = None if spec is None else spec.max_episode_steps
     return dataclasses.replace(preset, **changes)
 
 
-_FIRST_OPTIONS = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
+_FIRST_def registered(preset: EnvPreset) -> EnvSpec | None:
+    """What Gymnasium knows of a world that is registered."""
+    return gym.registry.get(preset.id.partition(":")[2] or preset.id)
+
+
+OPTIONS = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
 
 
 def identity(config: EnvConfig) -> str:
