@@ -17,7 +17,7 @@ from rollouts.runs.layout import PRETRAINED, located, newest_round
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 from worldmodels.dream import join_features
-from worldmodels.mdn_rnn import State
+from worldmodels.dynamics import State
 from worldmodels.training.checkpoint import load_tensors
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
@@ -102,7 +102,7 @@ class Acting:
         if self.agent.spec.latent == "sample":
             noise = torch.from_numpy(self.rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
             self.z = reparameterise(mean, logvar, noise)
-        features = join_features(self.z, self.state, self.agent.spec.features)
+        features = join_features(self.z, self.agent.model.outputs(self.state), self.agent.spec.features)
         return self.agent.controller.act(self.agent.parameters, features)[0].cpu().numpy()
 
     def remember(self, action: NDArray[np.float32]) -> None:

@@ -17,6 +17,7 @@ from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import Features, join_features
+from worldmodels.dynamics import take
 from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
 
@@ -68,7 +69,7 @@ class RealLanes:
         self._see(np.stack(frames))
 
     def features(self) -> Tensor:
-        return join_features(self.z, self.state, self.kind)
+        return join_features(self.z, self.model.outputs(self.state), self.kind)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         results = [env.step(action) for env, action in zip(self._envs, actions.cpu().numpy(), strict=True)]
@@ -82,7 +83,7 @@ class RealLanes:
         kept = torch.arange(len(self._envs))[lanes.cpu()].tolist()
         self._spare += [env for lane, env in enumerate(self._envs) if lane not in set(kept)]
         self._envs, self._noise = [self._envs[lane] for lane in kept], [self._noise[lane] for lane in kept]
-        self.z, self.state = self.z[lanes], (self.state[0][lanes], self.state[1][lanes])
+        self.z, self.state = self.z[lanes], take(self.state, lanes)
 
     def close(self) -> None:
         """Close all environments."""

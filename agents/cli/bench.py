@@ -8,10 +8,9 @@ which this machine's own matrix product, measured here too, could do the row's m
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +30,12 @@ from rollouts.envs.image_env import make_env, preprocess
 from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.provenance import package_versions
 from worldmodels.dream import Dream
-from worldmodels.mdn_rnn import MDNRNN, mixture_nll
+from worldmodels.mdn_rnn import MDNRNN
+from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import pick_device
+from worldmodels.training.precision import Format, autocast, has_bfloat16
 from worldmodels.training.threads import one_thread
 from worldmodels.vae import ConvVAE, fast_encoder, vae_loss
 from worldmodels.world_model import WorldModel
@@ -66,9 +67,9 @@ def rate(step: Callable[[], object], amount: int, device: torch.device, clock: C
     return done / (clock() - start)
 
 
-def environment_rows() -> list[Row]:
+def environment_rows() -> Iterator[Row]:
     """Stock and fast CarRacing, per CPU-second, on the same drive."""
-    cpu, rates, rows = torch.device("cpu"), dict[str, float](), []
+    cpu, rates = torch.device("cpu"), dict[str, float]()
     drive = np.array([0.05, 0.3, 0.0], np.float32)
     for name in ("carracing", "carracing-fast"):
         env = make_env(name)
@@ -77,21 +78,15 @@ def environment_rows() -> list[Row]:
             env.step(drive)
         rates[name] = rate(lambda env=env: env.step(drive), 1, cpu, time.process_time)  # type: ignore[misc]
         env.close()
-    rows.append(Row("environment step, stock CarRacing-v3", rates["carracing"], "steps/CPU-s"))
+    yield Row("environment step, stock CarRacing-v3", rates["carracing"], "steps/CPU-s")
     ratio = rates["carracing-fast"] / rates["carracing"]
-    rows.append(Row("environment step, carracing-fast", rates["carracing-fast"], "steps/CPU-s", note=f"x {ratio:.1f}"))
+    yield Row("environment step, carracing-fast", rates["carracing-fast"], "steps/CPU-s", note=f"x {ratio:.1f}")
     frame, preset = (
         np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8),
         make_env("carracing").preset,
     )
-    rows.append(
-        Row(
-            "preprocess (crop, 64x64)",
-            rate(lambda: preprocess(frame, preset), 1, cpu, time.process_time),
-            "frames/CPU-s",
-        )
-    )
-    return rows
+    speed = rate(lambda: preprocess(frame, preset), 1, cpu, time.process_time)
+    yield Row("preprocess (crop, 64x64)", speed, "frames/CPU-s")
 
 
 def matmul_rate(device: torch.device, size: int = 1024) -> float:
@@ -104,12 +99,10 @@ def world_model(device: torch.device) -> WorldModel:
     """V and M of the paper's size with random weights: speed does not depend on what they know."""
     torch.manual_seed(0)
     env, count = make_env("carracing-fast"), 64
-    zeros = torch.zeros(count, 256, device=device)
-    latents = torch.randn(count, 32, device=device)
-    starts = DreamStarts(latents, torch.zeros_like(latents), zeros, zeros, zeros[:, 0].bool())
-    return WorldModel(
-        ConvVAE(32).on(device), MDNRNN().to(device), EnvConfig(), env.action_spec, env.preset.observation_hash, starts
-    )
+    latents, cold = torch.randn(count, 32, device=device), torch.zeros(count, dtype=torch.bool, device=device)
+    mdnrnn = MDNRNN().to(device)
+    starts = DreamStarts(latents, torch.zeros_like(latents), mdnrnn.initial_state(count), cold)
+    return WorldModel(ConvVAE(32).on(device), mdnrnn, EnvConfig(), env.action_spec, env.preset.observation_hash, starts)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:
@@ -121,36 +114,37 @@ def flops(module: nn.Module, *inputs: Tensor) -> int:
     return int(counter.get_total_flops())
 
 
-def network_rows(model: WorldModel, peak: float) -> list[Row]:
-    """Seeing, remembering, dreaming; training V and M."""
-    device, rows = model.device, []
+def network_rows(model: WorldModel, peak: float) -> Iterator[Row]:
+    """Seeing, remembering, dreaming; training V and M. What this device cannot multiply in is left out."""
+    device = model.device
     per_frame = flops(model.vae.encoder, torch.zeros(1, 3, 64, 64, device=device))
     frames = np.random.default_rng(0).integers(0, 255, (128, 64, 64, 3)).astype(np.uint8)
     for batch in (1, 16, 128):
         speed = rate(lambda b=batch: model.encode(frames[:b]), batch, device, time.perf_counter)  # type: ignore[misc]
-        rows.append(Row(f"V: encode, batch {batch}", speed, "frames/s", peak / per_frame))
+        yield Row(f"V: encode, batch {batch}", speed, "frames/s", peak / per_frame)
     fast = fast_encoder(model.vae)
     if fast is not None:
         tensor = torch.from_numpy(frames[:16])
         with one_thread(), torch.inference_mode():
             speed = rate(lambda: fast(tensor), 16, device, time.perf_counter)
-        rows.append(Row("V: encode in bfloat16, batch 16, one thread", speed, "frames/s"))
+        yield Row("V: encode in bfloat16, batch 16, one thread", speed, "frames/s")
     lstm = 2 * 4 * 256 * (35 + 256)
     head = 2 * 256 * 482
+    formats: list[Format] = ["float32", "bfloat16"] if has_bfloat16(device) else ["float32"]
+    if len(formats) == 1:
+        say("Rows in bfloat16 are left out: this device has no arithmetic for it.")
     for lanes in (64, 256, 1024, 4096):
-        rows.append(_dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32"))
-    rows.append(_dream_row(model, 1024, None, "bfloat16"))
-    rows.append(_vae_training_row(device, frames, peak, "float32"))
-    rows.append(_vae_training_row(device, frames, peak, "bfloat16"))
-    rows.append(_mdn_rnn_training_row(device, peak / (3 * (lstm + head)), "float32"))
-    rows.append(_mdn_rnn_training_row(device, None, "bfloat16"))
-    return rows
+        yield _dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32")
+    for precision in formats[1:]:
+        yield _dream_row(model, 1024, None, precision)
+    for precision in formats:
+        yield _vae_training_row(device, frames, peak, precision)
+    for precision in formats:
+        yield _mdn_rnn_training_row(device, peak / (3 * (lstm + head)) if precision == "float32" else None, precision)
 
 
-def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: str) -> Row:
-    if precision == "bfloat16":
-        model = copy.deepcopy(model)
-        model.mdnrnn.bfloat16()
+def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: Format) -> Row:
+    model = model.multiplying_in(precision)
     dream, spec = Dream(model, 1.0, 10**9), ControllerSpec("zh")
     controller = spec.build(model)
     dream.reset(range(16), lanes // 16)
@@ -164,14 +158,14 @@ def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: st
     return Row(f"dream, {kind}", rate(step, lanes, model.device, time.perf_counter), "steps/s", floor)
 
 
-def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, precision: str) -> Row:
+def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, precision: Format) -> Row:
     vae = ConvVAE(32).on(device).train()
     optimiser = torch.optim.Adam(vae.parameters(), 1e-4)
     noise = torch.randn(len(frames), 32, device=device)
 
     def step() -> None:
         pictures = to_float(frames, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with autocast(device, precision):
             reconstruction, mean, logvar = vae(pictures, noise)
         optimiser.zero_grad(set_to_none=True)
         vae_loss(reconstruction.float(), pictures, mean.float(), logvar.float()).total.backward()
@@ -186,13 +180,13 @@ def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, pre
     )
 
 
-def _mdn_rnn_training_row(device: torch.device, floor: float | None, precision: str) -> Row:
+def _mdn_rnn_training_row(device: torch.device, floor: float | None, precision: Format) -> Row:
     mdnrnn, (n, t) = MDNRNN().to(device), (32, 128)
     optimiser = torch.optim.Adam([p for p in mdnrnn.parameters() if p.requires_grad], 1e-3)
     z, actions = torch.randn(n, t + 1, 32, device=device), torch.randn(n, t, 3, device=device)
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with autocast(device, precision):
             prediction, _ = mdnrnn(z[:, :-1], actions)
         optimiser.zero_grad(set_to_none=True)
         mixture_nll(prediction.mixture, z[:, 1:]).mean().backward()
@@ -236,13 +230,26 @@ def cma_row() -> Row:
     )
 
 
+def all_rows(model: WorldModel, peak: float) -> Iterator[Row]:
+    """Everything, one row after the other."""
+    yield from environment_rows()
+    yield Row("float32 matrix product, 1024 x 1024", peak / 1e9, "GFLOP/s")
+    yield from network_rows(model, peak)
+    yield real_row(model, False)
+    if fast_encoder(model.vae) is not None:
+        yield real_row(model, True)
+    yield cma_row()
+
+
 def body(arguments: Any) -> None:
     """Measure, print, save."""
     device = pick_device(arguments.device)
     say("About a minute and a half; leave the machine alone meanwhile.")
     model, peak = world_model(device), matmul_rate(device)
-    rows = [*environment_rows(), Row("float32 matrix product, 1024 x 1024", peak / 1e9, "GFLOP/s")]
-    rows += [*network_rows(model, peak), real_row(model, False), real_row(model, True), cma_row()]
+    rows = []
+    for row in all_rows(model, peak):
+        say(f"{row.what}: {row.rate:,.0f} {row.unit} {row.note}")
+        rows.append(row)
     machine = {"processor": processor(), "threads": torch.get_num_threads(), "device": _device_name(device)}
     table = _markdown(machine, rows)
     print(table)

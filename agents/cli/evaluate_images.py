@@ -16,10 +16,10 @@ from agents.cli.options import RUNS, shown, tell_errors
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
-from worldmodels.generative.datasets import load_samples
-from worldmodels.generative.evaluation import evaluate, evaluate_reference
-from worldmodels.generative.fidelity import evaluate_inception
-from worldmodels.generative.fit_images import load_trained
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.measures.inception import evaluate_inception
+from worldmodels.generative.models.trained import load_trained
 from worldmodels.training.checkpoint import pick_device
 
 

@@ -14,8 +14,9 @@ from agents.cli.options import RUNS, new_run, shown
 from rollouts.console import command
 from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
-from worldmodels.generative.configs import MODELS, Config, ModelName, PresetName, preset
-from worldmodels.generative.synthetic import DISTRIBUTIONS
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS
+from worldmodels.generative.models.base import ImageConfig
+from worldmodels.generative.models.registry import MODELS, ModelName, PresetName, preset
 
 DEFAULT_MODEL = "sngan"
 DEFAULT_FOR_DIGITS = "cgan-projection"
@@ -58,7 +59,7 @@ def parse_training(description: str | None, argv: Sequence[str]) -> TrainArgumen
     name = given.preset or "quick"
     if name not in get_args(PresetName):
         raise UserError(f"There is no preset {name!r}; choose one of {', '.join(get_args(PresetName))}.")
-    defaults: Config = preset(model, name, points=given.data in DISTRIBUTIONS)
+    defaults: ImageConfig = preset(model, name, points=given.data in DISTRIBUTIONS)
     if begun and given.preset is None and begun.manifest["inputs"]["model"] == model:
         defaults = begun.config(type(defaults))
     run = given.run or new_run(f"images-{model}")

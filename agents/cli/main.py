@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "score an agent on test seeds of the stock environment",
     "watch": "a video of the agent, in the world or in its dream",
     "play": "the live page: watch, dream, drive",
+    "export-page": "a folder that dreams in any browser, to share",
     "compare": "what does C need? controllers that differ in one thing each",
     "sweep-temperature": "dreams of many temperatures, and what they are worth in reality",
     "release": "turn a run's agent into a folder to share",

@@ -18,9 +18,9 @@ from agents.cli.image_options import newest_run
 from agents.cli.options import shown, tell_errors
 from rollouts.console import say
 from rollouts.errors import UserError
-from worldmodels.generative import sampling
-from worldmodels.generative.datasets import to_tensor
-from worldmodels.generative.fit_images import Trained, load_trained
+from worldmodels.generative import sampling, sheets
+from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.models.trained import Trained, load_trained
 from worldmodels.pictures import Frames, save_png
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
@@ -56,36 +56,37 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     Raises:
         UserError: the model or the data cannot show this.
     """
-    sampler, samples, rng = trained.sampler, trained.samples, generator_for(arguments.seed, 0)
-    rows, columns, device = arguments.rows, arguments.columns, next(trained.sampler.network.parameters()).device
+    model, samples, rng = trained.model, trained.samples, generator_for(arguments.seed, 0)
+    rows, columns, device = arguments.rows, arguments.columns, model.device
     if not samples.are_images and arguments.show != "grid":
         raise UserError(f"{samples.name} are points; only --show grid draws them.")
     order = torch.randperm(len(samples.test), generator=generator_for(arguments.seed, 1))  # data often come sorted
     test = to_tensor(samples.test)[order].to(device)
     labels = torch.from_numpy(samples.test_labels)[order].to(device) if samples.test_labels is not None else None
     if arguments.show == "grid":
-        return sampling.picture(sampler.sample(rows * columns if samples.are_images else 2500, rng), columns)
+        return sheets.picture(model.draw(rows * columns if samples.are_images else 2500, rng), columns)
     if arguments.show == "reconstructions":
         count = min(5 * rows, len(test))
-        chosen = labels[:count] if sampler.classes and labels is not None else None
-        return sampling.reconstruction_pairs(sampler, test[:count], chosen)
+        chosen = labels[:count] if model.classes and labels is not None else None
+        codes = sampling.require_encoder(model)(test[:count], chosen)
+        return sheets.rows_below([test[:count], sampling.require_decoder(model)(codes, chosen)])
     if arguments.show == "interpolation":
-        return sampling.interpolation(sampler, rows, columns, rng)
+        return sampling.interpolation(model, rows, columns, rng)
     if arguments.show == "walk":
-        if not 0 <= arguments.unit < sampler.latent_size:
-            raise UserError(f"--unit must be 0 to {sampler.latent_size - 1}, got {arguments.unit}.")
-        return sampling.latent_walk(sampler, arguments.unit, rows, columns, rng)
+        if not 0 <= arguments.unit < model.latent_size:
+            raise UserError(f"--unit must be 0 to {model.latent_size - 1}, got {arguments.unit}.")
+        return sampling.latent_walk(model, arguments.unit, rows, columns, rng)
     if arguments.show == "neighbours":
-        return sampling.neighbour_rows(sampler.sample(columns, rng).clamp(0, 1), to_tensor(samples.train))
+        return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), to_tensor(samples.train))
     if labels is None or arguments.attribute not in samples.class_names:
         known = ", ".join(samples.class_names) or "none: the data have no labels"
         raise UserError(f"There is no class {arguments.attribute!r} to make an attribute of; known are {known}.")
-    if sampler.classes:
+    if model.classes:
         raise UserError("A conditional model is told the class; attribute vectors are for models without labels.")
     has = labels == samples.class_names.index(arguments.attribute)
-    vector = sampling.attribute_vector(sampler.encode(test), has)
+    vector = sampling.attribute_vector(sampling.require_encoder(model)(test, None), has)
     strengths = torch.linspace(0, 1.5, columns - 1).tolist()
-    return sampling.attribute_rows(sampler, test[~has][:rows], vector, strengths)
+    return sampling.attribute_rows(model, test[~has][:rows], vector, strengths)
 
 
 def body() -> None:
@@ -104,7 +105,7 @@ def body() -> None:
     if out.suffix == ".png":
         save_png(picture, out, scale=2)
     else:
-        sampling.save_gif(columns_of(picture, trained.samples.size), out)
+        sheets.save_gif(columns_of(picture, trained.samples.size), out)
     say(f"Look at {out}")
 
 

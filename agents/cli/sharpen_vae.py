@@ -13,7 +13,7 @@ import tyro
 from agents.cli.options import shown, tell_errors
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.stage import Stage
-from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
+from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
 from worldmodels.training.checkpoint import pick_device
 
 

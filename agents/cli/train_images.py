@@ -16,7 +16,7 @@ import sys
 from agents.cli.image_options import parse_training
 from agents.cli.options import stoppable, tell_errors
 from rollouts.console import say
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
 from worldmodels.training.checkpoint import pick_device
 
 

@@ -38,8 +38,9 @@ def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Ar
     if model.starts is None:
         raise UserError("This world model was saved without starting points; fit M again.")
     starts = model.starts.only("recorded")
-    seen = join_features(starts.mean, (starts.h, starts.c), spec.features).double().cpu().numpy()
-    parts = [starts.mean.shape[1]] + [starts.h.shape[1]] * (len(spec.features) - 1)
+    outputs = model.outputs(starts.state)
+    seen = join_features(starts.mean, outputs, spec.features).double().cpu().numpy()
+    parts = [starts.mean.shape[1], *(outputs[name].shape[1] for name in spec.features[1:])]
     return whitening(seen, parts, count, spec.bias, spec.build(model))
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from agents.live.packets import jpeg, pack
 from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
-from worldmodels.generative.datasets import to_tensor
-from worldmodels.generative.fit_images import Trained, load_trained
-from worldmodels.generative.networks import Autoencoder, Generator
-from worldmodels.generative.sampling import attribute_vector, rgb, slerp
+from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.models.trained import Trained, load_trained
+from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp
+from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid
 from worldmodels.training.randomness import generator_for
 
@@ -65,19 +65,18 @@ class ImageBench:
         if name not in runs:
             return []
         self.trained = trained = _load(runs[name])
-        sampler, samples = trained.sampler, trained.samples
+        model, samples = trained.model, trained.samples
         # An autoencoder has no prior to sample from: its sheet shows what it makes of test images instead.
-        encodes = not isinstance(sampler.network, Generator)
-        attributes = encodes and not sampler.classes and samples.test_labels is not None
+        attributes = model.encode is not None and not model.classes and samples.test_labels is not None
         if attributes:
             self._measure_attributes(trained)
         header = {
             "name": name,
             "model": trained.name,
-            "latents": sampler.latent_size,
-            "labels": list(samples.class_names) if sampler.classes else [],
+            "latents": model.latent_size,
+            "labels": list(samples.class_names) if model.classes else [],
             "attributes": list(samples.class_names) if attributes else [],
-            "samples": not isinstance(sampler.network, Autoencoder),
+            "samples": model.draws,
         }
         return [pack("image_model", header)]
 
@@ -85,17 +84,17 @@ class ImageBench:
         """A sheet of samples whose latents are kept within +-truncation, or of reconstructions."""
         if self.trained is None:
             return []
-        sampler = self.trained.sampler
+        model = self.trained.model
         rng = generator_for(seed, 0)
-        if isinstance(sampler.network, Autoencoder):
+        if not model.draws:
             tests = self._tests(torch.randint(len(self.trained.samples.test), (CELLS,), generator=rng))
-            self._z = sampler.encode(tests)
+            self._z = require_encoder(model)(tests, None)
         else:
-            self._z = truncated_normal(torch.rand(CELLS, sampler.latent_size, generator=rng), truncation)
+            self._z = truncated_normal(torch.rand(CELLS, model.latent_size, generator=rng), truncation)
         self._labels = None
-        if sampler.classes:
-            every = torch.arange(CELLS) % COLUMNS % sampler.classes
-            self._labels = every if not 0 <= label < sampler.classes else torch.full((CELLS,), label)
+        if model.classes:
+            every = torch.arange(CELLS) % COLUMNS % model.classes
+            self._labels = every if not 0 <= label < model.classes else torch.full((CELLS,), label)
         return [self._sheet("image_grid", self._z, self._labels, {"cells": CELLS}, COLUMNS)]
 
     def image_path(self, first: int, second: int) -> list[bytes]:
@@ -112,13 +111,14 @@ class ImageBench:
         if self.trained is None or len(strengths) != len(self._vectors):
             return []
         x = self._tests(torch.tensor([item % len(self.trained.samples.test)]))
-        z = self.trained.sampler.encode(x) + torch.tensor([strengths]) @ self._vectors
-        made = self.trained.sampler.decode(z)
+        model = self.trained.model
+        z = require_encoder(model)(x, None) + torch.tensor([strengths]) @ self._vectors
+        made = require_decoder(model)(z, None)
         return [pack("image_attributes", {}, [jpeg(rgb(x)[0]), jpeg(rgb(made)[0])])]
 
     def _measure_attributes(self, trained: Trained) -> None:
         chosen = torch.randperm(len(trained.samples.test), generator=generator_for(0, 1))[:ENCODED]
-        codes = trained.sampler.encode(self._tests(chosen))
+        codes = require_encoder(trained.model)(self._tests(chosen), None)
         assert trained.samples.test_labels is not None
         labels = torch.from_numpy(trained.samples.test_labels)[chosen]
         zero = torch.zeros(codes.shape[1])
@@ -135,7 +135,7 @@ class ImageBench:
 
     def _sheet(self, kind: str, z: Tensor, labels: Tensor | None, header: dict[str, int], columns: int) -> bytes:
         assert self.trained is not None
-        pictures = rgb(self.trained.sampler.decode(z, labels).clamp(0, 1))
+        pictures = rgb(require_decoder(self.trained.model)(z, labels).clamp(0, 1))
         size = int(pictures.shape[1])
         sheet = np.ascontiguousarray(grid(pictures, columns, gap=0))
         return pack(kind, {**header, "columns": columns, "side": size}, [jpeg(sheet, fine=True)])

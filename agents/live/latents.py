@@ -11,8 +11,8 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.live.packets import jpeg, numbers, pack
 from rollouts.envs.config import Frame
+from worldmodels.dynamics import State
 from worldmodels.generative.sampling import slerp
-from worldmodels.mdn_rnn import State
 from worldmodels.pictures import grid
 
 MOST_CAPTURES = 24

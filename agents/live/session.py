@@ -18,7 +18,7 @@ from agents.live.packets import jpeg, pack
 from agents.live.recorder import Clips, Drive, Drives
 from agents.viewing.human import Driver
 from agents.viewing.moments import DreamWorld, Moment, RealWorld, frame_rate, side_by_side
-from worldmodels.mdn_rnn import State
+from worldmodels.dynamics import State
 from worldmodels.training.randomness import generator_for
 
 PAUSE_AT_END = 1.5  #: seconds for which an episode that is over stays on the page

@@ -13,7 +13,7 @@ from agents.agent import Agent
 from agents.evaluation import EvaluateConfig, evaluate, is_of, save_report, table
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
-from agents.pipeline.iterate import IterateConfig, check_sizes, iterate
+from agents.pipeline.iterate import IterateConfig, iterate
 from agents.viewing.watch import WatchConfig, watch
 from rollouts.collect import CollectConfig, collect
 from rollouts.console import duration, say
@@ -47,7 +47,6 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         UserError: any stage's.
     """
     start = time.perf_counter()
-    check_sizes(config.iterate, config.vae, config.mdnrnn)
     store = collect(config.collect, config.env, run, workers)
     fit_vae(config.vae, run, [store], device)
     fit_mdn_rnn(config.mdnrnn, run, [store], device)

@@ -91,10 +91,10 @@ def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
         max_steps=recorded.config(CollectConfig).max_steps,
         noise=float(recorded.manifest["policy"].rpartition(" ")[2]),
         refit_vae=max(usual.refit_vae, number) if refitted else min(usual.refit_vae, number - 1),
-        vae=Stage(folder, "vae").config(VAEConfig) if refitted else usual.vae,
+        vae=Stage(folder, "vae").config(VAEConfig).training if refitted else usual.vae,
         human=(rounds[0] / "human").exists()
         and Stage(folder, "mdnrnn").manifest["inputs"]["episodes"] != data_hash(list(map(episodes_of, rounds))),
-        mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig),
+        mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig).training,
         fresh="start_from" not in Stage(folder, "controller").manifest["inputs"],
         controller=Stage(folder, "controller").config(ControllerConfig),
     )

@@ -25,8 +25,8 @@ from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
+from worldmodels.cores import make_dynamics
 from worldmodels.data.lineage import reuse_vae
-from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.training.checkpoint import save_tensors
 
 HIDDEN = 40  #: the paper's
@@ -151,7 +151,7 @@ def untrained(folder: Path, into: Path, seed: int) -> Path:
     for name in ("config.json", "manifest.json"):
         shutil.copyfile(folder / "mdnrnn" / name, stage.path / name)
     torch.manual_seed(seed)
-    save_tensors(MDNRNN(**stage.manifest["architecture"]).state_dict(), stage.path / "weights.safetensors")
+    save_tensors(make_dynamics(stage.manifest["architecture"]).state_dict(), stage.path / "weights.safetensors")
     return into
 
 

@@ -22,7 +22,8 @@ from rollouts.envs.config import EnvConfig, Frame
 from rollouts.envs.image_env import class_metadata, make_env
 from rollouts.envs.presets import register, reported, resolve
 from worldmodels.dream import Dream, StartKind
-from worldmodels.mdn_rnn import Prediction, State, likeliest, mixture_nll
+from worldmodels.dynamics import State
+from worldmodels.mixture import Prediction, likeliest, mixture_nll
 
 USUAL_RATE = 50.0
 """Frames per second of an environment that does not say."""
@@ -248,7 +249,7 @@ def action_bars(agent: Agent, action: Action) -> tuple[Bar, ...]:
 
 def _forecast(agent: Agent, state: State) -> Prediction:
     """What M says from its memory."""
-    return agent.model.mdnrnn.predict(state[0])
+    return agent.model.mdnrnn.predict(state)
 
 
 def _surprise(foreseen: Prediction, z: Tensor) -> float:

@@ -18,8 +18,8 @@ from agents.cli.options import RUNS, processor, shown, tell_errors
 from rollouts.console import duration, say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
-from worldmodels.generative.evaluation import evaluate, evaluate_reference
-from worldmodels.generative.fit_images import load_trained
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
+from worldmodels.generative.models.trained import load_trained
 from worldmodels.training.checkpoint import pick_device
 
 DOCS = README.parent / "docs" / "images"

@@ -14,7 +14,7 @@ from agents.controller import ControllerSpec
 from agents.viewing.moments import USUAL_RATE, DreamWorld, RealWorld, frame_rate, panels_of, side_by_side, step_seconds
 from agents.viewing.watch import WatchConfig, panels
 from rollouts import EnvConfig, make_env
-from worldmodels.mdn_rnn import mixture_nll
+from worldmodels.mixture import mixture_nll
 from worldmodels.world_model import WorldModel
 
 
@@ -60,7 +60,7 @@ def test_surprise_is_what_m_gave_to_what_came(agent: Agent):
     for before, after in pairwise(moments):
         state = model.remember(z, torch.from_numpy(before.action)[None], state)
         z = torch.tensor(after.z)[None]
-        wanted = float(mixture_nll(model.mdnrnn.predict(state[0]).mixture, z).mean())
+        wanted = float(mixture_nll(model.mdnrnn.predict(state).mixture, z).mean())
         assert after.surprise == pytest.approx(wanted, abs=1e-4)
 
 

@@ -93,7 +93,7 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
     model: WorldModel = make_model()
     spec = ControllerSpec("zh")
     starts = model.starts.only("recorded")
-    seen = torch.cat([starts.mean, starts.h], 1).double().numpy()
+    seen = torch.cat([starts.mean, starts.state["h"]], 1).double().numpy()
     np.testing.assert_array_equal(
         principal_weights(model, spec, 2), whitening(seen, [4, 8], 2, True, spec.build(model))
     )

@@ -50,8 +50,8 @@ MICRO = dataclasses.replace(
     iterate=IterateConfig(
         rounds=1,
         episodes=4,
-        vae=dataclasses.replace(_VAE, steps=5),
-        mdnrnn=dataclasses.replace(_MDNRNN, steps=7),
+        vae=dataclasses.replace(_VAE, steps=5).training,
+        mdnrnn=dataclasses.replace(_MDNRNN, steps=7).training,
         controller=dataclasses.replace(_CONTROLLER, generations=3),
     ),
     evaluate=EvaluateConfig(episodes=3),

@@ -13,9 +13,10 @@ from PIL import Image
 
 from rollouts.episodes import Episode, EpisodeStore
 from rollouts.errors import UserError
-from worldmodels.generative import synthetic
-from worldmodels.generative.datasets import Batches, Samples, load_samples, to_tensor
-from worldmodels.generative.image_files import fit, read_idx, read_image, to_channels
+from worldmodels.generative.data import synthetic
+from worldmodels.generative.data.batches import Batches
+from worldmodels.generative.data.datasets import Samples, load_samples, to_tensor
+from worldmodels.generative.data.image_files import fit, read_idx, read_image, to_channels
 
 RNG = np.random.default_rng(0)
 
@@ -286,16 +287,17 @@ def test_ranges():
 
 
 def test_batches_are_pure_and_cover_an_epoch():
-    x = torch.arange(10.0)[:, None]
-    batches = Batches(x, np.arange(10), 3, seed=4, device=torch.device("cpu"))
-    first = [batches(n)[0] for n in range(6)]
-    assert torch.equal(batches(1)[0], first[1])  # in any order
+    x, ten = np.arange(10, dtype=np.float32)[:, None], tuple("0123456789")
+    samples = Samples("ten", x, x, np.arange(10), None, ten)
+    batches = Batches(samples, 3, seed=4, device=torch.device("cpu"))
+    first = [batches(n).x for n in range(6)]
+    assert torch.equal(batches(1).x, first[1])  # in any order
     assert len({value for batch in first[:3] for value in batch.flatten().tolist()}) == 9
     assert not torch.equal(torch.cat(first[:3]), torch.cat(first[3:]))
-    data, labels = batches(7)
-    assert torch.equal(data.flatten().long(), labels)
+    data = batches(7)
+    assert torch.equal(data.x.flatten().long(), data.labels)
     with pytest.raises(UserError, match="fewer than one batch"):
-        Batches(x, None, 11, 0, torch.device("cpu"))
+        Batches(samples, 11, 0, torch.device("cpu"))
 
 
 def test_samples_know_their_shape():

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldmodels.generative import elbo as e
-from worldmodels.generative.networks import VAE, Autoencoder, one_hot
+from worldmodels.generative.networks.modules import VAE, Autoencoder, one_hot
+from worldmodels.generative.objectives import elbo as e
 from worldmodels.vae import kl_to_standard_normal, reparameterise
 
 

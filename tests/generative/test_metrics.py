@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rollouts.errors import UserError
-from worldmodels.generative import metrics as m
-from worldmodels.generative.synthetic import GRID, RING, line, mixture
+from worldmodels.generative.data.synthetic import GRID, RING, line, mixture
+from worldmodels.generative.measures import metrics as m
 
 
 def test_kl_between_gaussians():

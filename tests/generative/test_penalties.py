@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldmodels.generative import penalties
-from worldmodels.generative.architectures import dcgan_critic, mlp
-from worldmodels.generative.losses import wasserstein_critic
+from worldmodels.generative.networks.dcgan import dcgan_critic
+from worldmodels.generative.networks.perceptrons import mlp
+from worldmodels.generative.objectives import penalties
+from worldmodels.generative.objectives.losses import wasserstein_critic
 
 W = torch.tensor([3.0, 4.0])
 

@@ -9,14 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError
-from worldmodels.generative import losses
-from worldmodels.generative.architectures import dcgan_critic, dcgan_generator, mlp_coder, mlp_critic, mlp_generator
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import CollapseError, fit_images
-from worldmodels.generative.gan import BEGAN, GAN, around_real, between_real_and_fake
-from worldmodels.generative.networks import Autoencoder, Critic, Generator
-from worldmodels.generative.penalties import spectrally_normalise
-from worldmodels.generative.units import Average, Batch, Loss, Trainer, Unit
+from worldmodels.generative.collapse import CollapseError
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
+from worldmodels.generative.networks.coders import mlp_coder
+from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
+from worldmodels.generative.networks.modules import Autoencoder, Critic, Generator
+from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
+from worldmodels.generative.objectives import losses
+from worldmodels.generative.objectives.began import BEGAN
+from worldmodels.generative.objectives.gan import GAN, around_real, between_real_and_fake
+from worldmodels.generative.objectives.penalties import spectrally_normalise
+from worldmodels.generative.objectives.units import Average, Batch, Loss, Trainer, Unit
 from worldmodels.training.checkpoint import load_state, save_state
 from worldmodels.training.loop import train
 from worldmodels.training.randomness import generator_for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -93,8 +94,8 @@ def test_the_card_of_a_run_that_began_with_another_has_the_commands_and_costs_of
         kept = keep(tmp_path / "kept", name, name, "full", "a machine", scripted_run, evaluation, after=after)
     alone = (release(scripted_run, "toy") / "README.md").read_text()
     both = (release(scripted_run, "toy", kept) / "README.md").read_text()
-    assert alone.count("train_controller.py") == 1
-    assert both.count("train_controller.py") == 2
+    assert alone.count("worldmodels train-controller") == 1
+    assert both.count("worldmodels train-controller") == 2
     assert "cp runs/one/round-1/rollouts/episodes/*.npz runs/two/rollouts/episodes/" in both
     total = read_json(kept / "experiment.json")["costs"]
     assert f"| **all** | | **{sum(cost['environment_steps'] for cost in total):,}** |" in both
@@ -144,8 +145,8 @@ def test_the_books_of_an_iterated_run(scripted_run: Path):
 def test_the_commands_in_the_card_make_the_same_run_again(scripted_run: Path, tmp_path: Path):
     again = tmp_path / "again"
     for command in commands(rounds_of(scripted_run), str(again)):
-        script, *options = command.removeprefix("python scripts/").split()
-        assert call(script.removesuffix(".py"), *options, *COMMON) == 0
+        _, name, *options = shlex.split(command)
+        assert call(name.replace("-", "_"), *options, *COMMON) == 0
     for folder in (Path(), Path("round-1")):
         weights = folder / "controller" / "weights.safetensors"
         assert (again / weights).read_bytes() == (scripted_run / weights).read_bytes()
@@ -164,7 +165,7 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
     run = shutil.copytree(tiny_run, tmp_path / "run")
     manifest = Stage(run, "controller").manifest
     write_json(run / "controller" / "manifest.json", {**manifest, "inputs": {"start_from": "0123456789ab"}})
-    (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train_controller.py" in line)
+    (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train-controller" in line)
     assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
 
 
@@ -174,7 +175,7 @@ def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp
     for policy, told in (
         (
             "agent 0123456789ab noise 0.3",
-            "collect.py --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
+            "worldmodels collect --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
         ),
         ("human", "# runs/x begins with what people drove"),
     ):

@@ -163,8 +163,8 @@ def test_without_a_run_directory_a_new_one_is_made_and_then_found_again(
 @pytest.mark.parametrize(
     ("script", "place", "told"),
     [
-        ("collect", "rollouts.collect.collect", "Stopped. Continue with --run runs/tiny-1 "),
-        ("evaluate", "agents.evaluation.evaluate", "Stopped.\n"),
+        ("collect", "agents.cli.collect.collect", "Stopped. Continue with --run runs/tiny-1 "),
+        ("evaluate", "agents.cli.evaluate.evaluate", "Stopped.\n"),
     ],
 )
 def test_ctrl_c_tells_how_to_go_on_where_that_is_possible(

@@ -115,7 +115,7 @@ def test_other_scripts_do_not_do_everything_twice(
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun tells its processes
     assert call("collect", "--run", tmp_path / "run", "--preset", "tiny", "--workers", 0) == 2
-    assert "Only train_vae.py and train_mdnrnn.py" in capsys.readouterr().err
+    assert "Only train-vae and train-mdnrnn" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -72,7 +72,7 @@ def test_with_little_memory_no_more_is_read_at_a_time_and_frames_still_come_abou
         chunks.append(len(frames))
         return frames
 
-    monkeypatch.setattr(worldmodels.frames, "read_frames", counting)
+    monkeypatch.setattr(worldmodels.data.frames, "read_frames", counting)
     batches = FrameBatches(sources, 4, seed=0, memory=40 * BYTES)
     seen = Counter(n for step in range(480) for n in numbers(batches(step)))  # about 40 passes
     assert max(chunks) <= 20  # the other half is for what is read ahead

@@ -24,8 +24,8 @@ import torch
 from agents.live.packets import unpack
 from agents.live.session import Shared
 from tests.agents.live.conftest import Running, viewer_threads
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
 
 playwright = pytest.importorskip("playwright.sync_api", reason="LEFT OUT, the page in a browser: playwright is missing")
 expect = playwright.expect

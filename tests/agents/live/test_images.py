@@ -11,8 +11,8 @@ import torch
 
 from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs, truncated_normal
 from agents.live.packets import picture, unpack
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_attributes_change_a_picture_by_their_strengths(runs: Path):
     _, (_, changed) = ask(bench, "image_attributes", item=0, strengths=(1.5, 0.0, -1.5))
     assert original.shape == plain.shape
     codes = bench._vectors
-    assert codes.shape == (3, bench.trained.sampler.latent_size)  # type: ignore[union-attr]
+    assert codes.shape == (3, bench.trained.model.latent_size)  # type: ignore[union-attr]
     assert not torch.equal(codes[0], codes[1])
     assert changed.shape == plain.shape
     assert bench.image_attributes(0, (1.0,)) == []

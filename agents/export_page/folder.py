@@ -1,0 +1,60 @@
+"""The folder itself: the page's files, which are the same for every agent, and ``model.js``, which is not."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rollouts.errors import UserError
+from rollouts.runs.files import replace_folder
+
+SITE = Path(__file__).parent / "site"
+SOURCES = (".wat", ".wasm")  #: of which the page carries only the bytes, inside model.js
+MODEL = "model.js"
+MARK = "const MODEL = "
+
+
+def write_page(description: dict[str, Any], out: Path) -> int:
+    """Write a folder that any browser opens, from a disk or from a plain file server; an older one is replaced.
+
+    Args:
+        description: what :func:`agents.export_page.describe_agent` gives.
+
+    Returns:
+        bytes of all files together.
+
+    Raises:
+        UserError: there is something else at ``out``.
+    """
+    if out.exists() and not _is_page(out):
+        raise UserError(f"{out} is there and is no exported page; choose a folder that is new or empty.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.parent) as temporary:
+        folder = Path(temporary) / out.name
+        shutil.copytree(SITE, folder, ignore=lambda _, names: [name for name in names if name.endswith(SOURCES)])
+        index = folder / "index.html"
+        index.write_text(index.read_text().replace("{{title}}", html.escape(description["title"])))
+        kernel = base64.b64encode((SITE / "matmul.wasm").read_bytes()).decode()
+        model = json.dumps({**description, "kernel": kernel}, separators=(",", ":"), allow_nan=False)
+        (folder / MODEL).write_text(f"{MARK}{model};\n")
+        total = sum(file.stat().st_size for file in folder.iterdir())
+        replace_folder(folder, out)
+    return total
+
+
+def _is_page(folder: Path) -> bool:
+    """Whether nothing is lost when a folder is replaced: it is empty, or was written by :func:`write_page`."""
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    model = folder / MODEL
+    if not model.is_file():
+        return False
+    with model.open() as file:
+        return file.read(len(MARK)) == MARK

@@ -1,0 +1,44 @@
+// Somebody who may take over at any moment; with no key held, the agent goes on. As agents/driving.py has it.
+
+"use strict";
+
+class Driver {
+  // action: the ActionSpec, with the keys [down, up] of every number.
+  constructor(action) {
+    this.action = action;
+    this.held = new Set();
+    this.last = this.rest();
+  }
+
+  get drives() {
+    return this.action.keys.some((pair) => pair.some((key) => this.held.has(key)));
+  }
+
+  // Hands off: zero where an action may be zero, its lowest value elsewhere; the first choice of several.
+  rest() {
+    const { kind, low, high } = this.action;
+    return Float32Array.from(low, (_, index) =>
+      kind === "discrete" ? Number(index === 0) : Math.min(Math.max(0, low[index]), high[index]));
+  }
+
+  // The action for the next `seconds`, from where `agents` left.
+  act(agents, seconds) {
+    this.last = this.drives ? this.driven(seconds) : agents;
+    return this.last;
+  }
+
+  driven(seconds) {
+    const { kind, low, high, keys, fullTurn } = this.action, wanted = this.rest();
+    if (kind === "discrete") {
+      const pressed = keys.findIndex(([, up]) => this.held.has(up));
+      return pressed < 0 ? wanted : wanted.map((_, index) => Number(index === pressed));
+    }
+    return wanted.map((aim, index) => {
+      const [down, up] = keys[index].map((key) => this.held.has(key));
+      if (down !== up) aim = up ? high[index] : low[index];
+      const reach = ((high[index] - low[index]) / 2) * (Math.max(seconds, 1e-3) / fullTurn); // hands turn a wheel gradually
+      const turned = this.last[index] + Math.min(Math.max(aim - this.last[index], -reach), reach);
+      return Math.min(Math.max(turned, low[index]), high[index]);
+    });
+  }
+}

@@ -1,0 +1,222 @@
+// The page: its buttons and sliders, and what it says.
+
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const grouped = (count) => count.toLocaleString("en");
+
+const dream = new Dream(MODEL), driver = new Driver(MODEL.action);
+const keys = new Keys($("pad"), MODEL.action, driver);
+const curves = {
+  total: new Curve($("total-curve"), MODEL.words.total, [0, 1], MODEL.mdnrnn.rewardHead ? 1 : 0),
+  end: new Curve($("end-curve"), "chance that the dream ends", [0, 1], 1),
+};
+const latents = new Latents($("numbers"), MODEL.effects, (z) => show($("latent-picture"), dream.paint(z), dream.vae.output));
+const player = new Player(dream, driver, {
+  draw: (z) => show($("picture"), dream.paint(z), dream.vae.output),
+  decided,
+  ended: () => begin({ seed: (state.seed + 1) % MOST_SEEDS, start: state.start, z: state.z }),
+});
+
+// What the address tells, and the view.
+const state = { view: "dream", seed: 0, start: null, z: null, tau: 1 };
+const tell = () => writeAddress({ ...state, z: state.view === "latents" ? latents.z : state.z });
+
+// A dream from its beginning: at a start, at z without a past, or where the seed says.
+function begin({ seed, start = null, z = null }) {
+  Object.assign(state, { seed, start, z });
+  dream.reset(seed, start);
+  if (z) dream.begin(z);
+  for (const curve of Object.values(curves)) curve.clear();
+  message($("over"), "");
+  for (const button of $("starts").children)
+    button.setAttribute("aria-pressed", String(!z && (start === null ? "any" : String(start)) === button.dataset.start));
+  player.begin();
+  tell();
+}
+
+function decided({ action, byHand, end, total, over }) {
+  curves.total.add(total, byHand);
+  curves.end.add(end, byHand);
+  $("total").textContent = total.toFixed(MODEL.mdnrnn.rewardHead ? 1 : 0).replace("-", "−");
+  $("end").textContent = `${(100 * end).toFixed(end < 0.1 ? 1 : 0)} %`;
+  document.body.classList.toggle("by-hand", byHand);
+  $("driver").textContent = byHand ? "you" : "agent";
+  [...$("actions").children].forEach((row, index) => {
+    const low = MODEL.action.low[index], high = MODEL.action.high[index], zero = Math.max(low, 0);
+    const share = (value) => (100 * (value - low)) / (high - low), bar = row.querySelector("i");
+    bar.style.left = `${Math.min(share(zero), share(action[index]))}%`;
+    bar.style.width = `${Math.abs(share(action[index]) - share(zero))}%`;
+    row.lastChild.textContent = action[index].toFixed(2).replace("-", "−");
+  });
+  message($("over"), { end: "M foresees the end here.", time: "Its time is up." }[over] ?? "");
+}
+
+function message(element, text) {
+  element.hidden = !text;
+  element.textContent = text;
+}
+
+let hush;
+function note(text) {
+  $("note").textContent = text;
+  clearTimeout(hush);
+  hush = setTimeout(() => { $("note").textContent = ""; }, 5000);
+}
+
+function go(view) {
+  state.view = view;
+  document.body.dataset.view = view;
+  for (const tab of document.querySelectorAll("[data-go]"))
+    if (tab.dataset.go === view) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
+  keys.release();
+  wait(state.waiting || view !== "dream");
+  if (view === "latents" && !latents.touched) latents.set(dream.z);
+  if (view === "latents") latents.draw();
+  for (const curve of Object.values(curves)) curve.stale = true;
+  tell();
+}
+
+// Paused, by the button (`state.waiting`) or because another view is open.
+function wait(on) {
+  player.paused = on;
+  document.body.classList.toggle("paused", state.waiting);
+  $("pause").lastChild.textContent = state.waiting ? "Play" : "Pause";
+  if (!state.waiting) $("begin").hidden = true;
+}
+
+// Buttons
+
+const press = {
+  pause: () => { state.waiting = !state.waiting; wait(state.waiting); },
+  begin: () => press.pause(),
+  step: () => { if (!state.waiting) press.pause(); $("begin").hidden = true; player.step(); },
+  again: () => begin(state),
+  another: () => begin({ seed: Math.floor(Math.random() * 100_000), start: state.start }),
+  pixels: () => {
+    const crisp = document.body.classList.toggle("crisp");
+    $("pixels").setAttribute("aria-pressed", String(crisp));
+  },
+  share: async () => {
+    tell();
+    try {
+      await navigator.clipboard.writeText(location.href);
+      note("The address of this dream is copied.");
+    } catch { note("Copy the address at the top of your browser: it is the address of this dream."); }
+  },
+  theme: () => {
+    const root = document.documentElement;
+    root.dataset.theme = root.dataset.theme === "light" ? "dark" : "light";
+    remembered.set(root.dataset.theme);
+    for (const curve of Object.values(curves)) curve.stale = true;
+  },
+  zero: () => latents.set(latents.z.map(() => 0)),
+  random: () => latents.set(new Noise(Math.floor(Math.random() * MOST_SEEDS)).normals(0, 0, MODEL.latents)),
+  "from-dream": () => latents.set(dream.z),
+  "dream-from": () => { begin({ seed: state.seed, z: shortened(latents.z) }); go("dream"); },
+};
+for (const [id, act] of Object.entries(press)) $(id).addEventListener("click", act);
+for (const tab of document.querySelectorAll("[data-go]")) tab.addEventListener("click", () => go(tab.dataset.go));
+$("numbers").addEventListener("change", tell);
+
+const SHORTCUTS = { Space: "pause", KeyN: "step", KeyR: "again", KeyM: "another", KeyL: "theme" };
+addEventListener("keydown", (event) => {
+  const name = SHORTCUTS[event.code];
+  if (!name || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.code === "Space" && event.target.closest("button, input, select")) return;
+  if (name !== "theme" && state.view !== "dream") return;
+  event.preventDefault();
+  press[name]();
+});
+
+// Sliders
+
+const TEMPERATURES = [
+  [0.02, "The likeliest always comes true."], [0.8, "Calm: the likely happens."], [1.2, "Luck as M expects it."],
+  [2, "Restless: the unlikely happens."], [3, "A fever dream."],
+];
+
+function slider(id, value, text, changed) {
+  const input = $(id), told = () => { $(`${id}-value`).textContent = text(value()); fill(input); changed(value()); };
+  input.addEventListener("input", told);
+  input.addEventListener("pointerup", () => input.blur()); // so that arrow keys drive again
+  told();
+}
+slider("temperature", () => Number($("temperature").value), (tau) => tau.toFixed(2), (tau) => {
+  dream.temperature = state.tau = tau;
+  $("temperature-words").textContent = TEMPERATURES.find(([most]) => tau <= most)[1];
+});
+$("temperature").addEventListener("change", tell);
+slider("speed", () => 2 ** $("speed").value, (speed) => `${Number(speed.toFixed(2))}×`, (speed) => { player.speed = speed; });
+
+// What is built once
+
+function build() {
+  const { words, parameters: count, mdnrnn } = MODEL;
+  $("lead").innerHTML = "No game runs here. A neural network that has watched <span></span> imagines every picture you see.";
+  $("lead").querySelector("span").textContent = words.world;
+  $("latents-lead").textContent = `To V, a picture is ${MODEL.latents} numbers. Move one and see what it stands for; then let a dream begin in what you made.`;
+  $("hint").innerHTML = `<span class="for-keys">Hold ${keys.told()}; let go and the agent goes on.</span>`
+    + `<span class="for-touch">Hold a button; let go and the agent goes on.</span>`;
+  $("how-v").textContent = `It turns a picture into ${MODEL.latents} numbers and back: its idea of what is in it. ${grouped(count.V)} weights.`;
+  $("how-m").textContent = `From those numbers, the action and its memory of ${mdnrnn.hidden} numbers it says what may come next, the reward, and whether it all ends. ${grouped(count.M)} weights.`;
+  $("how-c").textContent = `It looks at the numbers of V and of M's memory, and decides. It is tiny on purpose, and was not taught by gradients: the best of many candidates were bred further. ${grouped(count.C)} weights.`;
+  $("agent").textContent = `worldmodels · agent ${MODEL.agent}`;
+  $("total-name").textContent = words.total;
+  $("end-box").hidden = !mdnrnn.terminationHead;
+  $("actions").replaceChildren(...MODEL.action.names.map((name) => {
+    const row = document.createElement("div");
+    row.innerHTML = `<span></span><span class="track"><i></i></span><output aria-live="off"></output>`;
+    row.firstChild.textContent = name;
+    return row;
+  }));
+  gallery();
+}
+
+// The moments to begin from as V paints them, the starts of episodes first.
+function gallery() {
+  const { warm, count } = MODEL.starts, rows = [...Array(count).keys()].sort((a, b) => warm[a] - warm[b] || a - b);
+  const any = document.createElement("button");
+  any.textContent = "any";
+  any.dataset.start = "any";
+  any.setAttribute("aria-label", "Begin anywhere: the seed decides");
+  any.addEventListener("click", () => begin({ seed: state.seed }));
+  const cards = rows.map((row, index) => {
+    const card = document.createElement("button"), canvas = document.createElement("canvas");
+    card.dataset.start = String(row);
+    card.title = warm[row] ? "a moment in the middle of an episode" : "the start of an episode";
+    card.setAttribute("aria-label", `Begin at moment ${index + 1} of ${count}: ${card.title}`);
+    show(canvas, dream.paint(dream.starts.mean[row]), dream.vae.output);
+    card.append(canvas);
+    card.addEventListener("click", () => begin({ seed: state.seed, start: row }));
+    return card;
+  });
+  $("starts").replaceChildren(any, ...cards);
+}
+
+// What the address asks for, now and whenever somebody changes it.
+function open() {
+  const asked = readAddress(MODEL);
+  $("temperature").value = asked.tau ?? state.tau;
+  $("temperature").dispatchEvent(new Event("input"));
+  if (asked.view === "latents") {
+    begin({ seed: state.seed });
+    if (asked.z) latents.set(asked.z);
+  } else begin({ seed: asked.seed ?? Math.floor(Math.random() * 100_000), start: asked.start, z: asked.z });
+  go(asked.view);
+}
+
+build();
+state.waiting = matchMedia("(prefers-reduced-motion: reduce)").matches;
+open();
+$("begin").hidden = !state.waiting;
+addEventListener("hashchange", open);
+addEventListener("resize", () => { for (const curve of Object.values(curves)) curve.stale = true; });
+setInterval(() => { for (const curve of Object.values(curves)) if (curve.stale) curve.draw(); }, 80);
+
+let counted = { pictures: 0, at: performance.now() };
+setInterval(() => {
+  const at = performance.now(), rate = (1000 * (player.pictures - counted.pictures)) / (at - counted.at);
+  counted = { pictures: player.pictures, at };
+  $("meter").textContent = player.paused ? "" : `${rate.toFixed(0)} pictures a second, all of them made here`;
+}, 1000);

@@ -1,0 +1,36 @@
+"""Where runs and their rounds are: the run directory is round 0, and ``round-1``, ``round-2``, ... lie in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rollouts.runs.stage import Stage
+
+#: Released agents: data, not code, which lie with the agents and can be loaded from every room.
+PRETRAINED = Path(__file__).parents[2] / "agents" / "pretrained"
+
+
+def located(name: str | Path) -> Path:
+    """A run directory as it was given, or that of ``pretrained/NAME``, which came with the package."""
+    path = Path(name)
+    if not path.exists() and path.parts and path.parts[0] == "pretrained":
+        return PRETRAINED.joinpath(*path.parts[1:])
+    return path
+
+
+def round_folder(run: Path, number: int) -> Path:
+    """Round 0 is the run itself."""
+    return run if number == 0 else run / f"round-{number}"
+
+
+def round_number(folder: Path) -> int:
+    """Which round a folder is; 0 for any that is not called ``round-N``."""
+    number = folder.name.removeprefix("round-")
+    return int(number) if number != folder.name and number.isdecimal() else 0
+
+
+def newest_round(run: Path, stage: str) -> Path | None:
+    """The folder of the newest round in which a stage is finished."""
+    rounds = {0: run, **{number: folder for folder in run.glob("round-*") if (number := round_number(folder))}}
+    finished = [number for number, folder in rounds.items() if Stage(folder, stage).complete]
+    return rounds[max(finished)] if finished else None

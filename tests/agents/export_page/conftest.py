@@ -1,0 +1,137 @@
+"""Exported pages of tiny agents, and what their scripts compute: in Node, and in a browser from a plain file server."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agents import Agent
+from agents.controller import ControllerSpec
+from agents.export_page import describe_agent, write_page
+from rollouts import EnvConfig
+from rollouts.envs.actions import ActionSpec
+from worldmodels import WorldModel
+
+NODE = shutil.which("node")
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+ARGUMENTS = (  # as root in a container, and with nothing to call home for
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+CORE = ("arithmetic", "noise", "tensors", "matmul", "network", "mdnrnn", "controller", "dream", "driver", "model")
+WIDE = ActionSpec("box", (-1.0, 0.0), (1.0, 1.0), (1.0, 0.5), (0.0, 0.5))
+CHOICE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))
+
+MakeAgent = Callable[..., Agent]
+Compute = Callable[[Path, str], Any]
+"""Evaluates an expression among the scripts of an exported folder; its value comes back through JSON."""
+
+
+@pytest.fixture(scope="session")
+def make_agent(make_model: Callable[..., WorldModel]) -> MakeAgent:
+    """Makes agents with random weights, large enough that they act; options are those of ``make_model``."""
+
+    def make(spec: ControllerSpec | None = None, **options: Any) -> Agent:
+        model, spec = make_model(**options), spec or ControllerSpec("zh")
+        controller = spec.build(model)
+        parameters = torch.randn(controller.parameter_count, generator=torch.Generator().manual_seed(1))
+        return Agent(Path("runs/toy"), model, spec, controller, parameters, EnvConfig("toy"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(make_agent: MakeAgent, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one tiny agent."""
+    folder = tmp_path_factory.mktemp("exported") / "page"
+    write_page(describe_agent(make_agent(), starts=6), folder)
+    return folder
+
+
+class Served:
+    """A folder behind Python's own file server, on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        handler = functools.partial(Quiet, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="LEFT OUT, the exported page in a browser: playwright is missing"
+    )
+    if CHROMIUM is None:
+        pytest.skip("LEFT OUT, the exported page in a browser: there is no Chromium (apt-get install chromium)")
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=120_000)
+        yield browser
+        browser.close()
+
+
+def in_node(folder: Path, expression: str) -> Any:
+    """What an expression gives in Node, among the page's scripts that need no document."""
+    scripts = [f"{name}.js" for name in CORE]
+    command = [str(NODE), str(Path(__file__).with_name("run_in_node.js")), str(folder), *scripts]
+    done = subprocess.run(command, input=expression, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def in_engine() -> Compute:
+    """In Node: for what cannot differ between engines."""
+    if NODE is None:
+        pytest.skip("LEFT OUT, the exported page's scripts in Node: there is no node (apt-get install nodejs)")
+    return in_node
+
+
+@pytest.fixture
+def in_chromium(browser: Any) -> Compute:
+    """On the page itself, from a plain file server."""
+
+    def compute(folder: Path, expression: str) -> Any:
+        served = Served(folder)
+        page = browser.new_page()
+        page.goto(served.url)
+        value = page.evaluate(expression)
+        page.close()
+        served.close()
+        return value
+
+    return compute
+
+
+@pytest.fixture(params=["in_engine", "in_chromium"])
+def compute(request: pytest.FixtureRequest) -> Compute:
+    """In Node, and in Chromium."""
+    found: Compute = request.getfixturevalue(request.param)
+    return found
