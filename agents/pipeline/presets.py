@@ -199,16 +199,17 @@ def preset_for(name: str, env_id: str | None) -> PipelineConfig:
     preset = PRESETS[name]
     if env_id is None or _world(env_id) == _world(preset.env.id):
         return preset
-    iterate = preset.iterate
+    first, later = preset.mdnrnn, preset.iterate
+    pays = first.reward_head or preset.controller.world == "dream"
     return replace(
         preset,
         env=EnvConfig(env_id),
-        mdnrnn=_neutral_m(preset.mdnrnn, preset.controller),
-        controller=_neutral_c(preset.controller, preset.env),
+        mdnrnn=replace(first, reward_spread=None, reward_head=pays),
+        controller=_whole_episodes(preset.controller, preset.env),
         iterate=replace(
-            iterate,
-            mdnrnn=_neutral_m(iterate.mdnrnn, iterate.controller),
-            controller=_neutral_c(iterate.controller, preset.env),
+            later,
+            mdnrnn=replace(later.mdnrnn, reward_spread=None),
+            controller=_whole_episodes(later.controller, preset.env),
         ),
     )
 
@@ -218,9 +219,5 @@ def _world(env_id: str) -> str:
     return env_id if preset is None else preset.reported_on or preset.name
 
 
-def _neutral_m(config: MDNRNNConfig, controller: ControllerConfig) -> MDNRNNConfig:
-    return replace(config, reward_spread=None, reward_head=config.reward_head or controller.world == "dream")
-
-
-def _neutral_c(config: ControllerConfig, env: EnvConfig) -> ControllerConfig:
+def _whole_episodes(config: ControllerConfig, env: EnvConfig) -> ControllerConfig:
     return replace(config, patience=None, max_steps=config.max_steps * (env.action_repeat or 1))

@@ -136,12 +136,7 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
     return dataclasses.replace(preset, **changes)
 
 
-_FIRST_def registered(preset: EnvPreset) -> EnvSpec | None:
-    """What Gymnasium knows of a world that is registered."""
-    return gym.registry.get(preset.id.partition(":")[2] or preset.id)
-
-
-OPTIONS = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
+_FIRST_OPTIONS = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
 
 
 def identity(config: EnvConfig) -> str:
