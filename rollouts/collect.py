@@ -102,6 +102,8 @@ def collect(
         raise UserError(f"--collect.episodes must be at least 1, got {config.episodes}.")
     if config.max_steps < 1:
         raise UserError(f"--collect.max-steps must be at least 1, got {config.max_steps}.")
+    if (imported := _imported(run, env)) is not None:
+        return imported
     preset = resolve(env)
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
@@ -135,6 +137,22 @@ def collect(
             **totals(store, preset.action_repeat),
         )
     return store
+
+
+def _imported(run: Path, env: EnvConfig) -> EpisodeStore | None:
+    """The run's episodes, if they were imported: there is nothing to collect then.
+
+    Raises:
+        UserError: they are of another world, or their import is not finished.
+    """
+    stage = Stage(run, "rollouts")
+    if not stage.begun or "imported" not in stage.manifest["inputs"]:
+        return None
+    Stage.require(run, "rollouts", "import")
+    if stage.manifest["inputs"]["env"] != identity(env):
+        raise UserError(f"The episodes of {run} were imported as those of {stage.manifest['env']['id']}, not {env.id}.")
+    say(f"The episodes of {run} were imported; there is nothing to collect.")
+    return EpisodeStore(stage.path / "episodes")
 
 
 def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:

@@ -23,7 +23,7 @@ from worldmodels.configs import MDNRNNConfig
 from worldmodels.cores import make_dynamics
 from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
-from worldmodels.data.lineage import require_vae
+from worldmodels.data.lineage import require_transitions, require_vae
 from worldmodels.data.stream import LatentStream
 from worldmodels.diagnostics import diagnose, dream_strip
 from worldmodels.dynamics import Dynamics, State, dropout_mask
@@ -100,6 +100,7 @@ def fit_mdn_rnn(
     """
     config.check()
     vae_stage, inputs = require_vae(run, stores)
+    require_transitions(stores, config.reward_head)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
     sources = split(stores)

@@ -137,6 +137,11 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
         self._step_unseen = getattr(env, "step_unseen", env.step)
 
     @property
+    def screen(self) -> tuple[int, int]:
+        """Height and width of the pictures before they are cropped and shrunk."""
+        return self._eye.size
+
+    @property
     def longest(self) -> tuple[int, bool]:
         """How many actions an agent can choose in one episode, and whether the environment itself ends it by then.
 

@@ -104,14 +104,18 @@ OPTIONS = ("crop", "size", "max_episode_steps", "action_repeat", "key", "action_
 """Options that take the place of the preset's."""
 
 
-def resolve(config: EnvConfig | str) -> EnvPreset:
-    """The full preset that a config asks for; the module that an id names is imported.
+def resolve(config: EnvConfig | str, imports: bool = True) -> EnvPreset:
+    """The full preset that a config asks for.
+
+    Args:
+        imports: import the module that an id names, which may register a preset.
 
     Raises:
         UserError: an option makes no sense, or the module cannot be imported.
     """
     config = EnvConfig(config) if isinstance(config, str) else config
-    import_home(config.id)
+    if imports:
+        import_home(config.id)
     preset = PRESETS.get(config.id) or PRESETS.get(config.id.partition(":")[2])
     preset = preset or EnvPreset(config.id, config.id, make=home_of(config.id).make)
     changes: dict[str, Any] = {key: value for key in OPTIONS if (value := getattr(config, key)) is not None}

@@ -27,8 +27,8 @@ _setup_error: Exception | None = None
 
 
 GUARD = (
-    'A script that uses worker processes needs the guard `if __name__ == "__main__":` around what it does: every worker '
-    "imports the script, and without the guard does it all again. Add it, or use workers=0."
+    'A script that uses worker processes needs the guard `if __name__ == "__main__":` around what it does: every '
+    "worker imports the script, and without the guard does it all again. Add it, or use workers=0."
 )
 
 

@@ -74,12 +74,12 @@ def test_a_world_of_ones_own_goes_through_all_stages_to_an_agent(runs: Path):
 
 
 #: The preset laptop with all that takes long made short, and nothing else.
-SHORT = """
-    --collect.episodes 12 --vae.steps 4 --vae.batch-size 16 --mdnrnn.steps 4 --mdnrnn.batch-size 4
-    --mdnrnn.sequence-length 16 --mdnrnn.hidden-size 16 --controller.generations 1 --controller.population 4
-    --controller.rollouts 1 --controller.validation-episodes 1 --iterate.rounds 0 --evaluate.episodes 1
-    --watch.max-steps 4
-""".split()
+SHORT = shlex.split(
+    "--collect.episodes 12 --vae.steps 4 --vae.batch-size 16 --mdnrnn.steps 4 --mdnrnn.batch-size 4 "
+    "--mdnrnn.sequence-length 16 --mdnrnn.hidden-size 16 --controller.generations 1 --controller.population 4 "
+    "--controller.rollouts 1 --controller.validation-episodes 1 --iterate.rounds 0 --evaluate.episodes 1 "
+    "--watch.max-steps 4"
+)
 
 
 def test_the_default_preset_needs_no_option_that_undoes_carracing(runs: Path):
