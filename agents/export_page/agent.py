@@ -17,6 +17,7 @@ from agents.viewing.moments import step_seconds
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import join_features
+from worldmodels.dynamics import Dynamics
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.starts import DreamStarts
 from worldmodels.training.randomness import generator_for
@@ -70,7 +71,9 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
             "count": len(chosen),
             "warm": chosen.warm.tolist(),
             "promising": _promising(agent, chosen),
-            **{name: tensors.add(_array(getattr(chosen, name))) for name in ("mean", "logvar", "h", "c")},
+            "mean": tensors.add(_array(chosen.mean)),
+            "logvar": tensors.add(_array(chosen.logvar)),
+            **{name: tensors.add(_array(part)) for name, part in chosen.state.items()},
         },
         "effects": _effects(agent, chosen),
         "parameters": {
@@ -82,8 +85,10 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
     }
 
 
-def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
+def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
+    if not isinstance(mdnrnn, MDNRNN):
+        raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]
     heads = [head for head in (mdnrnn.mixture_head, mdnrnn.reward_head, mdnrnn.termination_head) if head is not None]
     return {
@@ -128,7 +133,7 @@ def _different(starts: DreamStarts, count: int) -> DreamStarts:
         chosen.append(int(distance.argmax()))
         distance = torch.minimum(distance, (starts.mean - starts.mean[chosen[-1]]).square().sum(1))
     kept = torch.tensor(chosen, device=starts.mean.device)
-    return DreamStarts(*(getattr(starts, name)[kept] for name in ("mean", "logvar", "h", "c", "warm")))
+    return starts[kept]
 
 
 def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
@@ -137,7 +142,7 @@ def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
     The most different moments are often strange ones (a car lost in the grass), a poor first sight of a dream.
     """
     model, generator = agent.model, generator_for(0, 0)
-    z, state = starts.mean, (starts.h, starts.c)
+    z, state = starts.mean, starts.state
     alive, earned = torch.ones(len(starts), device=z.device), torch.zeros(len(starts), device=z.device)
     for _ in range(FORESIGHT):
         action = agent.controller.act(agent.parameters, join_features(z, state, agent.spec.features))

@@ -70,7 +70,9 @@ def test_as_different_starts_as_are_asked_for(make_agent: MakeAgent):
         describe_agent(agent)
 
 
-def test_the_command(tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_the_command(
+    tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     assert call("export_page", "--agent", tiny_run) == 2
     assert "--out FOLDER" in capsys.readouterr().err

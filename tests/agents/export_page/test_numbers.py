@@ -18,6 +18,7 @@ from agents.export_page import describe_agent, write_page
 from agents.viewing.human import Driver
 from tests.agents.export_page.conftest import CHOICE, WIDE, Compute, MakeAgent
 from worldmodels.dream import END_PROBABILITY, join_features
+from worldmodels.dynamics import take
 from worldmodels.vae import reparameterise
 
 STEPS = 30
@@ -56,7 +57,7 @@ def dream_in_pytorch(agent: Agent, page: dict[str, Any], start: int, temperature
     assert starts is not None
     row = slice(start, start + 1)
     z = reparameterise(starts.mean[row], starts.logvar[row], torch.tensor([page["first"]]))
-    state = (starts.h[row], starts.c[row])
+    state = take(starts.state, row)
     picture = model.vae.decode(z)[0].permute(1, 2, 0).reshape(-1).numpy()
     began, told, total = z[0].numpy(), [], 0.0
     for step in page["told"]:
@@ -66,7 +67,7 @@ def dream_in_pytorch(agent: Agent, page: dict[str, Any], start: int, temperature
         total += float(reward)
         over = "end" if float(end) > END_PROBABILITY else ""
         told.append(
-            {"action": action[0].numpy(), "z": z[0].numpy(), "h": state[0][0].numpy(), "reward": float(reward)}
+            {"action": action[0].numpy(), "z": z[0].numpy(), "h": state["h"][0].numpy(), "reward": float(reward)}
             | {"end": float(end), "over": over, "total": total}
         )
     return Dreamt(began, picture, told)
@@ -135,9 +136,7 @@ def agree(page: dict[str, Any], pytorch: Dreamt, tolerance: float = 1e-4) -> Non
 
 def test_the_end_is_foreseen(make_agent: MakeAgent, tmp_path: Path, in_engine: Compute):
     agent = make_agent(ends=60.0)
-    page = in_engine(
-        page_of(agent, tmp_path), DREAM % {"temperature": 1.0, "seed": 1, "start": "null", "steps": 50}
-    )
+    page = in_engine(page_of(agent, tmp_path), DREAM % {"temperature": 1.0, "seed": 1, "start": "null", "steps": 50})
     over, foreseen = zip(*((step["over"], step["end"] > END_PROBABILITY) for step in page["told"]), strict=True)
     assert {True, False} == set(foreseen)
     last = [""] * 49 + ["time"]  # toy's episodes have 50 steps
