@@ -38,10 +38,10 @@ from agents.learning.strategies import make_strategy
 from agents.learning.subspace import Subspace, principal_weights
 from rollouts.console import command, duration, progress_bar, say
 from rollouts.envs.config import EnvConfig
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import identity, resolve
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
-from rollouts.runs.files import append_json_line, file_hash, fingerprint, write_json_lines
+from rollouts.runs.files import append_json_line, file_hash, write_json_lines
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION, evolution_seed
@@ -86,7 +86,7 @@ def evolve(
         "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
         "vae": file_hash(run / "vae" / "weights.safetensors"),
     }
-    inputs["env"] = fingerprint(config_to_dict(env))
+    inputs["env"] = identity(env)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
     stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))

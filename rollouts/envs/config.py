@@ -68,6 +68,9 @@ class EnvPreset:
     """What the numbers of the action vector are called."""
     keys: tuple[Binding, ...] = ()
     """What people hold to push them; names out of ``agents.viewing.human.KEYS``."""
+    shrink: str = ""
+    """``module:function`` that makes a cropped picture ``[H, W, 3]`` one of ``[size, size, 3]``; averages over areas
+    if empty."""
     make: str = "gymnasium:make"
     """``module:function`` that makes it in the place of ``gymnasium.make``, with the same arguments."""
 
@@ -77,7 +80,7 @@ class EnvPreset:
         world = self.reported_on or self.name
         repeat = [self.action_repeat] if self.action_repeat > 1 else []
         source = ["render"] if self.render else [self.key] if self.key is not None else []
-        return fingerprint([world, self.crop, self.size, "area", *repeat, *source])
+        return fingerprint([world, self.crop, self.size, self.shrink or "area", *repeat, *source])
 
     @property
     def max_decisions(self) -> int | None:

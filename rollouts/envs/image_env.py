@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import cv2
@@ -62,8 +63,7 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
 
 def _made(preset: EnvPreset, options: dict[str, Any], draws: str | None) -> gym.Env[Any, Any]:
     """The environment itself, with a render mode only where one is wanted and it has it."""
-    module, _, function = preset.make.partition(":")
-    make: Callable[..., gym.Env[Any, Any]] = getattr(importlib.import_module(module), function)
+    make: Callable[..., gym.Env[Any, Any]] = named(preset.make)
     if draws is not None and _may_draw(preset, draws):
         try:
             return make(preset.id, render_mode=draws, **options)
@@ -71,6 +71,13 @@ def _made(preset: EnvPreset, options: dict[str, Any], draws: str | None) -> gym.
             if "unexpected keyword argument 'render_mode'" not in str(error):
                 raise
     return make(preset.id, **options)
+
+
+@lru_cache(maxsize=16)
+def named(path: str) -> Any:
+    """The function that a preset names as ``module:function``."""
+    module, _, function = path.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _may_draw(preset: EnvPreset, mode: str) -> bool:
@@ -223,6 +230,8 @@ def preprocess(frame: NDArray[np.uint8], preset: EnvPreset) -> Frame:
     if preset.crop is not None:
         top, bottom, left, right = preset.crop
         frame = frame[top:bottom, left:right]
+    if preset.shrink:
+        return np.array(named(preset.shrink)(frame, preset.size))
     if frame.ndim == 2 or frame.shape[2] == 1:
         frame = np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
     if frame.shape[:2] == (preset.size, preset.size):

@@ -72,6 +72,36 @@ PRESETS: dict[str, EnvPreset] = {
             exploration="held",
             action_names=("sidestep",),
         ),
+        # As the authors' code of 2018 showed them, for their published weights: agents/weights_2018.py.
+        EnvPreset(
+            "carracing-2018",
+            "CarRacing-v3",
+            kwargs=(("lap_complete_percent", 1.0),),  # a lap then took every tile
+            crop=(0, 84, 0, 96),
+            max_episode_steps=1000,
+            action=_CAR_ACTION,
+            exploration="brownian",
+            action_names=_CAR_NAMES,
+            keys=_CAR_KEYS,
+            shrink="rollouts.envs.pixels_2018:shrink",
+            make="rollouts.envs.car_racing:make",
+        ),
+        EnvPreset(
+            "takecover-2018",
+            "VizdoomTakeCover-v1",
+            kwargs=(
+                ("episode_start_time", 14),
+                ("frame_skip", 1),
+                ("render_hud", True),
+                ("screen_resolution", "RES_640X480"),
+            ),
+            crop=(0, 400, 0, 640),  # all but the bar of indicators
+            max_episode_steps=2100,
+            action=_DODGE_ACTION,
+            action_names=("sidestep",),
+            shrink="rollouts.envs.pixels_2018:shrink",
+            make="rollouts.envs.doom:make",
+        ),
         EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50, action_names=("push",)),
     )
 }
