@@ -243,8 +243,13 @@ def _write(
     v.finish(
         observation_hash=preset.observation_hash, architecture={"latent_size": experiment.latents}, weights=hash_of_v
     )
-    heads = {"reward_head": False, "termination_head": experiment.ends, "start_flag": experiment.ends}
-    options = MDNRNNConfig(hidden_size=experiment.hidden, carry_state=experiment.ends, **heads)
+    options = MDNRNNConfig(
+        hidden_size=experiment.hidden,
+        reward_head=False,
+        termination_head=experiment.ends,
+        start_flag=experiment.ends,
+        carry_state=experiment.ends,
+    )
     m = Stage.open(run, "mdnrnn", options, {**inputs, "vae": hash_of_v})
     save_tensors(mdnrnn.state_dict(), m.path / "weights.safetensors")
     if starts is not None:
