@@ -15,7 +15,7 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.envs.presets import hint, identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
 from rollouts.pools.processes import refuse_unguarded
@@ -34,6 +34,14 @@ class CollectConfig:
     """Exploration policy; 'default' is the environment's own."""
     max_steps: int = 1000
     """Stop recording an episode after so many steps."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_at_least(1, self, ("episodes", "max_steps"), "collect.")
 
 
 def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int) -> Episode:
@@ -98,10 +106,7 @@ def collect(
         UserError: the environment cannot be made, or the disk is too small.
     """
     refuse_unguarded()
-    if config.episodes < 1:
-        raise UserError(f"--collect.episodes must be at least 1, got {config.episodes}.")
-    if config.max_steps < 1:
-        raise UserError(f"--collect.max-steps must be at least 1, got {config.max_steps}.")
+    config.check()
     if (imported := _imported(run, env)) is not None:
         return imported
     preset = resolve(env)

@@ -41,6 +41,15 @@ RESTARTS = 3  #: new engines for one step before the episode is given up
 _running: weakref.WeakSet[SteadyDoom] = weakref.WeakSet()
 
 
+def register() -> None:
+    """Make ViZDoom's environments known to Gymnasium; may be called more than once.
+
+    Raises:
+        ImportError: the package vizdoom is not installed.
+    """
+    import vizdoom.gymnasium_wrapper  # noqa: F401 (registers the environments)
+
+
 def make(env_id: str, **options: Any) -> SteadyDoom:
     """``gymnasium.make`` for ViZDoom's environments.
 
@@ -48,7 +57,7 @@ def make(env_id: str, **options: Any) -> SteadyDoom:
         UserError: the package vizdoom is not installed.
     """
     try:
-        import vizdoom.gymnasium_wrapper  # noqa: F401 (registers the environments)
+        register()
     except ImportError as error:
         raise UserError(
             f"{env_id} needs ViZDoom, which is not installed here ({error}): pip install 'worldmodels[doom]', or in "

@@ -23,7 +23,7 @@ KNOWN = (
     Home("MiniGrid-", "minigrid", "minigrid"),
     Home("BabyAI-", "minigrid", "minigrid"),
     Home("MiniWorld-", "miniworld", "miniworld"),
-    Home("Vizdoom", make="rollouts.envs.doom:make"),
+    Home("Vizdoom", "vizdoom.gymnasium_wrapper", "vizdoom", make="rollouts.envs.doom:make"),
 )
 
 

@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.envs.actions import natural_action
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
+from rollouts.envs.homes import import_home
 from rollouts.envs.manners import UNKNOWN_LIMIT, complaint, first_moment, next_moment, own_limit
 from rollouts.envs.observations import NoPictureError, find_eye
-from rollouts.envs.presets import PRESETS, register, registered, resolve
+from rollouts.envs.presets import PRESETS, registered, resolve
+from rollouts.envs.registration import register
 from rollouts.errors import UserError
 
 T = TypeVar("T")
@@ -88,11 +90,13 @@ def _may_draw(preset: EnvPreset, mode: str) -> bool:
 
 def class_metadata(preset: EnvPreset) -> dict[str, Any]:
     """What an environment's class says of its drawing, without an environment; nothing if it is not known here."""
-    spec = registered(preset)
-    entry = None if spec is None else spec.entry_point
+    register()
     try:
+        import_home(preset.id)
+        spec = registered(preset)
+        entry = None if spec is None else spec.entry_point
         maker = load_env_creator(entry) if isinstance(entry, str) else entry
-    except (ImportError, AttributeError):
+    except (UserError, ImportError, AttributeError):
         return {}
     metadata = getattr(maker, "metadata", None)
     return metadata if isinstance(metadata, dict) else {}
@@ -113,6 +117,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
     What the environment does wrong is a :class:`UserError` that names it, the episode's seed and the step.
 
     Attributes:
+        field: which part of the whole picture is seen: top, bottom, left, right, in its heights and widths.
         between: called after every repeat of an action but the last, by viewers that want to draw all frames.
     """
 
@@ -130,13 +135,11 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
         )
         space = self._space_of_drawings() if preset.render else env.observation_space
         self._eye = find_eye(space, preset.name, preset.key)
-        if preset.crop is not None:
-            top, bottom, left, right = preset.crop
-            height, width = self._eye.size
-            if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-                raise UserError(
-                    f"The crop {preset.crop} (top bottom left right) does not fit frames of {self._eye.size}."
-                )
+        height, width = self._eye.size
+        top, bottom, left, right = preset.crop or (0, height, 0, width)
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            raise UserError(f"The crop {preset.crop} (top bottom left right) does not fit frames of {height, width}.")
+        self.field = (top / height, bottom / height, left / width, right / width)
         self.observation_space = gym.spaces.Box(0, 255, (preset.size, preset.size, 3), np.uint8)
         self.action_space = gym.spaces.Box(
             np.array(self.action_spec.low, np.float32), np.array(self.action_spec.high, np.float32), dtype=np.float32
