@@ -43,11 +43,12 @@ def minari_source(name: str) -> Source:
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    minari, path = require_minari(), Path(name)
+    minari, path = require_minari(), Path(name).resolve()  # Minari does not follow relative paths
     try:
         data = minari.MinariDataset(path / "data") if path.exists() else minari.load_dataset(name)
         space, actions, count = data.observation_space, data.action_space, data.total_episodes
-        spec = data.env_spec
+        spec, ours = data.env_spec, _note(data)
+        identity = fingerprint([data.spec.dataset_id, count, int(data.total_steps)])
     except Exception as error:  # what Minari raises is not documented, and a damaged set may raise anything
         raise UserError(
             f"There is no folder {name}, and no Minari data set of that id that can be read ({_short(error)}); "
@@ -55,7 +56,6 @@ def minari_source(name: str) -> Source:
             if not path.exists()
             else f"The Minari data set in {name} cannot be read ({_short(error)})."
         ) from error
-    ours = _note(data)
 
     def read(index: int) -> Recording:
         try:
@@ -77,7 +77,7 @@ def minari_source(name: str) -> Source:
         "minari",
         [f"episode {index} of {name}" for index in range(count)],
         read,
-        fingerprint([data.spec.dataset_id, count, int(data.total_steps)]),
+        identity,
         ours if ours is not None else None if spec is None else spec.id,
         space,
         _action(actions),
@@ -95,6 +95,7 @@ def export_minari(
     minari = require_minari()
     from minari.data_collector import EpisodeBuffer
 
+    folder = folder.resolve()
     path = folder / dataset_id
     if path.exists():
         raise UserError(f"{path} exists already; choose another --id or --out.")

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from rollouts import UserError
-from worldmodels import exporting
+from worldmodels import WorldModel, exporting
 from worldmodels.exporting import Foresee, export_model, parts_of, run_exported
+from worldmodels.transformer import CausalTransformer
 
 FORMS = [
     "torch",
@@ -85,3 +86,19 @@ def test_without_onnx_the_error_says_what_to_install(make_model, tmp_path: Path,
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(UserError, match="pip install onnx onnxruntime onnxscript"):
         export_model(make_model(), tmp_path, "onnx")
+
+
+def test_a_transformer_is_exported_for_one_lane(make_model, tmp_path: Path):
+    model = make_model()
+    core = CausalTransformer(4, 1, 16, 3, layers=1, memory=4).eval()
+    path = export_model(
+        WorldModel(model.vae, core, model.env, model.action_spec, model.observation_hash), tmp_path, "torch"
+    )[2]
+    facts = json.loads((tmp_path / "model.json").read_text())["networks"]
+    assert (facts["encoder"]["batch"], facts["dynamics"]["batch"]) == ("any", 1)
+    foresee, state = Foresee(core), core.initial_state(1)
+    z, action = torch.ones(1, 4), torch.ones(1, 1)
+    with torch.no_grad():
+        wanted = foresee(z, action, *state.values())
+    for ours, theirs in zip(wanted, run_exported(path, "torch", {"z": z, "action": action, **state}), strict=True):
+        np.testing.assert_allclose(theirs, ours, atol=1e-5)
