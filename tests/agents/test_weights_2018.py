@@ -20,8 +20,12 @@ KERNELS = [(4, 4, 3, 32), (4, 4, 32, 64), (4, 4, 64, 128), (4, 4, 128, 256)]
 TRANSPOSED = [(5, 5, 128, 1024), (5, 5, 64, 128), (6, 6, 32, 64), (6, 6, 3, 32)]
 
 
-def write(folder: Path, experiment: Experiment) -> dict[str, list[np.ndarray]]:
-    """Files as the authors' code writes them, with random weights; gives the weights."""
+def write(folder: Path, experiment: Experiment, filled: bool = True) -> dict[str, list[np.ndarray]]:
+    """Files as the authors' code writes them, with random weights; gives the weights.
+
+    Args:
+        filled: or V's and M's files, the large ones, stay empty.
+    """
     rng = np.random.default_rng(experiment.latents)
     z, hidden, actions = experiment.latents, experiment.hidden, experiment.actions
 
@@ -44,7 +48,7 @@ def write(folder: Path, experiment: Experiment) -> dict[str, list[np.ndarray]]:
     c = np.round(rng.normal(0, 0.1, count), 4)
     for name, content in (("vae/vae.json", vae), ("rnn/rnn.json", rnn)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps([array.astype(int).tolist() for array in content]))
+        (folder / name).write_text(json.dumps([array.astype(int).tolist() for array in content]) if filled else "")
     (folder / "log").mkdir()
     (folder / "log" / "game.cma.16.64.best.json").write_text(json.dumps([c.tolist(), 900.46]))
     (folder / "log" / "game.cma.16.64.hist_best.json").write_text("[]")
@@ -53,11 +57,28 @@ def write(folder: Path, experiment: Experiment) -> dict[str, list[np.ndarray]]:
     return {"vae": [a / 1e4 for a in vae], "rnn": [a / 1e4 for a in rnn], "c": [c], "first": list(first / 1e4)}
 
 
+@pytest.fixture(scope="module")
+def car_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[np.ndarray]]]:
+    """CarRacing's folder, and what is in it."""
+    folder = tmp_path_factory.mktemp("carracing")
+    weights = write(folder, CAR)
+    assert is_published(folder)
+    return folder, weights
+
+
 @pytest.fixture(scope="module", params=[CAR, DOOM], ids=["car", "doom"])
 def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("published")
-    weights = write(folder, request.param)
-    run = import_weights(folder, folder / "run")
+    """The experiment, the weights, and the agent; CarRacing's come out of files, Take Cover's are spared that."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param is CAR:
+            folder, weights = request.getfixturevalue("car_files")
+        else:
+            folder = tmp_path_factory.mktemp("doomrnn")
+            weights = write(folder, DOOM, filled=False)
+            content = {"vae.json": weights["vae"], "rnn.json": weights["rnn"], "initial_z.json": weights["first"]}
+            patch.setattr(weights_2018, "_arrays", lambda file: content[file.name])
+        import_weights(folder, run)
     return request.param, weights, Agent.load(run)
 
 
@@ -201,8 +222,9 @@ def test_pictures_are_stretched_averaged_and_one_too_low():
     ],
 )
 def test_files_of_another_layout_are_refused_by_name(
-    break_it, message, published_car: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    break_it, message, car_files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    published_car, _ = car_files
     vae, read = published_car / "vae/vae.json", weights_2018._arrays
     v = cached(vae)
     monkeypatch.setattr(  # four million numbers take two seconds to read
@@ -222,11 +244,3 @@ def test_files_of_another_layout_are_refused_by_name(
 @lru_cache
 def cached(file: Path) -> list[np.ndarray]:
     return weights_2018._arrays(file)
-
-
-@pytest.fixture(scope="module")
-def published_car(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("car")
-    write(folder, CAR)
-    assert is_published(folder)
-    return folder
