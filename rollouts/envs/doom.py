@@ -42,11 +42,6 @@ RESTARTS = 3  #: new engines for one step before the episode is given up
 _running: weakref.WeakSet[SteadyDoom] = weakref.WeakSet()
 
 
-def is_doom(env_id: str) -> bool:
-    """Whether this is one of ViZDoom's environments."""
-    return env_id.startswith("Vizdoom")
-
-
 def register() -> None:
     """Make ViZDoom's environments known to Gymnasium; may be called more than once.
 
