@@ -108,7 +108,8 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     labels, names = asked(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     made = sampling.draw(model, count, rng, labels, arguments.truncation)
-    scale = max(2, -(-14 // trained.shape.size))  # so that a caption is no higher than a row
+    least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
+    scale = max(sheets.enlargement(trained.shape.size), least)
     return sheets.with_captions(sheets.picture(made, arguments.columns), names, scale)
 
 
@@ -210,7 +211,7 @@ def body() -> None:
     if arguments.show == "grid" and trained.shape.size:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
-        save_png(draw(arguments, trained), out, scale=2)
+        save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
     else:
         sheets.save_gif(columns_of(draw(arguments, trained), trained.shape.size), out)
     say(f"Look at {out}")

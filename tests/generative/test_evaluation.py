@@ -258,6 +258,20 @@ def test_too_few_samples_are_refused(uneven):
         evaluate_reference(load_samples(uneven), Path("nowhere"), count=5)
 
 
+def test_pictures_in_a_file_are_measured_as_those_in_memory(uneven, tmp_path):
+    inside, outside = (evaluate_reference(load_samples(uneven, memory_gb=gb), tmp_path) for gb in (1.0, 1e-6))
+    assert inside["measures"] == outside["measures"]
+    assert inside["data_hash"] == outside["data_hash"]
+
+
+def test_measures_of_points_have_a_floor(tmp_path):
+    config = dataclasses.replace(preset("gan", "tiny", points=True), data="ring", steps=2, log_every=1)
+    fit_images("gan", config, tmp_path, CPU)
+    found = evaluate(load_trained(tmp_path, CPU), tmp_path, count=500)["measures"]
+    assert found["samples"] == 500
+    assert found["floor"]["earth_movers"] < 0.3 < found["earth_movers"]
+
+
 def test_nearest_images_are_found_part_by_part():
     pictures = np.random.default_rng(0).integers(0, 255, (50, 4, 4, 1), dtype=np.uint8)
     queries = to_tensor(pictures[[41, 3]]) + 0.01
