@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
-from agents.cli.image_options import newest_run
-from agents.cli.options import RUNS, shown, tell_errors
+from agents.cli.options import Command
+from agents.cli.places import RUNS, newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
@@ -51,9 +49,8 @@ class Arguments:
     """A JSON file. Default: evaluation.json in the run, or NAME-reference.json here."""
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Measure, print, write."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if arguments.count is not None and arguments.count < 1:
         raise UserError(f"--count must be positive, got {arguments.count}.")
     device = pick_device(arguments.device)
@@ -65,7 +62,7 @@ def body() -> None:
         samples = load_samples(arguments.reference, *options)
         found = evaluate_reference(samples, RUNS / "classifiers", arguments.count, device)
     else:
-        run = arguments.run or newest_run()
+        run = arguments.run or newest_images()
         out = arguments.out or run / "evaluation.json"
         trained = load_trained(run, device)
         found = evaluate(trained, RUNS / "classifiers", arguments.count)
@@ -81,6 +78,4 @@ def body() -> None:
     say(f"Written to {out}")
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(__doc__, Arguments, body, main=("run", "reference", "inception_weights", "out"))

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from torch import Tensor
 
-from agents.cli.image_options import newest_run
-from agents.cli.options import shown, tell_errors
+from agents.cli.options import Command
+from agents.cli.places import newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative import sampling, sheets
@@ -187,14 +186,13 @@ def labelled_pictures(samples: Samples) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Draw, and say where the picture is."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if min(arguments.rows, arguments.columns - 1) < 1:
         raise UserError("--rows must be at least 1 and --columns at least 2.")
     if arguments.truncation < 0:
         raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
-    run = arguments.run or newest_run()
+    run = arguments.run or newest_images()
     if arguments.show == "files":
         folder = arguments.out or run / "files"
         if folder.suffix:
@@ -227,6 +225,9 @@ def columns_of(picture: Frames, size: int, gap: int = 2) -> list[Frames]:
     return [*columns, *columns[-2:0:-1]]
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "unit", "attribute", "seed"),
+)

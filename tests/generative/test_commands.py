@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents.cli.image_options import parse_training
-from agents.cli.options import tell_errors
+from agents.cli import train_images
 from rollouts.runs.files import read_json
 
 
@@ -23,7 +22,7 @@ def run_command(name: str, monkeypatch, *arguments: str) -> int:
     module = importlib.import_module(name if tool else f"agents.cli.{name}")
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     try:
-        tell_errors(module.body)
+        module.COMMAND()
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
@@ -134,7 +133,7 @@ def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypa
     [((), "cgan-projection"), (("--data", "digits"), "cgan-projection"), (("--data", "photos"), "sngan")],
 )
 def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
-    assert parse_training("", arguments).model == model
+    assert train_images.parse(train_images.COMMAND, arguments).model == model
 
 
 def test_options_for_photos_are_there():

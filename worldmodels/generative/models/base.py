@@ -42,7 +42,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive, require_seed
 from worldmodels.generative.data.batches import ConditionOf
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.image_files import Fit
@@ -237,6 +237,7 @@ class ImageConfig:
         require_positive(self, ("steps", "batch_size", "latent_size", "width", "learning_rate"))
         require_positive(self, ("log_every", "checkpoint_every", "memory_gb"))
         require_not_negative(self, ("size",))
+        require_seed(self.seed, "seed")
         require_below_one(self, ("crop",))
         if self.channels not in (0, 1, 3):
             raise UserError(f"--channels must be 1, 3 or 0 (as the data), got {self.channels}.")
@@ -259,9 +260,7 @@ def require_not_negative(config: ImageConfig, names: Sequence[str]) -> None:
     Raises:
         UserError: the option is named.
     """
-    for name in names:
-        if getattr(config, name) < 0:
-            raise UserError(f"--{name.replace('_', '-')} cannot be negative, got {getattr(config, name)}.")
+    require_at_least(0, config, names)
 
 
 def require_below_one(config: ImageConfig, names: Sequence[str]) -> None:
