@@ -30,6 +30,13 @@ from worldmodels.training.randomness import generator_for
 
 SHOWN = ("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
 ANIMATED = ("interpolation", "between", "walk", "attribute")
+USED = {
+    "label": ("grid", "files", "interpolation", "walk", "between"),
+    "truncation": ("grid", "files"),
+    "pictures": ("between",),
+    "attribute": ("attribute",),
+}
+"""What draws something with these options; elsewhere they would be ignored."""
 ENCODED = 2000  #: pictures that an attribute vector is taken from
 
 
@@ -79,11 +86,11 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
     if show == "interpolation":
-        return sampling.interpolation(model, rows, columns, rng)
+        return sampling.interpolation(model, rows, columns, rng, rows_of(arguments, trained))
     if show == "walk":
         if not 0 <= arguments.unit < model.latent_size:
             raise UserError(f"--unit must be 0 to {model.latent_size - 1}, got {arguments.unit}.")
-        return sampling.latent_walk(model, arguments.unit, rows, columns, rng)
+        return sampling.latent_walk(model, arguments.unit, rows, columns, rng, rows_of(arguments, trained))
     if show == "between":
         return between(arguments, trained)
     if show == "neighbours":
@@ -99,6 +106,13 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     if show not in views:
         raise UserError(f"There is no --show {show}; choose one of {', '.join(dict.fromkeys([*SHOWN, *views]))}.")
     return views[show](batch)
+
+
+def rows_of(arguments: Arguments, trained: Trained) -> Tensor | None:
+    """The class of every row, if any were asked for: they take turns."""
+    if not arguments.label:
+        return None
+    return trained.labels_of([arguments.label[row % len(arguments.label)] for row in range(arguments.rows)])
 
 
 def grid(arguments: Arguments, trained: Trained) -> Frames:
@@ -192,6 +206,9 @@ def body(arguments: Arguments) -> None:
         raise UserError("--rows must be at least 1 and --columns at least 2.")
     if arguments.truncation < 0:
         raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
+    for name, places in USED.items():
+        if getattr(arguments, name) and arguments.show not in places:
+            raise UserError(f"--{name} does nothing for --show {arguments.show}; it is for {', '.join(places)}.")
     run = arguments.run or newest_images()
     if arguments.show == "files":
         folder = arguments.out or run / "files"

@@ -94,6 +94,9 @@ def test_named_classes_single_files_and_own_pictures(animals, monkeypatch, capsy
     assert sorted(path.name for path in Path("dogs").iterdir()) == [f"dogs-{i:04}.png" for i in range(10)]
     with Image.open("dogs/dogs-0000.png") as single:
         assert single.size == (16, 16)
+    assert sample("cgan", "--show", "walk", "--label", "owls") == 0
+    assert sample("cgan", "--show", "walk", "--truncation", "1") == 2
+    assert "--truncation does nothing for --show walk; it is for grid, files" in capsys.readouterr().err
     assert sample("sngan", "--show", "interpolation") == 0
     assert sample("sngan", "--show", "neighbours") == 2
     assert "There is no file or folder" in capsys.readouterr().err
@@ -138,7 +141,7 @@ def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
 
 def test_options_for_photos_are_there():
     arguments = ("--preset", "photos", "--data", "photos/", "--fit", "pad", "--skip-broken", "--no-flip")
-    parsed = parse_training("", arguments)
+    parsed = train_images.parse(train_images.COMMAND, arguments)
     assert parsed.model == "sngan"
     assert (parsed.config.fit, parsed.config.skip_broken, parsed.config.flip) == ("pad", True, False)
     assert (parsed.config.size, parsed.config.diffaugment) == (64, "all")
