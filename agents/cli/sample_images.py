@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -153,7 +154,7 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
         raise UserError("--show between needs at least two pictures: --pictures A.jpg B.jpg")
     size, channels, model = trained.shape.size, trained.shape.channels, trained.model
     own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
-    x = torch.cat([to_tensor(picture[None]) for picture in own]).to(model.device)
+    x = to_tensor(np.stack(own)).to(model.device)
     label = None
     if model.classes:
         if len(arguments.label) != 1:
