@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.agent import Agent
+from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
@@ -105,6 +106,8 @@ def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
 
 def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
     layers, start, controller = [], 0, agent.controller
+    if not isinstance(controller, LinearController):
+        raise UserError("Only agents whose C was evolved, linear or with a hidden layer, can become a page.")
     for rows, columns in controller.shapes:
         weights = agent.parameters[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns

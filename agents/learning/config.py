@@ -9,6 +9,7 @@ from agents.controller import ControllerSpec, Spec
 from agents.fitness import DreamTask
 from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
+from agents.learning.sac import SACConfig
 from rollouts.errors import UserError, require_positive
 from worldmodels.dream import StartKind
 from worldmodels.training.precision import Precision
@@ -30,6 +31,8 @@ class ControllerConfig(EvolutionConfig):
     """What the controller sees, and its size."""
     learner: str = "evolution"
     """What improves C: 'evolution', or one of the learners below that have options of their own."""
+    sac: SACConfig = field(default_factory=SACConfig)
+    """Soft actor-critic: --controller.learner sac."""
     generations: int = 1800
     """Generations, or iterations of a learner. May be raised later to learn on."""
     max_steps: int = 1000
