@@ -78,8 +78,8 @@ def test_critics_are_independent_networks_with_layer_norm():
         for layer in range(3):
             values = values @ critics.matrices[layer][number] + critics.biases[layer][number]
             if layer < 2:
-                values = (values - values.mean(1, keepdim=True)) / (values.var(1, correction=0, keepdim=True) + 1e-5) ** 0.5
-                values = torch.relu(values)
+                spread = (values.var(1, correction=0, keepdim=True) + 1e-5) ** 0.5
+                values = torch.relu((values - values.mean(1, keepdim=True)) / spread)
         torch.testing.assert_close(together[number], values[:, 0])
     assert not torch.allclose(together[0], together[1])
 
@@ -134,7 +134,8 @@ def test_returns_over_steps_stop_at_ends_and_only_true_ends_are_worth_nothing(st
 def test_the_ring_forgets_the_oldest_and_is_the_same_when_it_is_read_again(tmp_path: Path):
     replay = Replay(tmp_path, 1, 1, 20)
     for iteration in range(12):
-        replay.add([trace(3 + iteration % 4, 1000.0 + 16 * iteration, iteration % 2 == 0), trace(2, 8.0 * iteration, True)])
+        longer = trace(3 + iteration % 4, 1000.0 + 16 * iteration, iteration % 2 == 0)
+        replay.add([longer, trace(2, 8.0 * iteration, True)])
         state = replay.state
         again = Replay(tmp_path, 1, 1, 20)
         assert again.restore(state)
@@ -172,7 +173,7 @@ def task_of(tmp_path: Path, options: SACConfig, make_model: Any) -> Task:
 
 def test_it_finds_the_best_action_and_keeps_the_entropy_that_is_asked_for(tmp_path: Path, make_model: Any):
     options = SACConfig(
-        layers=(16,),
+        layers=(32,),
         episodes=64,
         updates=0.5,
         warm_up=64,
@@ -184,14 +185,14 @@ def test_it_finds_the_best_action_and_keeps_the_entropy_that_is_asked_for(tmp_pa
         tau=0.1,
     )
     learner = SAC(options, task_of(tmp_path, options, make_model))
-    kept = (Guess(), NetworkController(2, BOX, NetworkSpec("z", layers=(16,))), CPU)
+    kept = (Guess(), NetworkController(2, BOX, NetworkSpec("z", layers=(32,))), CPU)
 
     def run(function: Any, tasks: Any) -> Iterator[tuple[int, Any]]:
         yield from ((index, function(kept, *task)) for index, task in enumerate(tasks))
 
     world = World(None, run, 5)  # type: ignore[arg-type]
     first = learner.improve(world, 0).fitness.mean()
-    for iteration in range(1, 9):
+    for iteration in range(1, 10):
         progress = learner.improve(world, iteration)
     assert progress.steps == 64
     assert progress.facts["updates"] == 32
