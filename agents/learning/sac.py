@@ -156,8 +156,8 @@ class SAC:
         for _ in range(updates):
             sums += self._update(generator)
         facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
-        returns = np.array([float(trace.rewards.double().sum()) for trace in traces])
-        return Progress(returns, decisions, {**facts, "alpha": float(self.log_alpha.detach().exp()), "updates": updates})
+        facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
+        return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), decisions, facts)
 
     def _update(self, generator: torch.Generator) -> Tensor:
         """One step of critics, actor and temperature; the losses of :data:`NAMES`."""
