@@ -39,6 +39,26 @@ class EvaluateConfig:
     seed: int = TEST
     """First seed; the others follow. Test seeds lie below one thousand million."""
 
+    def check(self) -> None:
+        """Refuse what is no score.
+
+        Raises:
+            UserError: there are no episodes, or their seeds are not for tests.
+        """
+        check_seeds(self.episodes, self.seed)
+
+
+def check_seeds(episodes: int, seed: int) -> None:
+    """Refuse seeds that are not for tests.
+
+    Raises:
+        UserError: there are none, or agents are chosen by them.
+    """
+    if episodes < 1:
+        raise UserError(f"At least one episode is needed, got {episodes}.")
+    if not TEST <= seed <= TEST + RANGE - episodes:
+        raise UserError(f"Scores are measured on test seeds, 0 to {RANGE - 1:,}; {seed} is none (others chose agents).")
+
 
 def evaluate(
     agent: str | Path | Agent,
@@ -61,21 +81,19 @@ def evaluate(
     Raises:
         UserError: there is no such agent, or the seeds were used for choosing it.
     """
-    if episodes < 1:
-        raise UserError(f"At least one episode is needed, got {episodes}.")
-    if not TEST <= seed <= TEST + RANGE - episodes:
-        raise UserError(f"Scores are measured on test seeds, 0 to {RANGE - 1:,}; {seed} is none (others chose agents).")
+    check_seeds(episodes, seed)
     seeds = range(seed, seed + episodes)
     if agent == "random":
         if env is None:
-            raise UserError("The random policy needs an environment: --env carracing")
+            raise UserError("The random policy needs an environment: --env.id carracing")
         world = reported(env)
         returns, lengths = _random_returns(world, seeds, workers)
         return _report("random policy", world, seeds, returns, lengths, {})
     name = str(agent.folder if isinstance(agent, Agent) else agent)
     agent = agent if isinstance(agent, Agent) else Agent.load(agent)
     world, weights = reported(env or agent.env), agent.parameters.double().cpu().numpy()
-    outcome = play(RealTask(WorldModel.from_folder(agent.folder), world, agent.spec), weights, seeds, workers)
+    model = WorldModel.from_folder(agent.folder).act_through(agent.env)
+    outcome = play(RealTask(model, world, agent.spec, agent.controller.standardiser), weights, seeds, workers)
     facts = {"controller": agent.fingerprint, "parameters": len(weights), "validation": agent.validation}
     return _report(name, world, seeds, outcome.returns, outcome.lengths, facts)
 

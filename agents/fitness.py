@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agents.controller import Controller, Spec
 from agents.lanes import Lanes, Outcome, RealLanes, rollout
+from agents.standardiser import Standardiser
 from rollouts.console import progress_bar
 from rollouts.envs.config import EnvConfig
 from rollouts.pools.pool import Workers, open_pool
@@ -60,6 +61,9 @@ class LanesTask(Protocol):
     @property
     def spec(self) -> Spec: ...
 
+    @property
+    def standardiser(self) -> Standardiser | None: ...
+
     def lanes(self) -> Lanes:
         """Make the lanes, on the model's device."""
 
@@ -71,6 +75,7 @@ class RealTask:
     model: WorldModel
     env: EnvConfig
     spec: Spec
+    standardiser: Standardiser | None = None
 
     def lanes(self) -> Lanes:
         return RealLanes(self.model, self.env, self.spec.features, self.spec.latent)
@@ -86,6 +91,7 @@ class DreamTask:
     horizon: int
     starts: StartKind
     dropout: float = 0.0
+    standardiser: Standardiser | None = None
 
     def lanes(self) -> Lanes:
         return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
@@ -162,7 +168,7 @@ def even_share(count: int, most: int) -> int:
 
 def _set_up(task: LanesTask) -> tuple[Lanes, Controller, torch.device]:
     """What a worker keeps: models stay loaded, environments made."""
-    return task.lanes(), task.spec.build(task.model), task.model.device
+    return task.lanes(), task.spec.build(task.model, task.standardiser), task.model.device
 
 
 def _run_block(

@@ -61,7 +61,7 @@ class RealLanes:
         while len(self._spare) < len(of_lane):
             self._spare.append(make_env(self.env))
         self._envs, self._spare = self._spare[: len(of_lane)], self._spare[len(of_lane) :]
-        self.senses = Senses(self.model, self.kind, self.latent, of_lane)
+        self.senses = Senses(self.model, self.kind, self.latent, of_lane, memory=len(self.kind.removesuffix("a")) > 1)
         self.senses.see(np.stack([env.reset(seed=seed)[0] for env, seed in zip(self._envs, of_lane, strict=True)]))
 
     def features(self) -> Tensor:
@@ -70,8 +70,7 @@ class RealLanes:
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         results = [env.step(action) for env, action in zip(self._envs, actions.cpu().numpy(), strict=True)]
         frames, rewards, terminated, truncated, _ = zip(*results, strict=True)
-        if self.kind != "z":
-            self.senses.remember(actions)
+        self.senses.remember(actions)
         self.senses.see(np.stack(frames))
         return torch.tensor(rewards), torch.tensor(terminated), torch.tensor(truncated)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from agents.controller import ControllerSpec, LatentKind, Spec, perceptron, squash
+from agents.standardiser import Standardiser
 from rollouts.envs.actions import ActionSpec
 from rollouts.runs.options import config_from_dict
 from worldmodels.dream import Features, feature_size
@@ -25,7 +26,7 @@ class NetworkSpec:
     """What a network sees, its size, and how its outputs become an action."""
 
     features: Features = "zh"
-    """What it sees: z, [z, h] or [z, c, h]."""
+    """What it sees: z, then outputs of M, then a for the previous action, as far as named."""
     latent: LatentKind = "mean"
     """In the real world: z drawn from V's posterior, or its mean."""
     layers: tuple[int, ...] = (256, 256)
@@ -36,17 +37,19 @@ class NetworkSpec:
     """'squash' as the environment's preset says; 'clip' to the action space; 'scale' tanh to all of it. Where actions
     are discrete, the largest output is chosen."""
 
-    def build(self, model: WorldModel) -> NetworkController:
-        """The controller for one world model."""
+    def build(self, model: WorldModel, standardiser: Standardiser | None = None) -> NetworkController:
+        """The controller for one world model; it takes its features as they are."""
         return NetworkController(feature_size(model, self.features), model.action_spec, self)
 
 
 class NetworkController:
-    """A perceptron on features. It owns no weights: they are a flat vector, layer by layer, as :meth:`flatten` says."""
+    """A perceptron on features. It owns no weights: they are a flat vector, layer by layer, as :func:`flatten` says."""
 
     def __init__(self, inputs: int, action_spec: ActionSpec, spec: NetworkSpec) -> None:
         self.inputs, self.action_spec, self.spec = inputs, action_spec, spec
-        widths = [inputs, *spec.layers, action_spec.size]
+        self.standardiser: Standardiser | None = None
+        outputs = action_spec.outputs if spec.output == "squash" else action_spec.size
+        widths = [inputs, *spec.layers, outputs]
         self.shapes = [(rows, columns + 1) for columns, rows in itertools.pairwise(widths)]
         self.parameter_count = sum(rows * columns for rows, columns in self.shapes)
 

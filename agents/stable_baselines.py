@@ -11,7 +11,7 @@ neither Stable-Baselines3 nor a pickle to be loaded.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -24,6 +24,7 @@ from worldmodels.world_model import WorldModel
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
+SEEN = ("z", "zh", "zch", "za", "zha", "zcha")  #: what it may have been trained on, if nobody says
 ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
 
 
@@ -51,14 +52,16 @@ def wrap(model: BaseAlgorithm, run: str | Path, features: Features | None = None
     activation = ACTIVATIONS[between.pop()] if between else "relu"
     world = WorldModel.load(run)
     inputs = (hidden[0] if hidden else last).in_features
-    kinds = [kind for kind in get_args(Features) if inputs == feature_size(world, kind)]
-    if (features is None and len(kinds) != 1) or (features is not None and features not in kinds):
+    offered = world.outputs(world.initial_state(1))
+    sizes = {kind: feature_size(world, kind) for kind in (features, *SEEN) if kind and set(kind[1:]) <= {*offered, "a"}}
+    kinds = [kind for kind, size in sizes.items() if size == inputs and features in (None, kind)]
+    if len(kinds) != 1:
         raise UserError(
             f"The policy takes {inputs} numbers; what is seen of {run} has "
-            + ", ".join(f"{feature_size(world, kind)} ('{kind}')" for kind in get_args(Features))
+            + ", ".join(f"{size} ({kind!r})" for kind, size in sizes.items())
             + ". Name the features it was trained on."
         )
-    spec = NetworkSpec(features or kinds[0], "mean", tuple(h.out_features for h in hidden), activation, output)
+    spec = NetworkSpec(kinds[0], "mean", tuple(h.out_features for h in hidden), activation, output)
     return Agent.of(run, spec, flatten([(layer.weight, layer.bias) for layer in [*hidden, last]]))
 
 

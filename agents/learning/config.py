@@ -10,6 +10,7 @@ from agents.fitness import DreamTask
 from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
 from agents.learning.sac import SACConfig
+from agents.standardiser import Standardiser
 from rollouts.errors import UserError, require_positive
 from worldmodels.dream import StartKind
 from worldmodels.training.precision import Precision
@@ -35,6 +36,10 @@ class ControllerConfig(EvolutionConfig):
     """Soft actor-critic: --controller.learner sac."""
     generations: int = 1800
     """Generations, or iterations of a learner. May be raised later to learn on."""
+    restarts: int = 0
+    """First learn so many controllers for a while, each from its own seed, and go on with the best validated one."""
+    restart_generations: int = 20
+    """Generations of each of them."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -72,10 +77,13 @@ class ControllerConfig(EvolutionConfig):
             "validation_every",
             "validation_episodes",
             "lanes_per_task",
+            "restart_generations",
         )
         require_positive(self, positive, "controller.")
         EvolutionConfig.check(self) if self.learner == "evolution" else self.options.check()
         _ = self.controller
+        if self.restarts < 0 or self.restarts == 1:
+            raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
         if self.seed < 0:
             raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
         if self.temperature < 0:
@@ -105,6 +113,8 @@ class ControllerConfig(EvolutionConfig):
         """The controller that is learned: it sees what ``spec`` says, and is built as its learner wants it."""
         return EvolutionConfig.shape(self, self.spec) if self.learner == "evolution" else self.options.shape(self.spec)
 
-    def dream(self, model: WorldModel) -> DreamTask:
+    def dream(self, model: WorldModel, standardiser: Standardiser | None = None) -> DreamTask:
         """The dream that these options ask for."""
-        return DreamTask(model, self.controller, self.temperature, self.max_steps, self.starts, self.dropout)
+        return DreamTask(
+            model, self.controller, self.temperature, self.max_steps, self.starts, self.dropout, standardiser
+        )

@@ -17,8 +17,9 @@ from torch import Tensor
 from agents.controller import ControllerSpec
 from agents.learning.base import Strategy, centred_ranks
 from agents.learning.learner import Array, Progress, Task, World
+from agents.learning.racing import places, race
 from agents.learning.strategies import StrategyName, make_strategy
-from agents.learning.subspace import Subspace, principal_weights
+from agents.learning.subspace import Subspace, centred_weights, principal_weights
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
 from worldmodels.training.checkpoint import load_tensors, save_tensors
@@ -44,6 +45,14 @@ class EvolutionConfig:
     principal: int | None = None
     """Evolution: search along so many principal directions of what the controller sees, all scaled to be equally loud,
     instead of along every weight."""
+    centred: bool = False
+    """Evolution: search along weights on what the controller sees less its mean: a random step of a weight is then no
+    constant turn of the wheel. What is found is written out as weights on what it sees."""
+    whitening: float = 1.0
+    """Evolution: how far principal directions are made equally loud: 1 altogether, 0 leaves the loud ones so."""
+    racing: float | None = None
+    """Evolution: after every episode only this share of the candidates that played it, the better one, plays the
+    next."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -56,6 +65,13 @@ class EvolutionConfig:
             raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
         if self.strategy == "pgpe" and self.population % 2:
             raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {self.population}.")
+        if self.racing is not None and (not 0 < self.racing < 1 or self.rollouts < 2 or self.ranked):
+            raise UserError(
+                f"--controller.racing must lie between 0 and 1, needs two rollouts, and ranks by itself: got "
+                f"{self.racing} with {self.rollouts} rollouts{' and --controller.ranked' if self.ranked else ''}."
+            )
+        if not 0 <= self.whitening <= 1:
+            raise UserError(f"--controller.whitening must be between 0 and 1, got {self.whitening}.")
         if self.max_speed is not None and self.max_speed <= 0:
             raise UserError(f"--controller.max-speed must be positive, got {self.max_speed}.")
 
@@ -63,21 +79,31 @@ class EvolutionConfig:
         """What is evolved is what was asked for."""
         if self.principal is not None and spec.hidden:
             raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
+        if self.centred and (spec.hidden or not spec.bias or self.principal is not None):
+            raise UserError("--controller.centred is for a linear controller with a bias; principal directions are so.")
+        if spec.standardised and not spec.bias:
+            raise UserError("Standardised features need --controller.spec.bias: their means are taken off.")
+        if (self.principal is not None or self.centred) and (spec.standardised or "a" in spec.features):
+            raise UserError("Principal and centred are of plain z, c and h: no standardised features, no action.")
         return spec
 
     def begin(self, task: Task) -> Evolution:
-        """Over all weights, or over those that move the action along the principal directions of what is seen."""
+        """Over all weights, or along directions: weights on what is seen less its mean, or on its principal ones."""
 
         def over(start: NDArray[np.float64]) -> Strategy:
             return make_strategy(self.strategy, start, self.sigma, self.population, task.seed, self.max_speed)
 
-        if self.principal is None:
+        if self.principal is None and not self.centred:
             return Evolution(self, over(task.initial), task.seed)
         kept = task.folder / "directions.safetensors"
         if not kept.exists():  # kept, because on another machine a direction may come out with the other sign
             assert isinstance(task.spec, ControllerSpec)
-            directions = principal_weights(task.model, task.spec, self.principal)
-            save_tensors({"directions": torch.tensor(directions)}, kept)
+            found = (
+                centred_weights(task.model, task.spec)
+                if self.principal is None
+                else principal_weights(task.model, task.spec, self.principal, self.whitening)
+            )
+            save_tensors({"directions": torch.tensor(found)}, kept)
         directions = load_tensors(kept)["directions"].numpy()
         return Evolution(self, Subspace(over(np.zeros(directions.shape[1])), task.initial, directions), task.seed)
 
@@ -108,15 +134,17 @@ class Evolution:
         """One generation: ask, evaluate, tell."""
         candidates = self.strategy.ask()
         seeds = [evolution_seed(self.seed, iteration, rollout) for rollout in range(self.options.rollouts)]
-        outcome = world.evaluate(candidates, seeds)
-        returns = outcome.returns.reshape(len(candidates), len(seeds))
-        fitness = returns.mean(1)
+        played = race(world.evaluate, candidates, seeds, self.options.racing)
+        fitness, ranks = np.nanmean(played.returns, axis=1), None
         if not np.isfinite(fitness).all():  # the loop says what is wrong
-            return Progress(fitness, int(outcome.lengths.sum()))
-        ranks = np.mean([centred_ranks(episode) for episode in returns.T], axis=0) if self.options.ranked else None
+            return Progress(fitness, played.steps)
+        if self.options.racing is not None:
+            ranks = places(played.returns)
+        elif self.options.ranked:
+            ranks = np.mean([centred_ranks(episode) for episode in played.returns.T], axis=0)
         self.strategy.tell(fitness if ranks is None else ranks)
         facts = {} if ranks is None else {"told": ranks.tolist()}
-        return Progress(fitness, int(outcome.lengths.sum()), {**facts, "sigma": self.strategy.sigma})
+        return Progress(fitness, played.steps, {**facts, "sigma": self.strategy.sigma})
 
     def repeat(self, record: Mapping[str, Any]) -> bool:
         """Tell again what was told then.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.controller import Controller, LinearController, Spec
+from agents.controller import Controller, ControllerSpec, LinearController, Spec
 from agents.fitness import DREAM_LANES_PER_TASK, Evaluator, PoolEvaluator, RealTask, dream_evaluator
 from agents.lanes import check_observations
 from agents.learning.config import ControllerConfig
@@ -32,12 +33,15 @@ from agents.learning.history import (
     steps_taken,
 )
 from agents.learning.learner import Array, Learner, Task, World
+from agents.learning.restarts import best_of_tries, steps_of_tries
+from agents.networks import spec_of
+from agents.standardiser import Standardiser
 from rollouts.console import command, duration, progress_bar, say
 from rollouts.envs.config import EnvConfig
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import identity, resolve
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
-from rollouts.runs.files import append_json_line, file_hash, fingerprint, write_json_lines
+from rollouts.runs.files import append_json_line, file_hash, write_json_lines
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION
@@ -76,7 +80,7 @@ def evolve(
         UserError: V or M is missing, or the options make no sense.
     """
     config.check()
-    model = WorldModel.from_folder(run, device)
+    model = WorldModel.from_folder(run, device).act_through(env)
     check_observations(model, env)
     spec = config.controller
     controller = spec.build(model)
@@ -84,13 +88,17 @@ def evolve(
         "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
         "vae": file_hash(run / "vae" / "weights.safetensors"),
     }
-    inputs["env"] = fingerprint(config_to_dict(env))
+    inputs["env"] = identity(env)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from / "weights.safetensors")
     stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))
     if stage.complete and (stage.path / "weights.safetensors").exists():
         return stage.path
-    initial = _initial_mean(controller, model, start_from)
+    if config.restarts:
+        start_from = best_of_tries(
+            config, into or run, lambda asked, folder: evolve(asked, run, env, workers, device, start_from, folder)
+        )
+    initial = _initial_mean(controller, spec, model, start_from)
     learner = config.options.begin(
         Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path)
     )
@@ -101,7 +109,7 @@ def evolve(
         f"{config.world} world" + (f", {done} of them done before." if done else ".")
     )
     with (
-        _worlds(config, stage, run, model, env, workers) as (world, validate),
+        _worlds(config, stage, run, model, env, workers, controller.standardiser) as (world, validate),
         progress_bar(config.generations, f"{config.learner} ({config.world})", "gen", done) as bar,
     ):
         log, saved = MetricsLog(stage.path, done), time.monotonic()
@@ -141,23 +149,30 @@ def evolve(
             )
             write_json_lines(stage.path / "history.jsonl", course.history)
     course.save(stage.path / "state.pt")
-    return _finish(stage, config, spec, env, course)
+    return _finish(stage, config, spec, controller.standardiser, env, course)
 
 
 @contextmanager
 def _worlds(
-    config: ControllerConfig, stage: Stage, run: Path, model: WorldModel, env: EnvConfig, workers: Workers
+    config: ControllerConfig,
+    stage: Stage,
+    run: Path,
+    model: WorldModel,
+    env: EnvConfig,
+    workers: Workers,
+    standardiser: Standardiser | None,
 ) -> Iterator[tuple[World, Validate]]:
     """Where C learns, and what scores weights in the real world."""
     seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
     full_length = resolve(env).max_decisions or config.max_steps
     with ExitStack() as stack:
-        task = RealTask(WorldModel.from_folder(run, "cpu", fast=True), env, config.controller)
+        seeing = WorldModel.from_folder(run, "cpu", fast=True).act_through(env)
+        task = RealTask(seeing, env, config.controller, standardiser)
         real = stack.enter_context(PoolEvaluator(task, workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
         world = World(evaluator, real.pool.run, config.max_steps, config.patience)
         if config.world == "dream":
-            dreaming = config.dream(model.multiplying_in(_precision(config, stage, model)))
+            dreaming = config.dream(model.multiplying_in(_precision(config, stage, model)), standardiser)
             dream = stack.enter_context(dream_evaluator(dreaming, workers))
             world = World(partial(dream, max_steps=config.max_steps), dream.pool.run, config.max_steps)
         yield world, partial(_validation, partial(real, max_steps=full_length), seeds)
@@ -209,47 +224,67 @@ def _validation(real: Evaluator, seeds: Sequence[int], weights: NDArray[np.float
     }
 
 
-def _finish(stage: Stage, config: ControllerConfig, spec: Spec, env: EnvConfig, course: Course) -> Path:
+def _finish(
+    stage: Stage,
+    config: ControllerConfig,
+    spec: Spec,
+    standardiser: Standardiser | None,
+    env: EnvConfig,
+    course: Course,
+) -> Path:
     assert course.selected is not None  # the last iteration is always validated
     score, generation, weights = course.selected
     kept = {"selected": weights, "mean": course.learner.weights, **course.learner.results}
     save_tensors(
-        {name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in kept.items()},
+        {name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in kept.items()}
+        | (standardiser.tensors() if standardiser else {}),
         stage.path / "weights.safetensors",
     )
+    steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
+    for before in steps_of_tries(config, stage.run):
+        steps = {name: count + before[name] for name, count in steps.items()}
     stage.finish(
         env=config_to_dict(env),
         spec=config_to_dict(spec),
         parameters=len(weights),
         selected_generation=generation,
         validation=score,
-        **steps_taken(course.history, config.world, resolve(env).action_repeat),
+        **steps,
     )
     which = f"the mean of generation {generation + 1}" if generation >= 0 else "what it began with"
     say(f"C: {which} is kept; it scored {score:.1f} over {config.validation_episodes} validation episodes.")
     return stage.path
 
 
-def _initial_mean(controller: Controller, model: WorldModel, start_from: Path | None) -> NDArray[np.float64]:
+def _initial_mean(
+    controller: Controller, spec: Spec, model: WorldModel, start_from: Path | None
+) -> NDArray[np.float64]:
     """Zeros, or an earlier agent's weights, widened if the new controller sees more."""
     if start_from is None:
         return np.zeros(controller.parameter_count)
-    parameters = load_tensors(start_from / "weights.safetensors")["selected"]
-    if len(parameters) != controller.parameter_count:
-        before: dict[str, Any] = Stage(start_from.parent, "controller").manifest["spec"]
-        inputs = feature_size(model, "z")
-        if not isinstance(controller, LinearController) or "hidden" not in before:
+    kept = load_tensors(start_from / "weights.safetensors")
+    parameters, standardiser = kept["selected"].cpu(), Standardiser.among(kept)
+    before = spec_of(Stage(start_from.parent, "controller").manifest["spec"])
+    if not isinstance(controller, LinearController) or not isinstance(before, ControllerSpec):
+        if before != spec or len(parameters) != controller.parameter_count:
             raise UserError(
                 f"The controller in {start_from} has {len(parameters)} parameters; it cannot be the start of one "
                 f"with {controller.parameter_count} of another kind."
             )
-        small = LinearController(inputs, model.action_spec, bias=controller.bias)
-        linear = before["features"] == "z" and not before["hidden"] and not controller.hidden
-        if not linear or before["bias"] != controller.bias or len(parameters) != small.parameter_count:
-            raise UserError(
-                f"The controller in {start_from} ({len(parameters)} parameters on [{', '.join(before['features'])}]) "
-                f"cannot be the start of one with {controller.parameter_count}: only a linear one on [z] of {inputs} "
-                f"numbers can grow. To keep what it sees: --controller.spec.features {before['features']}."
-            )
+        return parameters.double().numpy()
+    assert isinstance(spec, ControllerSpec)
+    inputs = feature_size(model, before.features)
+    small = LinearController(inputs, model.action_spec, before.hidden, before.bias)
+    alike = replace(before, features=spec.features, standardised=spec.standardised, latent=spec.latent) == spec
+    grows = not before.hidden and spec.features.startswith(before.features)
+    if not alike or not (grows or before.features == spec.features) or len(parameters) != small.parameter_count:
+        raise UserError(
+            f"The controller in {start_from} ({len(parameters)} parameters on [{', '.join(before.features)}]) cannot "
+            f"be the start of one with {controller.parameter_count} on [{', '.join(spec.features)}]: only a linear one "
+            "can grow, by what comes after all that it sees, and outputs, hidden units and bias stay. To keep what it "
+            f"sees: --controller.spec.features {before.features}."
+        )
+    if before.features != spec.features:
         parameters = controller.grow(parameters, inputs)
-    return parameters.double().numpy()
+        standardiser = standardiser and standardiser.grow(controller.inputs)
+    return controller.translate(parameters, standardiser).double().numpy()

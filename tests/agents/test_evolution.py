@@ -14,17 +14,20 @@ import torch
 
 from agents import Agent
 from agents.controller import ControllerSpec
+from agents.fitness import PoolEvaluator, RealTask
 from agents.learning.cma_es import CMAES
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import _initial_mean, evolve, steps_taken
 from agents.learning.learner import Progress, Task, World
 from agents.learning.subspace import principal_weights
+from agents.standardiser import Standardiser
 from rollouts import EnvConfig, UserError
 from rollouts.collect import CollectConfig, collect
 from rollouts.errors import require_positive
 from rollouts.runs.files import read_json_lines, write_json
+from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
-from rollouts.seeds import evolution_seed
+from rollouts.seeds import VALIDATION, evolution_seed
 from worldmodels import WorldModel
 from worldmodels.training.checkpoint import load_state, load_tensors, save_state, save_tensors
 
@@ -188,6 +191,13 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
     [
         ({"strategy": "pgpe", "population": 5}, "the population must be even, got 5"),
         ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
+        ({"spec": ControllerSpec("zh", bias=False, standardised=True)}, "need --controller.spec.bias"),
+        ({"spec": ControllerSpec("zha"), "principal": 2}, "no standardised features, no action"),
+        ({"racing": 1.0}, "--controller.racing must lie between 0 and 1"),
+        ({"racing": 0.5, "rollouts": 1}, "got 0.5 with 1 rollouts"),
+        ({"racing": 0.5, "ranked": True}, "and --controller.ranked"),
+        ({"restarts": 1}, "must be 0 or at least 2, to choose among, got 1"),
+        ({"centred": True, "principal": 3}, "principal directions are so"),
         ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
     ],
 )
@@ -196,24 +206,81 @@ def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object
         dataclasses.replace(CONFIG, **change).check()
 
 
-@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("z", 5)])
+@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("zch", 21), ("z", 5)])
 def test_only_what_fits_can_be_a_start(before: str, parameters: int, tmp_path: Path, make_model):
     """The model has 4 latents, so [z] has 5 parameters and [z, h] 13."""
     save_tensors({"selected": torch.ones(parameters)}, tmp_path / "controller" / "weights.safetensors")
-    spec = {"features": before, "hidden": 0, "bias": True}
+    spec = {"features": before, "hidden": 0, "bias": True}  # as files were before there were further options
     write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": spec})
     model = make_model()
-    controller = ControllerSpec("zh").build(model)
+    wanted = ControllerSpec("zh")
+    controller = wanted.build(model)
     if parameters == 5:
-        assert _initial_mean(controller, model, tmp_path / "controller").sum() == 5
+        assert _initial_mean(controller, wanted, model, tmp_path / "controller").sum() == 5
         return
-    with pytest.raises(UserError, match=rf"\[z\] of 4 numbers can grow\. .* --controller.spec.features {before}\."):
-        _initial_mean(controller, model, tmp_path / "controller")
+    with pytest.raises(UserError, match=rf"only a linear one can grow, .* --controller.spec.features {before}\."):
+        _initial_mean(controller, wanted, model, tmp_path / "controller")
 
 
-def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
+def test_a_start_acts_the_same_where_more_is_seen_and_all_of_it_standardised(tmp_path: Path, make_model):
+    model, lanes = make_model(), 5
+    plain, wanted = ControllerSpec("z"), ControllerSpec("zha", standardised=True)
+    weights = torch.randn(5)
+    save_tensors({"selected": weights}, tmp_path / "controller" / "weights.safetensors")
+    write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(plain)})
+    controller = wanted.build(model)
+    start = torch.tensor(_initial_mean(controller, wanted, model, tmp_path / "controller")).float()
+    seen = torch.randn(lanes, 4 + 8 + 1) / 2
+    torch.testing.assert_close(controller.act(start, seen), plain.build(model).act(weights, seen[:, :4]))
+    save_tensors(
+        {"selected": start, **controller.standardiser.tensors()}, tmp_path / "b" / "controller" / "weights.safetensors"
+    )
+    write_json(tmp_path / "b" / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(wanted)})
+    again = _initial_mean(controller, wanted, model, tmp_path / "b" / "controller")
+    np.testing.assert_allclose(again, start.numpy(), atol=1e-5)
+
+
+def test_what_c_is_standardised_with_is_kept_with_it_and_used_by_the_agent(tiny_run: Path, tmp_path: Path, play_alone):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zha", latent="mean", standardised=True), max_steps=50)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    measured = Standardiser.of(WorldModel.load(tmp_path), "zha")
+    (tmp_path / "mdnrnn" / "starts.safetensors").unlink()  # from here on only what is kept with C can be used
+    agent = Agent.load(tmp_path)
+    torch.testing.assert_close(agent.controller.standardiser.mean, measured.mean)
+    torch.testing.assert_close(agent.controller.standardiser.sd, measured.sd)
+    seed = VALIDATION
+    task = RealTask(agent.model, agent.env, agent.spec, agent.controller.standardiser)
+    with PoolEvaluator(task, 0) as played:
+        outcome = played(agent.parameters[None].double().numpy(), [seed], 50)
+    assert outcome.returns.mean() == pytest.approx(play_alone(agent, seed)[0], rel=1e-4)
+
+
+def test_the_best_of_some_tries_is_evolved_on_and_all_are_paid_for(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    config = dataclasses.replace(CONFIG, restarts=3, restart_generations=2, sigma=0.5)
+    arguments = (config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    path = evolve(*arguments)
+    tries = [Stage(tmp_path / "restarts" / str(number), "controller") for number in range(3)]
+    assert [stage.config(ControllerConfig).seed for stage in tries] == [1, 2, 3]
+    scores = [stage.manifest["validation"] for stage in tries]
+    assert len(set(scores)) > 1
+    records = read_json_lines(path / "history.jsonl", "fitness")
+    assert records[0]["initial_validation"] == pytest.approx(max(scores))
+    own = steps_taken(records, "real", 1)["environment_steps"]
+    paid = own + sum(stage.manifest["environment_steps"] for stage in tries)
+    assert Stage(tmp_path, "controller").manifest["environment_steps"] == paid
+    before = (path / "weights.safetensors").read_bytes()
+    evolve(*arguments)  # all is there: nothing is evolved again
+    assert (path / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"ranked": True}, {"racing": 0.5}], ids=str)
+def test_ranks_are_told_where_asked_for_and_told_again_to_continue(change, tiny_run: Path, tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    config = dataclasses.replace(CONFIG, ranked=True)
+    config = dataclasses.replace(CONFIG, **change)
     for run, generations in ((whole, (2,)), (parts, (1, 2))):
         for stage in ("vae", "mdnrnn"):
             shutil.copytree(tiny_run / stage, run / stage)

@@ -21,7 +21,10 @@ def candidates(count: int, parameters: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, parameters))
 
 
-@pytest.mark.parametrize(("features", "latent"), [("z", "sample"), ("zh", "sample"), ("zch", "sample"), ("zh", "mean")])
+@pytest.mark.parametrize(
+    ("features", "latent"),
+    [("z", "sample"), ("zh", "sample"), ("zch", "sample"), ("zh", "mean"), ("zha", "mean"), ("za", "sample")],
+)
 def test_real_lanes_equal_agents_that_play_alone(features, latent, make_model, play_alone, tmp_path):
     model = make_model()
     spec = ControllerSpec(features, latent=latent)

@@ -27,7 +27,6 @@ from worldmodels import DreamEnv
 sb3 = pytest.importorskip("stable_baselines3")
 
 
-
 def small() -> dict[str, Any]:
     """Options of a policy that is quick to make; the library changes what it is handed."""
     return {"policy_kwargs": {"net_arch": [8, 8]}, "seed": 0, "device": "cpu"}
