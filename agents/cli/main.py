@@ -20,6 +20,7 @@ COMMANDS = {
     "train-vae": "V: learn to see",
     "train-mdnrnn": "M: learn what comes next",
     "train-controller": "C: learn to act, in the real world or in the dream",
+    "distil": "C imitates another agent, then evolution has the last word",
     "iterate": "more rounds: collect with the agent, refit V and M, evolve on",
     "evaluate": "score an agent on test seeds of the stock environment",
     "watch": "a video of the agent, in the world or in its dream",

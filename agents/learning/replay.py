@@ -7,7 +7,6 @@ to write however much is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,18 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.learning.experience import Trace
 from rollouts.errors import UserError
 from worldmodels.training.checkpoint import load_tensors, save_tensors
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One episode of T steps."""
-
-    features: Tensor  #: float16 [T + 1, F], of the state that it ended in too
-    actions: Tensor  #: float32 [T, A]
-    rewards: Tensor  #: float32 [T]
-    terminal: bool  #: it has ended; otherwise it was broken off, and its last state has a value
 
 
 class Batch(NamedTuple):
@@ -72,7 +62,7 @@ class Replay:
         if len(tensors["left"]) > self.capacity:
             raise UserError(
                 f"One iteration has {len(tensors['left']):,} moments, the replay keeps {self.capacity:,}; "
-                "raise --controller.sac.capacity."
+                "raise the learner's capacity."
             )
         save_tensors(tensors, self._file(len(self.rows)))
         self._write(tensors)

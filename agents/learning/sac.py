@@ -20,8 +20,9 @@ from agents.controller import Controller, ControllerSpec, perceptron, squash
 from agents.fitness import even_share
 from agents.lanes import Lanes
 from agents.learning.actors import Actor, Critics, draw, follow, soft_target, split
+from agents.learning.experience import Trace, experience
 from agents.learning.learner import Array, Progress, Task, World
-from agents.learning.replay import Replay, Trace
+from agents.learning.replay import Replay
 from agents.networks import NetworkController, NetworkSpec
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
@@ -201,45 +202,18 @@ def explore(
     max_steps: int,
     patience: int | None,
 ) -> list[Trace]:
-    """Episodes of the actor with its noise, one for each seed, in a worker.
-
-    A hopeless episode (no positive reward in ``patience`` steps) counts as one that has ended: nothing more is to be
-    earned in it.
-    """
+    """Episodes of the actor with its noise, one for each seed, in a worker; kept is the tanh of raw outputs."""
     lanes, controller, device = kept
     assert isinstance(controller, NetworkController)
     *hidden, (outputs, columns) = controller.shapes
     shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)
     chance = [generator_for(seed, 1) for seed in seeds]
-    seen, done, earned = ([list[Tensor]() for _ in seeds] for _ in range(3))
-    terminal, waited, active = [False] * len(seeds), np.zeros(len(seeds), int), torch.arange(len(seeds))
-    with one_thread(), torch.inference_mode():
-        lanes.reset(seeds)
-        for _ in range(max_steps):
-            features, running = lanes.features(), active.tolist()
-            mean, log_std = split(perceptron(weights, features, shapes, True, torch.relu))
-            noise = torch.stack([torch.randn(outputs, generator=chance[lane]) for lane in running]).to(device)
-            raw = mean + log_std.exp() * noise
-            reward, terminated, truncated = lanes.step(squash(raw, controller.action_spec))
-            rows = (features.half().cpu(), torch.tanh(raw).cpu(), reward.float().cpu())
-            for lane, *row in zip(running, *rows, strict=True):
-                for kind, value in zip((seen, done, earned), row, strict=True):
-                    kind[lane].append(value)
-                waited[lane] = 0 if row[2] > 0 else waited[lane] + 1
-            hopeless = torch.from_numpy(waited[running] >= (patience or np.inf))
-            ended, over = terminated.cpu() | hopeless, terminated.cpu() | hopeless | truncated.cpu()
-            if over.any():
-                last = lanes.features().half().cpu()
-                for place in torch.nonzero(over).flatten().tolist():
-                    seen[running[place]].append(last[place])
-                    terminal[running[place]] = bool(ended[place])
-                active = active[~over]
-                if not len(active):
-                    break
-                lanes.keep(~over)
-        for lane, features in zip(active.tolist(), lanes.features().half().cpu() if len(active) else (), strict=True):
-            seen[lane].append(features)  # broken off
-        return [
-            Trace(torch.stack(features), torch.stack(actions), torch.stack(rewards), end)
-            for features, actions, rewards, end in zip(seen, done, earned, terminal, strict=True)
-        ]
+
+    def act(features: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = split(perceptron(weights, features, shapes, True, torch.relu))
+        noise = torch.stack([torch.randn(outputs, generator=chance[lane]) for lane in running.tolist()])
+        raw = mean + log_std.exp() * noise.to(device)
+        return squash(raw, controller.action_spec), torch.tanh(raw)
+
+    with one_thread():
+        return experience(lanes, act, seeds, max_steps, patience)

@@ -17,9 +17,10 @@ from agents import Agent
 from agents.controller import ControllerSpec, perceptron
 from agents.learning.actors import Actor, Critics, draw, follow, soft_target, split
 from agents.learning.config import ControllerConfig
+from agents.learning.experience import Trace, experience
 from agents.learning.learn import evolve
 from agents.learning.learner import Task, World
-from agents.learning.replay import Replay, Trace
+from agents.learning.replay import Replay
 from agents.learning.sac import SAC, SACConfig
 from agents.networks import NetworkController, NetworkSpec
 from rollouts import EnvConfig, UserError
@@ -34,7 +35,7 @@ BOX = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))
 
 
 def test_the_log_probability_of_an_action_is_that_of_a_squashed_normal():
-    mean, log_std, noise = torch.randn(3, 20, 2, dtype=torch.float64)
+    mean, log_std, noise = 0.5 * torch.randn(3, 20, 2, dtype=torch.float64, generator=generator_for(0, 0))
     actions, log_probs = draw(mean, log_std, noise)
     squashed = torch.distributions.TransformedDistribution(
         torch.distributions.Normal(mean, log_std.exp()), torch.distributions.transforms.TanhTransform()
@@ -117,6 +118,46 @@ def naive_returns(traces: list[Trace], steps: int, gamma: float) -> dict[float, 
     return known
 
 
+class Script:
+    """Lane i receives ``rewards[i]`` in turn; with the last of them it ends, or is truncated. Features are the time."""
+
+    def __init__(self, rewards: list[list[float]], ends: list[bool]) -> None:
+        self.all = list(zip(rewards, ends, strict=True))
+
+    def reset(self, seeds: list[int], copies: int = 1) -> None:
+        self.running, self.time = list(self.all), 0
+
+    def features(self) -> torch.Tensor:
+        return torch.full((len(self.running), 1), float(self.time))
+
+    def step(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        reward = torch.tensor([rewards[self.time] for rewards, _ in self.running])
+        self.time += 1
+        last = [len(rewards) == self.time for rewards, _ in self.running]
+        ends = torch.tensor([over and end for over, (_, end) in zip(last, self.running, strict=True)])
+        return reward, ends, torch.tensor(last) & ~ends
+
+    def keep(self, lanes: torch.Tensor) -> None:
+        self.running = [lane for lane, kept in zip(self.running, lanes.tolist(), strict=True) if kept]
+
+
+def test_episodes_are_kept_lane_by_lane_and_only_ends_and_hopeless_ones_are_terminal():
+    rewards = [[1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 0.0, 9.0, 9.0], [1.0] * 9]
+    lanes, acted = Script(rewards, [True, False, True, True]), list[list[int]]()
+
+    def act(features: torch.Tensor, running: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        acted.append(running.tolist())
+        return features, features + 10 * running[:, None]
+
+    traces = experience(lanes, act, [0, 1, 2, 3], 5, patience=2)
+    assert acted == [[0, 1, 2, 3], [0, 1, 2, 3], [1, 3], [3], [3]]
+    assert [trace.rewards.tolist() for trace in traces] == [[1, 2], [1, 1, 1], [0, 0], [1] * 5]
+    assert [trace.terminal for trace in traces] == [True, False, True, False]  # the last one is broken off
+    for lane, one in enumerate(traces):
+        assert one.features[:, 0].tolist() == list(range(len(one.rewards) + 1))
+        assert one.actions[:, 0].tolist() == [10 * lane + t for t in range(len(one.rewards))]
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_returns_over_steps_stop_at_ends_and_only_true_ends_are_worth_nothing(steps: int, tmp_path: Path):
     replay, traces = Replay(tmp_path, 1, 1, 40), [trace(5, 0, True), trace(2, 100, False), trace(1, 200, True)]
@@ -144,7 +185,7 @@ def test_the_ring_forgets_the_oldest_and_is_the_same_when_it_is_read_again(tmp_p
             torch.testing.assert_close(getattr(again, name)[used], getattr(replay, name)[used], rtol=0, atol=0)
     assert len(list(tmp_path.glob("*.safetensors"))) <= 5  # what no state can ask for is deleted
     assert not again.restore([*state, 3])  # an iteration that has no file
-    with pytest.raises(UserError, match=r"has 27 moments, the replay keeps 20; raise --controller\.sac\.capacity"):
+    with pytest.raises(UserError, match="has 27 moments, the replay keeps 20; raise the learner's capacity"):
         replay.add([trace(26, 0, True)])
 
 
