@@ -18,13 +18,12 @@ from torch import nn
 from agents.agent import Agent
 from agents.networks import Activation, NetworkSpec, Output, flatten
 from rollouts.errors import UserError
-from worldmodels.dream import Features, feature_size
+from worldmodels.dream import Features, feature_kinds, feature_size
 from worldmodels.world_model import WorldModel
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-SEEN = ("z", "zh", "zch", "za", "zha", "zcha")  #: what it may have been trained on, if nobody says
 ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.Tanh: "tanh"}
 
 
@@ -52,16 +51,15 @@ def wrap(model: BaseAlgorithm, run: str | Path, features: Features | None = None
     activation = ACTIVATIONS[between.pop()] if between else "relu"
     world = WorldModel.load(run)
     inputs = (hidden[0] if hidden else last).in_features
-    offered = world.outputs(world.initial_state(1))
-    sizes = {kind: feature_size(world, kind) for kind in (features, *SEEN) if kind and set(kind[1:]) <= {*offered, "a"}}
-    kinds = [kind for kind, size in sizes.items() if size == inputs and features in (None, kind)]
-    if len(kinds) != 1:
+    sizes = {kind: feature_size(world, kind) for kind in feature_kinds(world)}
+    kinds = [kind for kind, size in sizes.items() if size == inputs]
+    if (features is None and len(kinds) != 1) or (features is not None and features not in kinds):
         raise UserError(
             f"The policy takes {inputs} numbers; what is seen of {run} has "
-            + ", ".join(f"{size} ({kind!r})" for kind, size in sizes.items())
+            + ", ".join(f"{size} ('{kind}')" for kind, size in sizes.items())
             + ". Name the features it was trained on."
         )
-    spec = NetworkSpec(kinds[0], "mean", tuple(h.out_features for h in hidden), activation, output)
+    spec = NetworkSpec(features or kinds[0], "mean", tuple(h.out_features for h in hidden), activation, output)
     return Agent.of(run, spec, flatten([(layer.weight, layer.bias) for layer in [*hidden, last]]))
 
 
