@@ -2,6 +2,7 @@
 
 worldmodels train-controller --run runs/car
 worldmodels train-controller --run runs/car --controller.world dream --controller.temperature 1.15
+worldmodels train-controller --run runs/car --controller.learner sac --controller.generations 150
 worldmodels train-controller --run runs/copy --start-from runs/car --controller.principal 48
 """
 

@@ -7,8 +7,10 @@ from typing import Literal, cast
 
 from agents.controller import ControllerSpec, Spec
 from agents.fitness import DreamTask
+from agents.learning.distil import DistilConfig
 from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
+from agents.learning.sac import SACConfig
 from agents.standardiser import Standardiser
 from rollouts.errors import UserError, require_at_least, require_positive, require_seed
 from worldmodels.dream import StartKind
@@ -31,6 +33,10 @@ class ControllerConfig(EvolutionConfig):
     """What the controller sees, and its size."""
     learner: str = "evolution"
     """What improves C: 'evolution', or one of the learners below that have options of their own."""
+    sac: SACConfig = field(default_factory=SACConfig)
+    """Soft actor-critic: --controller.learner sac."""
+    distil: DistilConfig = field(default_factory=DistilConfig)
+    """Imitation of another agent: --controller.learner distil."""
     generations: int = 1800
     """Generations, or iterations of a learner. May be raised later to learn on."""
     restarts: int = 0
