@@ -16,8 +16,8 @@ class Controller {
     this.layers.forEach((layer, number) => {
       if (number) values = values.map(tanh);
       values = Array.from({ length: layer.outputs }, (_, output) => {
-        let sum = layer.bias ? layer.bias[output] : 0;
-        for (let input = 0; input < layer.inputs; input++) sum += layer.weight[output * layer.inputs + input] * values[input];
+        let sum = layer.bias ? layer.bias[output] : 0, at = output * layer.inputs;
+        for (let input = 0; input < layer.inputs; input++, at++) sum += layer.weight[at] * values[input];
         return sum;
       });
     });

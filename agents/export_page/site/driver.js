@@ -34,9 +34,10 @@ class Driver {
       return pressed < 0 ? wanted : wanted.map((_, index) => Number(index === pressed));
     }
     return wanted.map((aim, index) => {
-      const [down, up] = keys[index].map((key) => this.held.has(key));
+      const [down, up] = (keys[index] ?? []).map((key) => this.held.has(key)); // there may be more actions than keys
       if (down !== up) aim = up ? high[index] : low[index];
-      const reach = ((high[index] - low[index]) / 2) * (Math.max(seconds, 1e-3) / fullTurn); // hands turn a wheel gradually
+      // A key is pressed at once, a hand turns a wheel.
+      const reach = ((high[index] - low[index]) / 2) * (Math.max(seconds, 1e-3) / fullTurn);
       const turned = this.last[index] + Math.min(Math.max(aim - this.last[index], -reach), reach);
       return Math.min(Math.max(turned, low[index]), high[index]);
     });

@@ -38,7 +38,8 @@ class MDNRNN {
     return following;
   }
 
-  // What a memory says of the next moment: logits, means and log sigmas [mixtures * latents], reward, probability of the end.
+  // What a memory says of the next moment: logits, means and log sigmas, [mixtures * latents] each, the reward, and the
+  // probability of the end.
   predict({ h }) {
     const { arena, latents, mixtures, rewardHead, terminationHead, headsBias } = this, count = mixtures * latents;
     arena.floats.set(h, this.input);

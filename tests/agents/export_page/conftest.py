@@ -37,7 +37,7 @@ ARGUMENTS = (  # as root in a container, and with nothing to call home for
     "--disable-sync",
 )
 CORE = ("arithmetic", "noise", "tensors", "matmul", "network", "mdnrnn", "controller", "dream", "driver", "model")
-WIDE = ActionSpec("box", (-1.0, 0.0), (1.0, 1.0), (1.0, 0.5), (0.0, 0.5))
+WIDE = ActionSpec("box", (-1.0, 0.0, 0.2), (1.0, 1.0, 0.8), (1.0, 0.5, 1.0), (0.0, 0.5, 0.1))
 CHOICE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))
 
 MakeAgent = Callable[..., Agent]

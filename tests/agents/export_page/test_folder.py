@@ -73,6 +73,9 @@ def test_the_command(
     tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    assert call("export_page", "--help") == 0
+    told = capsys.readouterr().out
+    assert all(option in told for option in ("--agent", "--images", "--out", "--title", "--starts"))
     assert call("export_page", "--agent", tiny_run) == 2
     assert "--out FOLDER" in capsys.readouterr().err
     assert call("export_page", "--agent", tiny_run, "--out", "dream", "--title", "A tiny dream", "--starts", 3) == 0
