@@ -111,8 +111,8 @@ def make_model() -> Callable[..., WorldModel]:
                 mdnrnn.termination_head.weight *= ends
                 mdnrnn.termination_head.bias.fill_(-6.0)
         warm = torch.arange(16) % 2 == 0
-        memory = torch.randn(2, 16, hidden_size).clamp(-0.9, 0.9) * warm[:, None]
-        starts = DreamStarts(torch.randn(16, latent_size), torch.full((16, latent_size), -2.0), *memory, warm)
+        h, c = torch.randn(2, 16, hidden_size).clamp(-0.9, 0.9) * warm[:, None]
+        starts = DreamStarts(torch.randn(16, latent_size), torch.full((16, latent_size), -2.0), {"h": h, "c": c}, warm)
         return WorldModel(
             _vae(latent_size),
             mdnrnn,

@@ -1,19 +1,38 @@
-"""How M is built and fitted: all its options."""
+"""How V and M are built and fitted: all their options.
+
+What decides a network's size (its shape) stands apart from how it is trained: rounds after the first one train the
+networks that there are, and so have no options for shapes.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from dataclasses import dataclass
+from typing import Any
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive, require_seed
+from worldmodels.cores import core_named
 from worldmodels.training.precision import Precision
 
 
+def _options(config: Any, kind: type[Any]) -> dict[str, Any]:
+    """The options of a dataclass ``kind`` out of those of a larger one."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(kind)}
+
+
 @dataclass(frozen=True)
-class VAEConfig:
-    """How to fit V. The defaults are the paper's."""
+class VAEShape:
+    """What decides V's size."""
 
     latent_size: int = 32
     """Length of the latent vector z (paper: 32 for CarRacing, 64 for Take Cover)."""
+
+
+@dataclass(frozen=True)
+class VAETraining:
+    """How V is trained. The defaults are the paper's."""
+
     steps: int = 100_000
     """Optimiser steps (the paper's single pass over 10 million frames). May be raised later to train on."""
     batch_size: int = 100
@@ -35,21 +54,46 @@ class VAEConfig:
     checkpoint_every: int = 500
     """Steps between checkpoints."""
 
+    def check(self) -> None:
+        """Refuse values that cannot work.
 
-def check_config(config: VAEConfig) -> None:
-    """Refuse values that cannot work."""
-    positive = ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
-    require_positive(config, positive, "vae.")
-    if config.kl_floor < 0:
-        raise UserError(f"--vae.kl-floor cannot be negative, got {config.kl_floor}.")
+        Raises:
+            UserError: it names the option.
+        """
+        positive = ("steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
+        require_positive(self, positive, "vae.")
+        require_at_least(0, self, ("kl_floor",), "vae.")
+        require_seed(self.seed, "vae.seed")
 
 
 @dataclass(frozen=True)
-class MDNRNNConfig:
-    """How to fit M. The defaults are the paper's, with the two heads that a dream needs."""
+class VAEConfig(VAETraining, VAEShape):
+    """How to fit V: its shape, and its training."""
 
+    @classmethod
+    def of(cls, shape: VAEShape, training: VAETraining) -> VAEConfig:
+        """Both together."""
+        return cls(**_options(training, VAETraining), **_options(shape, VAEShape))
+
+    @property
+    def training(self) -> VAETraining:
+        """For another V of the same training: that of a later round."""
+        return VAETraining(**_options(self, VAETraining))
+
+    def check(self) -> None:
+        """As :meth:`VAETraining.check`, and the shape."""
+        require_positive(self, ("latent_size",), "vae.")
+        super().check()
+
+
+@dataclass(frozen=True)
+class MDNRNNShape:
+    """What decides M's size. The defaults are the paper's, with the two heads that a dream needs."""
+
+    core: str = "lstm"
+    """What M remembers with: lstm, as in the paper, or transformer, which looks back on the last steps."""
     hidden_size: int = 256
-    """LSTM units (paper: 256 for CarRacing, 512 for Take Cover)."""
+    """Units of the core (paper: 256 for CarRacing, 512 for Take Cover)."""
     mixtures: int = 5
     """Gaussians in the mixture of each latent dimension."""
     reward_head: bool = True
@@ -58,6 +102,32 @@ class MDNRNNConfig:
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
+    layers: int = 2
+    """Transformer: blocks, one on the other."""
+    memory: int = 32
+    """Transformer: steps that each block looks back on."""
+
+    def architecture(self, latent_size: int, action_size: int) -> dict[str, Any]:
+        """What ``worldmodels.cores.make_dynamics`` needs to make such an M.
+
+        Raises:
+            UserError: there is no such core, or an option was changed that it does not have.
+        """
+        taken = inspect.signature(core_named(self.core)).parameters
+        options: dict[str, Any] = {"core": self.core, "latent_size": latent_size, "action_size": action_size}
+        for field in dataclasses.fields(MDNRNNShape):
+            value, name = getattr(self, field.name), field.name.replace("_", "-")
+            if field.name in taken:
+                options[field.name] = value
+            elif value != field.default and field.name != "core":
+                raise UserError(f"--mdnrnn.{name} is not an option of M's core {self.core!r}.")
+        return options
+
+
+@dataclass(frozen=True)
+class MDNRNNTraining:
+    """How M is trained."""
+
     dropout: float = 0.0
     """Share of M's output units left out in every sequence; see also --controller.dropout."""
     steps: int = 4000
@@ -105,30 +175,45 @@ class MDNRNNConfig:
             UserError: it names the option.
         """
         positive = (
-            "hidden_size",
-            "mixtures",
-            "steps",
-            "batch_size",
-            "sequence_length",
-            "learning_rate",
-            "gradient_clip",
-            "reward_pessimism",
-            "death_weight",
-            "starts",
-            "log_every",
-            "checkpoint_every",
+            *("steps", "batch_size", "sequence_length", "learning_rate", "gradient_clip", "reward_pessimism"),
+            *("death_weight", "starts", "log_every", "checkpoint_every"),
         )
         require_positive(self, positive, "mdnrnn.")
+        require_at_least(0, self, ("dropout", "burn_in", "reward_weight", "termination_weight"), "mdnrnn.")
+        require_seed(self.seed, "mdnrnn.seed")
+        if self.reward_spread is not None and min(self.reward_spread) < 0:
+            raise UserError(f"--mdnrnn.reward-spread takes two numbers of at least 0, got {self.reward_spread}.")
+        if self.carry_state and self.burn_in:
+            raise UserError(
+                "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
+            )
+        if self.dropout >= 1:
+            raise UserError(f"--mdnrnn.dropout must be below 1, got {self.dropout}.")
+        if self.burn_in >= self.sequence_length:
+            raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {self.burn_in}.")
+
+
+@dataclass(frozen=True)
+class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
+    """How to fit M: its shape, and its training."""
+
+    @classmethod
+    def of(cls, shape: MDNRNNShape, training: MDNRNNTraining) -> MDNRNNConfig:
+        """Both together."""
+        return cls(**_options(training, MDNRNNTraining), **_options(shape, MDNRNNShape))
+
+    @property
+    def training(self) -> MDNRNNTraining:
+        """For another M of the same training: that of a later round."""
+        return MDNRNNTraining(**_options(self, MDNRNNTraining))
+
+    def check(self) -> None:
+        """As :meth:`MDNRNNTraining.check`, and the shape."""
+        require_positive(self, ("hidden_size", "mixtures", "layers", "memory"), "mdnrnn.")
+        self.architecture(1, 1)
+        super().check()
         if self.start_flag and not self.carry_state:
             raise UserError(
                 "--mdnrnn.start-flag needs --mdnrnn.carry-state: a window that begins inside an episode, with no "
                 "memory of it, would pass for a start."
             )
-        if self.carry_state and self.burn_in:
-            raise UserError(
-                "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
-            )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--mdnrnn.dropout must be at least 0 and below 1, got {self.dropout}.")
-        if not 0 <= self.burn_in < self.sequence_length:
-            raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {self.burn_in}.")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rollouts.episodes import EpisodeStore
 from worldmodels.data.latents import LatentEpisode, LatentWindows
-from worldmodels.mdn_rnn import mixture_entropy, mixture_nll
+from worldmodels.mixture import mixture_entropy, mixture_nll
 from worldmodels.pictures import grid, to_float, to_uint8
 from worldmodels.training.randomness import generator_for
 
@@ -121,7 +121,7 @@ def _run_free(model: WorldModel, episodes: Sequence[LatentEpisode]) -> dict[str,
         if t >= WARM_UP:
             total += reward
             if (horizon := t + 1 - WARM_UP) in HORIZONS:
-                mixture = model.mdnrnn.predict(state[0]).mixture
+                mixture = model.mdnrnn.predict(state).mixture
                 expected = (mixture.logits.softmax(-1) * mixture.mean).sum(-1).unflatten(0, (DREAMS, -1)).mean(0)
                 open_loop[str(horizon)] = {
                     "error": _rms(expected - seen[:, t + 1]),

@@ -20,12 +20,14 @@ from rollouts.runs.files import file_hash, write_json
 from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig
+from worldmodels.cores import make_dynamics
 from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
 from worldmodels.data.lineage import require_vae
 from worldmodels.data.stream import LatentStream
 from worldmodels.diagnostics import diagnose, dream_strip
-from worldmodels.mdn_rnn import MDNRNN, Prediction, dropout_mask, mixture_entropy, mixture_nll
+from worldmodels.dynamics import Dynamics, State, dropout_mask, take
+from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
 from worldmodels.pictures import save_png
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
@@ -118,17 +120,9 @@ def fit_mdn_rnn(
             encode_sources(vae, inputs["vae"], part, (cache or run / "latents") / name, device)
             for part, name in zip(sources, ("training", "held_out"), strict=True)
         )
-    architecture: dict[str, Any] = {
-        "latent_size": vae.latent_size,
-        "action_size": action_spec.size,
-        "hidden_size": config.hidden_size,
-        "mixtures": config.mixtures,
-        "reward_head": config.reward_head,
-        "termination_head": config.termination_head,
-        "start_flag": config.start_flag,
-    }
+    architecture = config.architecture(vae.latent_size, action_spec.size)
     torch.manual_seed(config.seed)
-    mdnrnn = MDNRNN(**architecture)
+    mdnrnn = make_dynamics(architecture)
     if start_from is not None:
         load_weights(mdnrnn, start_from)
     model = WorldModel(vae, mdnrnn.to(device), env, action_spec, inputs["observation_hash"])
@@ -164,7 +158,7 @@ def fit_mdn_rnn(
 def _train(
     config: MDNRNNConfig,
     stage: Stage,
-    mdnrnn: MDNRNN,
+    mdnrnn: Dynamics,
     data: LatentWindows,
     mine: slice,
     report: Callable[[int, MetricsLog], None],
@@ -181,7 +175,7 @@ def _train(
     parts: dict[str, Stateful] = {"mdnrnn": mdnrnn, "optimiser": descent.optimiser}
     stream: LatentStream | None = None
     if config.carry_state:
-        stream = LatentStream(data, config.batch_size, length, config.hidden_size, config.seed)
+        stream = LatentStream(data, length, mdnrnn.initial_state(config.batch_size), config.seed)
         parts["stream"] = stream
 
     trial = copy.deepcopy(mdnrnn)
@@ -195,20 +189,21 @@ def _train(
     precision = settle(stage, config.precision, data.device, config.steps, one_step, "M, a batch of windows")
 
     def update(step: int) -> Mapping[str, Tensor]:
-        generator, state, dropout = generator_for(config.seed, step), None, None
+        generator, dropout = generator_for(config.seed, step), None
+        state: State | None = None
         if stream is None:
             joint = data.sample(config.batch_size, length, config.burn_in, generator)
         else:
             joint, memory = stream.windows(generator)
-            state = memory[0][mine], memory[1][mine]
+            state = take(memory, mine)
         if config.dropout:
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
             dropout = masks[mine].to(data.device)
         windows = joint.part(mine)
         with autocast(data.device, precision):
-            prediction, (h, c) = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
+            prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
         if stream is not None:
-            stream.advance((ranks.join(h.float(), config.batch_size), ranks.join(c.float(), config.batch_size)))
+            stream.advance({name: ranks.join(part.float(), config.batch_size) for name, part in after.items()})
         terms = mdn_rnn_loss(prediction, windows, config, reward_scale, joint)
         descent.step(step, terms["loss"])
         entropy = mixture_entropy(prediction.mixture.logits).mean() * (len(windows.z) / len(joint.z))

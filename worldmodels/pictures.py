@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,6 +39,8 @@ def grid(frames: Frames, columns: int, gap: int = 2) -> Frames:
 
 def save_png(picture: Frames, path: Path, scale: int = 1) -> None:
     """Write an RGB picture ``[H, W, 3]``, enlarged ``scale`` times without blurring."""
+    import cv2  # here: half a second that drawing itself does not need
+
     enlarged = picture.repeat(scale, 0).repeat(scale, 1)
     encoded = cv2.imencode(".png", cv2.cvtColor(enlarged, cv2.COLOR_RGB2BGR))[1]
     with atomic_path(path) as temporary:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rollouts.errors import UserError
 from worldmodels.data.latents import LatentEpisode
-from worldmodels.mdn_rnn import MDNRNN
+from worldmodels.dynamics import Dynamics, State, take, where
 from worldmodels.training.checkpoint import load_tensors
 from worldmodels.training.randomness import generator_for
 
@@ -30,33 +30,28 @@ class DreamStarts:
 
     mean: Tensor  #: [N, Z]
     logvar: Tensor  #: [N, Z]
-    h: Tensor  #: [N, H]
-    c: Tensor  #: [N, H]
+    state: State  #: of N lanes
     warm: Tensor  #: [N] bool
 
     def __len__(self) -> int:
         return len(self.mean)
 
     def tensors(self) -> dict[str, Tensor]:
-        """For a safetensors file, at half precision."""
-        return {
-            "mean": self.mean.half(),
-            "logvar": self.logvar.half(),
-            "h": self.h.half(),
-            "c": self.c.half(),
-            "warm": self.warm,
-        }
+        """For a safetensors file, at half precision; M's memory under its own names."""
+        halves = {"mean": self.mean, "logvar": self.logvar, **self.state}
+        return {name: value.half() for name, value in halves.items()} | {"warm": self.warm}
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> DreamStarts:
+        """As :meth:`tensors` were saved."""
         tensors = {name: value.to(device) for name, value in load_tensors(path).items()}
-        return cls(
-            tensors["mean"].float(),
-            tensors["logvar"].float(),
-            tensors["h"].float(),
-            tensors["c"].float(),
-            tensors["warm"].bool(),
-        )
+        mean, logvar, warm = (tensors.pop(name) for name in ("mean", "logvar", "warm"))
+        state = {name: value.float() for name, value in tensors.items()}
+        return cls(mean.float(), logvar.float(), state, warm.bool())
+
+    def __getitem__(self, kept: Tensor | slice) -> DreamStarts:
+        """Some of them (indices, a mask or a slice)."""
+        return DreamStarts(self.mean[kept], self.logvar[kept], take(self.state, kept), self.warm[kept])
 
     def only(self, kind: str) -> DreamStarts:
         """Restrict to ``episode`` starts or to ``recorded`` (warm) moments; ``any`` keeps both.
@@ -69,11 +64,11 @@ class DreamStarts:
         keep = torch.ones_like(self.warm) if kind == "any" else self.warm == (kind == "recorded")
         if not keep.any():
             raise UserError(f"There are no {kind!r} starts among the {len(self)} that were kept; try 'any'.")
-        return DreamStarts(self.mean[keep], self.logvar[keep], self.h[keep], self.c[keep], self.warm[keep])
+        return self[keep]
 
     @classmethod
     @torch.inference_mode()
-    def gather(cls, mdnrnn: MDNRNN, episodes: Sequence[LatentEpisode], count: int, seed: int) -> DreamStarts:
+    def gather(cls, mdnrnn: Dynamics, episodes: Sequence[LatentEpisode], count: int, seed: int) -> DreamStarts:
         """Half at starts of episodes, half at random moments after up to :data:`WARM_UP` real steps.
 
         Moments are drawn evenly over all steps, so the rare places (off the road) appear as often as they occurred.
@@ -93,9 +88,8 @@ class DreamStarts:
             spread = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in at]), device=device).float()
             z = z + torch.exp(0.5 * spread) * torch.randn(z.shape, generator=generator).to(device)
             action = torch.tensor(np.stack([episodes[i].actions[t] for i, t in at]), device=device)
-            h, c = mdnrnn.advance(z, action, states)
-            states = (torch.where(use[:, None], h, states[0]), torch.where(use[:, None], c, states[1]))
+            states = where(use, mdnrnn.advance(z, action, states), states)
         mean = torch.tensor(np.stack([episodes[i].mean[t] for i, t in rows]), device=device).float()
         logvar = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in rows]), device=device).float()
         warm = torch.tensor([t > 0 for _, t in rows], device=device)
-        return cls(mean, logvar, states[0], states[1], warm)
+        return cls(mean, logvar, states, warm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from rollouts.runs.layout import located, newest_round
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
-from worldmodels.mdn_rnn import MDNRNN, State, sample_mixture
+from worldmodels.cores import make_dynamics
+from worldmodels.dynamics import Dynamics, State
+from worldmodels.mixture import sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import load_weights
@@ -39,7 +43,7 @@ class WorldModel:
     def __init__(
         self,
         vae: ConvVAE,
-        mdnrnn: MDNRNN,
+        mdnrnn: Dynamics,
         env: EnvConfig,
         action_spec: ActionSpec,
         observation_hash: str,
@@ -79,7 +83,7 @@ class WorldModel:
         vae = ConvVAE(**vae_stage.manifest["architecture"])
         load_weights(vae, weights)
         spec = config_from_dict(ActionSpec, manifest["action_spec"])
-        mdnrnn = MDNRNN(**manifest["architecture"])
+        mdnrnn = make_dynamics(manifest["architecture"])
         load_weights(mdnrnn, stage.path / "weights.safetensors")
         starts_file = stage.path / "starts.safetensors"
         model = cls(
@@ -114,6 +118,22 @@ class WorldModel:
         """Encode with :func:`worldmodels.vae.fast_encoder` from now on, where it can be had; or no longer."""
         self._fast_encoder = fast_encoder(self.vae) if fast else None
 
+    def act_through(self, env: EnvConfig) -> WorldModel:
+        """From now on its controllers drive the pedals that ``env`` asks for, whatever drove when M was fitted.
+
+        Raises:
+            UserError: the action vector there is not M's.
+        """
+        theirs = resolve(env).action
+        ours = (self.action_spec.low, self.action_spec.high)
+        if theirs is not None and (theirs.low, theirs.high) != ours:
+            raise UserError(
+                f"{env.id} takes action vectors between {theirs.low} and {theirs.high}, M was fitted to ones between "
+                f"{ours[0]} and {ours[1]}. Use the model's own environment, or fit a model for this one."
+            )
+        self.action_spec = replace(self.action_spec, pedals=theirs.pedals if theirs else ())
+        return self
+
     @property
     def device(self) -> torch.device:
         return self.mdnrnn.mixture_head.weight.device
@@ -143,6 +163,10 @@ class WorldModel:
         """M's memory after seeing ``z`` and doing ``action``; what acting in the real world needs of M."""
         return self.mdnrnn.advance(z, action, state)
 
+    def outputs(self, state: State) -> dict[str, Tensor]:
+        """What a controller may see of M's memory, by names of one letter, ``[N, size]`` each."""
+        return self.mdnrnn.outputs(state)
+
     @torch.inference_mode()
     def step(
         self,
@@ -159,7 +183,7 @@ class WorldModel:
             z: ``[N, latent_size]``; action: ``[N, action_size]``; state: M's memory.
             temperature: divides the mixture's logits and multiplies its variances; 0 takes the likeliest mean.
             noise: (uniform, normal), each ``[N, latent_size]``; drawn from the model's generator when None.
-            dropout: a mask ``[N, hidden_size]`` on M's output, see :func:`worldmodels.mdn_rnn.dropout_mask`.
+            dropout: a mask ``[N, hidden_size]`` on M's output, see :func:`worldmodels.dynamics.dropout_mask`.
 
         Returns:
             next z ``[N, latent_size]``, reward ``[N]`` (1 without a reward head), probability of the end ``[N]``
@@ -173,7 +197,7 @@ class WorldModel:
         if noise is None:
             noise = self.noise(len(z), self.generator)
         state = self.mdnrnn.advance(z, action, state)
-        prediction = self.mdnrnn.predict(state[0] if dropout is None else state[0] * dropout)
+        prediction = self.mdnrnn.predict(state, dropout)
         following = sample_mixture(prediction.mixture, temperature, *noise)
         reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
         end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)

@@ -13,8 +13,7 @@ from agents.export_page.agent import EFFECT
 from agents.export_page.networks import Layer, layers_of
 from agents.export_page.tensors import Tensors
 from rollouts.errors import UserError
-from worldmodels.generative.fit_images import load_trained
-from worldmodels.generative.networks import Autoencoder
+from worldmodels.generative.models.trained import load_trained
 from worldmodels.layers import count_parameters
 from worldmodels.training.randomness import generator_for
 
@@ -38,11 +37,11 @@ def drawing_of(run: Path) -> Drawing:
         UserError: the run is damaged, or its model has no distribution to draw from.
     """
     trained = load_trained(run, torch.device("cpu"))
-    sampler = trained.sampler
-    if isinstance(sampler.network, Autoencoder):
-        raise UserError(f"{run} is an autoencoder: nothing says which numbers make a picture. Export a VAE or a GAN.")
-    classes = tuple(trained.samples.class_names) if sampler.classes else ()
-    return Drawing(trained.name, sampler.network, sampler.decode, sampler.latent_size, classes)
+    model = trained.model
+    if not model.draws or model.decode is None:
+        raise UserError(f"{run} holds a model without latents to draw from. Export a VAE or a GAN.")
+    classes = trained.class_names if model.classes else ()
+    return Drawing(trained.name, model.network, model.decode, model.latent_size, classes)
 
 
 @torch.no_grad()

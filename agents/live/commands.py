@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from agents.live.replay import STORES
 from agents.viewing.human import KEYS
 
 Check = Callable[[Any], Any]
@@ -94,8 +95,8 @@ def text(value: Any) -> str:
     return value
 
 
-SCENES = ("real", "dream", "wake", "latents", "images")
-STARTS = ("recorded", "episode", "real", "imagined", "captured")
+SCENES = ("real", "dream", "wake", "game", "ghost", "latents", "episodes", "images")
+STARTS = ("recorded", "episode", "real", "imagined", "captured", "latent", "nightmare")
 
 COMMANDS: dict[str, dict[str, Check]] = {
     "scene": {"name": one_of(*SCENES)},
@@ -111,6 +112,15 @@ COMMANDS: dict[str, dict[str, Check]] = {
     "wake": {},
     "capture": {},
     "forget": {"capture": integer(0, 10**9)},
+    "fan": {},
+    "guess": {},
+    "nightmares": {},
+    "scan": {},
+    "episodes": {},
+    "episode_play": {"store": one_of(*STORES), "seed": integer(0, 2**63)},
+    "episode_delete": {"seed": integer(0, 2**63)},
+    "episode_export": {"store": one_of(*STORES), "seed": integer(0, 2**63), "format": one_of("mp4", "gif")},
+    "episode_measure": {},
     "record": {"on": switch},
     "clip": {"format": one_of("mp4", "gif"), "seconds": number(1.0, 20.0)},
     "latent": {"z": numbers},

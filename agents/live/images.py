@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from torch import Tensor
 from agents.live.packets import jpeg, pack
 from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
-from worldmodels.generative.datasets import to_tensor
-from worldmodels.generative.fit_images import Trained, load_trained
-from worldmodels.generative.networks import Autoencoder, Generator
-from worldmodels.generative.sampling import attribute_vector, rgb, slerp
+from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.models.trained import Trained, load_trained
+from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp, truncated_normal
+from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid
 from worldmodels.training.randomness import generator_for
 
@@ -45,103 +46,111 @@ def _load(run: Path) -> Trained:
     return load_trained(run, torch.device("cpu"))
 
 
+@dataclass
+class Bench:
+    """A model with all that was made with it, so that nothing of one model ever meets another."""
+
+    trained: Trained
+    vectors: Tensor  #: [attributes, Z]; none where the model has no attributes
+    z: Tensor | None = None  #: [CELLS, Z], of the sheet that is shown
+    labels: Tensor | None = None  #: [CELLS]
+
+
 class ImageBench:
     """One viewer's image model; each verb gives packets."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.trained: Trained | None = None
-        self._z: Tensor = torch.zeros(0, 0)
-        self._labels: Tensor | None = None
-        self._vectors = torch.zeros(0, 0)
+        self.bench: Bench | None = None
+        self.verbs: dict[str, Callable[..., list[bytes]]] = {
+            "image_run": self.image_run,
+            "image_grid": self.image_grid,
+            "image_path": self.image_path,
+            "image_attributes": self.image_attributes,
+        }
 
     def image_run(self, name: str) -> list[bytes]:
         """Load a run, and tell what can be done with it.
 
         Raises:
-            UserError: it is damaged, or its data are gone.
+            UserError: it is damaged.
         """
         runs = image_runs(self.folder)
         if name not in runs:
             return []
-        self.trained = trained = _load(runs[name])
-        sampler, samples = trained.sampler, trained.samples
+        trained = _load(runs[name])
+        model, samples = trained.model, trained.find_samples()
         # An autoencoder has no prior to sample from: its sheet shows what it makes of test images instead.
-        encodes = not isinstance(sampler.network, Generator)
-        attributes = encodes and not sampler.classes and samples.test_labels is not None
-        if attributes:
-            self._measure_attributes(trained)
+        labelled = samples is not None and samples.test_labels is not None
+        attributes = labelled and model.encode is not None and not model.classes
+        self.bench = Bench(trained, _attribute_vectors(trained) if attributes else torch.zeros(0, model.latent_size))
         header = {
             "name": name,
             "model": trained.name,
-            "latents": sampler.latent_size,
-            "labels": list(samples.class_names) if sampler.classes else [],
-            "attributes": list(samples.class_names) if attributes else [],
-            "samples": not isinstance(sampler.network, Autoencoder),
+            "latents": model.latent_size,
+            "labels": list(trained.class_names) if model.classes else [],
+            "attributes": list(trained.class_names) if attributes else [],
+            "samples": model.draws,
         }
         return [pack("image_model", header)]
 
     def image_grid(self, seed: int, truncation: float, label: int) -> list[bytes]:
         """A sheet of samples whose latents are kept within +-truncation, or of reconstructions."""
-        if self.trained is None:
+        if (bench := self.bench) is None:
             return []
-        sampler = self.trained.sampler
-        rng = generator_for(seed, 0)
-        if isinstance(sampler.network, Autoencoder):
-            tests = self._tests(torch.randint(len(self.trained.samples.test), (CELLS,), generator=rng))
-            self._z = sampler.encode(tests)
+        model, rng = bench.trained.model, generator_for(seed, 0)
+        if not model.draws:
+            chosen = torch.randint(len(bench.trained.samples.test), (CELLS,), generator=rng)
+            bench.z = require_encoder(model)(_tests(bench.trained, chosen), None)
         else:
-            self._z = truncated_normal(torch.rand(CELLS, sampler.latent_size, generator=rng), truncation)
-        self._labels = None
-        if sampler.classes:
-            every = torch.arange(CELLS) % COLUMNS % sampler.classes
-            self._labels = every if not 0 <= label < sampler.classes else torch.full((CELLS,), label)
-        return [self._sheet("image_grid", self._z, self._labels, {"cells": CELLS}, COLUMNS)]
+            bench.z = truncated_normal(torch.rand(CELLS, model.latent_size, generator=rng), truncation)
+        bench.labels = None
+        if model.classes:
+            every = torch.arange(CELLS) % COLUMNS % model.classes
+            bench.labels = every if not 0 <= label < model.classes else torch.full((CELLS,), label)
+        return [_sheet(bench.trained, "image_grid", bench.z, bench.labels, COLUMNS)]
 
     def image_path(self, first: int, second: int) -> list[bytes]:
         """The way from one sample of the sheet to another, along the sphere."""
-        if self.trained is None or max(first, second) >= len(self._z):
+        if (bench := self.bench) is None or bench.z is None or max(first, second) >= len(bench.z):
             return []
         shares = [stop / (STOPS - 1) for stop in range(STOPS)]
-        z = torch.stack([slerp(self._z[first], self._z[second], share) for share in shares])
-        labels = None if self._labels is None else self._labels[[first] * (STOPS // 2) + [second] * (STOPS // 2)]
-        return [self._sheet("image_path", z, labels, {"cells": STOPS}, STOPS)]
+        z = torch.stack([slerp(bench.z[first], bench.z[second], share) for share in shares])
+        ends = [first] * (STOPS // 2) + [second] * (STOPS // 2)
+        return [_sheet(bench.trained, "image_path", z, None if bench.labels is None else bench.labels[ends], STOPS)]
 
     def image_attributes(self, item: int, strengths: tuple[float, ...]) -> list[bytes]:
         """A test image and what becomes of it with more or less of every attribute: ``z + sum_i alpha_i v_i``."""
-        if self.trained is None or len(strengths) != len(self._vectors):
+        if (bench := self.bench) is None or not strengths or len(strengths) != len(bench.vectors):
             return []
-        x = self._tests(torch.tensor([item % len(self.trained.samples.test)]))
-        z = self.trained.sampler.encode(x) + torch.tensor([strengths]) @ self._vectors
-        made = self.trained.sampler.decode(z)
+        model = bench.trained.model
+        x = _tests(bench.trained, torch.tensor([item % len(bench.trained.samples.test)]))
+        z = require_encoder(model)(x, None) + torch.tensor([strengths]) @ bench.vectors
+        made = require_decoder(model)(z, None)
         return [pack("image_attributes", {}, [jpeg(rgb(x)[0]), jpeg(rgb(made)[0])])]
 
-    def _measure_attributes(self, trained: Trained) -> None:
-        chosen = torch.randperm(len(trained.samples.test), generator=generator_for(0, 1))[:ENCODED]
-        codes = trained.sampler.encode(self._tests(chosen))
-        assert trained.samples.test_labels is not None
-        labels = torch.from_numpy(trained.samples.test_labels)[chosen]
-        zero = torch.zeros(codes.shape[1])
-        self._vectors = torch.stack(
-            [
-                attribute_vector(codes, labels == label) if 0 < int((labels == label).sum()) < len(labels) else zero
-                for label in range(len(trained.samples.class_names))
-            ]
-        )
 
-    def _tests(self, chosen: Tensor) -> Tensor:
-        assert self.trained is not None
-        return to_tensor(self.trained.samples.test[chosen.numpy()])
-
-    def _sheet(self, kind: str, z: Tensor, labels: Tensor | None, header: dict[str, int], columns: int) -> bytes:
-        assert self.trained is not None
-        pictures = rgb(self.trained.sampler.decode(z, labels).clamp(0, 1))
-        size = int(pictures.shape[1])
-        sheet = np.ascontiguousarray(grid(pictures, columns, gap=0))
-        return pack(kind, {**header, "columns": columns, "side": size}, [jpeg(sheet, fine=True)])
+def _attribute_vectors(trained: Trained) -> Tensor:
+    """``[attributes, Z]``, measured on test images; zero for a label that all of them have, or none."""
+    chosen = torch.randperm(len(trained.samples.test), generator=generator_for(0, 1))[:ENCODED]
+    codes = require_encoder(trained.model)(_tests(trained, chosen), None)
+    assert trained.samples.test_labels is not None
+    labels = torch.from_numpy(trained.samples.test_labels)[chosen]
+    zero = torch.zeros(codes.shape[1])
+    return torch.stack(
+        [
+            attribute_vector(codes, labels == label) if 0 < int((labels == label).sum()) < len(labels) else zero
+            for label in range(len(trained.samples.class_names))
+        ]
+    )
 
 
-def truncated_normal(uniform: Tensor, limit: float) -> Tensor:
-    """Standard normal values within ``+-limit`` from uniform ones in [0, 1), by the inverse of their distribution."""
-    reach = math.erf(limit / math.sqrt(2))
-    return math.sqrt(2) * torch.erfinv((2 * uniform - 1) * reach)
+def _tests(trained: Trained, chosen: Tensor) -> Tensor:
+    return to_tensor(trained.samples.test[chosen.numpy()])
+
+
+def _sheet(trained: Trained, kind: str, z: Tensor, labels: Tensor | None, columns: int) -> bytes:
+    pictures = rgb(require_decoder(trained.model)(z, labels).clamp(0, 1))
+    sheet = np.ascontiguousarray(grid(pictures, columns, gap=0))
+    header = {"cells": len(z), "columns": columns, "side": int(pictures.shape[1])}
+    return pack(kind, header, [jpeg(sheet, fine=True)])

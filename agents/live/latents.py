@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.agent import Agent
 from agents.live.packets import jpeg, numbers, pack
+from agents.live.shows import Place
 from rollouts.envs.config import Frame
 from worldmodels.generative.sampling import slerp
-from worldmodels.mdn_rnn import State
 from worldmodels.pictures import grid
 
 MOST_CAPTURES = 24
@@ -26,24 +29,35 @@ class Capture:
     """A moment that was kept: what was seen and what M remembered."""
 
     name: str
-    z: Tensor  #: [1, Z]
-    state: State
+    place: Place
     frame: Frame
 
 
 class LatentBench:
-    """Captured moments and pictures decoded from whatever z the page asks for; each verb gives packets."""
+    """Captured moments and pictures decoded from whatever z the page asks for; each verb gives packets.
+
+    Attributes:
+        place: the z that is shown, with the memory of the moment it was made from.
+    """
 
     def __init__(self, agent: Agent) -> None:
         self.agent, self.size = agent, agent.model.latent_size
         self.captures: dict[int, Capture] = {}
+        self.place: Place = self._tensor((0.0,) * self.size), agent.model.initial_state(1)
         self._count = 0
+        self.verbs: dict[str, Callable[..., list[bytes]]] = {
+            "forget": self.forget,
+            "latent": self.latent,
+            "look": self.look,
+            "between": self.between,
+            "walk": self.walk,
+        }
 
     @torch.inference_mode()
-    def capture(self, name: str, z: Tensor, state: State) -> list[bytes]:
+    def capture(self, name: str, place: Place) -> list[bytes]:
         """Keep a moment; the oldest makes room when there are too many."""
-        frame = self.agent.model.decode(z)[0]
-        self.captures[self._count] = Capture(name, z, state, frame)
+        frame = self.agent.model.decode(place[0])[0]
+        self.captures[self._count] = Capture(name, place, frame)
         self._count += 1
         if len(self.captures) > MOST_CAPTURES:
             self.captures.pop(next(iter(self.captures)))
@@ -58,33 +72,56 @@ class LatentBench:
         header = [{"id": key, "name": kept.name} for key, kept in self.captures.items()]
         return pack("gallery", {"captures": header}, [jpeg(kept.frame) for kept in self.captures.values()])
 
-    def show(self, z: Tensor) -> bytes:
-        """The picture of ``z [1, Z]``."""
+    def shown(self) -> bytes:
+        """The picture of the z that is looked at."""
+        z = self.place[0]
         return pack("latent", {"z": numbers(z[0].float().cpu().numpy())}, [jpeg(self.agent.model.decode(z)[0])])
 
     def latent(self, z: tuple[float, ...]) -> list[bytes]:
-        return [self.show(self._tensor(z))] if len(z) == self.size else []
+        """Look at a z; the memory stays that of the moment it was made from."""
+        if len(z) != self.size:
+            return []
+        return self._show((self._tensor(z), self.place[1]))
 
     def look(self, capture: int) -> list[bytes]:
-        return [self.show(self.captures[capture].z)] if capture in self.captures else []
+        return self._show(self.captures[capture].place) if capture in self.captures else []
 
     def between(self, first: int, second: int, share: float) -> list[bytes]:
-        """A point between two captured moments, along the sphere on which latents live."""
+        """A point between two captured moments, along the sphere on which latents live; memory of the nearer one."""
         if first not in self.captures or second not in self.captures:
             return []
-        return [self.show(slerp(self.captures[first].z, self.captures[second].z, share))]
+        ends = self.captures[first].place, self.captures[second].place
+        return self._show((slerp(ends[0][0], ends[1][0], share), ends[share > 0.5][1]))
 
     def walk(self, z: tuple[float, ...]) -> list[bytes]:
-        """One sheet with a row for each unit, in which that unit takes the values of :data:`WALK`."""
+        """One sheet with a row for each unit, in which that unit takes the values of :data:`WALK`.
+
+        The header's ``effects`` say how far each unit changes the picture, in grey levels.
+        """
         if len(z) != self.size:
             return []
         points = self._tensor(z).repeat(self.size * len(WALK), 1)
         rows = torch.arange(self.size).repeat_interleave(len(WALK))
         points[torch.arange(len(points)), rows] = torch.tensor(WALK, device=points.device).repeat(self.size)
-        frames = [frame for part in points.split(CHUNK) for frame in self.agent.model.decode(part)]
-        side = frames[0].shape[0]
-        sheet = grid(np.stack(frames), len(WALK), gap=0)
-        return [pack("walk", {"units": self.size, "columns": len(WALK), "side": side}, [jpeg(sheet, fine=True)])]
+        frames = np.stack([frame for part in points.split(CHUNK) for frame in self.agent.model.decode(part)])
+        side = frames.shape[1]
+        header: dict[str, Any] = {
+            "units": self.size,
+            "columns": len(WALK),
+            "side": side,
+            "effects": effects(frames.reshape(self.size, len(WALK), side, side, 3)),
+        }
+        return [pack("walk", header, [jpeg(grid(frames, len(WALK), gap=0), fine=True)])]
+
+    def _show(self, place: Place) -> list[bytes]:
+        self.place = place
+        return [self.shown()]
 
     def _tensor(self, z: tuple[float, ...]) -> Tensor:
         return torch.tensor([z], device=self.agent.model.device)
+
+
+def effects(walks: NDArray[np.uint8]) -> list[float]:
+    """Mean absolute change of the picture from one end of a walk to the other: ``[U, W, H, W, 3] -> [U]``."""
+    change = np.abs(walks[:, -1].astype(np.int16) - walks[:, 0]).mean(axis=(1, 2, 3))
+    return [round(float(value), 2) for value in change]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,9 +20,9 @@ from agents.viewing.panels import draw
 from agents.viewing.video import write_video
 from rollouts.collect import totals
 from rollouts.envs.config import EnvConfig, Frame
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
-from rollouts.runs.files import fingerprint
+from rollouts.errors import UserError
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
@@ -48,9 +49,9 @@ class _Kept:
 class Clips:
     """The last seconds, with pictures compressed, so that memory stays small."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_seconds: float = KEPT_SECONDS) -> None:
         self._past: deque[_Kept] = deque()
-        self._seconds = 0.0
+        self._seconds, self.kept_seconds = 0.0, kept_seconds
 
     def add(self, moment: Moment, views: list[bytes], tiles: list[bytes]) -> None:
         """Keep a moment whose pictures are these JPEGs."""
@@ -58,7 +59,7 @@ class Clips:
         light = dataclasses.replace(moment, views=(), tiles=tuple((caption, nothing) for caption, _ in moment.tiles))
         self._past.append(_Kept(light, views, tiles))
         self._seconds += moment.seconds
-        while self._seconds > KEPT_SECONDS and len(self._past) > 1:
+        while self._seconds > self.kept_seconds and len(self._past) > 1:
             self._seconds -= self._past.popleft().moment.seconds
 
     def clear(self) -> None:
@@ -129,7 +130,7 @@ class Drives:
             UserError: the folder holds episodes of another world, or the disk is full.
         """
         preset = resolve(self.env)
-        inputs = {"env": fingerprint(config_to_dict(self.env)), "observation_hash": preset.observation_hash}
+        inputs = {"env": identity(self.env), "observation_hash": preset.observation_hash}
         with self._lock:
             stage = Stage.open(self.run, "rollouts", _Driven(), inputs)
             file = self.store.file(episode.seed)
@@ -137,12 +138,32 @@ class Drives:
                 self._next = max(self._next, *self.store.seeds()) + 1
                 episode = dataclasses.replace(episode, seed=self._next - 1)
             self.store.append(episode)
-            stage.finish(
-                env=config_to_dict(self.env),
-                policy="human",
-                observation_hash=preset.observation_hash,
-                **totals(self.store, preset.action_repeat),
-            )
+            self._finish(stage)
+
+    def delete(self, seed: int) -> None:
+        """Remove an episode for good; with the last one goes the stage.
+
+        Raises:
+            UserError: there is no such episode.
+        """
+        with self._lock:
+            if seed not in self.store:
+                raise UserError(f"There is no episode {seed} in {self.store.path} any more.")
+            self.store.file(seed).unlink()
+            stage = Stage(self.run, "rollouts")
+            if len(self.store):
+                self._finish(stage)
+            else:
+                shutil.rmtree(stage.path)
+
+    def _finish(self, stage: Stage) -> None:
+        preset = resolve(self.env)
+        stage.finish(
+            env=config_to_dict(self.env),
+            policy="human",
+            observation_hash=preset.observation_hash,
+            **totals(self.store, preset.action_repeat),
+        )
 
 
 @dataclass(frozen=True)
@@ -182,3 +203,42 @@ class Drive:
             self.seed,
             "human",
         )
+
+
+class Recording:
+    """What people drive in one page's real world, kept if they want it.
+
+    Attributes:
+        on: whether episodes are recorded from their next beginning on.
+        saved: episodes so far.
+    """
+
+    def __init__(self, drives: Drives) -> None:
+        self.drives, self.on, self.saved = drives, False, 0
+        self._drive: Drive | None = None
+
+    def begin(self, seed: int, frame: Frame) -> None:
+        """An episode begins."""
+        self._drive = Drive(seed, [frame]) if self.on else None
+
+    def add(self, moment: Moment, by_hand: bool, frame: Frame) -> None:
+        """A decision, and the frame that came of it.
+
+        Raises:
+            UserError: it was the last, and the episode cannot be saved.
+        """
+        if self._drive is not None:
+            self._drive.add(moment.action, by_hand, moment.reward, moment.terminated, frame)
+            if moment.over:
+                self.end()
+
+    def end(self) -> None:
+        """Save the episode if anybody drove in it; one that cannot be saved is kept, and tried again.
+
+        Raises:
+            UserError: it cannot be saved.
+        """
+        if self._drive is not None and self._drive.by_hand:
+            self.drives.save(self._drive.episode())
+            self.saved += 1
+        self._drive = None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as listen
@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from agents.live.commands import parse
+from agents.live.packets import pack
 from agents.live.session import Session, Shared
 from agents.live.viewer import Outbox, Viewer
 from rollouts.console import say
@@ -34,6 +35,7 @@ MOST_VIEWERS = 16
 MOST_BYTES = 64 * 1024  #: of a message from a page
 PATIENCE = 20.0  #: seconds after which a viewer that does not answer is taken for gone
 RELOAD = 2.0  #: seconds in which a page that was closed may be back: it was only reloaded
+FAILED, FULL = 1011, 1013  #: WebSocket close codes: an error here, and try again later
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -118,15 +120,26 @@ class LiveServer:
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A static file, a refusal, or None to go on to a WebSocket."""
-        if not known_host(request.headers.get("Host", ""), self.config.host):
+        method = getattr(request, "method", "GET")  # websockets before 17 refuses all others itself
+        if method not in ("GET", "HEAD"):
+            return _response(HTTPStatus.METHOD_NOT_ALLOWED, b"This page is only to be read.", Allow="GET, HEAD")
+        answer = self._answer(request, method)
+        if answer is not None and method == "HEAD":
+            answer.body = b""
+        return answer
+
+    def _answer(self, request: Request, method: str) -> Response | None:
+        hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
+        if len(hosts) != 1 or (host := host_name(hosts[0])) is None:
+            return _response(HTTPStatus.BAD_REQUEST, b"A request names one host.")
+        if not known_host(host, self.config.host):
             return _response(HTTPStatus.FORBIDDEN, b"This page has another address.")
-        path = urlsplit(request.path).path
+        path = request.path.partition("?")[0]
         if path == "/socket":
-            origin, host = request.headers.get("Origin", ""), request.headers.get("Host", "")
-            if urlsplit(origin).netloc != host:
+            if method != "GET":
+                return _response(HTTPStatus.METHOD_NOT_ALLOWED, b"", Allow="GET")
+            if origins != [f"http://{hosts[0]}"]:
                 return _response(HTTPStatus.FORBIDDEN, b"Only the page itself may connect.")
-            if len(self.viewers) >= MOST_VIEWERS:
-                return _response(HTTPStatus.SERVICE_UNAVAILABLE, b"There are too many viewers.")
             return None
         name = "index.html" if path == "/" else path[1:]
         file = PAGE / name
@@ -136,8 +149,13 @@ class LiveServer:
 
     async def watch(self, socket: ServerConnection) -> None:
         """One viewer, from its first to its last message."""
+        if len(self.viewers) >= MOST_VIEWERS:  # said in a message: a page cannot read why a handshake is refused
+            await socket.send(pack("note", {"text": f"{MOST_VIEWERS} pages are open already; close one of them."}))
+            await socket.close(FULL, "too many viewers")
+            return
+        wanted = parse_qs(urlsplit(socket.request.path if socket.request else "").query).get("agent", [""])[0]
         outbox = Outbox(asyncio.get_running_loop())
-        viewer = Viewer(lambda: Session(self.shared), outbox)
+        viewer = Viewer(lambda: Session(self.shared, wanted), outbox)
         self.viewers[socket] = viewer
         sending = asyncio.create_task(_send(socket, outbox))
         try:
@@ -160,20 +178,31 @@ class LiveServer:
 
 async def _send(socket: ServerConnection, outbox: Outbox) -> None:
     try:
-        while True:
-            await socket.send(await outbox.get())
+        while (packet := await outbox.get()) is not None:
+            await socket.send(packet)
+        await socket.close(FAILED, "the view has ended")  # so that the page connects again, to a new one
     except ConnectionClosed:
         return
 
 
-def known_host(header: str, bound: str) -> bool:
-    """Whether a request's Host is a name of this server.
+def host_name(header: str) -> str | None:
+    """The name in a Host header, lower case and without its port; None if it is no host at all."""
+    if any(character in header for character in "/?#@ \t"):
+        return None
+    try:
+        parts = urlsplit(f"//{header}")
+        return parts.hostname if parts.port is None or parts.port >= 0 else None
+    except ValueError:
+        return None
+
+
+def known_host(host: str, bound: str) -> bool:
+    """Whether a host is a name of this server.
 
     A page elsewhere that lets its own name point to this machine (DNS rebinding) would be the same origin to a
     browser; its name gives it away. On loopback only loopback's names are known; otherwise addresses, this machine's
     name and the one it was told to listen on.
     """
-    host = urlsplit(f"//{header}").hostname or ""
     if host in LOOPBACK:
         return True
     if bound in LOOPBACK:
@@ -188,9 +217,10 @@ def known_host(header: str, bound: str) -> bool:
     return True
 
 
-def _response(status: HTTPStatus, body: bytes, kind: str = "text/plain") -> Response:
+def _response(status: HTTPStatus, body: bytes, kind: str = "text/plain", **more: str) -> Response:
     headers = Headers(
         {
+            **more,
             "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
             "Content-Length": str(len(body)),
             "Cache-Control": "no-cache",

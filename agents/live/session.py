@@ -1,105 +1,138 @@
-"""One viewer's worlds: what the page shows, step by step, and what its commands do. Knows nothing of sockets."""
+"""One page's session: which show it watches, what its commands do, what it is sent. Knows nothing of sockets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
-import torch
-from torch import Tensor
-
-from agents.agent import Agent
 from agents.live.commands import Command
+from agents.live.fan import Fan
+from agents.live.game import GameShow
+from agents.live.ghost import GhostShow
 from agents.live.images import ImageBench, image_runs
 from agents.live.latents import LatentBench
+from agents.live.library import Library, file_name
 from agents.live.messages import hello, moment_packet
+from agents.live.nightmares import Nightmares
+from agents.live.pace import Pace
 from agents.live.packets import jpeg, pack
-from agents.live.recorder import Clips, Drive, Drives
+from agents.live.recorder import Clips, Recording
+from agents.live.replay import ReplayShow, Shelf
+from agents.live.shows import DreamShow, Place, RealShow, Show, Shown, WakeShow
 from agents.viewing.human import Driver
-from agents.viewing.moments import DreamWorld, Moment, RealWorld, frame_rate, side_by_side
-from worldmodels.mdn_rnn import State
-from worldmodels.training.randomness import generator_for
+from agents.viewing.moments import frame_rate, side_by_side
 
-PAUSE_AT_END = 1.5  #: seconds for which an episode that is over stays on the page
-DRAWN_PER_SECOND = 50.0  #: pictures per second that nobody needs more of
-
+Verb = Callable[..., list[bytes] | None]
 Job = Callable[[], bytes]
 """Work that takes seconds, for a thread of its own; its result is a packet."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all viewers of a server have in common; nothing in it changes but the store of drives."""
+    """What all viewers of a server have in common."""
 
-    agent: Agent
-    drives: Drives
+    library: Library
     images: Path  #: where runs of image models are looked for
+    beginning: Lock  #: held while a session begins: what libraries load at their first use, some load unsafely
+
+    @classmethod
+    def of(cls, library: Library, images: Path) -> Shared:
+        return cls(library, images, Lock())
 
 
 class Session:
     """What one page shows and does. Commands and steps give packets for it.
 
+    Args:
+        name: which of the library's agents; None for the first.
+
     Attributes:
         wait: wall-clock seconds from the last :meth:`advance` to the next.
         jobs: long work that commands asked for; whoever runs the session takes it from here.
+
+    Raises:
+        UserError: there is no such agent, or its world cannot be made.
     """
 
-    def __init__(self, shared: Shared) -> None:
-        agent = shared.agent
-        self.shared, self.agent = shared, agent
-        self.scene, self.paused, self.hidden, self.speed = "real", False, False, 1.0
-        self.wait, self.jobs = 0.0, list[Job]()
-        self.driver = Driver(agent.env, agent.model.action_spec)
-        self.clips, self.latents, self.images = Clips(), LatentBench(agent), ImageBench(shared.images)
-        self.real, self.dream, self.twin = RealWorld(agent), DreamWorld(agent), DreamWorld(agent, horizon=10**9)
-        self._dreams, self._over = 0, dict[str, bool]()
-        self._recording, self._saved = False, 0
-        self._drive: Drive | None = None
-        self._verbs: dict[str, Callable[..., list[bytes] | None]] = {
-            "scene": self.show_scene,
-            "keys": self.keys,
-            "wheel": self.wheel,
-            "pause": self.pause,
-            "hide": self.hide,
-            "step": self.step,
-            "temperature": self.temperature,
-            "speed": self.set_speed,
-            "horizon": self.horizon,
-            "restart": self.restart,
-            "wake": self.wake,
-            "capture": self.capture,
-            "record": self.record,
-            "clip": self.clip,
-            "forget": self.latents.forget,
-            "latent": self.latents.latent,
-            "look": self.latents.look,
-            "between": self.latents.between,
-            "walk": self.latents.walk,
-            "image_run": self.images.image_run,
-            "image_grid": self.images.image_grid,
-            "image_path": self.images.image_path,
-            "image_attributes": self.images.image_attributes,
-        }
-        self._begin_real()
-        self.restart_dream("recorded", -1)
+    def __init__(self, shared: Shared, name: str | None = None) -> None:
+        with shared.beginning:
+            self.shared, loaded = shared, shared.library.load(name)
+            self.agent, self.drives, self.name = loaded.agent, loaded.drives, loaded.name
+            self.scene, self.wait, self.jobs = "real", 0.0, list[Job]()
+            self.pace, self.clips = Pace(frame_rate(self.agent.env)), Clips()
+            self.driver = Driver(self.agent.env, self.agent.model.action_spec)
+            self.latents, self.images = LatentBench(self.agent), ImageBench(shared.images)
+            self.shelf, self.nightmares = Shelf(self.agent, self.drives), Nightmares(self.agent)
+            self.real = RealShow(self.agent, Recording(self.drives), self.drives.next_seed)
+            self.dream = DreamShow(self.agent, self._find)
+            self.wake = WakeShow(self.agent, self.real)
+            self.game, self.ghost = GameShow(self.agent, self.real), GhostShow(self.agent, self.real)
+            self.replay, self.fan = ReplayShow(self.agent), Fan(self.agent, self.real.env.field)
+            self.shows: dict[str, Show] = {
+                "real": self.real,
+                "dream": self.dream,
+                "wake": self.wake,
+                "game": self.game,
+                "ghost": self.ghost,
+                "episodes": self.replay,
+            }
+            self._verbs: dict[str, Verb] = {
+                "scene": self.turn_to,
+                "keys": self.keys,
+                "wheel": self.wheel,
+                "pause": self.pace.pause,
+                "hide": self.pace.hide,
+                "speed": self.speed,
+                "step": self.step,
+                "restart": self.restart,
+                "temperature": self.temperature,
+                "horizon": self.horizon,
+                "wake": self.wake.part,
+                "capture": self.capture,
+                "record": self.real.record,
+                "clip": self.clip,
+                "fan": self.futures,
+                "guess": self.game.guess,
+                "scan": lambda: self.jobs.append(lambda: self.nightmares.scan(self.shelf.stores.values())),
+                "episodes": lambda: self.jobs.append(self.shelf.listed),
+                "episode_measure": lambda: self.jobs.append(self.shelf.measured),
+                "episode_play": self.play_episode,
+                "episode_delete": lambda seed: [self.shelf.delete(seed)],
+                "episode_export": self.export_episode,
+                **self.nightmares.verbs,
+                **self.latents.verbs,
+                **self.images.verbs,
+            }
 
     def close(self) -> None:
-        """Keep what was being recorded, and let go of the environment."""
+        """Keep what was being recorded, and let go of the environments."""
         try:
-            self._end_drive()
-        finally:
             self.real.close()
+        finally:
+            self.ghost.close()
+
+    @property
+    def moves(self) -> bool:
+        """Whether the scene is one that is watched, and there is something to show."""
+        return self.scene in self.shows and self.shows[self.scene].ready
 
     @property
     def idle(self) -> bool:
         """Whether nothing moves until the next command."""
-        return self.paused or self.hidden or self.scene in ("latents", "images")
+        return self.pace.paused or self.pace.hidden or not self.moves
 
     def hello(self) -> bytes:
         """Everything the page needs to know once."""
-        images, drives = list(image_runs(self.shared.images)), str(self.shared.drives.run)
-        return hello(self.agent, self.driver, images, drives)
+        return hello(
+            self.agent,
+            self.driver,
+            name=self.name,
+            agents=self.shared.library.names(),
+            images=list(image_runs(self.shared.images)),
+            drives=str(self.drives.run),
+        )
 
     def do(self, command: Command) -> list[bytes]:
         """Obey a command of ``agents.live.commands``.
@@ -111,14 +144,17 @@ class Session:
 
     # Commands
 
-    def show_scene(self, name: str) -> list[bytes]:
+    def turn_to(self, name: str) -> list[bytes]:
+        """Show another scene; while nothing moves, its next moment."""
         before, self.scene = self.scene, name
         self.clips.clear()
-        if name == "wake":
-            self.wake()
-        if name == "latents" and before != "latents":
-            z, _ = self._here(before)
-            return [self.latents.gallery(), self.latents.show(z)]
+        if name == "latents":
+            if before in self.shows and self.shows[before].ready:
+                self.latents.place = self.shows[before].place
+            return [self.latents.gallery(), self.latents.shown()]
+        if name in self.shows:
+            self.shows[name].enter()
+            return self.step() if self.pace.paused else []
         return []
 
     def keys(self, held: frozenset[str]) -> None:
@@ -127,110 +163,70 @@ class Session:
     def wheel(self, on: bool) -> None:
         self.driver.keeps_wheel = on
 
-    def pause(self, on: bool) -> None:
-        self.paused = on
-
-    def hide(self, on: bool) -> None:
-        self.hidden = on
+    def speed(self, value: float) -> None:
+        self.pace.speed = value
+        for show in self.shows.values():
+            show.draw_every(self.pace.every)
 
     def step(self) -> list[bytes]:
         """One decision while paused."""
-        return [self.advance()] if self.scene not in ("latents", "images") else []
+        return [self.advance()] if self.moves else []
 
-    def temperature(self, value: float) -> None:
-        self.dream.dream.temperature = self.twin.dream.temperature = value
-
-    def set_speed(self, value: float) -> None:
-        """Times the world's own speed; at high speed not all pictures are drawn."""
-        self.speed = value
-        rate = frame_rate(self.agent.env) * value
-        for world in (self.real, self.dream, self.twin):
-            world.every = max(1, round(rate / DRAWN_PER_SECOND))
-
-    def horizon(self, value: int) -> None:
-        self.dream.dream.horizon = value
-
-    def restart(self, start: str, capture: int) -> list[bytes]:
+    def restart(self, start: str, capture: int) -> None:
         self.clips.clear()
         if self.scene == "dream":
-            self.restart_dream(start, capture)
-        elif self.scene in ("real", "wake"):
-            self._begin_real()
-        return []
+            self.dream.start_at(start, capture)
+        elif self.scene in self.shows:
+            self.shows[self.scene].begin()
 
-    def restart_dream(self, start: str, capture: int) -> None:
-        """Begin a dream: where one of the recorded ones begins, where reality is now, in a captured moment, or at
-        a z that nothing has caused."""
-        self._start, self._start_capture, self._dreams = start, capture, self._dreams + 1
-        model = self.agent.model
-        place: tuple[Tensor, State] | None = None
-        if start == "real":
-            place = self._here("real")
-        elif start == "captured" and capture in self.latents.captures:
-            kept = self.latents.captures[capture]
-            place = kept.z, kept.state
-        elif start == "imagined":
-            z = torch.randn(1, model.latent_size, generator=generator_for(self._dreams, 1)).to(model.device)
-            place = z, model.initial_state(1)
-        dream = self.dream.dream
-        assert model.starts is not None
-        if place is None:
-            kinds = bool(model.starts.warm.any()), bool((~model.starts.warm).any())
-            wanted = "recorded" if start != "episode" else "episode"
-            dream.starts = model.starts.only(wanted if all(kinds) else "any")
-        self.dream.reset(self._dreams, place)
-        self._over["dream"] = False
+    def temperature(self, value: float) -> None:
+        for world in (self.dream.world, self.wake.twin, self.game.twin):
+            world.dream.temperature = value
 
-    def wake(self) -> None:
-        """Begin to dream where reality is now; from here on both do the same."""
-        self._dreams += 1
-        self.twin.reset(self._dreams, self._here("real"))
+    def horizon(self, value: int) -> None:
+        self.dream.world.dream.horizon = value
 
     def capture(self) -> list[bytes]:
-        scene = self.scene if self.scene in ("real", "dream", "wake") else "real"
-        z, state = self._here(scene)
-        name = "dreamed" if scene == "dream" else "real"
-        step = self.dream.step_count if scene == "dream" else self.real.step_count
-        return self.latents.capture(f"{name}, step {step}", z, state)
-
-    def record(self, on: bool) -> list[bytes]:
-        """From now on keep what people drive; an episode begins anew, because it is kept from its start."""
-        self._end_drive()
-        self._recording = on
-        if on:
-            self._begin_real()
-        return []
+        """Keep the moment that the page shows."""
+        if self.moves:
+            show = self.shows[self.scene]
+            return self.latents.capture(f"{show.word}, step {max(show.step_count - 1, 0)}", show.place)
+        return self.latents.capture("of the latents", self.latents.place) if self.scene == "latents" else []
 
     def clip(self, format: str, seconds: float) -> None:
-        film, name = self.clips.film(format, seconds), f"{self.agent.folder.name}-{self.scene}.{format}"
+        film, name = self.clips.film(format, seconds), f"{file_name(self.agent.folder)}-{self.scene}.{format}"
+        self.jobs.append(lambda: pack("file", {"name": name}, [film()]))
 
-        def work() -> bytes:
-            return pack("file", {"name": name}, [film()])
+    def futures(self) -> None:
+        """Dream on from the moment that the page shows, many times."""
+        if self.moves:
+            self.jobs.append(self.fan.futures(self.shows[self.scene].place, self.dream.world.dream.temperature))
 
-        self.jobs.append(work)
+    def play_episode(self, store: str, seed: int) -> list[bytes]:
+        self.clips.clear()
+        self.replay.play(self.shelf.load(store, seed))
+        return self.step() if self.pace.paused and self.scene == "episodes" else []
+
+    def export_episode(self, store: str, seed: int, format: str) -> None:
+        self.jobs.append(lambda: self.shelf.film(store, seed, format))
 
     # Stepping
 
     def advance(self) -> bytes:
-        """One decision in the world that is on the page."""
-        real = self.scene != "dream"
-        world = self.real if real else self.dream
-        key = "real" if real else "dream"
-        if self._over.get(key):
-            if real:
-                self._begin_real()
-            else:
-                self.restart_dream(self._start, self._start_capture)
-        by_hand = self.driver.drives
-        moment = world.step(self.driver.act(world.chosen, world.seconds))
-        twin = self.twin.step(moment.action) if self.scene == "wake" else None
-        self._over[key] = bool(moment.over)
-        self.wait = moment.seconds / self.speed + (PAUSE_AT_END if moment.over else 0.0)
-        if real:
-            self._note(moment, by_hand)
-        return self._packet(moment, twin, by_hand)
+        """One decision in the show that is on the page.
 
-    def _packet(self, moment: Moment, twin: Moment | None, by_hand: bool) -> bytes:
+        Raises:
+            UserError: it cannot be done, e.g. because what was recorded cannot be kept; the next call tries again.
+        """
+        show = self.shows[self.scene]
+        shown = show.advance(self.driver)
+        if show is not self.dream:
+            self.nightmares.note(shown.moment, show.place, shown.seed)
+        self.wait = self.pace.wait(shown.moment.seconds, bool(shown.moment.over))
+        return self._packet(shown)
+
+    def _packet(self, shown: Shown) -> bytes:
+        moment, twin = shown.moment, shown.twin
         views, tiles = [jpeg(view) for view in moment.views], [jpeg(tile) for _, tile in moment.tiles]
         twins = [jpeg(view) for view in twin.views] if twin else []
         if twin is None:
@@ -239,47 +235,24 @@ class Session:
             both = side_by_side(moment, twin)
             self.clips.add(both, views, [jpeg(tile) for _, tile in both.tiles])
         return moment_packet(
-            moment,
-            twin,
+            shown,
             views,
             twins,
             tiles,
             scene=self.scene,
-            seconds=moment.seconds / self.speed,
-            by_hand=by_hand,
-            seed=(self.dream if self.scene == "dream" else self.real).seed,
-            recording=self._recording,
-            saved=self._saved,
+            seconds=moment.seconds / self.pace.speed,
+            recording=self.real.recording.on,
+            saved=self.real.recording.saved,
         )
 
-    def _here(self, scene: str) -> tuple[Tensor, State]:
-        """What is seen and remembered at this moment of a world."""
-        if scene == "dream":
-            return self.dream.dream.z, self.dream.dream.state
-        return self.real.acting.z, self.real.acting.state
-
-    def _begin_real(self) -> None:
-        self._end_drive()
-        seed = self.shared.drives.next_seed()
-        self.real.reset(seed)
-        self._over["real"] = False
-        self._drive = Drive(seed, [self.real.frame]) if self._recording else None
-        if self.scene == "wake":
-            self.wake()
-
-    def _note(self, moment: Moment, by_hand: bool) -> None:
-        if self._drive is not None:
-            self._drive.add(moment.action, by_hand, moment.reward, moment.terminated, self.real.frame)
-            if moment.over:
-                self._end_drive()
-
-    def _end_drive(self) -> None:
-        """Save the episode if anybody drove in it; one that cannot be saved is kept, and tried again.
-
-        Raises:
-            UserError: it cannot be saved.
-        """
-        if self._drive is not None and self._drive.by_hand:
-            self.shared.drives.save(self._drive.episode())
-            self._saved += 1
-        self._drive = None
+    def _find(self, start: str, number: int) -> Place | None:
+        """The place that a dream is to begin in; None for one of the recorded ones."""
+        if start == "real":
+            return self.real.now
+        if start == "latent":
+            return self.latents.place
+        if start == "nightmare":
+            return self.nightmares.place(number)
+        if start == "captured" and number in self.latents.captures:
+            return self.latents.captures[number].place
+        return None

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from queue import Empty, Full, Queue
 
 from agents.live.commands import Command
+from agents.live.pace import PAUSE_AT_END
 from agents.live.packets import pack
-from agents.live.session import PAUSE_AT_END, Job, Session
+from agents.live.session import Job, Session
 from rollouts.errors import UserError
 from worldmodels.training.threads import one_thread
 
@@ -28,25 +29,35 @@ class Outbox:
         self._loop, self._ready = loop, asyncio.Event()
         self._moments: deque[bytes] = deque(maxlen=MOMENTS)
         self._others: deque[bytes] = deque(maxlen=OTHERS)
+        self._ended = False
 
     def put(self, packet: bytes, droppable: bool) -> None:
         """From any thread; a closed loop is nobody to tell."""
         (self._moments if droppable else self._others).append(packet)
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing more will come, from any thread."""
+        self._ended = True
+        self._wake()
+
+    async def get(self) -> bytes | None:
+        """The next packet, others before moments; None after the last."""
+        while not (self._others or self._moments or self._ended):
+            self._ready.clear()
+            await self._ready.wait()
+        waiting = self._others or self._moments
+        return waiting.popleft() if waiting else None
+
+    def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
         except RuntimeError:
             return
 
-    async def get(self) -> bytes:
-        """The next packet, others before moments."""
-        while not (self._others or self._moments):
-            self._ready.clear()
-            await self._ready.wait()
-        return (self._others or self._moments).popleft()
-
 
 class Viewer:
-    """Runs a session at its own pace until it is closed.
+    """Runs a session at its own pace until it is closed, or until an error ends it; then its outbox ends too.
 
     Args:
         begin: makes the session, in its thread.
@@ -84,7 +95,9 @@ class Viewer:
             self._say(str(error))
         except Exception:
             traceback.print_exc()
-            self._say("This view has stopped because of an error, which the terminal shows. Reload the page.")
+            self._say("This view had to begin anew because of an error, which the terminal shows.")
+        finally:
+            self.outbox.end()
 
     def _play(self, session: Session) -> None:
         due = time.monotonic()
@@ -114,16 +127,20 @@ class Viewer:
     def _start(self, job: Job) -> None:
         """Long work in a thread of its own, one at a time."""
         if self._job is not None and self._job.is_alive():
-            self._say("The last clip is still being written.")
+            self._say("The last long task is still at work; ask again when it is done.")
             return
 
         def work() -> None:
             try:
-                self.outbox.put(job(), droppable=False)
+                with one_thread():
+                    self.outbox.put(job(), droppable=False)
             except UserError as error:
                 self._say(str(error))
+            except Exception:
+                traceback.print_exc()
+                self._say("That failed because of an error, which the terminal shows.")
 
-        self._job = threading.Thread(target=work, name="clip", daemon=True)
+        self._job = threading.Thread(target=work, name="job", daemon=True)
         self._job.start()
 
     def _say(self, sentence: str) -> None:

@@ -18,12 +18,12 @@ from rollouts.collect import CollectConfig, collect
 from rollouts.console import say
 from rollouts.envs.config import EnvConfig
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import UserError
+from rollouts.errors import named_within, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.layout import round_folder
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
-from worldmodels.configs import MDNRNNConfig, VAEConfig
+from worldmodels.configs import MDNRNNConfig, MDNRNNTraining, VAEConfig, VAETraining
 from worldmodels.data.lineage import reuse_vae
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
@@ -31,7 +31,8 @@ from worldmodels.fit_vae import fit_vae
 
 @dataclass(frozen=True)
 class IterateConfig:
-    """Rounds after the first pass through all stages. Each continues from the last round's weights."""
+    """Rounds after the first pass through all stages. Each continues from the last round's weights, whose shapes V and
+    M keep."""
 
     rounds: int = 1
     """How many rounds; may be raised later."""
@@ -45,35 +46,27 @@ class IterateConfig:
     """Refit V in the first so many rounds, then keep it: a new V moves z under C's weights."""
     human: bool = False
     """Learn also from what people drove on the live page (RUN/human)."""
-    vae: VAEConfig = field(default_factory=VAEConfig)
+    vae: VAETraining = field(default_factory=VAETraining)
     """How to refit V."""
-    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
+    mdnrnn: MDNRNNTraining = field(default_factory=MDNRNNTraining)
     """How to refit M in every round."""
     fresh: bool = False
     """Evolve from zero instead of from the last round's agent, which then only chose what M learned from."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     """How to evolve C in every round."""
 
+    def check(self) -> None:
+        """Refuse what makes no sense, in any round.
 
-def check_sizes(config: IterateConfig, vae: VAEConfig, mdnrnn: MDNRNNConfig) -> None:
-    """Refuse rounds whose V or M could not continue from the weights of the first pass, before anything is spent.
-
-    Raises:
-        UserError: it names the options to add.
-    """
-    heads = ("hidden_size", "mixtures", "reward_head", "termination_head", "start_flag")
-    sizes: list[tuple[str, object, object, tuple[str, ...]]] = [("mdnrnn", config.mdnrnn, mdnrnn, heads)]
-    if config.refit_vae:
-        sizes.insert(0, ("vae", config.vae, vae, ("latent_size",)))
-    missing = []
-    for section, theirs, first, names in sizes:
-        for name in names:
-            if (value := getattr(first, name)) != getattr(theirs, name):
-                option = name.replace("_", "-")
-                given = ("" if value else "no-") + option if isinstance(value, bool) else f"{option} {value}"
-                missing.append(f"--iterate.{section}.{given}")
-    if config.rounds and missing:
-        raise UserError(f"Rounds continue the first pass's weights and need its sizes: add {' '.join(missing)}.")
+        Raises:
+            UserError: it names the option.
+        """
+        require_at_least(0, self, ("rounds", "noise", "refit_vae"), "iterate.")
+        require_at_least(1, self, ("episodes", "max_steps"), "iterate.")
+        with named_within("iterate"):
+            self.vae.check()
+            self.mdnrnn.check()
+            self.controller.check()
 
 
 def episodes_of(folder: Path) -> EpisodeStore:
@@ -90,11 +83,11 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
     Raises:
         UserError: the first pass is missing.
     """
-    if config.rounds < 0:
-        raise UserError(f"--iterate.rounds cannot be negative, got {config.rounds}.")
+    config.check()
     env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train-controller").manifest["env"])
     Stage.require(run, "rollouts", "collect")
-    check_sizes(config, Stage(run, "vae").config(VAEConfig), Stage(run, "mdnrnn").config(MDNRNNConfig))
+    vae = VAEConfig.of(Stage(run, "vae").config(VAEConfig), config.vae)
+    mdnrnn = MDNRNNConfig.of(Stage(run, "mdnrnn").config(MDNRNNConfig), config.mdnrnn)
     for number in range(1, config.rounds + 1):
         before, folder = round_folder(run, number - 1), round_folder(run, number)
         if number < config.rounds and Stage(folder, "controller").complete:
@@ -113,11 +106,11 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
         if config.human:
             stores.insert(1, episodes_of(run / "human"))
         if number <= config.refit_vae:
-            fit_vae(config.vae, folder, stores, device, before / "vae" / "weights.safetensors")
+            fit_vae(vae, folder, stores, device, before / "vae" / "weights.safetensors")
         else:
             reuse_vae(folder, before / "vae" / "weights.safetensors")
         latents = round_folder(run, min(number, config.refit_vae)) / "latents"  # beside the V they were made with
-        fit_mdn_rnn(config.mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors", latents)
+        fit_mdn_rnn(mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors", latents)
         start_from = None if config.fresh else before / "controller"
         evolve(config.controller, folder, env, workers, device, start_from)
     return round_folder(run, config.rounds)

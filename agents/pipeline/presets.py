@@ -53,7 +53,13 @@ TINY = PipelineConfig(
     mdnrnn=_TINY_M,
     controller=_TINY_C,
     iterate=IterateConfig(
-        rounds=0, episodes=20, max_steps=50, refit_vae=0, vae=_TINY_V, mdnrnn=_TINY_M, controller=_TINY_C
+        rounds=0,
+        episodes=20,
+        max_steps=50,
+        refit_vae=0,
+        vae=_TINY_V.training,
+        mdnrnn=_TINY_M.training,
+        controller=_TINY_C,
     ),
     evaluate=EvaluateConfig(episodes=10),
     watch=WatchConfig(max_steps=50),
@@ -97,8 +103,8 @@ QUICK = PipelineConfig(
     iterate=IterateConfig(
         rounds=1,
         episodes=60,
-        vae=replace(_SHORT_V, steps=500, learning_rate=5e-4),
-        mdnrnn=replace(_SHORT_M, steps=300),
+        vae=replace(_SHORT_V, steps=500, learning_rate=5e-4).training,
+        mdnrnn=replace(_SHORT_M, steps=300).training,
         controller=replace(_SHORT_C, spec=_SEES_ZH, generations=30, population=24, rollouts=4, sigma=0.08),
     ),
     evaluate=EvaluateConfig(episodes=20),
@@ -115,8 +121,8 @@ LAPTOP = replace(
         episodes=110,
         noise=0.2,
         refit_vae=2,
-        vae=replace(_SHORT_V, steps=1200, learning_rate=5e-4),
-        mdnrnn=replace(_SHORT_M, steps=1000),
+        vae=replace(_SHORT_V, steps=1200, learning_rate=5e-4).training,
+        mdnrnn=replace(_SHORT_M, steps=1000).training,
         controller=replace(
             _SHORT_C, spec=_SEES_ZH, generations=100, population=32, rollouts=6, sigma=0.07, validation_episodes=32
         ),
@@ -171,8 +177,8 @@ TAKECOVER = PipelineConfig(
         max_steps=2100,
         noise=0.3,
         refit_vae=0,
-        vae=_DOOM_V,
-        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4),
+        vae=_DOOM_V.training,
+        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4).training,
         fresh=True,
         controller=replace(_DOOM_C, generations=120, average=5, validation_every=10),
     ),

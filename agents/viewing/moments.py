@@ -7,8 +7,9 @@ Videos, the window and the live page show the same moments; :func:`panels_of` tu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -16,14 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import rollouts.envs.doom as doom
 from agents.agent import Agent
 from agents.viewing.human import Action, action_names
 from agents.viewing.panels import Bar, Panel
-from rollouts.envs.config import EnvConfig, Frame
+from rollouts.envs.config import EnvConfig, EnvPreset, Frame
 from rollouts.envs.image_env import make_env
-from rollouts.envs.presets import register, reported, resolve
+from rollouts.envs.presets import reported, resolve
+from rollouts.envs.registration import register
 from worldmodels.dream import Dream, StartKind
-from worldmodels.mdn_rnn import Prediction, State, likeliest, mixture_nll
+from worldmodels.dynamics import State
+from worldmodels.mixture import Prediction, likeliest, mixture_nll
 
 USUAL_RATE = 50.0
 """Frames per second of an environment that does not say."""
@@ -63,15 +67,23 @@ def panels_of(moment: Moment) -> Iterator[Panel]:
         yield Panel(moment.title, status, view, moment.tiles, moment.bars, moment.z, curve, moment.curve_name)
 
 
+def world_name(env: EnvConfig) -> str:
+    """What a world is called wherever people look at it: by the id on which scores are reported."""
+    return resolve(reported(env)).id
+
+
 def frame_rate(env: EnvConfig) -> float:
     """Frames per second of a world, as its class says; :data:`USUAL_RATE` where it does not or is not installed."""
     register()
     try:
+        if doom.is_doom(resolve(env).id):
+            doom.register()
         entry = gym.spec(resolve(env).id).entry_point
         maker = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
     except (gym.error.Error, ImportError, AttributeError):
         return USUAL_RATE
-    return float(getattr(maker, "metadata", {}).get("render_fps") or USUAL_RATE)
+    skipped = dict(resolve(env).kwargs).get("frame_skip", 1)  # ViZDoom's rate is that of its tics, not of its steps
+    return float(getattr(maker, "metadata", {}).get("render_fps") or USUAL_RATE) / skipped
 
 
 def step_seconds(env: EnvConfig) -> float:
@@ -79,20 +91,37 @@ def step_seconds(env: EnvConfig) -> float:
     return resolve(env).action_repeat / frame_rate(env)
 
 
+class Watched(Protocol):
+    """What a real world needs of an environment; ``ImageEnv`` is one."""
+
+    preset: EnvPreset
+    between: Callable[[], None] | None
+
+    def reset(self, *, seed: int | None = None) -> tuple[Frame, dict[str, Any]]: ...
+
+    def step(self, action: Action) -> tuple[Frame, float, bool, bool, dict[str, Any]]: ...
+
+    def render(self) -> Any: ...
+
+    def close(self) -> None: ...
+
+
 class RealWorld:
-    """The agent in its environment, as its authors ship it.
+    """The agent in its environment, by default as its authors ship it.
+
+    Args:
+        env: another one to act in: a faster twin, or one that plays back what was recorded. It is closed with this.
 
     Attributes:
         every: draw every so many of the environment's own steps; a viewer may change it between decisions.
         chosen: what the agent would do now.
     """
 
-    def __init__(self, agent: Agent, every: int = 1) -> None:
+    def __init__(self, agent: Agent, every: int = 1, env: Watched | None = None) -> None:
         self.agent, self.every = agent, every
-        world = reported(agent.env)
-        self.env = make_env(world, render_mode="rgb_array")
-        self.repeat, self.seconds = self.env.preset.action_repeat, step_seconds(world)
-        self.title = f"{resolve(world).id}: the real world"
+        self.env: Watched = make_env(reported(agent.env), render_mode="rgb_array") if env is None else env
+        self.repeat, self.seconds = self.env.preset.action_repeat, step_seconds(reported(agent.env))
+        self.title = f"{world_name(agent.env)}: the real world"
 
     @torch.inference_mode()
     def reset(self, seed: int) -> None:
@@ -150,7 +179,7 @@ class RealWorld:
 
     def _tiles(self, frame: Frame, z: Tensor, expected: Tensor) -> tuple[tuple[str, Frame], ...]:
         seen, foreseen = self.agent.model.decode(torch.cat([z, expected]))
-        return ("what it is shown", frame), ("what V makes of it", seen), ("what M expected", foreseen)
+        return ("what it sees", frame), ("what V keeps", seen), ("what M expected", foreseen)
 
 
 class DreamWorld:
@@ -178,7 +207,7 @@ class DreamWorld:
 
     @property
     def title(self) -> str:
-        return f"{resolve(self.agent.env).id}: a dream at temperature {self.dream.temperature:g}"
+        return f"{world_name(self.agent.env)}: a dream at temperature {self.dream.temperature:g}"
 
     @torch.inference_mode()
     def reset(self, seed: int, start: tuple[Tensor, State] | None = None) -> None:
@@ -207,7 +236,7 @@ class DreamWorld:
             points = [z, likeliest(foreseen.mixture), *(torch.lerp(z, dream.z, share) for share in shares)]
             here, likely, *pictures = model.decode(torch.cat(points))
             views = tuple(pictures)
-            tiles = ("where it began", self.first), ("what it dreams", here), ("likeliest next", likely)
+            tiles = ("where it began", self.first), ("the dream now", here), ("likeliest next", likely)
         moment = Moment(
             title,
             self.step_count,
@@ -239,7 +268,7 @@ class DreamWorld:
 
 def side_by_side(real: Moment, dreamed: Moment) -> Moment:
     """Reality and the dream that began in it as one moment: the large picture is real, the dream a tile."""
-    tiles = (*real.tiles[:2], ("what M dreams", dreamed.tiles[1][1])) if real.tiles and dreamed.tiles else real.tiles
+    tiles = (*real.tiles[:2], ("the dream of it", dreamed.tiles[1][1])) if real.tiles and dreamed.tiles else real.tiles
     return dataclasses.replace(real, title=f"{real.title}, and a dream of it", tiles=tiles)
 
 
@@ -254,7 +283,7 @@ def action_bars(agent: Agent, action: Action) -> tuple[Bar, ...]:
 
 def _forecast(agent: Agent, state: State) -> Prediction:
     """What M says from its memory."""
-    return agent.model.mdnrnn.predict(state[0])
+    return agent.model.mdnrnn.predict(state)
 
 
 def _surprise(foreseen: Prediction, z: Tensor) -> float:

@@ -15,6 +15,7 @@ Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WIDTH, HEIGHT = 1000, 580
+TITLE_SIZE, TEXT_SIZE = 24, 18  #: of letters, in pixels: still legible where a GIF shows the panel at 3/5 of its width
 BACKGROUND: Colour = (17, 19, 24)
 SURFACE: Colour = (30, 33, 41)
 TEXT: Colour = (232, 234, 240)
@@ -65,13 +66,13 @@ def draw(panel: Panel) -> Frame:
         captions.append((x, y + 172, caption))
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
-    pen.text((24, 22), panel.title, TEXT, _font(20))
-    pen.text((WIDTH - 24, 25), panel.status, FAINT, _font(15), anchor="ra")
+    pen.text((24, 20), panel.title, TEXT, _font(TITLE_SIZE))
+    pen.text((WIDTH - 24, 24), panel.status, FAINT, _font(TEXT_SIZE), anchor="ra")
     for x, y, caption in captions:
-        pen.text((x, y), caption, FAINT, _font(13))
+        pen.text((x, y), caption, FAINT, _font(TEXT_SIZE))
     _draw_latent(pen, panel.latent, 808, 268, 168, 168)
     if len(panel.latent):
-        pen.text((808, 440), "z, the latent vector", FAINT, _font(13))
+        pen.text((808, 440), "z, its numbers", FAINT, _font(TEXT_SIZE))
     _draw_bars(pen, panel.bars, 24, 474, 400)
     _draw_curve(pen, panel.curve, panel.curve_name, 460, 474, 516, 82)
     return np.asarray(picture)
@@ -101,27 +102,27 @@ def _draw_latent(pen: ImageDraw.ImageDraw, z: NDArray[np.float32], x: int, y: in
 
 def _draw_bars(pen: ImageDraw.ImageDraw, bars: Sequence[Bar], x: int, y: int, width: int) -> None:
     for number, bar in enumerate(bars[:4]):
-        top, left = y + number * 28, x + 90
-        right = x + width - 56
-        pen.text((x, top), bar.name, FAINT, _font(14))
-        pen.rounded_rectangle((left, top + 2, right, top + 16), 3, SURFACE)
+        top, left = y + number * 28, x + 104
+        right = x + width - 64
+        pen.text((x, top), bar.name, FAINT, _font(TEXT_SIZE))
+        pen.rounded_rectangle((left, top + 4, right, top + 18), 3, SURFACE)
         span = (right - left) / max(bar.high - bar.low, 1e-9)
         zero, tip = left + (bar.zero - bar.low) * span, left + (np.clip(bar.value, bar.low, bar.high) - bar.low) * span
-        pen.rectangle((min(zero, tip), top + 2, max(zero, tip), top + 16), ACCENT)
-        pen.text((x + width, top), f"{bar.value:+.2f}", TEXT, _font(14), anchor="ra")
+        pen.rectangle((min(zero, tip), top + 4, max(zero, tip), top + 18), ACCENT)
+        pen.text((x + width, top), f"{bar.value:+.2f}", TEXT, _font(TEXT_SIZE), anchor="ra")
 
 
 def _draw_curve(
     pen: ImageDraw.ImageDraw, values: Sequence[float], name: str, x: int, y: int, width: int, height: int
 ) -> None:
     pen.rounded_rectangle((x, y, x + width, y + height), 4, SURFACE)
-    pen.text((x + 8, y + 5), f"{name} {values[-1]:.1f}" if len(values) else name, FAINT, _font(13))
+    pen.text((x + 8, y + 5), f"{name} {values[-1]:.1f}" if len(values) else name, FAINT, _font(TEXT_SIZE))
     if len(values) < 2:
         return
     low, high = min(0.0, *values), max(1.0, *values)
     shown = values[:: max(len(values) // width, 1)]
     points = [
-        (x + 6 + (width - 12) * i / (len(shown) - 1), y + height - 6 - (height - 30) * (v - low) / (high - low))
+        (x + 6 + (width - 12) * i / (len(shown) - 1), y + height - 6 - (height - 36) * (v - low) / (high - low))
         for i, v in enumerate(shown)
     ]
     pen.line(points, ACCENT, 2)

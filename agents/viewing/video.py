@@ -14,7 +14,7 @@ from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path
 
 Frame = NDArray[np.uint8]
-GIF_WIDTH = 480
+GIF_WIDTH = 600
 
 
 def write_video(frames: Iterable[Frame], path: Path, fps: int) -> int:

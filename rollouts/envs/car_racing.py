@@ -20,6 +20,7 @@ import cv2
 import gymnasium as gym
 import numpy as np
 import pygame
+import pygame.surfarray  # pygame loads it at its first use, which is not safe in two threads at once
 from gymnasium.envs.box2d.car_dynamics import (
     HULL_POLY1,
     HULL_POLY2,
@@ -45,6 +46,9 @@ from gymnasium.envs.box2d.car_racing import (
     CarRacing,
 )
 from numpy.typing import NDArray
+
+from rollouts.envs import car_tracks
+from rollouts.envs.car_drawing import Painter, seen_at
 
 Points: TypeAlias = NDArray[Any]  #: complex numbers, a polygon a row
 Color: TypeAlias = tuple[int, ...]
@@ -111,21 +115,22 @@ _UNIT = SUPERSAMPLING * STATE_W / 40  #: the panel is laid out in 40ths of the w
 
 
 class FastCarRacing(CarRacing):
-    """Gymnasium's CarRacing at twenty to thirty times its speed; only the drawing of observations is new.
+    """Gymnasium's CarRacing at twenty to thirty times its speed; only the drawing is new.
 
     Same arguments, seeds, tracks, physics, rewards, ends and info, step for step. Observations, [96, 96, 3] uint8
     RGB, differ from Gymnasium's by 0.3 grey levels on average in rows 0-83, the world; rows 84-95, the panel of
-    indicators, look the same. ``render()``, the view for people, is Gymnasium's own.
+    indicators, look the same. So does ``render()``, the view for people: ``car_drawing``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._canvas = np.zeros((SCENE_ROWS * SUPERSAMPLING, STATE_W * SUPERSAMPLING, 3), np.uint8)
         self._ground = np.zeros_like(self._canvas)
+        self._painter: Painter | None = None
 
     def _create_track(self) -> bool:
         """Make a track as Gymnasium does, then lay out all that stands still as arrays, in drawing order."""
-        if not super()._create_track():
+        if not car_tracks.create(self, super()._create_track):
             return False
         road = _points([polygon for polygon, _ in self.road_poly])
         self._polygons = np.concatenate([_GRASS, _narrowed(road)])  # [P, 4]
@@ -141,11 +146,22 @@ class FastCarRacing(CarRacing):
         for tile in road_tiles:
             tile.color = rows[id(tile.color)]
         self._ground[:] = _darkened(self.bg_color)
+        self._painter = None
         return True
 
+    def sees(self, other: gym.Env[Any, Any]) -> tuple[float, float, float] | None:
+        """Where another car is on this one's picture, see :func:`seen_at`; None for another kind of world."""
+        return seen_at(self, other) if isinstance(other, CarRacing) and other.car is not None else None
+
     def _render(self, mode: str) -> Any:
-        """Gymnasium's hook for all drawing; ``"state_pixels"`` is the observation, [96, 96, 3] uint8 RGB."""
+        """Gymnasium's hook for all drawing.
+
+        ``"state_pixels"`` is the observation, [96, 96, 3], ``"rgb_array"`` the view for people, [400, 600, 3], uint8.
+        """
         car = self.car
+        if mode == "rgb_array" and car is not None:
+            self._painter = self._painter or Painter([polygon for polygon, _ in self.road_poly], self.bg_color)
+            return self._painter.draw(self, self._colors)
         if mode != "state_pixels" or car is None:
             return super()._render(mode)
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
@@ -259,14 +275,3 @@ def _score(text: str) -> NDArray[np.uint8]:
     corner[top : top + len(glyphs), left : left + glyphs.shape[1]] = glyphs[:, : corner.shape[1] - left]
     small = cv2.resize(corner, (12, PANEL_ROWS), interpolation=cv2.INTER_AREA)
     return np.maximum(small, DARKENING)[..., None] - np.uint8(DARKENING)
-
-
-def register() -> None:
-    """Make ``gymnasium.make("worldmodels/FastCarRacing-v3")`` work; may be called more than once."""
-    if ENV_ID not in gym.registry:
-        gym.register(
-            ENV_ID,
-            entry_point="rollouts.envs.car_racing:FastCarRacing",
-            max_episode_steps=1000,
-            reward_threshold=900,
-        )

@@ -46,6 +46,15 @@ def is_doom(env_id: str) -> bool:
     return env_id.startswith("Vizdoom")
 
 
+def register() -> None:
+    """Make ViZDoom's environments known to Gymnasium; may be called more than once.
+
+    Raises:
+        ImportError: the package vizdoom is not installed.
+    """
+    import vizdoom.gymnasium_wrapper  # noqa: F401 (registers the environments)
+
+
 def make(env_id: str, **options: Any) -> SteadyDoom:
     """``gymnasium.make`` for ViZDoom's environments.
 
@@ -53,7 +62,7 @@ def make(env_id: str, **options: Any) -> SteadyDoom:
         UserError: the package vizdoom is not installed.
     """
     try:
-        import vizdoom.gymnasium_wrapper  # noqa: F401 (registers the environments)
+        register()
     except ImportError as error:
         raise UserError(
             f"{env_id} needs ViZDoom, which is not installed here ({error}): pip install 'worldmodels[doom]', or in "

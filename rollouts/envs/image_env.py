@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 import rollouts.envs.doom as doom
 from rollouts.envs.actions import natural_action
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
-from rollouts.envs.presets import PRESETS, register, resolve
+from rollouts.envs.presets import PRESETS, resolve
+from rollouts.envs.registration import register
 from rollouts.errors import UserError
 
 
@@ -57,6 +58,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
     """Any Gymnasium environment with images, seen as ``[size, size, 3]`` uint8 and driven by one float vector.
 
     Attributes:
+        field: which part of the whole picture is seen: top, bottom, left, right, in its heights and widths.
         between: called after every repeat of an action but the last, by viewers that want to draw all frames.
     """
 
@@ -65,11 +67,11 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any]):
         self.preset = preset
         self.between: Callable[[], None] | None = None
         self.action_spec = preset.action or natural_action(env.action_space, preset.name)
-        shape = _image_shape(env.observation_space, preset.name)
-        if preset.crop is not None:
-            top, bottom, left, right = preset.crop
-            if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
-                raise UserError(f"The crop {preset.crop} (top bottom left right) does not fit frames of {shape[:2]}.")
+        height, width = _image_shape(env.observation_space, preset.name)[:2]
+        top, bottom, left, right = preset.crop or (0, height, 0, width)
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            raise UserError(f"The crop {preset.crop} (top bottom left right) does not fit frames of {height, width}.")
+        self.field = (top / height, bottom / height, left / width, right / width)
         self.observation_space = gym.spaces.Box(0, 255, (preset.size, preset.size, 3), np.uint8)
         self.action_space = gym.spaces.Box(
             np.array(self.action_spec.low, np.float32), np.array(self.action_spec.high, np.float32), dtype=np.float32

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-
-
 import dataclasses
-import errno
-import hashlib
 import json
-import os
-import shutil
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from rollouts.errors import UserError
-
 
 T = TypeVar("T")
 
@@ -52,4 +43,3 @@ def _restore(hint: Any, value: Any) -> Any:
         inner = typing.get_args(hint)[0]
         return tuple(_restore(inner, item) for item in value)
     return value
-

@@ -19,22 +19,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
+from images_page import REFERENCES, Row, combine, document, picture_name
 from readme import shrink
 
-from agents.cli.options import processor, shown, tell_errors
+from agents.cli.machine import processor
+from agents.cli.options import Command
 from rollouts.console import duration, say
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.options import config_to_dict
-from worldmodels.generative.configs import MODELS, Config, GANConfig, VAEConfig, preset
-from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
-from worldmodels.generative.features import spread
-from worldmodels.generative.fit_images import CollapseError, fit_images, load_trained
-from worldmodels.generative.sampling import picture
-from worldmodels.generative.synthetic import DISTRIBUTIONS
-from worldmodels.generative.table import REFERENCES, Row, combine, document, picture_name
+from worldmodels.generative.collapse import CollapseError
+from worldmodels.generative.data.batches import spread
+from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.measures.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
+from worldmodels.generative.models.base import ImageConfig
+from worldmodels.generative.models.registry import MODELS, preset
+from worldmodels.generative.models.trained import load_trained
+from worldmodels.generative.sheets import picture
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import pick_device
 
@@ -74,18 +77,11 @@ def rows_for(data: str, models: tuple[str, ...]) -> list[str]:
     """Models that make sense: no autoencoders without a prior, and no labels, on points."""
     chosen = models or tuple(MODELS)
     if data in DISTRIBUTIONS:
-        return [name for name in chosen if name in GENERATORS and not needs_labels(MODELS[name])]
+        return [name for name in chosen if name in GENERATORS and not MODELS[name].takes_labels]
     return list(chosen)
 
 
-def needs_labels(config: Config) -> bool:
-    """Whether a model is conditional."""
-    if isinstance(config, GANConfig):
-        return config.conditioning != "none"
-    return isinstance(config, VAEConfig) and config.conditional
-
-
-def configs(name: str, data: str, arguments: Arguments) -> list[Config]:
+def configs(name: str, data: str, arguments: Arguments) -> list[ImageConfig]:
     """The trainings of a row: one on images, several seeds on points, none for a reference."""
     if name in REFERENCES:
         return []
@@ -115,7 +111,7 @@ def row(name: str, data: str, arguments: Arguments) -> Row:
     return {**combine(trainings), "budget": budget}
 
 
-def training(name: str, config: Config, run: Path, arguments: Arguments) -> Row:
+def training(name: str, config: ImageConfig, run: Path, arguments: Arguments) -> Row:
     """Train (or finish) a model and measure it; a collapse is a result too."""
     try:
         fit_images(name, config, run, pick_device(arguments.device))
@@ -134,9 +130,8 @@ def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Fill in missing rows, then write the page from all that are there."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     began = time.perf_counter()
     grids = arguments.out.with_suffix("")
     machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}
@@ -173,5 +168,7 @@ def body() -> None:
     )
 
 
+COMMAND = Command(__doc__, Arguments, body, main=("data", "models", "steps", "seeds", "runs", "out"))
+
 if __name__ == "__main__":
-    tell_errors(body)
+    COMMAND()

@@ -1,8 +1,9 @@
 """Rounds: which are run, from what, and on which episodes."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,18 +12,12 @@ from agents.agent import find_agent
 from agents.pipeline import iterate as module
 from agents.pipeline.iterate import iterate
 from agents.pipeline.presets import TINY
-from agents.pipeline.run import run_pipeline
 from agents.records.costs import rounds_of
 from agents.studies.comparison import untrained
 from agents.studies.trials import world_model_folder
-from rollouts import UserError
+from rollouts.runs.files import read_json
+from rollouts.runs.layout import PRETRAINED, located
 from worldmodels import DreamEnv, WorldModel
-
-ITERATE = replace(
-    TINY.iterate,
-    vae=replace(TINY.iterate.vae, latent_size=4),
-    mdnrnn=replace(TINY.iterate.mdnrnn, hidden_size=16),
-)  #: the sizes of the run that all tests share
 
 
 @pytest.fixture
@@ -40,14 +35,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_finished_rounds_stay_and_missing_ones_are_run(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     shutil.copytree(tiny_run, run / "round-1")
-    last = iterate(replace(ITERATE, rounds=2), run, 0, torch.device("cpu"))
+    last = iterate(replace(TINY.iterate, rounds=2), run, 0, torch.device("cpu"))
     assert last == run / "round-2"
     assert calls == [(stage, "round-2") for stage in ("collect", "reuse_vae", "fit_mdn_rnn", "evolve")]
 
 
 def test_v_is_refitted_if_asked(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    iterate(replace(ITERATE, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
+    iterate(replace(TINY.iterate, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
     assert ("fit_vae", "round-1") in calls
     assert ("reuse_vae", "round-1") not in calls
 
@@ -61,7 +56,7 @@ def test_people_are_learnt_from_if_asked(
     )
     run = shutil.copytree(tiny_run, tmp_path / "run")
     for human in (False, True):
-        iterate(replace(ITERATE, rounds=1, human=human), run, 0, torch.device("cpu"))
+        iterate(replace(TINY.iterate, rounds=1, human=human), run, 0, torch.device("cpu"))
     agents = [run / "rollouts" / "episodes", run / "round-1" / "rollouts" / "episodes"]
     assert seen == [agents, [agents[0], run / "human" / "rollouts" / "episodes", agents[1]]]
 
@@ -73,34 +68,31 @@ def test_evolution_goes_on_from_the_last_agent_or_from_zero(
     monkeypatch.setattr(module, "evolve", lambda *arguments: starts.append(arguments[-1]))
     run = shutil.copytree(tiny_run, tmp_path / "run")
     for fresh in (False, True):
-        iterate(replace(ITERATE, rounds=1, fresh=fresh), run, 0, torch.device("cpu"))
+        iterate(replace(TINY.iterate, rounds=1, fresh=fresh), run, 0, torch.device("cpu"))
     assert starts == [run / "controller", None]
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"vae": TINY.iterate.vae, "refit_vae": 1}, "add --iterate.vae.latent-size 4."),
-        (
-            {"mdnrnn": replace(ITERATE.mdnrnn, mixtures=2, reward_head=False)},
-            "add --iterate.mdnrnn.mixtures 3 --iterate.mdnrnn.reward-head.",
-        ),
-        ({"mdnrnn": replace(ITERATE.mdnrnn, start_flag=True)}, "add --iterate.mdnrnn.no-start-flag."),
-    ],
-)
-def test_rounds_of_other_sizes_are_refused_before_anything_is_spent(
-    change: dict[str, object], told: str, tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]
+@pytest.mark.parametrize("folder", ["tiny", *(f"pretrained/{agent.name}" for agent in PRETRAINED.glob("*"))])
+def test_rounds_keep_the_shapes_that_the_run_began_with(
+    folder: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[tuple[str, str]]
 ):
+    """Also those of runs of before, whose options of shape and training stand in one list."""
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    asked = replace(ITERATE, rounds=1, **change)
-    with pytest.raises(UserError, match=told):
-        iterate(asked, run, 0, torch.device("cpu"))
-    assert not calls
-    first = replace(TINY, vae=ITERATE.vae, mdnrnn=ITERATE.mdnrnn, iterate=asked)
-    with pytest.raises(UserError, match=told):
-        run_pipeline(first, tmp_path / "new", 0, torch.device("cpu"))
-    assert not (tmp_path / "new").exists()
-    iterate(replace(asked, rounds=0), run, 0, torch.device("cpu"))
+    if folder != "tiny":
+        shutil.copyfile(located(folder) / "mdnrnn" / "config.json", run / "mdnrnn" / "config.json")
+        shutil.copyfile(located(folder) / "vae" / "config.json", run / "vae" / "config.json")
+    fitted: list[Any] = []
+    monkeypatch.setattr(module, "fit_vae", lambda config, *_: fitted.append(config))
+    monkeypatch.setattr(module, "fit_mdn_rnn", lambda config, *_: fitted.append(config))
+    iterate(replace(TINY.iterate, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
+    for made, stage, training in zip(fitted, ("vae", "mdnrnn"), (TINY.iterate.vae, TINY.iterate.mdnrnn), strict=True):
+        before = read_json(run / stage / "config.json")
+        shapes = {f.name for f in fields(made)} - {f.name for f in fields(training)}
+        assert made.training == training
+        assert shapes >= ({"latent_size"} if stage == "vae" else {"core", "hidden_size", "mixtures"})
+        assert {name: getattr(made, name) for name in shapes & before.keys()} == {
+            name: before[name] for name in shapes & before.keys()
+        }
 
 
 def test_what_only_looks_like_a_round_is_none(tiny_run: Path, tmp_path: Path):

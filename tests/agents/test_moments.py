@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +13,19 @@ import torch
 
 from agents import Agent
 from agents.controller import ControllerSpec
-from agents.viewing.moments import USUAL_RATE, DreamWorld, RealWorld, frame_rate, panels_of, side_by_side, step_seconds
+from agents.viewing.moments import (
+    USUAL_RATE,
+    DreamWorld,
+    RealWorld,
+    frame_rate,
+    panels_of,
+    side_by_side,
+    step_seconds,
+    world_name,
+)
 from agents.viewing.watch import WatchConfig, panels
 from rollouts import EnvConfig, make_env
-from worldmodels.mdn_rnn import mixture_nll
+from worldmodels.mixture import mixture_nll
 from worldmodels.world_model import WorldModel
 
 
@@ -60,7 +71,7 @@ def test_surprise_is_what_m_gave_to_what_came(agent: Agent):
     for before, after in pairwise(moments):
         state = model.remember(z, torch.from_numpy(before.action)[None], state)
         z = torch.tensor(after.z)[None]
-        wanted = float(mixture_nll(model.mdnrnn.predict(state[0]).mixture, z).mean())
+        wanted = float(mixture_nll(model.mdnrnn.predict(state).mixture, z).mean())
         assert after.surprise == pytest.approx(wanted, abs=1e-4)
 
 
@@ -147,6 +158,21 @@ def test_rates_are_the_environments_own_where_it_says():
     assert frame_rate(EnvConfig("carracing-fast")) == frame_rate(EnvConfig("carracing")) == 50
     assert frame_rate(EnvConfig("Nowhere-v0")) == USUAL_RATE
     assert step_seconds(EnvConfig("carracing", action_repeat=4)) == pytest.approx(0.08)
+
+
+def test_a_world_of_vizdoom_has_its_own_rate_before_anything_has_registered_it():
+    pytest.importorskip("vizdoom")
+    ask = "from agents.viewing.moments import *; print(frame_rate(EnvConfig('takecover')))"
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=True)
+    assert float(told.stdout) == 35.0
+    assert frame_rate(EnvConfig("takecover", kwargs={"frame_skip": "4"})) == 35 / 4
+
+
+def test_both_worlds_have_one_name(make_model, tmp_path):
+    agent = dataclasses.replace(controlled(make_model(), tmp_path), env=EnvConfig("carracing-fast"))
+    assert world_name(agent.env) == world_name(EnvConfig("carracing")) == "CarRacing-v3"
+    toy = controlled(make_model(), tmp_path)
+    assert RealWorld(toy).title.split(":")[0] == DreamWorld(toy).title.split(":")[0]
 
 
 def test_side_by_side_shows_the_dream_among_the_tiles(agent: Agent):

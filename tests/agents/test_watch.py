@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from agents.agent import Agent
-from agents.viewing.panels import HEIGHT, WIDTH, Bar, Panel, draw
+from agents.viewing.panels import HEIGHT, TEXT_SIZE, TITLE_SIZE, WIDTH, Bar, Panel, draw
 from agents.viewing.video import GIF_WIDTH, write_video
 from agents.viewing.watch import WatchConfig, panels, watch
 from rollouts.errors import UserError
@@ -80,7 +80,7 @@ def test_drawing_shows_the_view_and_the_tiles_where_they_belong():
 
 def test_a_larger_action_makes_a_longer_bar():
     lengths = [
-        int((draw(dataclasses.replace(PANEL, bars=[Bar("gas", value, 0, 1)]))[480, 114:368, 2] == 255).sum())
+        int((draw(dataclasses.replace(PANEL, bars=[Bar("gas", value, 0, 1)]))[482, 128:360, 2] == 255).sum())
         for value in (0.0, 0.3, 0.9)
     ]
     assert lengths[0] < lengths[1] < lengths[2]
@@ -157,3 +157,7 @@ def test_nothing_is_left_of_a_video_that_fails_in_the_middle(suffix: str, tmp_pa
 def test_other_suffixes_are_refused(name: str, tmp_path: Path):
     with pytest.raises(UserError, match=r"as \.mp4 or \.gif"):
         write_video(moving(1), tmp_path / name, 25)
+
+
+def test_letters_are_legible_at_the_size_of_a_gif():
+    assert min(TITLE_SIZE, TEXT_SIZE) * GIF_WIDTH / WIDTH >= 10.5

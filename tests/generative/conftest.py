@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
+
+DOCS = str(Path(__file__).parents[2] / "scripts" / "docs")
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +27,26 @@ def images(tmp_path_factory) -> str:
     path: Path = tmp_path_factory.mktemp("data") / "halves.npz"
     np.savez(path, images=pixels, labels=labels)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def runs(images, tmp_path_factory) -> Path:
+    """A VAE and a conditional GAN, trained for a moment."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("vae", "cgan"):
+        fit_images(
+            name,
+            dataclasses.replace(preset(name, "tiny"), data=images, steps=4, log_every=2),
+            folder / name,
+            torch.device("cpu"),
+        )
+    return folder
+
+
+@pytest.fixture
+def docs(monkeypatch):
+    """The tools that write the documentation can be imported."""
+    monkeypatch.syspath_prepend(DOCS)
+    yield
+    for name in ("images_page", "images_table", "publish_images", "readme"):
+        sys.modules.pop(name, None)

@@ -1,53 +1,47 @@
-"""From options to pictures, measures and the page: everything a script does, on tiny data."""
+"""From options to pictures and measures, on tiny data."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
+import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from rollouts.errors import UserError
-from rollouts.runs.files import read_json
-from worldmodels.generative.architectures import Conditioning
-from worldmodels.generative.build import Shape, build
-from worldmodels.generative.configs import MODELS, check, check_networks, preset
-from worldmodels.generative.datasets import load_samples, to_tensor
-from worldmodels.generative.evaluation import evaluate, evaluate_perfect, evaluate_reference
-from worldmodels.generative.features import features_for, frozen_classifier, spread
-from worldmodels.generative.fit_images import fit_images, load_trained
-from worldmodels.generative.table import POINTS, combine, document, findings, table
+from rollouts.runs.files import read_json, write_json
+from worldmodels.generative.data.batches import Batches, spread
+from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.measures import evaluation
+from worldmodels.generative.measures.evaluation import (
+    evaluate,
+    evaluate_perfect,
+    evaluate_reference,
+    labels_by_share,
+)
+from worldmodels.generative.measures.features import features_for, frozen_classifier
+from worldmodels.generative.models.base import ImageModel, Shape, build
+from worldmodels.generative.models.registry import MODELS, preset
+from worldmodels.generative.models.trained import Trained, load_trained
+from worldmodels.generative.networks.dcgan import Conditioning
+from worldmodels.generative.objectives.units import Batch, Trainer
 
 CPU = torch.device("cpu")
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-
-@pytest.fixture(scope="module")
-def runs(images, tmp_path_factory) -> Path:
-    """A VAE and a conditional GAN, trained for a moment."""
-    folder = tmp_path_factory.mktemp("runs")
-    for name in ("vae", "cgan"):
-        fit_images(
-            name, dataclasses.replace(preset(name, "tiny"), data=images, steps=4, log_every=2), folder / name, CPU
-        )
-    return folder
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_can_be_built_and_stepped(name, images):
-    from worldmodels.generative.datasets import Batches
-    from worldmodels.generative.units import Trainer
 
     samples = load_samples(images)
     config = preset(name, "tiny")
     model = build(config, Shape.of(samples), CPU)
-    batches = Batches(to_tensor(samples.train, model.low), samples.train_labels, 16, 0, CPU)
-    terms = Trainer(model.objective.units(), batches, 0)(0)
+    batches = Batches(samples, 16, 0, CPU, model.low)
+    terms = Trainer(model.units(), batches, 0)(0)
     assert set(model.headline) <= set(terms)
     assert all(torch.isfinite(value) for value in terms.values())
 
@@ -58,7 +52,7 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
     config = dataclasses.replace(preset("gan", "tiny"), architecture=architecture, conditioning=conditioning)
     size = 32
     model = build(config, Shape(size, 3, 2), CPU)
-    made = model.sampler.sample(4, torch.Generator().manual_seed(0))
+    made = model.draw(4, torch.Generator().manual_seed(0))
     assert made.shape == (4, 3, size, size)
     assert made.min() >= 0
     assert made.max() <= 1
@@ -76,7 +70,7 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
 )
 def test_bad_options_are_named(name, options, told):
     with pytest.raises(UserError, match=told):
-        check(dataclasses.replace(preset(name), **options))
+        dataclasses.replace(preset(name), **options).check()
 
 
 @pytest.mark.parametrize(
@@ -91,13 +85,13 @@ def test_bad_options_are_named(name, options, told):
 )
 def test_options_that_networks_would_ignore_or_cannot_have_together_are_refused(options, points, told):
     with pytest.raises(UserError, match=told):
-        check_networks(dataclasses.replace(preset("gan"), **{"batch_norm": True, **options}), points)
+        dataclasses.replace(preset("gan"), **{"batch_norm": True, **options}).check_networks(points)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_no_preset_has_an_option_that_its_networks_ignore(name):
     for points in (False, True):
-        check_networks(preset(name, points=points), points)
+        preset(name, points=points).check_networks(points)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +112,7 @@ def test_options_that_do_not_fit_the_data_are_explained(name, options, shape, to
 def test_a_saved_model_samples_what_it_sampled(runs, images):
     one, two = load_trained(runs / "cgan", CPU), load_trained(runs / "cgan", CPU)
     rng = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
-    assert torch.equal(one.sampler.sample(5, rng[0]), two.sampler.sample(5, rng[1]))
+    assert torch.equal(one.model.draw(5, rng[0]), two.model.draw(5, rng[1]))
     with pytest.raises(UserError, match="has no 'images' stage yet"):
         load_trained(runs / "nothing", CPU)
 
@@ -130,9 +124,13 @@ def test_evaluation_of_images(runs, images, tmp_path):
     assert "classifier, 64 units, standardised" in vae["features"]
     assert real["label_accuracy"] == 1.0  # a bright upper against a bright lower half
     assert "label_accuracy" in cgan
-    assert real["frechet"] < vae["frechet"]
-    assert vae["elbo"] < 0
-    assert vae["elbo"] <= vae["iwae_50"] + 1
+    assert real["kernel"] < vae["kernel"]
+    assert vae["floor"]["kernel"] == real["kernel"]
+    assert "frechet" not in vae  # of 20 held-out images, in 64 dimensions, it would mean nothing
+    assert "64 features need 128 held-out images" in vae["frechet_left_out"]
+    assert "elbo" not in vae  # a Bernoulli likelihood of grey pixels is none
+    assert vae["cross_entropy_elbo"] < 0
+    assert vae["cross_entropy_elbo"] <= vae["cross_entropy_iwae_50"] + 1
     assert len(list(tmp_path.glob("classifier-*.safetensors"))) == 1
     assert torch.equal(
         frozen_classifier(samples, tmp_path).head.weight, frozen_classifier(samples, tmp_path).head.weight
@@ -169,193 +167,128 @@ def test_reference_of_points(tmp_path):
         assert abs(found["mmd"]) < 1e-3
 
 
-def test_the_page(runs, images, tmp_path):
-    rows = [evaluate(load_trained(runs / name, CPU), tmp_path) for name in ("vae", "cgan")]
-    rows += [evaluate_reference(load_samples(images), tmp_path)]
-    rows += [{"model": "wgan", "data": images, "failed": "all samples are alike", "measures": {}}]
-    page = document(rows, "python x.py", "images")
-    for row in ("| vae | ", "| cgan | ", "| real data | ", "| wgan | failed: all samples are alike"):
-        assert row in page
-    assert page.count("| vae | ") == 2  # generation, and likelihoods
-    assert len({line.count("|") for line in page.splitlines() if line.startswith("| ") and "Fréchet" in line}) == 1
-    assert "FID" in page.split("##")[0]
-    assert "Fréchet distance, from best to worst: " in page
-    assert "Stopped because of collapse: wgan." in page
-    assert "(images/halves.npz-real-data.png)" in page
+def bounds(config: str, x: torch.Tensor, **options) -> set[str]:
+    """The names under which a new model's bounds of these images are told."""
+    model = build(dataclasses.replace(preset(config, "tiny"), **options), Shape(8, 1, 2), CPU)
+    found = model.measures(Batch(x, torch.arange(len(x)) % 2, torch.Generator()))
+    return {name for name in found if "elbo" in name or "bits" in name}
 
 
-def test_what_the_page_says_of_points_follows_from_the_figures():
-    figures = {"of": 8, "earth_movers": 0.1, "high_quality": 0.9}
-
-    def told(minimax: int) -> str:
-        modes = {"gan": 8, "gan-minimax": minimax, "real data": 8}
-        return findings(
-            [{"model": name, "measures": {**figures, "modes": found}} for name, found in modes.items()], True
-        )
-
-    assert "All modes are found by gan, gan-minimax; not by any other." in told(8)
-    assert "does not fail here" in told(8)
-    assert "All modes are found by gan; not by gan-minimax (1 of 8)." in told(1)
-    assert "does not fail here" not in told(1)
+def test_bounds_are_called_what_they_are():
+    grey = torch.rand(6, 1, 8, 8)
+    assert bounds("vae", grey) == {"cross_entropy_elbo"}
+    assert bounds("vae", grey.round()) == {"elbo", "bits_per_dimension"}
+    assert bounds("vae", grey, likelihood="gaussian") == {"elbo", "bits_per_dimension"}
+    assert bounds("cvae", grey, likelihood="gaussian") == {"conditional_elbo", "conditional_bits_per_dimension"}
 
 
-def test_several_trainings_become_one_row_with_ranges():
-    trainings = [
-        {
-            "model": "gan",
-            "data": "ring",
-            "training_seconds": 60.0 + k,
-            "measures": {"modes": k, "of": 8, "mmd": k / 1000},
-        }
-        for k in (8, 5, 7)
-    ]
-    row = combine([*trainings, {"model": "gan", "data": "ring", "failed": "all alike"}])
-    assert row["measures"]["modes"] == 7
-    assert row["measures"]["ranges"]["mmd"] == [0.005, 0.008]
-    assert row["training_seconds"] == 67
-    told = table([row], POINTS)
-    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | – | – | – | 7.00 (5.00 to 8.00) | 1 min 07 s |" in told
-    assert combine([trainings[0]])["measures"]["ranges"]["of"] == [8, 8]
-    assert "| gan | 8 / 8 |" in table([combine(trainings[:1])], POINTS)
-    assert "failed" in combine([{"model": "gan", "data": "ring", "failed": "all alike"}] * 2)
+def test_a_gaussian_of_variance_a_tenth_costs_about_eight_bits_not_less_than_none():
+    """Its density at its mean is 1.26 per pixel: minus a third of a bit, of 8."""
+    model = build(dataclasses.replace(preset("vae", "tiny"), likelihood="gaussian"), Shape(8, 1), CPU)
+    x = torch.full((2, 1, 8, 8), 0.5)
+    model.network.decoder = ConstantHalf()
+    found = model.measures(Batch(x, None, torch.Generator()))
+    assert found["bits_per_dimension"] == pytest.approx(8 + math.log2(math.sqrt(2 * math.pi * 0.1)), abs=0.2)
 
 
-# Scripts
+class ConstantHalf(torch.nn.Module):
+    """A decoder of one grey."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(z), 1, 8, 8), 0.5)
 
 
-def run_script(name: str, monkeypatch, *arguments: str) -> int:
-    module = __import__(name)
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-    import cli
-
-    try:
-        cli.tell_errors(module.body)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+# Data that are not as one would wish
 
 
-def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    train = ("--model", "vae", "--preset", "tiny", "--data", images, "--run", "runs/v", "--steps", "4")
-    assert run_script("train_images", monkeypatch, *train) == 0
-    assert json.loads(Path("runs/v/images/config.json").read_text())["steps"] == 4
-    assert run_script("train_images", monkeypatch, "--run", "runs/v", "--steps", "6") == 0  # its own options
-    assert len(Path("runs/v/images/metrics.jsonl").read_text().splitlines()) == 2
-    shows = ("grid", "reconstructions", "interpolation", "walk", "neighbours", "attribute")
-    for show in shows:
-        assert run_script("sample_images", monkeypatch, "--show", show, "--rows", "2", "--columns", "4") == 0
-        assert Path(f"runs/v/{show}.png").exists()
-    assert run_script("sample_images", monkeypatch, "--show", "walk", "--out", "w.gif") == 0
-    assert run_script("evaluate_images", monkeypatch, "--out", "e.json") == 0
-    evaluation = json.loads(Path("e.json").read_text())
-    assert "elbo" in evaluation["measures"]
-    assert evaluation["training_seconds"] == round(read_json(Path("runs/v/images/manifest.json"))["seconds"], 1)
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> str:
+    """600 images of two classes, sorted by class: a tenth have a bright upper half, the others a bright lower one."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(600) >= 60).astype(int)
+    pixels = rng.integers(0, 60, (600, 8, 8), dtype=np.uint8)
+    pixels[labels == 0, :4] += 180
+    pixels[labels == 1, 4:] += 180
+    path = tmp_path_factory.mktemp("data") / "uneven.npz"
+    np.savez(path, images=pixels, labels=labels)
+    return str(path)
 
 
-@pytest.mark.parametrize(
-    ("script", "arguments"),
-    [
-        ("train_images", ["--model", "nothing"]),
-        ("train_images", ["--preset", "huge"]),
-        ("train_images", ["--data", "nowhere"]),
-        ("sample_images", []),
-        ("evaluate_images", ["--run", "nowhere"]),
-        ("evaluate_images", ["--reference", "digits", "--run", "nowhere"]),
-        ("evaluate_images", ["--reference", "digits", "--inception-weights", "nowhere"]),
-    ],
-)
-def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert run_script(script, monkeypatch, *arguments) == 2
-    assert "Error: " in capsys.readouterr().err
+def test_labels_are_drawn_by_the_datas_shares():
+    labels = labels_by_share(1000, [0.5, 0.3, 0.1996, 0.0004])
+    assert torch.bincount(labels, minlength=4).tolist() == [500, 300, 200, 0]
+    assert len(labels_by_share(7, [1 / 3] * 3)) == 7
+    assert not torch.equal(labels, labels.sort().values)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "model"),
-    [((), "cgan-projection"), (("--data", "digits"), "cgan-projection"), (("--data", "photos"), "sngan")],
-)
-def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
-    from images_cli import parse_training
+def test_a_perfect_conditional_sampler_of_uneven_data_scores_what_real_data_do(uneven, tmp_path, monkeypatch):
+    """One that returns training images of the class it is asked for; asked for both equally often, it would not."""
+    samples = load_samples(uneven)
 
-    assert parse_training("", arguments).model == model
+    class Perfect(ImageModel):
+        classes, network = 2, torch.nn.Linear(1, 1)
 
+        def draw(self, count, rng, condition=None):
+            pools = [np.flatnonzero(samples.train_labels == label) for label in (0, 1)]
+            chosen = [pools[int(label)][i % len(pools[int(label)])] for i, label in enumerate(condition)]
+            return to_tensor(samples.train[np.array(chosen)])
 
-def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    arguments = ("--data", images, "--models", "vae", "--steps", "4", "--runs", "t", "--out", "docs/images.md")
-    assert run_script("images_table", monkeypatch, *arguments, "--budget-minutes", "0") == 0
-    assert "| vae |" not in Path("docs/images.md").read_text()
-    assert run_script("images_table", monkeypatch, *arguments) == 0
-    assert "| vae |" in Path("docs/images.md").read_text()
-    assert "| real data |" in Path("docs/images.md").read_text()
-    assert sorted(path.name for path in Path("docs/images").iterdir()) == [
-        "halves.npz-real-data.png",
-        "halves.npz-vae.png",
-        "rows.json",
-    ]
+    shape = Shape.of(samples)
+    trained = Trained("perfect", preset("cgan"), Perfect(), tmp_path, shape, ("0", "1"), tuple(samples.label_shares))
+    trained.__dict__["samples"] = samples
+    monkeypatch.setattr(evaluation, "Stage", lambda *_: SimpleNamespace(manifest={}))
+    found = evaluation.evaluate(trained, tmp_path)["measures"]
+    assert found["class_kl"] < 0.01
+    assert found["label_accuracy"] == 1
+    assert found["kernel"] < found["floor"]["kernel"] + 0.05
+    assert found["class_shares"][0] == pytest.approx(0.1, abs=0.02)
 
 
-def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    steps = ("--point-steps", "4", "--seeds", "2", "--runs", "t", "--out", "docs/images.md")
-    assert run_script("images_table", monkeypatch, "--data", "ring", "--models", "gan", *steps) == 0
-    page = Path("docs/images.md").read_text()
-    assert "4 generator steps of 128 samples for every model, with 2 seeds" in page
-    row = json.loads(Path("t/ring-gan.json").read_text())
-    assert (row["trainings"], row["collapsed"]) == (2, 0)
-    assert Path("t/ring-gan-1/images/weights.safetensors").exists()
+def test_held_out_images_are_spread_over_all_classes(uneven):
+    samples = load_samples(uneven)
+    order = np.argsort(samples.test_labels, kind="stable")
+    by_class = dataclasses.replace(samples, test=samples.test[order], test_labels=samples.test_labels[order])
+    seen = evaluation._held_out(by_class, 20)
+    upper = (seen[:, 0, :4].mean((1, 2)) > seen[:, 0, 4:].mean((1, 2))).sum()
+    assert upper == 2
 
 
-def test_a_row_that_was_made_with_other_options_is_made_again(images, tmp_path, monkeypatch):
-    import images_table
-
-    def made(name: str, data: str, _: object) -> dict[str, str]:
-        rows.append(name)
-        return {"model": name, "data": data, "failed": "not trained"}
-
-    def asked(*options: str) -> list[str]:
-        rows.clear()
-        fixed = ("--data", images, "ring", "--models", "gan", "--runs", "t", "--out", "docs/images.md")
-        assert run_script("images_table", monkeypatch, *fixed, *options) == 0
-        return rows.copy()
-
-    rows: list[str] = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(images_table, "row", made)
-    monkeypatch.setattr(images_table, "reference", made)
-    assert asked() == ["gan", "real data", "gan", "real data", "perfect sampler"]
-    assert asked() == []
-    others = (("--steps", "2"), ("--point-steps", "3"), ("--seeds", "2"), ("--precision", "bfloat16"))
-    assert [asked(*option) for option in others] == [["gan"], ["gan", "gan"], ["gan"], ["gan", "gan"]]
-    for row in Path("t").glob("*.json"):  # rows that were made before options were kept
-        row.write_text(json.dumps({k: v for k, v in json.loads(row.read_text()).items() if k != "options"}))
-    assert asked("--steps", "5") == []
+def test_too_few_samples_are_refused(uneven):
+    with pytest.raises(UserError, match="from so few nothing can be said"):
+        evaluate_reference(load_samples(uneven), Path("nowhere"), count=5)
 
 
-def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsys):
-    import publish_images
-    import readme
+def test_nearest_images_are_found_part_by_part():
+    pictures = np.random.default_rng(0).integers(0, 255, (50, 4, 4, 1), dtype=np.uint8)
+    queries = to_tensor(pictures[[41, 3]]) + 0.01
+    assert evaluation.nearest_image(queries, pictures, at_once=7).indices.tolist() == [41, 3]
 
-    monkeypatch.chdir(tmp_path)
-    page = Path("README.md")
-    page.write_text("before\n<!-- images:begin -->\nold\n<!-- images:end -->\nafter\n")
-    monkeypatch.setattr(readme, "README", page)
-    monkeypatch.setattr(publish_images, "DOCS", tmp_path)
-    train = ("--preset", "tiny", "--data", images, "--steps", "4")
-    for model in ("vae", "cgan"):
-        assert run_script("train_images", monkeypatch, "--model", model, "--run", f"runs/{model}", *train) == 0
-    assert run_script("publish_images", monkeypatch, "--run", "runs/vae") == 2
-    assert "without labels" in capsys.readouterr().err
-    assert "old" in page.read_text()
-    assert run_script("publish_images", monkeypatch) == 0
-    facts = json.loads(Path("default.json").read_text())
-    before, told, after = page.read_text().partition("after 4 steps")
-    assert before.startswith("before\n<!-- images:begin -->\n![")
-    assert after.endswith("\n<!-- images:end -->\nafter\n")
-    assert (
-        f"{facts['own']['measures']['label_accuracy']:.1%} of {facts['own']['measures']['samples']:,}" in told + after
-    )
-    assert f"(real images: {facts['real']['measures']['frechet']:.2f};" in after
-    with Image.open("default.png") as shown, Image.open("runs/cgan/images/samples.png") as samples:
-        assert shown.width == samples.width // 2
+
+# Without the data
+
+
+def test_a_model_draws_without_its_data(uneven, tmp_path):
+    data = Path(shutil.copy(uneven, tmp_path / "data.npz"))
+    config = dataclasses.replace(preset("cgan", "tiny"), data=str(data), steps=2, log_every=1)
+    fit_images("cgan", config, tmp_path / "run", CPU)
+    data.unlink()
+    trained = load_trained(tmp_path / "run", CPU)
+    assert trained.class_names == ("0", "1")
+    assert trained.label_shares == pytest.approx((0.1, 0.9), abs=0.01)
+    assert trained.model.draw(3, torch.Generator(), trained.labels_of(["1", "1", "0"])).shape == (3, 1, 8, 8)
+    assert trained.find_samples() is None
+    with pytest.raises(UserError, match="There is no class 'cat'; known are 0, 1"):
+        trained.labels_of(["cat"])
+    with pytest.raises(UserError, match="There is no file or folder"):
+        evaluate(trained, tmp_path)
+
+
+def test_runs_from_before_manifests_told_of_the_data_still_draw(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "cgan", tmp_path / "old"))
+    manifest = read_json(run / "images" / "manifest.json")
+    del manifest["data"]
+    manifest["architecture"] = {key: manifest["architecture"][key] for key in ("size", "channels", "classes")}
+    write_json(run / "images" / "manifest.json", manifest)
+    trained = load_trained(run, CPU)
+    assert trained.class_names == ("0", "1")
+    assert trained.model.draw(2, torch.Generator()).shape == (2, 1, 8, 8)

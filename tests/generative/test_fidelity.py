@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rollouts.errors import UserError
-from worldmodels.generative.fidelity import inception_measures
+from worldmodels.generative.measures.inception import inception_measures
 
 
 @pytest.fixture

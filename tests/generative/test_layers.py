@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from worldmodels.generative import architectures, foster
+from worldmodels.generative.networks import coders, dcgan, foster, patchgan, perceptrons, resnet
 from worldmodels.layers import (
     ConvSpec,
     conv_size,
@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="do not enlarge"):
         receptive_field([ConvSpec(1, 4, 2, up="transposed")])
     with pytest.raises(ValueError, match="25x25 cannot be halved"):
-        architectures.dcgan_critic(25, 1)
+        dcgan.dcgan_critic(25, 1)
 
 
 def test_v_is_built_from_these_modules_and_keeps_its_counts():
@@ -143,14 +143,14 @@ def test_keras_batch_norm_keeps_kerass_constants():
 
 @pytest.mark.parametrize(("size", "side"), [(256, 30), (128, 14), (64, 6), (32, 2), (28, 1)])
 def test_patchgan_map_sizes(size, side):
-    assert conv_stack(3, size, architectures.patchgan_specs(4))[1] == side
+    assert conv_stack(3, size, patchgan.patchgan_specs(4))[1] == side
 
 
 def test_patchgan_sees_exactly_70x70():
-    specs = architectures.patchgan_specs(4, None)
+    specs = patchgan.patchgan_specs(4, None)
     assert receptive_field(specs) == (70, 8)
-    assert count_parameters(architectures.patchgan(256, 3)) == 2_764_737
-    critic = architectures.patchgan(256, 3, width=4, norm=None)
+    assert count_parameters(patchgan.patchgan(256, 3)) == 2_764_737
+    critic = patchgan.patchgan(256, 3, width=4, norm=None)
     x = torch.rand(1, 3, 256, 256, requires_grad=True)
     critic(x)[0, 0, 15, 15].backward()
     rows = x.grad[0].abs().sum((0, 2)).nonzero().flatten()
@@ -164,39 +164,39 @@ def test_patchgan_sees_exactly_70x70():
 def test_architectures_fit_together_at_any_even_side(size, channels):
     z, x = torch.randn(2, 16), torch.randn(2, channels, size, size)
     for generator in (
-        architectures.dcgan_generator(size, channels, 16, 8),
-        architectures.dcgan_generator(size, channels, 16, 8, up="resize"),
-        architectures.resnet_generator(size, channels, 16, 8),
+        dcgan.dcgan_generator(size, channels, 16, 8),
+        dcgan.dcgan_generator(size, channels, 16, 8, up="resize"),
+        resnet.resnet_generator(size, channels, 16, 8),
     ):
         made = generator(z)
         assert made.shape == x.shape
         assert made.abs().max() <= 1
-    for critic in (architectures.dcgan_critic(size, channels, 8), architectures.resnet_critic(size, channels, 8)):
+    for critic in (dcgan.dcgan_critic(size, channels, 8), resnet.resnet_critic(size, channels, 8)):
         assert critic(x).shape == (2, 1)
-    assert architectures.began_critic(size, channels, 16, 8)(x).shape == x.shape
+    assert coders.began_critic(size, channels, 16, 8)(x).shape == x.shape
 
 
 def test_conditional_networks_use_their_labels():
     torch.manual_seed(0)
     z, x, labels = torch.randn(4, 16), torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
-    generator = architectures.dcgan_generator(8, 1, 16, 8, classes=3).eval()
+    generator = dcgan.dcgan_generator(8, 1, 16, 8, classes=3).eval()
     hot = F.one_hot(labels, 3).float()
     assert torch.equal(generator(z, labels), generator(z, hot))
     assert not torch.allclose(generator(z, labels), generator(z, labels.flip(0)))
     for conditioning in ("planes", "projection"):
-        critic = architectures.dcgan_critic(8, 1, 8, classes=3, conditioning=conditioning)
+        critic = dcgan.dcgan_critic(8, 1, 8, classes=3, conditioning=conditioning)
         assert not torch.allclose(critic(x, labels), critic(x, (labels + 1) % 3))
         assert torch.equal(critic(x, labels), critic(x, hot))
         with pytest.raises(ValueError, match="needs labels"):
             critic(x)
     with pytest.raises(ValueError, match="takes no labels"):
-        architectures.dcgan_generator(8, 1, 16, 8)(z, labels)
+        dcgan.dcgan_generator(8, 1, 16, 8)(z, labels)
     with pytest.raises(RuntimeError, match="smaller than num_classes"):
         generator(z, labels + 1)
 
 
 def test_projection_is_head_plus_inner_product():
-    critic = architectures.mlp_critic(2, 8, classes=3, conditioning="projection")
+    critic = perceptrons.mlp_critic(2, 8, classes=3, conditioning="projection")
     x, labels = torch.randn(5, 2), torch.tensor([0, 1, 2, 1, 0])
     features = critic.body(x)
     rows = critic.embedding.weight.T[labels]
@@ -214,7 +214,7 @@ def test_a_critic_without_normalisation_begins_with_a_signal():
     """N(0, 0.02), meant for stacks with batch normalisation, would leave a hundredth of it."""
     torch.manual_seed(0)
     x = torch.randn(64, 1, 28, 28)
-    critic = architectures.dcgan_critic(28, 1, 32)
+    critic = dcgan.dcgan_critic(28, 1, 32)
     assert 0.5 < critic(x).std().item() < 3
-    architectures.initialise_normal(critic)
+    dcgan.initialise_normal(critic)
     assert critic(x).std().item() < 0.05

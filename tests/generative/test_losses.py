@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodels.generative import losses
-from worldmodels.generative.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN
+from worldmodels.generative.objectives import losses
+from worldmodels.generative.objectives.losses import HINGE, LEAST_SQUARES, MINIMAX, NON_SATURATING, WASSERSTEIN
 
 GAMES = {
     "minimax": MINIMAX,

@@ -11,11 +11,13 @@ from PIL import Image
 from torch import nn
 
 from rollouts.errors import UserError
-from worldmodels.generative import sampling
-from worldmodels.generative.architectures import dcgan_generator
-from worldmodels.generative.autoencoders import fixed_gaussian
-from worldmodels.generative.build import Sampler
-from worldmodels.generative.networks import VAE
+from worldmodels.generative import sampling, sheets
+from worldmodels.generative.models.autoencoders import VAEModel, reconstructions
+from worldmodels.generative.models.gan import GeneratorModel
+from worldmodels.generative.networks.dcgan import dcgan_generator
+from worldmodels.generative.networks.modules import VAE, Generator
+from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
+from worldmodels.generative.objectives.units import Batch
 from worldmodels.training.randomness import generator_for
 
 
@@ -46,22 +48,22 @@ def test_slerp_without_an_angle_is_a_straight_line(other):
     torch.testing.assert_close(sampling.slerp(start, end, 0.25), sampling.lerp(start, end, 0.25))
 
 
-def linear_sampler() -> Sampler:
+def linear_model() -> VAEModel:
     """A decoder that stretches latents, and an encoder that undoes it, for 1x2x2 images."""
     vae = VAE(nn.Flatten(), 4, 4, nn.Sequential(nn.Linear(4, 4, bias=False), nn.Unflatten(1, (1, 2, 2))))
     matrix = torch.linalg.qr(torch.randn(4, 4))[0]
     vae.decoder[0].weight.data, vae.mean.weight.data = matrix, matrix.T.contiguous()
     nn.init.zeros_(vae.mean.bias)
-    return Sampler(vae, fixed_gaussian(1.0))
+    return VAEModel(VAEObjective(vae, fixed_gaussian(1.0), torch.optim.SGD(vae.parameters(), 0.1)))
 
 
 def test_attribute_vector_recovers_a_planted_direction():
     torch.manual_seed(0)
-    sampler = linear_sampler()
+    model = linear_model()
     direction = torch.tensor([0.0, 2.0, 0.0, -1.0])
     has = torch.arange(4000) % 3 == 0
     z = torch.randn(4000, 4) + has[:, None] * direction
-    codes = sampler.encode(sampler.decode(z))
+    codes = model.encode(model.decode(z))
     torch.testing.assert_close(codes, z, atol=1e-5, rtol=0)
     torch.testing.assert_close(sampling.attribute_vector(codes, has), direction, atol=0.12, rtol=0)
     with pytest.raises(ValueError, match="with the attribute and samples without it"):
@@ -78,24 +80,24 @@ def test_latent_arithmetic():
 
 def test_pictures_have_the_right_tiles():
     torch.manual_seed(0)
-    sampler = Sampler(dcgan_generator(8, 1, 4, 4, classes=2).eval())
+    model = GeneratorModel(dcgan_generator(8, 1, 4, 4, classes=2), ())
     rng = generator_for(0, 0)
-    assert sampler.sample(12, rng).shape == (12, 1, 8, 8)
-    assert sampling.interpolation(sampler, 2, 5, rng).shape == (2 * 10 + 2, 5 * 10 + 2, 3)
-    assert sampling.latent_walk(sampler, 1, 3, 7, rng).shape == (3 * 10 + 2, 7 * 10 + 2, 3)
-    same = sampler.sample(4, generator_for(1, 0)), sampler.sample(4, generator_for(1, 0))
+    assert model.draw(12, rng).shape == (12, 1, 8, 8)
+    assert sampling.interpolation(model, 2, 5, rng).shape == (2 * 10 + 2, 5 * 10 + 2, 3)
+    assert sampling.latent_walk(model, 1, 3, 7, rng).shape == (3 * 10 + 2, 7 * 10 + 2, 3)
+    same = model.draw(4, generator_for(1, 0)), model.draw(4, generator_for(1, 0))
     assert torch.equal(*same)
-    with pytest.raises(UserError, match="A GAN has no encoder"):
-        sampler.encode(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(UserError, match="has no encoder"):
+        sampling.require_encoder(model)
 
 
 def test_reconstructions_and_attributes_as_pictures():
-    sampler = linear_sampler()
+    model = linear_model()
     x = torch.rand(12, 1, 2, 2)
-    pairs = sampling.reconstruction_pairs(sampler, x)
+    pairs = reconstructions(model, Batch(x, None, generator_for(0, 0)))
     assert pairs.shape == (4 * 4 + 2, 10 * 4 + 2, 3)
     np.testing.assert_allclose(pairs[2:4, 2:4].astype(int), pairs[6:8, 2:4].astype(int), atol=1)
-    rows = sampling.attribute_rows(sampler, x[:3], torch.ones(4), [0.0, 1.0])
+    rows = sampling.attribute_rows(model, x[:3], torch.ones(4), [0.0, 1.0])
     np.testing.assert_allclose(rows[2:4, 2:4].astype(int), rows[2:4, 6:8].astype(int), atol=1)
 
 
@@ -106,7 +108,7 @@ def test_neighbours_show_memorisation():
 
 
 def test_scatter_places_points():
-    picture = sampling.scatter(torch.tensor([[0.0, 0.0], [1.9, 1.9], [5.0, 5.0]]), side=100)
+    picture = sheets.scatter(torch.tensor([[0.0, 0.0], [1.9, 1.9], [5.0, 5.0]]), side=100)
     dark = np.argwhere(picture[..., 0] < 255).tolist()
     assert len(dark) == 2
     assert [49, 50] in dark
@@ -115,6 +117,52 @@ def test_scatter_places_points():
 
 def test_gif_plays(tmp_path):
     frames = [np.full((4, 4, 3), value, np.uint8) for value in (0, 120, 240)]
-    sampling.save_gif(frames, tmp_path / "a.gif")
+    sheets.save_gif(frames, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 3
+
+
+def test_latents_of_given_pictures_are_found_without_an_encoder():
+    """Pictures that a generator made are found again, up to what differs little in pixels."""
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh())
+    model = GeneratorModel(Generator(4, body), ())
+    z = torch.randn(3, 4, generator=generator_for(0, 5))
+    x = model.decode(4**0.5 * z / z.norm(dim=1, keepdim=True)).detach()
+    found = sampling.codes_of(model, x)
+    assert found.shape == (3, 4)
+    spread = (x - x.mean(0)).square().mean()
+    assert (model.decode(found) - x).square().mean() < 0.01 * spread
+    assert all(parameter.grad is None for parameter in model.network.parameters())
+
+
+def test_a_path_begins_and_ends_at_the_pictures():
+    torch.manual_seed(0)
+    model = linear_model()
+    x = torch.rand(3, 1, 2, 2)
+    picture = sampling.path_between(model, sampling.codes_of(model, x), 5)
+    assert picture.shape == (2 * 4 + 2, 5 * 4 + 2, 3)
+    for row, (first, last) in enumerate(((0, 1), (1, 2))):
+        for column, index in ((0, first), (4, last)):
+            tile = picture[2 + 4 * row : 4 + 4 * row, 2 + 4 * column : 4 + 4 * column, 0]
+            np.testing.assert_allclose(tile, 255 * x[index, 0].numpy(), atol=1)
+
+
+def test_truncation_keeps_latents_near_the_middle():
+    model = linear_model()  # a rotation, so that lengths stay
+    made = sampling.draw(model, 500, generator_for(0, 0), truncation=0.5).flatten(1)
+    assert made.norm(dim=1).max() <= 0.5 * 2 + 1e-5
+    free = sampling.draw(model, 500, generator_for(0, 0)).flatten(1)
+    assert free.norm(dim=1).max() > 2
+
+
+def test_captions_stand_left_of_their_rows():
+    sheet = np.full((20, 30, 3), 9, np.uint8)
+    captioned = sheets.with_captions(sheet, ["cats", "a long name"], scale=2)
+    margin = captioned.shape[1] - 60
+    assert captioned.shape[0] == 40
+    assert margin > 12
+    assert (captioned[:, margin:] == 9).all()
+    for half in (captioned[:20, :margin], captioned[20:, :margin]):
+        assert half.min() < 100
+    assert sheets.with_captions(sheet, [], 1).shape[1] == 30

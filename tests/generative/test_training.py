@@ -8,17 +8,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldmodels.generative import losses
-from worldmodels.generative.architectures import dcgan_critic, mlp_critic, mlp_generator
-from worldmodels.generative.autoencoders import AdversarialVAE, VAEObjective, fixed_gaussian
-from worldmodels.generative.build import Shape, build
-from worldmodels.generative.configs import preset
-from worldmodels.generative.datasets import Batches, load_samples, to_tensor
-from worldmodels.generative.gan import GAN
-from worldmodels.generative.metrics import ModeCount, count_modes
-from worldmodels.generative.networks import VAE
-from worldmodels.generative.synthetic import RING
-from worldmodels.generative.units import Trainer
+from worldmodels.generative.data.batches import Batches
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.data.synthetic import RING
+from worldmodels.generative.measures.metrics import ModeCount, count_modes
+from worldmodels.generative.models.base import Shape, build
+from worldmodels.generative.models.registry import preset
+from worldmodels.generative.networks.dcgan import dcgan_critic
+from worldmodels.generative.networks.modules import VAE
+from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
+from worldmodels.generative.objectives import losses
+from worldmodels.generative.objectives.adversarial_vae import AdversarialVAE
+from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
+from worldmodels.generative.objectives.gan import GAN
+from worldmodels.generative.objectives.units import Batch, Trainer
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, vae_loss
 
@@ -29,11 +32,11 @@ def ring_modes(name: str, steps: int, **options) -> ModeCount:
     samples = load_samples("ring")
     config = dataclasses.replace(preset(name, points=True), width=64, average_decay=0.98, steps=steps, **options)
     model = build(config, Shape.of(samples), CPU)
-    batches = Batches(to_tensor(samples.train), None, config.batch_size, 0, CPU)
-    trainer = Trainer(model.objective.units(), batches, 0, lambda step: 1 - step / steps)
+    batches = Batches(samples, config.batch_size, 0, CPU)
+    trainer = Trainer(model.units(), batches, 0, lambda step: 1 - step / steps)
     for step in range(steps):
         trainer(step)
-    return count_modes(model.sampler.sample(2500, generator_for(0, 0)), RING)
+    return count_modes(model.draw(2500, generator_for(0, 0)), RING)
 
 
 def test_wgan_gp_covers_the_ring():
@@ -54,7 +57,7 @@ def test_a_learned_variance_must_begin_below_that_of_the_data(variance, alive):
     samples = load_samples("ring")
     config = dataclasses.replace(preset("vae", points=True), width=32, batch_size=128, variance=variance)
     model = build(config, Shape.of(samples), CPU)
-    trainer = Trainer(model.objective.units(), Batches(to_tensor(samples.train), None, 128, 0, CPU), 0)
+    trainer = Trainer(model.units(), Batches(samples, 128, 0, CPU), 0)
     rates = [float(trainer(step)["rate"]) for step in range(250)]
     assert (rates[-1] > 1) == alive
 
@@ -143,15 +146,54 @@ def test_v_can_be_trained_with_an_adversarial_term():
     assert not torch.equal(*changes)
 
 
+def test_the_critics_opinion_reaches_the_decoder_but_not_the_encoder():
+    """Larsen et al. (2016), algorithm 1."""
+    torch.manual_seed(0)
+    vae, critic = ConvVAE(4), dcgan_critic(64, 3, 4)
+    batch = Batch(torch.rand(2, 3, 64, 64, generator=generator_for(0, 0)), None, generator_for(0, 0))
+    gradients = []
+    for weight in (0.0, 100.0):
+        objective = AdversarialVAE(
+            vae,
+            critic,
+            vae_loss,
+            torch.optim.SGD(vae.parameters(), lr=1e-4),
+            torch.optim.SGD(critic.parameters(), lr=0.1),
+            adversarial_weight=weight,
+        )
+        loss = objective.vae_loss(batch._replace(rng=generator_for(0, 1))).total
+        named = dict(vae.named_parameters())
+        gradients.append(dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True)))
+    encoder = [name for name in gradients[0] if name.startswith(("encoder", "mean", "logvar"))]
+    assert len(encoder) == 12
+    for name in encoder:
+        torch.testing.assert_close(gradients[0][name], gradients[1][name])
+    name = "decoder.0.weight"
+    assert not torch.allclose(gradients[0][name], gradients[1][name])
+
+
+def test_a_patchgan_by_command_starts_with_a_signal():
+    """The gradient of its logits at the generator's pictures, per picture; without a normalisation it was 2e-3."""
+    slopes = {}
+    for architecture in ("dcgan", "patchgan"):
+        options = dataclasses.replace(preset("gan"), architecture=architecture)
+        model = build(options, Shape(32, 3), CPU)
+        x = torch.randn(8, 3, 32, 32, generator=generator_for(0, 0)).clamp(-1, 1).requires_grad_(True)
+        model.game.critic(x).flatten(1).mean(1).sum().backward()
+        slopes[architecture] = x.grad.flatten(1).norm(dim=1).mean().item()
+    assert slopes["patchgan"] > 0.1
+    assert slopes["patchgan"] > 0.05 * slopes["dcgan"]
+
+
 def test_half_precision_keeps_weights_and_sums_in_single(images):
     samples = load_samples(images)
-    batches = Batches(to_tensor(samples.train, -1.0), samples.train_labels, 16, 0, CPU)
+    batches = Batches(samples, 16, 0, CPU, -1.0)
     terms = []
     for half in (False, True):
         model = build(preset("wgan-gp", "tiny"), Shape.of(samples), CPU)
-        trainer = Trainer(model.objective.units(), batches, 0, half=half)
+        trainer = Trainer(model.units(), batches, 0, half=half)
         terms.append(trainer(0))
-        assert {part.dtype for part in model.sampler.network.parameters()} == {torch.float32}
+        assert {part.dtype for part in model.network.parameters()} == {torch.float32}
     assert terms[0].keys() == terms[1].keys()
     for name, value in terms[0].items():
         assert terms[1][name].dtype == torch.float32

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError
-from worldmodels.generative import losses
-from worldmodels.generative.architectures import dcgan_critic, dcgan_generator, mlp_coder, mlp_critic, mlp_generator
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import CollapseError, fit_images
-from worldmodels.generative.gan import BEGAN, GAN, around_real, between_real_and_fake
-from worldmodels.generative.networks import Autoencoder, Critic, Generator
-from worldmodels.generative.penalties import spectrally_normalise
-from worldmodels.generative.units import Average, Batch, Loss, Trainer, Unit
+from worldmodels.generative.collapse import CollapseError
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
+from worldmodels.generative.networks.coders import mlp_coder
+from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
+from worldmodels.generative.networks.modules import Autoencoder, Critic, Generator
+from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
+from worldmodels.generative.objectives import losses
+from worldmodels.generative.objectives.began import BEGAN
+from worldmodels.generative.objectives.gan import GAN, around_real, between_real_and_fake
+from worldmodels.generative.objectives.penalties import spectrally_normalise
+from worldmodels.generative.objectives.units import Average, Batch, Loss, Trainer, Unit
 from worldmodels.training.checkpoint import load_state, save_state
 from worldmodels.training.loop import train
 from worldmodels.training.randomness import generator_for
@@ -201,9 +206,40 @@ def test_average_is_its_closed_form_and_copies_buffers():
     network[1].running_mean += 5
     for _ in range(7):
         average.update()
-    torch.testing.assert_close(average.network[0].weight, start + 1 - 0.9**7)
+    left = math.prod(min(0.9, (1 + k) / (10 + k)) for k in range(7))
+    torch.testing.assert_close(average.network[0].weight, start + 1 - left)
     assert torch.equal(average.network[1].running_mean, network[1].running_mean)
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
+
+
+def test_an_average_soon_forgets_the_weights_it_began_with():
+    """Decay 0.995 without a warm-up would keep 47 % of them after 150 updates."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1.0)
+    average = Average(network, 0.995)
+    nn.init.constant_(network.weight, 0.0)
+    for _ in range(150):
+        average.update()
+    assert average.network.weight.item() < 1e-6
+    for _ in range(10_000):
+        average.updates += 1
+    nn.init.constant_(network.weight, 1.0)
+    average.update()
+    assert average.network.weight.item() == pytest.approx(0.005)  # the asked-for decay in the end
+
+
+def test_an_average_goes_on_from_its_state_and_from_one_without_a_warm_up():
+    network = nn.Linear(1, 1)
+    one, two = Average(network, 0.9), Average(network, 0.9)
+    for _ in range(3):
+        one.update()
+    two.load_state_dict(one.state_dict())
+    assert two.updates == 3
+    two.load_state_dict(network.state_dict())
+    nn.init.constant_(network.weight, 10.0)
+    before = two.network.weight.item()
+    two.update()
+    assert two.network.weight.item() == pytest.approx(0.9 * before + 0.1 * 10)
 
 
 # Known outcomes through the trainer
@@ -282,6 +318,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, images, tmp_path, mo
     config = dataclasses.replace(
         preset(name, "tiny"), data=images, steps=8, log_every=2, checkpoint_every=4, latent_size=4, decay=True
     )
+    if name == "dragan":
+        config = dataclasses.replace(config, flip=True, crop=0.2, diffaugment="all")
     fit_images(name, config, tmp_path / "whole", CPU)
     step_of = Trainer.__call__
 

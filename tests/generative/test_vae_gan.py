@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json, write_json
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
-from worldmodels.generative.fit_vae_gan import VAEGANConfig, fit_vae_gan
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
+from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
 
 CPU = torch.device("cpu")
 

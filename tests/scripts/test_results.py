@@ -104,10 +104,10 @@ def test_what_an_experiment_began_with_is_counted_in_its_costs(
         assert two.curve[-1][what] == pytest.approx(wanted, abs=0.1)
     assert two.commands[: len(one.commands)] == one.commands
     copies = two.commands[len(one.commands) :][:4]
-    assert [command.split()[0] for command in copies] == ["mkdir", "cp", "cp", "python"]
+    assert [command.split()[0] for command in copies] == ["mkdir", "cp", "cp", "worldmodels"]
     assert "runs/one/rollouts runs/one/round-1/vae runs/one/round-1/mdnrnn runs/two/" in copies[1]
     assert copies[2] == "cp runs/one/round-1/rollouts/episodes/*.npz runs/two/rollouts/episodes/"
-    assert "train_controller.py" in copies[3]
+    assert "train-controller" in copies[3]
     with pytest.raises(UserError, match="keep it first"):
         keep(folder, "three", "", "full", "", scripted_run, tmp_path / "score.json", after="nobody")
 
@@ -128,7 +128,7 @@ def test_the_page_shows_every_experiment_with_its_figures(
     assert "[3](results/one/evaluation.json)" in row
     assert "| Second |" in page
     assert "Goal: at least 800, better 900" in page
-    assert "python scripts/collect.py --preset tiny --run runs/one" in page
+    assert "worldmodels collect --run runs/one --preset tiny --workers 0" in page
     assert "](results/full.png)" in page
     assert not (folder / "dreams.png").exists()
     with Image.open(folder / "full.png") as picture:

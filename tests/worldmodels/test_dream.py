@@ -52,8 +52,8 @@ def test_lanes_that_are_kept_go_on_as_if_nothing_had_happened(make_model, mask):
 def test_only_dreams_that_begin_an_episode_begin_without_memory(make_model, starts, warm):
     dream = Dream(make_model(), starts=starts)
     dream.reset(range(40))
-    assert set(dream.state[0].any(1).tolist()) == warm
-    assert torch.equal(dream.state[0].any(1), dream.state[1].any(1))
+    assert set(dream.state["h"].any(1).tolist()) == warm
+    assert torch.equal(dream.state["h"].any(1), dream.state["c"].any(1))
 
 
 @torch.inference_mode()
@@ -63,8 +63,8 @@ def test_a_predicted_end_terminates_and_the_horizon_truncates_and_never_both(mak
     ends, truncations = 0, 0
     for step in range(12):
         actions = torch.zeros(len(dream.z), 1)
-        h, _ = dream.model.remember(dream.z, actions, dream.state)
-        predicted = dream.model.mdnrnn.predict(h).termination > 0
+        state = dream.model.remember(dream.z, actions, dream.state)
+        predicted = dream.model.mdnrnn.predict(state).termination > 0
         _, terminated, truncated = dream.step(actions)
         assert torch.equal(terminated, predicted)
         assert torch.equal(truncated, ~predicted if step == 11 else torch.zeros_like(predicted))
@@ -80,7 +80,7 @@ def test_temperature_spreads_the_dream(make_model):
     for temperature in (0.0, 0.25, 1.0, 2.0):
         dream = Dream(make_model(), temperature)
         dream.reset(range(200))
-        dream.z, dream.state = torch.zeros(200, 4), (torch.zeros(200, 8), torch.zeros(200, 8))
+        dream.z, dream.state = torch.zeros(200, 4), dream.model.initial_state(200)
         dream.step(torch.zeros(200, 1))
         spreads.append(dream.z.std(0).mean().item())
     assert spreads[0] == 0
@@ -90,11 +90,22 @@ def test_temperature_spreads_the_dream(make_model):
 
 def test_features_are_z_then_c_then_h(make_model):
     model = make_model()
-    z, h, c = torch.zeros(1, 4), torch.ones(1, 8), torch.full((1, 8), 2.0)
-    assert join_features(z, (h, c), "zch").tolist() == [[0.0] * 4 + [2.0] * 8 + [1.0] * 8]
-    assert join_features(z, (h, c), "zh").tolist() == [[0.0] * 4 + [1.0] * 8]
-    for features, size in (("z", 4), ("zh", 12), ("zch", 20)):
-        assert join_features(z, (h, c), features).shape[1] == feature_size(model, features) == size
+    z, state = torch.zeros(1, 4), {"h": torch.ones(1, 8), "c": torch.full((1, 8), 2.0)}
+    assert join_features(z, state, "zch").tolist() == [[0.0] * 4 + [2.0] * 8 + [1.0] * 8]
+    assert join_features(z, state, "zh").tolist() == [[0.0] * 4 + [1.0] * 8]
+    action = torch.full((1, 1), 3.0)
+    assert join_features(z, state, "zha", action).tolist() == [[0.0] * 4 + [1.0] * 8 + [3.0]]
+    for features, size in (("z", 4), ("zh", 12), ("zch", 20), ("za", 5), ("zha", 13)):
+        assert join_features(z, state, features, action).shape[1] == feature_size(model, features) == size
+
+
+def test_a_dream_shows_the_previous_action_and_none_at_its_start(make_model):
+    dream = Dream(make_model(), features="za")
+    dream.reset([1, 2, 3])
+    assert dream.features()[:, 4:].tolist() == [[0.0]] * 3
+    dream.step(torch.tensor([[0.5], [-0.25], [1.0]]))
+    dream.keep(torch.tensor([False, True, True]))
+    assert dream.features()[:, 4:].tolist() == [[-0.25], [1.0]]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +114,8 @@ def test_features_are_z_then_c_then_h(make_model):
         ({"temperature": -0.1}, "temperature cannot be negative"),
         ({"horizon": 0}, "at least one step, got 0"),
         ({"starts": "middle"}, "'episode', 'recorded' or 'any'"),
-        ({"features": "hz"}, "'z', 'zh' or 'zch'"),
+        ({"features": "hz"}, r"alone or followed by outputs of M \(h, c\), and a for the previous action, not 'hz'"),
+        ({"features": "zah"}, "not 'zah'"),
     ],
 )
 def test_a_dream_that_makes_no_sense_is_refused(make_model, options, message):

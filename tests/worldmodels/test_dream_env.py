@@ -182,8 +182,8 @@ def test_discrete_actions_reach_m_as_one_hot_vectors(make_model):
     assert env.action_space == gym.spaces.Discrete(3)
     z = torch.tensor(env.reset(seed=0)[0][:4])[None]
     h = env.step(np.int64(2))[0][4:]
-    wanted, _ = model.remember(z, torch.tensor([[0.0, 0.0, 1.0]]), model.initial_state(1))
-    np.testing.assert_allclose(h, wanted[0], atol=1e-6)
+    wanted = model.remember(z, torch.tensor([[0.0, 0.0, 1.0]]), model.initial_state(1))
+    np.testing.assert_allclose(h, wanted["h"][0], atol=1e-6)
 
 
 def test_rendering_gives_one_frame_per_lane_and_none_unasked(make_model, envs):

@@ -21,7 +21,7 @@ from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.diagnostics import WARM_UP, WINDOW, _run_free, r_squared, window_sums
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
 from worldmodels.fit_vae import fit_vae
-from worldmodels.mdn_rnn import Mixture, Prediction
+from worldmodels.mixture import Mixture, Prediction
 from worldmodels.training.optimiser import learning_rate
 from worldmodels.training.precision import has_bfloat16
 from worldmodels.training.randomness import generator_for

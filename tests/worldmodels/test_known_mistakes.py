@@ -23,7 +23,7 @@ from worldmodels.configs import MDNRNNConfig
 from worldmodels.data.latents import LatentEpisode, LatentWindows, encode_episode, encoder
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import mdn_rnn_loss
-from worldmodels.mdn_rnn import Mixture, Prediction, mixture_nll, sample_mixture
+from worldmodels.mixture import Mixture, Prediction, mixture_nll, sample_mixture
 from worldmodels.starts import DreamStarts
 
 CPU = torch.device("cpu")
@@ -131,7 +131,7 @@ def test_every_latent_dimension_has_a_mixture_of_its_own():
     lanes = Mixture(*(part.expand(4000, 2, 2) for part in mixture))
     drawn = sample_mixture(lanes, 1.0, torch.rand(4000, 2), torch.zeros(4000, 2)).sign()
     assert drawn.prod(1).mean().item() == pytest.approx(0.0, abs=0.08)
-    logits = MDNRNN(32, 3, 16, 5).predict(torch.randn(1, 16)).mixture.logits
+    logits = MDNRNN(32, 3, 16, 5).heads(torch.randn(1, 16)).mixture.logits
     assert len(logits[0].unique(dim=0)) == 32
 
 
@@ -150,8 +150,8 @@ def test_a_dream_that_starts_in_the_middle_of_an_episode_remembers_what_came_bef
     model.starts = DreamStarts.gather(model.mdnrnn, latents, 40, seed=0)
     dream = Dream(model, starts="recorded")
     dream.reset(range(30))
-    assert dream.state[0].abs().sum(1).min() > 0
-    assert dream.state[1].abs().sum(1).min() > 0
+    assert dream.state["h"].abs().sum(1).min() > 0
+    assert dream.state["c"].abs().sum(1).min() > 0
 
 
 def test_survival_is_counted_in_steps_and_never_exceeds_the_horizon(make_model):

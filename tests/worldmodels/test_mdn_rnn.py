@@ -9,7 +9,8 @@ import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from worldmodels import MDNRNN
-from worldmodels.mdn_rnn import Mixture, Prediction, State, mixture_entropy, mixture_nll, sample_mixture
+from worldmodels.dynamics import State
+from worldmodels.mixture import Mixture, Prediction, mixture_entropy, mixture_nll, sample_mixture
 
 
 def random_mixture(*shape: int) -> Mixture:
@@ -85,12 +86,12 @@ def test_the_forget_gate_starts_open_and_the_second_bias_stays_zero():
 def test_one_step_is_that_of_torchs_lstm_and_leaves_its_arguments_alone():
     mdnrnn = MDNRNN(4, 2, 8, 3)
     mdnrnn.lstm.bias_ih_l0.normal_()
-    z, action, state = torch.randn(5, 4), torch.randn(5, 2), (torch.randn(5, 8), torch.randn(5, 8))
-    before = [tensor.clone() for tensor in (z, action, *state)]
+    z, action, state = torch.randn(5, 4), torch.randn(5, 2), {"h": torch.randn(5, 8), "c": torch.randn(5, 8)}
+    before = [tensor.clone() for tensor in (z, action, *state.values())]
     inputs = torch.cat([z, action], 1)[:, None]
-    _, (h, c) = mdnrnn.lstm(inputs, (state[0][None], state[1][None]))
-    torch.testing.assert_close(mdnrnn.advance(z, action, state), (h[0], c[0]))
-    torch.testing.assert_close([z, action, *state], before, rtol=0, atol=0)
+    _, (h, c) = mdnrnn.lstm(inputs, (state["h"][None], state["c"][None]))
+    torch.testing.assert_close(mdnrnn.advance(z, action, state), {"h": h[0], "c": c[0]})
+    torch.testing.assert_close([z, action, *state.values()], before, rtol=0, atol=0)
 
 
 @torch.no_grad()
@@ -102,7 +103,7 @@ def test_a_sequence_at_once_equals_step_by_step():
     state = mdnrnn.initial_state(5)
     for t in range(7):
         state = mdnrnn.advance(z[:, t], actions[:, t], state)
-        step = mdnrnn.predict(state[0])
+        step = mdnrnn.predict(state)
         torch.testing.assert_close(step.mixture, Mixture(*(part[:, t] for part in at_once.mixture)))
         torch.testing.assert_close(step.reward, at_once.reward[:, t])
         torch.testing.assert_close(step.termination, at_once.termination[:, t])
@@ -127,10 +128,10 @@ def test_with_weights_in_bfloat16_it_predicts_nearly_the_same_and_remembers_in_f
         state = mdnrnn.initial_state(20)
         for t in range(30):
             state = mdnrnn.advance(z[:, t], actions[:, t], state)
-        return mdnrnn.predict(state[0]), state
+        return mdnrnn.predict(state), state
 
     (exact, state), (half, half_state) = last(), (mdnrnn.bfloat16() and last())
-    pairs = [*zip(exact.mixture, half.mixture, strict=True), *zip(state, half_state, strict=True)]
+    pairs = [*zip(exact.mixture, half.mixture, strict=True), *((state[name], half_state[name]) for name in state)]
     for one, other in [*pairs, (exact.reward, half.reward), (exact.termination, half.termination)]:
         assert one.dtype == other.dtype == torch.float32
         assert 0 < (one - other).abs().max() < 0.05 * one.std()
@@ -143,8 +144,8 @@ def test_under_autocast_small_gradients_do_not_vanish_in_the_lstm_on_cuda():
     for enabled in (False, True):
         mdnrnn.zero_grad()
         with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
-            prediction, (h, c) = mdnrnn(z, action[..., :2])
-        assert h.dtype == c.dtype == torch.float32
+            prediction, state = mdnrnn(z, action[..., :2])
+        assert state["h"].dtype == state["c"].dtype == torch.float32
         (1e-8 * prediction.mixture.mean.square().mean()).backward()
         gradients.append(mdnrnn.lstm.weight_hh_l0.grad.clone())
     assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm()

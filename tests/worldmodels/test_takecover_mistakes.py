@@ -31,7 +31,7 @@ from worldmodels.data.latents import LatentEpisode, LatentWindows, encode_episod
 from worldmodels.data.stream import LatentStream
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import mdn_rnn_loss
-from worldmodels.mdn_rnn import mixture_nll
+from worldmodels.mixture import mixture_nll
 from worldmodels.starts import DreamStarts
 
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def test_2_deaths_are_weighted_and_heard_through_64_latents(make_doom):
     mdnrnn = MDNRNN(LATENTS, 1, 32, 5, reward_head=False)
     optimiser = torch.optim.Adam(mdnrnn.parameters(), lr=0.01)
     data = LatentWindows(dying(rng, 60), CPU)
-    stream = LatentStream(data, 16, 32, 32, seed=0)
+    stream = LatentStream(data, 32, mdnrnn.initial_state(16), seed=0)
     for step in range(80):
         windows, state = stream.windows(torch.Generator().manual_seed(step))
         prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state)
@@ -165,7 +165,8 @@ def test_3_m_is_trained_on_samples_of_z_also_when_its_memory_is_carried():
     logvar = np.full(mean.shape, 2 * math.log(deviation), np.float16)
     flat = np.zeros(steps, np.float32)
     episode = LatentEpisode(mean, logvar, flat[:, None], flat, flat > 0, Path("x"))
-    stream = LatentStream(LatentWindows([episode], CPU), 2, steps, 4, seed=0)
+    memory = {name: torch.zeros(2, 4) for name in ("h", "c")}
+    stream = LatentStream(LatentWindows([episode], CPU), steps, memory, seed=0)
     first, second = (stream.windows(torch.Generator().manual_seed(step))[0].z for step in range(2))
     assert first.mean().item() == pytest.approx(2.0, abs=0.02)
     assert first.std().item() == pytest.approx(deviation, abs=0.01)
@@ -175,7 +176,7 @@ def test_3_m_is_trained_on_samples_of_z_also_when_its_memory_is_carried():
 def test_4_each_of_64_latents_has_a_mixture_of_its_own_and_the_parameters_are_the_papers(make_doom):
     mdnrnn = make_doom().mdnrnn
     assert mdnrnn.trainable_parameters == 1_678_785
-    mixture = mdnrnn.predict(torch.randn(3, UNITS)).mixture
+    mixture = mdnrnn.heads(torch.randn(3, UNITS)).mixture
     assert mixture.logits.shape == (3, LATENTS, 5)
     assert len(mixture.logits[0].unique(dim=0)) == LATENTS
     assert len(mixture_nll(mixture, torch.zeros(3, LATENTS))[0].unique()) == LATENTS
@@ -212,7 +213,7 @@ def test_6_dreams_begin_at_episode_starts_with_nothing_remembered_and_c_sees_z_c
     assert torch.equal(dream.features()[:, :LATENTS], dream.z)
     assert not dream.features()[:, LATENTS:].any()
     dream.step(torch.zeros(8, 1))
-    h, c = dream.state
+    h, c = dream.state["h"], dream.state["c"]
     assert torch.equal(dream.features(), torch.cat([dream.z, c, h], 1))
     assert h.any()
 
@@ -284,5 +285,5 @@ def test_a_dream_with_dropout_is_another_m_in_every_episode_and_the_same_within_
 def test_starts_of_a_run_hold_both_kinds(make_doom):
     latents = dying(np.random.default_rng(0), 3)
     starts = DreamStarts.gather(make_doom().mdnrnn, latents, 20, seed=0)
-    memory = starts.h.abs().sum(1) + starts.c.abs().sum(1)
+    memory = starts.state["h"].abs().sum(1) + starts.state["c"].abs().sum(1)
     assert torch.equal(memory > 0, starts.warm)

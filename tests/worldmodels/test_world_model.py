@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rollouts import UserError
+from rollouts import EnvConfig, UserError
 from rollouts.envs.presets import resolve
 from worldmodels import WorldModel
 from worldmodels.data.latents import LatentEpisode
@@ -40,7 +40,7 @@ def test_a_loaded_run_sees_and_foresees(tiny_run):
     mean, logvar = model.encode(frames)
     assert mean.shape == logvar.shape == (3, 4)
     z, reward, end, state = model.step(mean, torch.zeros(3, 1), model.initial_state(3))
-    assert (z.shape, reward.shape, end.shape, state[0].shape) == ((3, 4), (3,), (3,), (3, 16))
+    assert (z.shape, reward.shape, end.shape, state["h"].shape) == ((3, 4), (3,), (3,), (3, 16))
     assert ((end >= 0) & (end <= 1)).all()
     picture = model.decode(z)
     assert (picture.shape, picture.dtype) == ((3, 64, 64, 3), np.uint8)
@@ -74,6 +74,15 @@ def test_a_run_that_lacks_something_says_what(missing, message, tiny_run, tmp_pa
         WorldModel.load(run)
 
 
+def test_the_controllers_environment_decides_whether_its_model_has_pedals(make_model):
+    plain, pedal = resolve("carracing").action, resolve(EnvConfig("carracing", pedal=True)).action
+    model = make_model(action_spec=plain)
+    assert model.act_through(EnvConfig("carracing", pedal=True)).action_spec == pedal
+    assert model.act_through(EnvConfig("carracing-fast")).action_spec == plain
+    with pytest.raises(UserError, match=r"takecover takes action vectors .* M was fitted to ones between \(-1\.0, 0"):
+        model.act_through(EnvConfig("takecover"))
+
+
 def test_a_negative_temperature_is_refused(make_model):
     model = make_model()
     with pytest.raises(UserError, match="cannot be negative"):
@@ -85,15 +94,16 @@ def test_a_warm_start_remembers_the_real_steps_before_it_and_an_episode_start_no
     model, episodes = make_model(), certain_episodes()
     starts = DreamStarts.gather(model.mdnrnn, episodes, count=60, seed=0)
     assert len(starts) == 60
-    assert not starts.h[~starts.warm].any()
-    assert not starts.c[~starts.warm].any()
+    h, c = starts.state["h"], starts.state["c"]
+    assert not h[~starts.warm].any()
+    assert not c[~starts.warm].any()
     assert 20 <= starts.warm.sum() <= 30
-    for mean, h, c in zip(starts.mean[starts.warm], starts.h[starts.warm], starts.c[starts.warm], strict=True):
+    for mean, h_then, c_then in zip(starts.mean[starts.warm], h[starts.warm], c[starts.warm], strict=True):
         episode, t = next((e, t) for e in episodes for t in range(len(e)) if np.allclose(e.mean[t], mean, atol=1e-6))
         before = slice(max(t - WARM_UP, 0), t)
         z, actions = torch.tensor(episode.mean[before]).float(), torch.tensor(episode.actions[before])
-        _, (wanted_h, wanted_c) = model.mdnrnn(z[None], actions[None])
-        torch.testing.assert_close((h, c), (wanted_h[0], wanted_c[0]))
+        _, wanted = model.mdnrnn(z[None], actions[None])
+        torch.testing.assert_close((h_then, c_then), (wanted["h"][0], wanted["c"][0]))
 
 
 def test_starts_of_one_kind_can_be_asked_for_and_unknown_kinds_are_refused(make_model):
@@ -111,7 +121,7 @@ def test_starts_survive_their_file(make_model, tmp_path):
     starts = make_model().starts
     save_tensors(starts.tensors(), tmp_path / "starts.safetensors")
     loaded = DreamStarts.load(tmp_path / "starts.safetensors", torch.device("cpu"))
-    torch.testing.assert_close(loaded.h, starts.h, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(loaded.state, starts.state, atol=1e-3, rtol=1e-3)
     assert torch.equal(loaded.warm, starts.warm)
 
 

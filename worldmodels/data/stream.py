@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from worldmodels.data.latents import LatentWindows, Windows
-from worldmodels.mdn_rnn import State
+from worldmodels.dynamics import State, where
 from worldmodels.training.randomness import generator_for
 
 
@@ -24,20 +24,22 @@ class LatentStream:
 
     Args:
         length: steps per chunk; an episode's last one is padded.
+        memory: M's at the start of an episode, of as many lanes as there are to be.
     """
 
-    def __init__(self, data: LatentWindows, lanes: int, length: int, hidden_size: int, seed: int) -> None:
+    def __init__(self, data: LatentWindows, length: int, memory: State, seed: int) -> None:
         self.data, self.length, self.seed = data, length, seed
+        self._initial = self._memory = memory
+        lanes = len(next(iter(memory.values())))
         self._taken = 0
         self._order = torch.zeros(0, dtype=torch.long)
         self._episode = torch.tensor([self._take() for _ in range(lanes)])
         self._start = torch.zeros(lanes, dtype=torch.long)
-        self._memory = torch.zeros(2, lanes, hidden_size, device=data.device)
 
     def windows(self, generator: torch.Generator) -> tuple[Windows, State]:
         """The lanes' current chunks, with freshly sampled latents, and M's state before them."""
         windows = self.data.window(self._episode, self._start, self.length, 0, generator)
-        return windows, (self._memory[0], self._memory[1])
+        return windows, self._memory
 
     def advance(self, state: State) -> None:
         """Go on to the next chunks; ``state`` is M's after the current ones."""
@@ -45,8 +47,8 @@ class LatentStream:
         over = self._start >= self.data.lengths[self._episode]
         for lane in torch.nonzero(over).flatten().tolist():
             self._episode[lane], self._start[lane] = self._take(), 0
-        going_on = (~over).to(self.data.device).float()[:, None]
-        self._memory = torch.stack([part.detach() * going_on for part in state])
+        after = {name: part.detach() for name, part in state.items()}
+        self._memory = where(over.to(self.data.device), self._initial, after)
 
     def _take(self) -> int:
         """The next episode in the line."""
@@ -59,11 +61,18 @@ class LatentStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Where every lane is and what M remembers there."""
-        tensors = {"episode": self._episode, "start": self._start, "memory": self._memory}
-        return {"taken": self._taken, **{name: tensor.clone() for name, tensor in tensors.items()}}
+        memory = {name: part.clone() for name, part in self._memory.items()}
+        return {
+            "taken": self._taken,
+            "episode": self._episode.clone(),
+            "start": self._start.clone(),
+            "memory": memory,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from :meth:`state_dict`."""
+        """Continue from :meth:`state_dict`; before M's memory had names it was an LSTM's h and c, in one tensor."""
         self._taken, self._order = int(state["taken"]), torch.zeros(0, dtype=torch.long)
         self._episode, self._start = state["episode"].cpu().clone(), state["start"].cpu().clone()
-        self._memory = state["memory"].to(self.data.device)
+        memory = state["memory"]
+        named = dict(zip(("h", "c"), memory, strict=True)) if isinstance(memory, torch.Tensor) else memory
+        self._memory = {name: part.to(self.data.device) for name, part in named.items()}

@@ -1,57 +1,45 @@
-"""What a trained model can show: grids, reconstructions, walks through latent space, attributes, memorisation."""
+"""What a trained model can show: walks through latent space, attributes, memorisation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from rollouts.runs.files import atomic_path
-from worldmodels.generative.build import Sampler
-from worldmodels.generative.metrics import nearest
-from worldmodels.pictures import Frames, grid, to_uint8
+from rollouts.errors import UserError
+from worldmodels.generative.data.samples import to_tensor
+from worldmodels.generative.data.store import Pictures
+from worldmodels.generative.measures.evaluation import nearest_image
+from worldmodels.generative.models.base import Encode, ImageModel, decode_all
+from worldmodels.generative.sheets import picture, rgb
+from worldmodels.pictures import Frames, grid
+from worldmodels.training.randomness import generator_for
 
 
-def picture(x: Tensor, columns: int) -> Frames:
-    """Images ``[N, C, S, S]`` in [0, 1] as a grid, or points ``[N, 2+]`` as a scatter plot of [-2, 2]^2."""
-    return grid(rgb(x), columns) if x.ndim == 4 else scatter(x)
+def require_encoder(model: ImageModel) -> Encode:
+    """The model's encoder.
+
+    Raises:
+        UserError: it has none.
+    """
+    if model.encode is None:
+        raise UserError("This model has no encoder: use an autoencoder or a VAE.")
+    return model.encode
 
 
-def rgb(x: Tensor) -> Frames:
-    """Images ``[N, C, S, S]`` in [0, 1], C = 1 or 3, as uint8 ``[N, S, S, 3]``."""
-    return to_uint8(x if x.shape[1] == 3 else x.expand(-1, 3, -1, -1))
+def require_decoder(model: ImageModel) -> Encode:
+    """The model's decoder of latents.
 
-
-def scatter(points: Tensor, side: int = 256, reach: float = 2.0) -> Frames:
-    """Dark dots on white; the first two coordinates, x to the right, y upwards."""
-    canvas = np.full((side, side, 3), 255, np.uint8)
-    places = ((points[:, :2].detach().cpu().numpy() / reach + 1) / 2 * side).astype(int)
-    inside = ((places >= 0) & (places < side)).all(1)
-    canvas[side - 1 - places[inside, 1], places[inside, 0]] = (20, 60, 140)
-    return canvas
-
-
-def save_gif(frames: Sequence[Frames], path: Path, milliseconds: int = 80) -> None:
-    """An endless animation of pictures ``[H, W, 3]``."""
-    first, *rest = [Image.fromarray(frame) for frame in frames]
-    with atomic_path(path) as temporary:
-        first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
-
-
-def reconstruction_pairs(sampler: Sampler, x: Tensor, labels: Tensor | None = None) -> Frames:
-    """Originals above their reconstructions, in rows of up to ten."""
-    made = sampler.decode(sampler.encode(x, labels), labels)
-    if x.ndim != 4:
-        return np.concatenate([scatter(x), scatter(made)], 1)
-    columns = min(len(x), 10)
-    missing = np.full((-len(x) % columns, *x.shape[2:], 3), 235, np.uint8)  # of the last row
-    originals, copies = (np.concatenate([rgb(part), missing]) for part in (x, made))
-    rows = [part[i : i + columns] for i in range(0, len(originals), columns) for part in (originals, copies)]
-    return grid(np.concatenate(rows), columns)
+    Raises:
+        UserError: it has none.
+    """
+    if model.decode is None:
+        raise UserError("This model has no latents: use an autoencoder, a VAE or a GAN.")
+    return model.decode
 
 
 # Walks
@@ -81,22 +69,96 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     return torch.where(defined, lerp(length_start, length_end, share) * direction, lerp(start, end, share))
 
 
-def interpolation(sampler: Sampler, rows: int, columns: int, rng: torch.Generator) -> Frames:
+@torch.no_grad()
+def interpolation(model: ImageModel, rows: int, columns: int, rng: torch.Generator) -> Frames:
     """Rows of samples between two random latents each, along the sphere."""
-    device = next(sampler.network.parameters()).device
-    start, end = torch.randn(2, rows, sampler.latent_size, generator=rng).to(device).unbind()
+    start, end = torch.randn(2, rows, model.latent_size, generator=rng).to(model.device).unbind()
     z = torch.stack([slerp(start, end, i / (columns - 1)) for i in range(columns)], 1).flatten(0, 1)
-    labels = torch.arange(rows).repeat_interleave(columns).to(device) % sampler.classes if sampler.classes else None
-    return picture(sampler.decode(z, labels), columns)
+    return picture(require_decoder(model)(z, _label_per_row(model, rows, columns)), columns)
 
 
-def latent_walk(sampler: Sampler, unit: int, rows: int, columns: int, rng: torch.Generator) -> Frames:
+@torch.no_grad()
+def latent_walk(model: ImageModel, unit: int, rows: int, columns: int, rng: torch.Generator) -> Frames:
     """Rows of samples in which one latent unit goes from -3 to 3 and the others keep still."""
-    device = next(sampler.network.parameters()).device
-    z = torch.randn(rows, sampler.latent_size, generator=rng).to(device).repeat_interleave(columns, 0)
-    z[:, unit] = torch.linspace(-3, 3, columns, device=device).repeat(rows)
-    labels = torch.arange(rows).repeat_interleave(columns).to(device) % sampler.classes if sampler.classes else None
-    return picture(sampler.decode(z, labels), columns)
+    z = torch.randn(rows, model.latent_size, generator=rng).to(model.device).repeat_interleave(columns, 0)
+    z[:, unit] = torch.linspace(-3, 3, columns, device=model.device).repeat(rows)
+    return picture(require_decoder(model)(z, _label_per_row(model, rows, columns)), columns)
+
+
+def _label_per_row(model: ImageModel, rows: int, columns: int) -> Tensor | None:
+    if not model.classes:
+        return None
+    return torch.arange(rows, device=model.device).repeat_interleave(columns) % model.classes
+
+
+@torch.no_grad()
+def path_between(model: ImageModel, codes: Tensor, columns: int, label: Tensor | None = None) -> Frames:
+    """One row per pair of neighbouring codes ``[N, D]``: the way from one to the next, ``columns`` pictures each.
+
+    Args:
+        label: of all of them ``[1]``, for a model of classes.
+    """
+    ways = [slerp(start, end, i / (columns - 1)) for start, end in pairwise(codes.unbind()) for i in range(columns)]
+    z = torch.stack(ways)
+    return picture(require_decoder(model)(z, None if label is None else label.expand(len(z))), columns)
+
+
+def codes_of(model: ImageModel, x: Tensor, label: Tensor | None = None) -> Tensor:
+    """Latents ``[N, D]`` of given pictures in [0, 1]: the encoder's, or found by :func:`invert`."""
+    condition = None if label is None else label.expand(len(x))
+    if model.encode is None:
+        return invert(model, x, condition)
+    return model.encode(x, condition)
+
+
+def invert(
+    model: ImageModel, x: Tensor, condition: Tensor | None = None, steps: int = 300, starts: int = 8, seed: int = 0
+) -> Tensor:
+    """Latents whose decoded pictures come as close to ``x`` as gradient descent on the squared error gets them.
+
+    Several starts from the prior, the best is taken; latents are kept near the shell where those of the prior live, at
+    a length of sqrt(D). Zhu et al. (2016), section 3.1.
+    """
+    decode, count = require_decoder(model), len(x)
+    rng = generator_for(seed, 0)
+    z = torch.randn(starts * count, model.latent_size, generator=rng).to(model.device).requires_grad_(True)
+    target = x.repeat(starts, *[1] * (x.ndim - 1))
+    known = None if condition is None else condition.repeat(starts)
+    optimiser = torch.optim.Adam([z], lr=0.1)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps)
+        error = (decode(z, known) - target).square().flatten(1).mean(1)
+        length = (z.square().mean(1) - 1).square()
+        (z.grad,) = torch.autograd.grad((error + 0.01 * length).sum(), z)
+        optimiser.step()
+    with torch.no_grad():
+        error = (decode(z, known) - target).square().flatten(1).mean(1).reshape(starts, count)
+    return z.detach().reshape(starts, count, -1)[error.argmin(0), torch.arange(count)]
+
+
+def truncated_normal(uniform: Tensor, limit: float) -> Tensor:
+    """Standard normal values within ``+-limit`` from uniform ones in [0, 1), by the inverse of their distribution.
+
+    Nearer to the middle of what a model has learnt: better pictures, fewer kinds. Brock et al. (2019), section 3.1.
+    """
+    reach = math.erf(limit / math.sqrt(2))
+    return math.sqrt(2) * torch.erfinv((2 * uniform - 1) * reach)
+
+
+def draw(
+    model: ImageModel, count: int, rng: torch.Generator, condition: Tensor | None = None, truncation: float = 0.0
+) -> Tensor:
+    """``model.draw``, with latents kept within ``+-truncation``, if that is not 0.
+
+    Raises:
+        UserError: it is to be truncated, and has no latents.
+    """
+    if not truncation or not model.draws:
+        return model.draw(count, rng, condition)
+    require_decoder(model)
+    return decode_all(
+        model, truncated_normal(torch.rand(count, model.latent_size, generator=rng), truncation), condition
+    )
 
 
 # Attributes
@@ -118,17 +180,18 @@ def apply_attribute(z: Tensor, vector: Tensor, strengths: Sequence[float]) -> Te
     return z[:, None] + torch.tensor(strengths, dtype=z.dtype, device=z.device)[:, None] * vector
 
 
-def attribute_rows(sampler: Sampler, x: Tensor, vector: Tensor, strengths: Sequence[float]) -> Frames:
+@torch.no_grad()
+def attribute_rows(model: ImageModel, x: Tensor, vector: Tensor, strengths: Sequence[float]) -> Frames:
     """Rows of pictures: each original, then itself with more and more of an attribute."""
-    z = apply_attribute(sampler.encode(x), vector, strengths)
-    changed = sampler.decode(z.flatten(0, 1)).reshape(len(x), len(strengths), *x.shape[1:])
+    z = apply_attribute(require_encoder(model)(x, None), vector, strengths)
+    changed = require_decoder(model)(z.flatten(0, 1), None).reshape(len(x), len(strengths), *x.shape[1:])
     return picture(torch.cat([x[:, None], changed], 1).flatten(0, 1), 1 + len(strengths))
 
 
 # Memorisation
 
 
-def neighbour_rows(samples: Tensor, data: Tensor) -> Frames:
+def neighbour_rows(samples: Tensor, data: Pictures) -> Frames:
     """Samples above their nearest training images: a generator that memorises shows the same picture twice."""
-    found = data[nearest(samples.cpu(), data.cpu()).indices]
+    found = to_tensor(data[nearest_image(samples, data).indices.numpy()])
     return grid(np.concatenate([rgb(samples.cpu()), rgb(found)]), len(samples))

@@ -7,7 +7,7 @@ export function paint(canvas, bitmap) {
     canvas.width = bitmap.width;
     canvas.height = bitmap.height;
   }
-  canvas.classList.toggle("crisp", bitmap.width <= 128);
+  canvas.classList.toggle("small", bitmap.width <= 128);
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
 }
 
@@ -24,17 +24,22 @@ export function sharp(canvas) {
   return { pen, width, height };
 }
 
+export function clear(canvas) { canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height); }
+
+const short = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(2)).toString());
+
 export class Curve {
   // `least` is the smallest range that is shown; `colour` a custom property of the style sheet.
   constructor(canvas, least, colour) {
     Object.assign(this, { canvas, least, colour, points: [] });
   }
 
-  add(x, y) {
+  // A point; `marked` ones lie on a band: there a person drove.
+  add(x, y, marked = false) {
     const last = this.points.at(-1);
     if (last && x <= last[0]) this.points = [];
     if (y === null || y === undefined) return;
-    this.points.push([x, y]);
+    this.points.push([x, y, marked]);
     this.stale = true;
   }
 
@@ -43,33 +48,44 @@ export class Curve {
   draw() {
     if (!this.canvas.clientWidth) return;
     this.stale = false;
-    const { pen, width, height } = sharp(this.canvas);
-    const values = this.points.map(([, y]) => y);
-    let low = Math.min(this.least[0], ...values), high = Math.max(this.least[1], ...values);
-    const across = (x, first, last) => 1 + ((x - first) / Math.max(last - first, 40)) * (width - 6);
-    const down = (y) => height - 3 - ((y - low) / (high - low)) * (height - 8);
+    const { pen, width, height } = sharp(this.canvas), points = this.points;
+    const values = points.map(([, y]) => y), margin = 34;
+    const low = Math.min(this.least[0], ...values), high = Math.max(this.least[1], ...values);
+    const first = points[0]?.[0] ?? 0, last = points.at(-1)?.[0] ?? 0;
+    const across = (x) => margin + ((x - first) / Math.max(last - first, 40)) * (width - margin - 5);
+    const down = (y) => height - 5 - ((y - low) / (high - low)) * (height - 11), ground = down(Math.max(low, 0));
     pen.strokeStyle = style("--line");
     pen.lineWidth = 1;
     pen.beginPath();
-    pen.moveTo(0, down(Math.max(low, 0)) + .5);
-    pen.lineTo(width, down(Math.max(low, 0)) + .5);
+    for (const y of new Set([ground, down(low), down(high)])) { pen.moveTo(margin, y + .5); pen.lineTo(width, y + .5); }
     pen.stroke();
-    if (this.points.length < 2) return;
-    const first = this.points[0][0], last = this.points.at(-1)[0], colour = style(this.colour);
+    pen.fillStyle = style("--faint");
+    pen.font = "10px system-ui, sans-serif";
+    pen.textAlign = "right";
+    for (const value of [low, high]) pen.fillText(short(value), margin - 5, down(value) + 4);
+    pen.fillStyle = style("--warm");
+    points.forEach(([x, , marked], index) => {
+      if (!marked) return;
+      const next = points[index + 1]?.[0] ?? x + 1;
+      pen.globalAlpha = .2;
+      pen.fillRect(across(x), 0, Math.max(across(next) - across(x), 1), height);
+      pen.globalAlpha = 1;
+      pen.fillRect(across(x), height - 2, Math.max(across(next) - across(x), 1), 2);
+    });
+    if (points.length < 2) return;
     pen.beginPath();
-    for (const [x, y] of this.points) pen.lineTo(across(x, first, last), down(y));
-    pen.strokeStyle = colour;
+    for (const [x, y] of points) pen.lineTo(across(x), down(y));
+    pen.strokeStyle = pen.fillStyle = style(this.colour);
     pen.lineWidth = 1.75;
     pen.lineJoin = "round";
     pen.stroke();
-    pen.lineTo(across(last, first, last), down(Math.max(low, 0)));
-    pen.lineTo(across(first, first, last), down(Math.max(low, 0)));
+    pen.lineTo(across(last), ground);
+    pen.lineTo(across(first), ground);
     pen.globalAlpha = .12;
-    pen.fillStyle = colour;
     pen.fill();
     pen.globalAlpha = 1;
     pen.beginPath();
-    pen.arc(across(last, first, last), down(values.at(-1)), 3, 0, 7);
+    pen.arc(across(last), down(values.at(-1)), 3, 0, 7);
     pen.fill();
   }
 }

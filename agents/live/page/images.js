@@ -1,10 +1,8 @@
 // Image models: a sheet of samples, the way from one to another, attributes.
 
+import { $, fill } from "./dom.js";
 import { paint } from "./draw.js";
 import { Stream, bitmaps } from "./link.js";
-
-const $ = (id) => document.getElementById(id);
-const fill = (input) => input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
 
 export class Images {
   constructor(link, note) {
@@ -24,7 +22,12 @@ export class Images {
     if ($("image-run").options.length !== names.length) $("image-run").replaceChildren(...names.map((name) => new Option(name)));
   }
 
-  open() { if ($("image-run").value) this.link.send("image_run", { name: $("image-run").value }); }
+  // A model is loading: until it is there, nothing is asked of the last one's sheet.
+  open() {
+    if (!$("image-run").value) return;
+    this.sheet = this.path = null;
+    this.link.send("image_run", { name: $("image-run").value });
+  }
 
   sample() {
     fill($("truncation"));
@@ -61,9 +64,10 @@ export class Images {
     $("attributes-box").hidden = !attributes.length;
     $("attributes").replaceChildren(...attributes.map((name) => {
       const label = document.createElement("label");
-      label.innerHTML = `<span></span><output>0</output><input type="range" min="-1.5" max="1.5" step="0.05" value="0">`;
+      label.innerHTML = `<span></span><b class="value">0</b><input type="range" min="-1.5" max="1.5" step="0.05" value="0">`;
       label.firstChild.textContent = name;
       const input = label.lastChild;
+      input.setAttribute("aria-label", name);
       fill(input);
       input.addEventListener("input", () => { fill(input); input.previousElementSibling.textContent = input.value; this.change(); });
       return label;

@@ -1,7 +1,8 @@
-// Keys and touch: what is held goes to the server, everything else is a button's key.
+// Keys, touch and gamepads: what is held goes to the server, everything else is a button's key.
 
 const NAMES = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", KeyA: "left", KeyD: "right", KeyW: "up", KeyS: "down" };
 const GLYPHS = { left: "←", right: "→", up: "↑", down: "↓" };
+const LETTERS = { left: "A", right: "D", up: "W", down: "S" };
 
 export class Keys {
   constructor(pad, changed) {
@@ -27,6 +28,7 @@ export class Keys {
       button.type = "button";
       button.tabIndex = -1;
       button.dataset.key = key;
+      button.setAttribute("aria-label", `${name}: ${key}`);
       if (GLYPHS[key]) button.style.gridArea = key;
       button.append(GLYPHS[key] ?? key);
       button.append(Object.assign(document.createElement("small"), { textContent: name }));
@@ -36,10 +38,20 @@ export class Keys {
     this.pad.classList.toggle("flat", !told.up && !told.down);
   }
 
+  // The keys of this world, as people call them: ["← →", "A D"], or ["1 2 3"].
+  get names() {
+    const own = Object.keys(this.buttons), arrows = Object.keys(GLYPHS).filter((key) => own.includes(key));
+    if (!arrows.length) return [own.join(" ")];
+    return [arrows.map((key) => GLYPHS[key]).join(" "), arrows.map((key) => LETTERS[key]).join(" ")];
+  }
+
+  // Whether this world takes digits.
+  get digits() { return "1" in this.buttons; }
+
   key(event, down) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (down && event.shiftKey)) return;
     const name = NAMES[event.code] ?? (/^Digit[1-9]$/.test(event.code) ? event.code.at(-1) : null);
-    if (!name || !this.buttons[name] || (down && event.target.closest?.("input[type=range], select, #bars"))) return;
+    if (!name || !this.buttons[name] || (down && event.target.closest?.("input:not([type=checkbox]), select, #bars, dialog"))) return;
     event.preventDefault();
     this.set(name, down);
   }

@@ -1,14 +1,15 @@
 // The latent space to play with.
 
+import { $, calm, fill } from "./dom.js";
 import { latentBars, paint } from "./draw.js";
 import { Stream, bitmaps } from "./link.js";
 
-const $ = (id) => document.getElementById(id);
-const WALK_MS = 140;
+const WALK_MS = 140, ASLEEP = .1; // of the strongest unit's effect
+const PLAY_MS = 40, PLAY_STEP = .01;
 
 export class Latents {
   constructor(link) {
-    Object.assign(this, { link, z: [], chosen: -1, first: null, second: null, walking: null });
+    Object.assign(this, { link, z: [], chosen: -1, first: null, second: null, walking: null, playing: 0 });
     this.asking = new Stream(link, "latent");
     this.mixing = new Stream(link, "between");
     const bars = $("bars");
@@ -19,12 +20,35 @@ export class Latents {
     bars.addEventListener("keydown", (event) => this.key(event));
     $("latent-zero").addEventListener("click", () => this.all(() => 0));
     $("latent-noise").addEventListener("click", () => this.all(normal));
-    $("share").addEventListener("input", () => {
-      fill($("share"));
-      this.mixing.send({ first: this.first, second: this.second, share: Number($("share").value) });
-    });
+    $("share").addEventListener("input", () => this.mix());
+    $("share-play").addEventListener("click", () => this.play(!this.playing));
     $("share").addEventListener("change", () => this.walk());
     setInterval(() => this.animate(), WALK_MS);
+  }
+
+  // A new session knows nothing of what the last one had captured.
+  reset() {
+    Object.assign(this, { z: [], chosen: -1, first: null, second: null, picked: false });
+    this.gallery([], []);
+  }
+
+  mix() {
+    fill($("share"));
+    this.mixing.send({ first: this.first, second: this.second, share: Number($("share").value) });
+  }
+
+  // From A to B and back, until it is stopped.
+  play(on) {
+    clearInterval(this.playing);
+    this.playing = on ? setInterval(() => {
+      if (!$("share").clientWidth || $("share").disabled) { this.play(false); return; }
+      const share = Number($("share").value);
+      if (share >= 1) this.way = -1;
+      if (share <= 0) this.way = 1;
+      $("share").value = share + (this.way ?? 1) * PLAY_STEP;
+      this.mix();
+    }, PLAY_MS) : 0;
+    $("share-play").textContent = on ? "Stop" : "Play";
   }
 
   async receive(header, blobs) {
@@ -42,7 +66,13 @@ export class Latents {
     else if (header.kind === "walk") this.sheet(header, pictures[0]);
   }
 
-  draw() { if ($("bars").clientWidth && this.z.length) latentBars($("bars"), this.z, this.chosen); }
+  draw() {
+    if (!$("bars").clientWidth || !this.z.length) return;
+    latentBars($("bars"), this.z, this.chosen);
+    const unit = Math.max(this.chosen, 0);
+    $("bars").setAttribute("aria-valuenow", this.z[unit].toFixed(2));
+    $("bars").setAttribute("aria-valuetext", `z${unit + 1}: ${this.z[unit].toFixed(2)}`);
+  }
 
   unit(event) {
     const box = $("bars").getBoundingClientRect();
@@ -99,10 +129,11 @@ export class Latents {
   card(id, name, bitmap) {
     const figure = document.createElement("figure");
     figure.dataset.id = id;
-    figure.innerHTML = `<img alt=""><figcaption></figcaption><div class="ends"><button class="pick-a">A</button><button class="pick-b">B</button><button class="drop" title="Forget">×</button></div>`;
+    figure.innerHTML = `<img alt=""><figcaption></figcaption><div class="ends"><button class="pick-a" aria-label="Path from here">A</button><button class="pick-b" aria-label="Path to here">B</button><button class="drop" title="Forget" aria-label="Forget">×</button></div>`;
     const canvas = document.createElement("canvas");
     paint(canvas, bitmap);
     figure.firstChild.src = canvas.toDataURL();
+    figure.firstChild.alt = name;
     figure.children[1].textContent = name;
     figure.firstChild.addEventListener("click", () => { this.wanted = true; this.link.send("look", { capture: id }); });
     figure.querySelector(".pick-a").addEventListener("click", () => this.pick("first", id));
@@ -123,31 +154,40 @@ export class Latents {
       figure.classList.toggle("a", Number(figure.dataset.id) === this.first);
       figure.classList.toggle("b", Number(figure.dataset.id) === this.second);
     }
-    $("share").disabled = this.first === null || this.second === null || this.first === this.second;
+    $("share").disabled = $("share-play").disabled = this.first === null || this.second === null || this.first === this.second;
     fill($("share"));
   }
 
-  // One small canvas for each unit; the sheet has a row for each, with the unit's values in its columns.
-  sheet({ units, columns, side }, bitmap) {
-    const box = $("walk");
+  // One small canvas for each unit, the strongest first; the sheet has a row for each, its values in the columns.
+  sheet({ units, columns, side, effects }, bitmap) {
+    const box = $("walk"), order = effects.map((_, unit) => unit).sort((a, b) => effects[b] - effects[a]);
     if (box.children.length !== units)
-      box.replaceChildren(...Array.from({ length: units }, (_, unit) => {
-        const figure = document.createElement("figure"), canvas = document.createElement("canvas");
+      box.replaceChildren(...order.map(() => {
+        const figure = document.createElement("figure"), canvas = document.createElement("canvas"), text = document.createElement("figcaption");
         canvas.width = canvas.height = side;
-        figure.append(canvas, `z${unit + 1}`);
-        figure.addEventListener("click", () => { this.chosen = unit; this.draw(); });
+        canvas.setAttribute("role", "img");
+        figure.append(canvas, text);
+        figure.addEventListener("click", () => { this.chosen = Number(figure.dataset.unit); this.draw(); });
         return figure;
       }));
+    order.forEach((unit, index) => {
+      const figure = box.children[index], [canvas, text] = figure.children;
+      figure.dataset.unit = unit;
+      figure.classList.toggle("asleep", effects[unit] < ASLEEP * effects[order[0]]);
+      figure.title = `changes the picture by ${effects[unit]} grey levels`;
+      canvas.setAttribute("aria-label", `z${unit + 1} from -3 to 3`);
+      text.textContent = `z${unit + 1}`;
+    });
     this.walking?.bitmap.close();
-    this.walking = { bitmap, units, columns, side };
+    this.walking = { bitmap, columns, side };
   }
 
   animate() {
     if (!this.walking || !$("walk").clientWidth) return;
-    const { bitmap, units, columns, side } = this.walking, turn = Math.floor(performance.now() / WALK_MS) % (2 * columns - 2);
-    const column = turn < columns ? turn : 2 * columns - 2 - turn;
-    for (let unit = 0; unit < units; unit++) {
-      const figure = $("walk").children[unit];
+    const { bitmap, columns, side } = this.walking, turn = Math.floor(performance.now() / WALK_MS) % (2 * columns - 2);
+    const column = calm.matches ? columns - 1 : turn < columns ? turn : 2 * columns - 2 - turn;
+    for (const figure of $("walk").children) {
+      const unit = Number(figure.dataset.unit);
       figure.firstChild.getContext("2d").drawImage(bitmap, column * side, unit * side, side, side, 0, 0, side, side);
       figure.classList.toggle("chosen", unit === this.chosen);
     }
@@ -155,4 +195,3 @@ export class Latents {
 }
 
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-const fill = (input) => input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);

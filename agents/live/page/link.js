@@ -1,25 +1,38 @@
 // The connection to the server: commands go out as JSON, packets come in as a header and pictures.
 
+const FIRST_WAIT = 500, LONGEST_WAIT = 8000;
+
 export class Link {
-  constructor(receive, changed) {
-    this.receive = receive;
-    this.changed = changed;
-    this.order = Promise.resolve();
-    this.wait = 500;
+  // `agent` gives the name of the agent to ask for, "" for the server's own.
+  constructor(receive, changed, agent) {
+    Object.assign(this, { receive, changed, agent, order: Promise.resolve(), wait: FIRST_WAIT });
     this.connect();
   }
 
   connect() {
-    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/socket`;
-    this.socket = new WebSocket(address);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () => { this.wait = 500; this.changed(true); };
-    this.socket.onmessage = ({ data }) => { this.order = this.order.then(() => this.open(data)).catch(console.error); };
-    this.socket.onclose = () => {
+    const address = new URL("socket", location.href);
+    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    address.hash = "";
+    address.search = this.agent() ? `?${new URLSearchParams({ agent: this.agent() })}` : "";
+    const socket = (this.socket = new WebSocket(address));
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.changed(true);
+    socket.onmessage = ({ data }) => { this.order = this.order.then(() => this.open(data, socket)).catch(console.error); };
+    socket.onclose = () => {
+      if (socket !== this.socket) return; // another connection has taken its place
       this.changed(false);
-      setTimeout(() => this.connect(), this.wait);
-      this.wait = Math.min(this.wait * 2, 8000);
+      this.retry = setTimeout(() => this.connect(), this.wait);
+      this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
     };
+  }
+
+  // Leave this session for a new one, e.g. of another agent.
+  renew() {
+    clearTimeout(this.retry);
+    const before = this.socket;
+    this.changed(false);
+    this.connect();
+    before.close();
   }
 
   send(name, values = {}) {
@@ -27,11 +40,13 @@ export class Link {
   }
 
   // Packets are unpacked one after the other, so that their pictures keep their order.
-  async open(data) {
+  async open(data, socket) {
+    if (socket !== this.socket) return;
     const length = new DataView(data).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     let start = 4 + length;
     const blobs = header.sizes.map((size) => new Blob([new Uint8Array(data, (start += size) - size, size)]));
+    if (!["hello", "note"].includes(header.kind)) this.wait = FIRST_WAIT; // a session that works, not only a socket
     await this.receive(header, blobs);
   }
 }

@@ -7,13 +7,14 @@ const LONGEST_LAG = 300; // milliseconds that pictures may wait before the show 
 
 export class Player {
   constructor(main, twin, begun) {
-    Object.assign(this, { main, twin, begun, queue: [], clock: 0, shown: [], told: [] });
+    Object.assign(this, { main, twin, begun, queue: [], clock: 0, shown: [], told: [], turn: 0 });
     const tick = (now) => { this.draw(now); requestAnimationFrame(tick); };
     requestAnimationFrame(tick);
   }
 
   async add(moment, blobs) {
-    const pictures = await bitmaps(blobs), now = performance.now();
+    const turn = this.turn, pictures = await bitmaps(blobs), now = performance.now();
+    if (turn !== this.turn) return; // of a scene that was left meanwhile
     const { views, twins } = moment, length = moment.seconds * 1000;
     const start = this.clock - now > LONGEST_LAG ? now : Math.max(now, this.clock);
     if (start === now && this.queue.length) this.flush();
@@ -28,6 +29,13 @@ export class Player {
         moment: index ? null : moment,
         tiles: index ? [] : tiles,
       });
+  }
+
+  // Forget what waits to be shown.
+  drop() {
+    this.turn++;
+    this.clock = 0;
+    for (const item of this.queue.splice(0)) close(item);
   }
 
   flush() { while (this.queue.length) this.show(this.queue.shift(), false); }
@@ -46,11 +54,14 @@ export class Player {
     if (visible && item.view) {
       paint(this.main, item.view);
       this.main.parentElement.style.setProperty("--ratio", item.view.width / item.view.height);
-      if (item.twin) this.main.closest(".stage").style.setProperty("--ratios", item.view.width / item.view.height + item.twin.width / item.twin.height);
       this.shown.push(performance.now());
     }
-    if (visible && item.twin) paint(this.twin, item.twin);
-    for (const bitmap of [item.view, item.twin, ...item.tiles]) bitmap?.close();
+    if (visible && item.twin) {
+      paint(this.twin, item.twin);
+      this.twin.parentElement.style.setProperty("--ratio", item.twin.width / item.twin.height);
+      this.main.closest(".stage").style.setProperty("--ratios", this.main.width / this.main.height + item.twin.width / item.twin.height);
+    }
+    close(item);
   }
 
   // Pictures per second, and how fast the world goes compared with its own time.
@@ -61,3 +72,5 @@ export class Player {
     return { fps: this.shown.length / 2, speed: (this.told.length * worldSeconds) / 2 };
   }
 }
+
+const close = ({ view, twin, tiles }) => { for (const bitmap of [view, twin, ...tiles]) bitmap?.close(); };

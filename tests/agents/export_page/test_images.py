@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from worldmodels.generative.configs import preset
+from worldmodels.generative.fit_images import fit_images
 
 from agents.export_page import describe_images, write_page
 from agents.export_page.images import drawing_of
@@ -17,8 +19,6 @@ from rollouts.errors import UserError
 from tests.agents.export_page.conftest import Compute, Served
 from tests.agents.export_page.test_browser import PHONE, Page
 from tests.faults.helpers import call
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
 
 SIDE = 16
 

@@ -18,6 +18,7 @@ from agents import Agent
 from agents.controller import ControllerSpec
 from agents.live import ServeConfig, Session
 from agents.live.commands import Command
+from agents.live.library import Library
 from agents.live.packets import unpack
 from agents.live.recorder import Drives
 from agents.live.server import LiveServer
@@ -37,7 +38,12 @@ def toy_agent(make_model: Callable[..., WorldModel]) -> Agent:
 
 @pytest.fixture
 def shared(toy_agent: Agent, tmp_path: Path) -> Shared:
-    return Shared(toy_agent, Drives(tmp_path / "human", toy_agent.env), tmp_path)
+    return Shared.of(Library(toy_agent, tmp_path, Drives(tmp_path / "human", toy_agent.env)), tmp_path)
+
+
+@pytest.fixture
+def drives(shared: Shared) -> Drives:
+    return shared.library.first.drives
 
 
 @pytest.fixture
@@ -75,10 +81,10 @@ class Running:
         self._loop = asyncio.get_running_loop()
         await self.live.run(self._urls.put)
 
-    def open(self, **options: Any) -> ClientConnection:
+    def open(self, path: str = "/socket", **options: Any) -> ClientConnection:
         """Connect as the page does."""
         options.setdefault("origin", f"http://{self.authority}")
-        return connect(f"ws://{self.authority}/socket", compression=None, max_size=None, **options)
+        return connect(f"ws://{self.authority}{path}", compression=None, max_size=None, **options)
 
     def drop_all(self) -> None:
         """Break off every connection, as a network does."""
@@ -118,4 +124,4 @@ def send(socket: ClientConnection, command: str, /, **arguments: Any) -> None:
 
 
 def viewer_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name in ("viewer", "clip")]
+    return [thread for thread in threading.enumerate() if thread.name in ("viewer", "job")]

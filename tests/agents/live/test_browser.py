@@ -24,8 +24,8 @@ import torch
 from agents.live.packets import unpack
 from agents.live.session import Shared
 from tests.agents.live.conftest import Running, viewer_threads
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
 
 playwright = pytest.importorskip("playwright.sync_api", reason="LEFT OUT, the page in a browser: playwright is missing")
 expect = playwright.expect
@@ -58,8 +58,9 @@ def browser() -> Iterator[Any]:
 class Page:
     """A page of the live server, with everything it was sent and every complaint of the browser."""
 
-    def __init__(self, browser: Any, url: str, **options: Any) -> None:
+    def __init__(self, browser: Any, url: str, script: str = "", **options: Any) -> None:
         self.context = browser.new_context(accept_downloads=True, **options)
+        self.context.add_init_script(script)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.moments: deque[dict[str, Any]] = deque(maxlen=4000)
@@ -68,7 +69,7 @@ class Page:
         self.page.on("websocket", lambda socket: socket.on("framereceived", self._received))
         self.page.set_default_timeout(PATIENCE)
         self.page.goto(url)
-        expect(self.page.locator("#agent")).not_to_be_empty(timeout=PATIENCE)
+        expect(self.page.locator("#sentence")).not_to_be_empty(timeout=PATIENCE)
 
     def _received(self, message: bytes | str) -> None:
         assert isinstance(message, bytes)
@@ -228,8 +229,113 @@ def test_a_broken_message_harms_nothing_and_a_lost_page_comes_back(page: Page, s
     page.next_moments(5)
     server.drop_all()
     page.until(lambda: page.page.locator("body.lost").count() == 1, "no connection")
+    assert page.page.locator(".veil").is_visible()
     page.until(lambda: page.page.locator("body.lost").count() == 0, "connected again")
     page.next_moments(3)
+    assert not page.page.locator(".veil").is_visible()
+
+
+def test_a_new_session_forgets_what_the_last_one_had_captured(page: Page, server: Running):
+    page.next_moments(1)
+    page.page.keyboard.press("c")
+    expect(page.page.locator("#start [data-captured]")).to_have_count(1)
+    server.drop_all()
+    expect(page.page.locator("#start [data-captured]")).to_have_count(0, timeout=PATIENCE)
+
+
+def test_an_error_ends_in_a_new_view_with_its_message(page: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agents.live.latents.LatentBench.capture", lambda *_: 1 // 0)
+    page.next_moments(1)
+    page.page.keyboard.press("c")
+    expect(page.page.locator("#note")).to_contain_text("begin anew because of an error", timeout=PATIENCE)
+    page.until(lambda: page.page.locator("body.lost").count() == 0, "connected again")
+    page.next_moments(3)
+
+
+def test_a_paused_page_never_shows_one_scene_under_the_name_of_another(page: Page):
+    page.next_moments(2)
+    page.page.keyboard.press("Space")
+    real = page.pixels("#main")
+    page.page.keyboard.press("2")
+    expect(page.page.locator("#return-name")).to_have_text("predicted return")
+    page.until(lambda: page.moments[-1]["scene"] == "dream", "the dream's moment")
+    page.until(lambda: page.pixels("#main") != real, "the dream's picture")
+
+
+def test_a_page_that_nobody_sees_is_sent_nothing(browser: Any, server: Running):
+    page = Page(browser, server.url, "Object.defineProperty(document, 'hidden', { get: () => true });")
+    page.page.wait_for_timeout(300)
+    page.moments.clear()
+    page.page.wait_for_timeout(400)
+    assert not page.moments
+    page.context.close()
+
+
+def test_the_address_keeps_the_scene_and_is_obeyed(browser: Any, server: Running):
+    page = Page(browser, server.url + "#dream&tau=1.15&speed=2")
+    expect(page.page.locator("[data-go=dream]")).to_have_attribute("aria-current", "page")
+    assert (page.page.input_value("#temperature"), page.page.input_value("#speed")) == ("1.15", "1")
+    page.until(lambda: page.moments and page.moments[-1]["scene"] == "dream", "the dream")
+    page.go("wake")
+    assert page.page.url.endswith("#wake&tau=1.15&speed=2")
+    page.page.reload()
+    expect(page.page.locator("[data-go=wake]")).to_have_attribute("aria-current", "page")
+    page.page.evaluate("location.hash = '#latents'")
+    expect(page.page.locator("#latent")).to_be_visible()
+    page.context.close()
+    assert page.complaints == []
+
+
+def test_help_opens_and_closes_and_names_only_keys_of_this_world(page: Page):
+    page.page.keyboard.press("?")
+    expect(page.page.locator("dialog#keys")).to_be_visible()
+    assert "↑" not in page.page.inner_text("#keys")
+    assert page.page.locator("#hint .for-keys").inner_text().startswith("← →")
+    page.page.keyboard.press("Escape")
+    expect(page.page.locator("dialog#keys")).not_to_be_visible()
+
+
+@pytest.mark.parametrize("scene", ["real", "dream", "wake"])
+def test_everything_that_moves_is_in_sight_at_1280_by_720(scene: str, browser: Any, server: Running):
+    page = Page(browser, f"{server.url}#{scene}", viewport={"width": 1280, "height": 720})
+    page.next_moments(2)
+    for canvas in page.page.locator("#main, .curves canvas:visible").all():
+        box = canvas.bounding_box()
+        assert box["height"] > 40
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 720
+    page.context.close()
+
+
+def test_a_phone_across_shows_the_picture_between_the_thumbs(browser: Any, server: Running):
+    page = Page(browser, server.url, viewport={"width": 844, "height": 390}, has_touch=True, is_mobile=True)
+    page.next_moments(2)
+    picture = page.page.locator("#main").bounding_box()
+    assert picture["y"] + picture["height"] <= 390
+    assert picture["height"] > 250
+    for button in page.page.locator("#pad button").all():
+        box = button.bounding_box()
+        assert box["x"] + box["width"] <= picture["x"] or box["x"] >= picture["x"] + picture["width"]
+        assert box["y"] + box["height"] <= 390
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_axe_finds_nothing_to_complain_of(scheme: str, browser: Any, server: Running):
+    package = pytest.importorskip("axe_playwright_python", reason="LEFT OUT, accessibility: axe-playwright-python")
+    source = (Path(package.__file__).parent / "axe.min.js").read_text()
+    page = Page(browser, server.url, color_scheme=scheme, reduced_motion="reduce")
+    page.next_moments(1)
+    page.page.keyboard.press("c")
+    page.page.evaluate(source)
+    for scene in page.page.locator("[data-go]:visible").all():
+        scene.click()
+        page.page.wait_for_timeout(250)
+        found = page.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+    page.page.keyboard.press("?")
+    assert page.page.evaluate("axe.run(document)")["violations"] == []
+    page.context.close()
 
 
 def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
@@ -250,6 +356,8 @@ def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     page.slide("#image-share", 20)
     page.until(lambda: page.pixels("#image-path") != path, "a step on the way")
     expect(page.page.locator("#attributes label")).to_have_count(2)
+    for hidden in page.page.locator("[hidden]").all():
+        assert not hidden.is_visible()
     page.context.close()
     running.stop()
     assert page.complaints == []

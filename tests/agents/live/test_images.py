@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs, truncated_normal
+from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs
 from agents.live.packets import picture, unpack
-from worldmodels.generative.configs import preset
-from worldmodels.generative.fit_images import fit_images
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
+from worldmodels.generative.sampling import truncated_normal
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,27 @@ def test_samples_and_the_way_between_two_of_them(name: str, runs: Path):
     assert bench.image_path(0, CELLS) == []
 
 
+def test_nothing_of_one_model_meets_another(runs: Path):
+    """A click on the old sheet while the new model loads, which has another length of z and other labels."""
+    bench = ImageBench(runs)
+    for first, second in (("vae", "cgan-projection"), ("cgan-projection", "vae")):
+        ask(bench, "image_run", name=first)
+        ask(bench, "image_grid", seed=0, truncation=2.0, label=-1)
+        ask(bench, "image_run", name=second)
+        assert bench.image_path(0, 9) == []
+    ask(bench, "image_run", name="cgan-projection")
+    assert bench.image_attributes(0, (0.0, 0.0, 0.0)) == []
+
+
 def test_attributes_change_a_picture_by_their_strengths(runs: Path):
     bench = ImageBench(runs)
     ask(bench, "image_run", name="vae")
     _, (original, plain) = ask(bench, "image_attributes", item=0, strengths=(0.0, 0.0, 0.0))
     _, (_, changed) = ask(bench, "image_attributes", item=0, strengths=(1.5, 0.0, -1.5))
     assert original.shape == plain.shape
-    codes = bench._vectors
-    assert codes.shape == (3, bench.trained.sampler.latent_size)  # type: ignore[union-attr]
+    assert bench.bench is not None
+    codes = bench.bench.vectors
+    assert codes.shape == (3, bench.bench.trained.model.latent_size)
     assert not torch.equal(codes[0], codes[1])
     assert changed.shape == plain.shape
     assert bench.image_attributes(0, (1.0,)) == []

@@ -6,9 +6,11 @@ import asyncio
 import http.client
 import os
 import signal
+import socket as socketlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from socket import SHUT_RDWR
 
@@ -16,7 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agents.live import ServeConfig, serve
-from agents.live.server import MOST_BYTES, PAGE, known_host
+from agents.live.server import FAILED, FULL, MOST_BYTES, PAGE, host_name, known_host
 from agents.live.session import Session, Shared
 from agents.live.viewer import MOMENTS, OTHERS, Outbox
 from rollouts.errors import UserError
@@ -24,9 +26,9 @@ from tests.agents.live.conftest import Running, receive, send, viewer_threads
 from tests.faults.helpers import SCRIPTS
 
 
-def get(server: Running, path: str, **headers: str) -> http.client.HTTPResponse:
+def get(server: Running, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(server.authority, timeout=20)
-    connection.request("GET", path, headers=headers)
+    connection.request(method, path, headers=headers)
     return connection.getresponse()
 
 
@@ -74,15 +76,38 @@ def test_a_step_that_cannot_be_done_is_told_and_does_not_end_the_view(shared: Sh
     running.stop()
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"])
+def test_the_page_is_only_to_be_read(method: str, server: Running):
+    answer = get(server, "/", method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_head_is_answered_without_the_content(server: Running):
+    with socketlib.create_connection(tuple(server.authority.split(":")), timeout=20) as line:  # type: ignore[arg-type]
+        line.sendall(f"HEAD / HTTP/1.1\r\nHost: {server.authority}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert f"Content-Length: {(PAGE / 'index.html').stat().st_size}".encode() in head
+    assert body == b""
+    assert get(server, "/nothing", "HEAD").status == 404
+    assert get(server, "/socket", "HEAD").status == 405
+
+
+@pytest.mark.parametrize("host", ["[::1", "127.0.0.1:x", "127.0.0.1:99999999", "a/b", "a@127.0.0.1", "", "?", "]:1"])
+def test_a_host_that_is_none_is_refused(host: str, server: Running):
+    assert get(server, "/", Host=host).status == 400
+
+
 def test_another_name_for_this_machine_is_refused(server: Running):
     assert get(server, "/", Host="evil.example").status == 403
     assert get(server, "/", Host=f"localhost:{server.authority.split(':')[1]}").status == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", None])
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "https://SELF", "null", None])
 def test_other_pages_may_not_connect(origin: str | None, server: Running):
     with pytest.raises(InvalidStatus) as refused:
-        server.open(origin=origin)
+        server.open(origin=origin and origin.replace("SELF", server.authority))
     assert refused.value.response.status_code == 403
 
 
@@ -102,7 +127,7 @@ def test_other_pages_may_not_connect(origin: str | None, server: Running):
     ],
 )
 def test_only_names_of_this_server_are_known(header: str, bound: str, known: bool):
-    assert known_host(header, bound) is known
+    assert known_host(host_name(header) or "", bound) is known
 
 
 def test_moments_arrive_and_commands_are_obeyed(server: Running):
@@ -119,6 +144,27 @@ def test_moments_arrive_and_commands_are_obeyed(server: Running):
         send(socket, "clip", format="gif", seconds=1)
         header, (content,) = receive(socket, "file")
         assert (header["name"][-4:], content[:6]) == (".gif", b"GIF89a")
+
+
+def test_one_page_too_many_is_told_so(server: Running, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agents.live.server.MOST_VIEWERS", 1)
+    with server.open() as first:
+        receive(first, "moment")
+        with server.open() as second:
+            assert "1 pages are open" in receive(second, "note")[0]["text"]
+            with pytest.raises(ConnectionClosed):
+                receive(second, "nothing")
+            assert second.close_code == FULL
+        receive(first, "moment")
+
+
+def test_the_address_chooses_the_agent(server: Running):
+    with server.open(path="/socket?agent=pretrained%2Fnobody") as socket:
+        assert "no agent 'pretrained/nobody'" in receive(socket, "note")[0]["text"]
+        with pytest.raises(ConnectionClosed):
+            receive(socket, "nothing")
+    with server.open(path="/socket?agent=toy") as socket:
+        assert receive(socket, "hello")[0]["name"] == "toy"
 
 
 def test_bad_messages_and_dropped_sockets_harm_nothing(server: Running):
@@ -163,7 +209,7 @@ def test_a_viewer_that_does_not_read_costs_nobody_anything(server: Running):
 
 
 def test_an_outbox_keeps_the_newest_moments_and_is_bounded():
-    async def fill() -> list[bytes]:
+    async def fill() -> list[bytes | None]:
         outbox = Outbox(asyncio.get_running_loop())
         for number in range(100):
             outbox.put(b"moment %d" % number, droppable=True)
@@ -209,8 +255,23 @@ def test_a_session_that_fails_says_so_and_leaves_the_others(
             receive(failing, "hello")
             send(failing, "capture")
             assert "error" in receive(failing, "note")[0]["text"]
+            with pytest.raises(ConnectionClosed):  # so that the page connects again
+                receive(failing, "nothing")
+            assert failing.close_code == FAILED
         receive(watching, "moment")
     assert "a bug" in capfd.readouterr().err
+
+
+def test_a_task_that_fails_says_so_and_harms_nothing(server: Running, monkeypatch: pytest.MonkeyPatch):
+    def film(*_: object) -> Callable[[], bytes]:
+        return lambda: bytes(1 // 0)
+
+    monkeypatch.setattr("agents.live.recorder.Clips.film", film)
+    with server.open() as socket:
+        receive(socket, "moment")
+        send(socket, "clip", format="gif", seconds=1)
+        assert "failed" in receive(socket, "note")[0]["text"]
+        receive(socket, "moment")
 
 
 def test_a_taken_port_and_a_foreign_host_are_refused(server: Running, shared: Shared):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import threading
+import time
 import tracemalloc
+from pathlib import Path
 
 import av
 import numpy as np
@@ -14,10 +17,13 @@ from PIL import Image
 
 from agents import Agent
 from agents.live import Session
+from agents.live.library import Library, drives_of, name_of
+from agents.live.pace import PAUSE_AT_END
 from agents.live.packets import picture, unpack
 from agents.live.recorder import KEPT_SECONDS, Drives
-from agents.live.session import PAUSE_AT_END, Shared
+from agents.live.session import Shared
 from agents.pipeline.presets import TINY
+from agents.viewing.moments import RealWorld
 from rollouts import UserError
 from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
@@ -77,6 +83,17 @@ def test_nothing_moves_while_paused_but_single_steps(session: Session, tell: Tel
     assert not session.idle
 
 
+@pytest.mark.parametrize("scene", ["dream", "wake"])
+def test_another_scene_shows_its_own_moment_also_while_paused(scene: str, session: Session, tell: Tell):
+    session.advance()
+    tell("pause", on=True)
+    ((header, _blobs),) = tell("scene", name=scene)
+    assert (header["kind"], header["scene"], header["views"]) == ("moment", scene, 1)
+    ((back, _),) = tell("scene", name="real")
+    assert back["scene"] == "real"
+    assert tell("scene", name="latents")[0][0]["kind"] == "gallery"
+
+
 def test_nothing_moves_where_nobody_looks(session: Session, tell: Tell):
     for scene in ("latents", "images"):
         tell("scene", name=scene)
@@ -119,14 +136,14 @@ def test_dreams_begin_where_they_are_told(session: Session, tell: Tell):
     for _ in range(3):
         session.advance()
     tell("capture")
-    real = session.real.acting.z[0].numpy()
+    captured, real = session.real.place[0][0].numpy(), session.real.now[0][0].numpy()
     tell("scene", name="dream")
     starts = {}
     for start, capture in (("recorded", -1), ("episode", -1), ("real", -1), ("imagined", -1), ("captured", 0)):
         tell("restart", start=start, capture=capture)
         starts[start] = np.array(step(session)["z"])
     assert np.allclose(starts["real"], real, atol=1e-3)
-    assert np.allclose(starts["captured"], real, atol=1e-3)
+    assert np.allclose(starts["captured"], captured, atol=1e-3)
     assert not np.allclose(starts["imagined"], real, atol=1e-3)
     tell("restart", start="captured", capture=77)  # forgotten by now: one of the recorded ones
     assert not np.allclose(step(session)["z"], real, atol=1e-3)
@@ -158,8 +175,8 @@ def test_an_episode_that_is_over_is_followed_by_another(session: Session, tell: 
 
 def test_every_viewer_has_tracks_of_its_own(shared: Shared):
     one, two = Session(shared), Session(shared)
-    assert one.real.seed != two.real.seed
-    assert min(one.real.seed, two.real.seed) >= HUMAN
+    assert one.real.world.seed != two.real.world.seed
+    assert min(one.real.world.seed, two.real.world.seed) >= HUMAN
     before = two.real.step_count
     for _ in range(3):
         one.advance()
@@ -168,13 +185,82 @@ def test_every_viewer_has_tracks_of_its_own(shared: Shared):
     two.close()
 
 
+def test_sessions_begin_one_after_the_other(shared: Shared, monkeypatch: pytest.MonkeyPatch):
+    inside, most = 0, 0
+
+    class Slow(RealWorld):
+        def reset(self, seed: int) -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.05)
+            super().reset(seed)
+            inside -= 1
+
+    monkeypatch.setattr("agents.live.shows.RealWorld", Slow)
+    threads = [threading.Thread(target=lambda: Session(shared).close()) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_another_agent_is_loaded_by_its_name(shared: Shared, tiny_run: Path):
+    library = Library(shared.library.first.agent, tiny_run.parent)
+    assert library.names()[:2] == ["toy", tiny_run.name]
+    assert {"pretrained/carracing", "pretrained/takecover"} <= set(library.names())
+    other = Session(Shared.of(library, shared.images), tiny_run.name)
+    assert (other.name, other.agent.folder) == (tiny_run.name, tiny_run)
+    assert other.drives.run == tiny_run / "human"
+    assert unpack(other.hello())[0]["agents"] == library.names()
+    assert library.load(tiny_run.name).agent is other.agent
+    other.close()
+    for wrong in ("../tiny", "nobody", "pretrained", "x" * 5000):
+        with pytest.raises(UserError, match="no agent"):
+            Session(Shared.of(library, shared.images), wrong)
+
+
+def test_rounds_have_names_of_their_own(toy_agent: Agent, tmp_path: Path):
+    folder = tmp_path / "car" / "round-3"
+    assert (name_of(folder), drives_of(folder, tmp_path)) == ("car/round-3", tmp_path / "car" / "human")
+    session = Session(Shared.of(Library(dataclasses.replace(toy_agent, folder=folder), tmp_path), tmp_path))
+    session.advance()
+    session.clip("gif", 1.0)
+    assert unpack(session.jobs.pop()())[0]["name"] == "car-round-3-real.gif"
+    session.close()
+
+
 # Latents
 
 
+def test_what_is_captured_is_what_is_shown(session: Session, tell: Tell):
+    shown = step(session)["z"]
+    tell("capture")
+    assert np.allclose(tell("look", capture=0)[0][0]["z"], shown, atol=1e-3)
+    tell("scene", name="latents")
+    tell("latent", z=(0.5, 0.0, -2.0, 1.0))
+    ((gallery, _),) = tell("capture")
+    assert gallery["captures"][1]["name"] == "of the latents"
+    tell("latent", z=(0.0, 0.0, 0.0, 0.0))
+    assert tell("look", capture=1)[0][0]["z"] == [0.5, 0.0, -2.0, 1.0]
+    tell("scene", name="images")
+    assert tell("capture") == []
+
+
+def test_a_dream_begins_at_the_z_that_is_shown(session: Session, tell: Tell):
+    tell("scene", name="latents")
+    tell("latent", z=(0.5, 0.0, -2.0, 1.0))
+    tell("scene", name="dream")
+    tell("restart", start="latent", capture=-1)
+    assert step(session)["z"] == [0.5, 0.0, -2.0, 1.0]
+
+
 def test_the_picture_follows_z(session: Session, tell: Tell):
+    seen = step(session)["z"]
     gallery, shown = tell("scene", name="latents")
     assert gallery[0]["captures"] == []
-    assert np.allclose(shown[0]["z"], session.real.acting.z[0].numpy(), atol=1e-3)
+    assert np.allclose(shown[0]["z"], seen, atol=1e-3)
     ((header, blobs),) = tell("latent", z=(0.5, 0.0, -2.0, 1.0))
     assert header["z"] == [0.5, 0.0, -2.0, 1.0]
     wanted = session.agent.model.decode(torch.tensor([[0.5, 0.0, -2.0, 1.0]]))[0]
@@ -211,6 +297,8 @@ def test_a_walk_changes_one_unit_in_each_row(session: Session, tell: Tell):
     sheet, side = picture(blobs[0]), header["side"]
     assert sheet.shape == (4 * side, header["columns"] * side, 3)
     middle = sheet[:, 3 * side : 4 * side].reshape(4, side, side, 3).astype(int)
+    ends = sheet[:, :side].astype(int) - sheet[:, -side:]
+    assert header["effects"] == pytest.approx(np.abs(ends).reshape(4, -1).mean(axis=1), abs=1.5)
     assert np.abs(middle - middle[0]).mean() < 4  # where every unit is zero, all rows show the same
     assert tell("walk", z=(0.0,)) == []
 
@@ -235,63 +323,65 @@ def test_the_last_seconds_become_a_video(kind: str, session: Session, tell: Tell
         assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 0.1
 
 
-def test_what_is_driven_is_kept_and_v_and_m_can_learn_from_it(session: Session, tell: Tell, shared: Shared, tmp_path):
+def test_what_is_driven_is_kept_and_v_and_m_can_learn_from_it(session: Session, tell: Tell, drives: Drives, tmp_path):
     tell("record", on=True)
-    seed = session.real.seed
+    seed = session.real.world.seed
     tell("keys", held=frozenset(("right",)))
-    frames, moment = [session.real.frame], {"over": ""}
+    frames, moment = [session.real.world.frame], {"over": ""}
     while not moment["over"]:
         moment = step(session)
-        frames.append(session.real.frame)
+        frames.append(session.real.world.frame)
     assert moment["saved"] == 1
-    (episode,) = list(shared.drives.store)
+    (episode,) = list(drives.store)
     assert (episode.seed, episode.policy) == (seed, "human")
     assert np.array_equal(episode.observations, np.stack(frames))
     assert (episode.terminated[-1], episode.truncated[-1]) == (True, False)
     assert not episode.terminated[:-1].any()
     session.advance()
     tell("record", on=False)  # one that did not end is kept up to here
-    assert len(shared.drives.store) == 2
+    assert len(drives.store) == 2
     vae = dataclasses.replace(TINY.vae, latent_size=4, steps=2, batch_size=4, log_every=1, checkpoint_every=2)
     mdnrnn = dataclasses.replace(TINY.mdnrnn, hidden_size=8, steps=2, batch_size=4, log_every=1, checkpoint_every=2)
-    fit_vae(vae, tmp_path, [shared.drives.store], torch.device("cpu"))
-    fit_mdn_rnn(mdnrnn, tmp_path, [shared.drives.store], torch.device("cpu"))
-    assert WorldModel.load(tmp_path).observation_hash == shared.agent.model.observation_hash
+    fit_vae(vae, tmp_path, [drives.store], torch.device("cpu"))
+    fit_mdn_rnn(mdnrnn, tmp_path, [drives.store], torch.device("cpu"))
+    assert WorldModel.load(tmp_path).observation_hash == session.agent.model.observation_hash
 
 
-def test_episodes_in_which_nobody_drove_are_not_kept(session: Session, tell: Tell, shared: Shared):
+def test_episodes_in_which_nobody_drove_are_not_kept(session: Session, tell: Tell, drives: Drives):
     tell("record", on=True)
     for _ in range(5):
         session.advance()
     tell("record", on=False)
-    assert not shared.drives.run.exists()
+    assert not drives.run.exists()
 
 
-def test_seeds_go_on_after_the_episodes_that_are_there(session: Session, tell: Tell, shared: Shared):
+def test_seeds_go_on_after_the_episodes_that_are_there(session: Session, tell: Tell, drives: Drives):
     tell("record", on=True)
     tell("keys", held=frozenset(("left",)))
-    seed = session.real.seed
+    seed = session.real.world.seed
     session.advance()
     session.close()
-    assert Drives(shared.drives.run, shared.agent.env).next_seed() == seed + 1
+    assert Drives(drives.run, session.agent.env).next_seed() == seed + 1
 
 
-def test_two_servers_of_one_agent_do_not_overwrite_each_others_episodes(shared: Shared, toy_agent: Agent):
-    other = Session(dataclasses.replace(shared, drives=Drives(shared.drives.run, toy_agent.env)))
+def test_two_servers_of_one_agent_do_not_overwrite_each_others_episodes(
+    shared: Shared, drives: Drives, toy_agent: Agent, tmp_path: Path
+):
+    other = Session(Shared.of(Library(toy_agent, tmp_path, Drives(drives.run, toy_agent.env)), tmp_path))
     for session in (mine := Session(shared), other):
-        session.record(True)
+        session.real.record(True)
         session.keys(frozenset(("left",)))
         session.advance()
-    assert mine.real.seed == other.real.seed
+    assert mine.real.world.seed == other.real.world.seed
     other.advance()
     for session in (mine, other):
         session.close()
-    assert sorted(len(episode) for episode in shared.drives.store) == [1, 2]
-    assert len({episode.seed for episode in shared.drives.store}) == 2
+    assert sorted(len(episode) for episode in drives.store) == [1, 2]
+    assert len({episode.seed for episode in drives.store}) == 2
 
 
 def test_an_episode_is_kept_until_it_is_saved(
-    session: Session, tell: Tell, shared: Shared, monkeypatch: pytest.MonkeyPatch
+    session: Session, tell: Tell, drives: Drives, monkeypatch: pytest.MonkeyPatch
 ):
     def full(*_: object) -> None:
         raise UserError("The disk is full")
@@ -302,9 +392,9 @@ def test_an_episode_is_kept_until_it_is_saved(
 
     tell("record", on=True)
     tell("keys", held=frozenset(("right",)))
-    seed = session.real.seed
+    seed = session.real.world.seed
     with monkeypatch.context() as disk:
-        disk.setattr(shared.drives, "save", full)
+        disk.setattr(drives, "save", full)
         with pytest.raises(UserError, match="disk is full"):
             drive_to_the_end()
         for attempt in (
@@ -315,10 +405,10 @@ def test_an_episode_is_kept_until_it_is_saved(
             with pytest.raises(UserError, match="disk is full"):
                 attempt()
     session.advance()
-    (episode,) = list(shared.drives.store)
+    (episode,) = list(drives.store)
     assert (episode.seed, bool(episode.terminated[-1])) == (seed, True)
     assert step(session)["saved"] == 1
-    assert Stage(shared.drives.run, "rollouts").manifest["steps"] == len(episode)
+    assert Stage(drives.run, "rollouts").manifest["steps"] == len(episode)
 
 
 def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
@@ -328,7 +418,7 @@ def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
     tell("scene", name="dream")
 
     def kept_after(seconds: float) -> int:
-        for _ in range(round(seconds / session.dream.seconds)):
+        for _ in range(round(seconds / session.dream.world.seconds)):
             session.advance()
         return sum(len(blob) for kept in session.clips._past for blob in (*kept.views, *kept.tiles))
 

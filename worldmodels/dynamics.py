@@ -1,0 +1,142 @@
+"""What any M offers: a memory that nobody else looks into, and heads that say what comes next.
+
+A recurrent network, a transformer or anything else that foresees is one file with one class, a :class:`Dynamics`, and
+one line in ``worldmodels/cores.py``. What trains, dreams, diagnoses and acts knows this page alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.mixture import Mixture, Prediction
+
+State = dict[str, Tensor]
+"""M's memory of N lanes: named tensors ``[N, ...]``, all of them zero where an episode begins.
+
+The names are those of M's own. Others take, tile and choose lanes, and hand the whole of it back.
+"""
+
+
+def take(state: State, lanes: Tensor | slice) -> State:
+    """The memory of some lanes only (indices, a mask or a slice)."""
+    return {name: part[lanes] for name, part in state.items()}
+
+
+def tile(state: State, copies: int) -> State:
+    """``copies`` times the same lanes, one set after the other."""
+    return {name: part.repeat(copies, *[1] * (part.dim() - 1)) for name, part in state.items()}
+
+
+def where(lanes: Tensor, state: State, otherwise: State) -> State:
+    """``state`` in the lanes of a mask ``[N]``, ``otherwise`` in all others."""
+    return {
+        name: torch.where(lanes.view(-1, *[1] * (part.dim() - 1)), part, otherwise[name])
+        for name, part in state.items()
+    }
+
+
+def put(state: State, lanes: Tensor, fresh: State) -> State:
+    """``state`` with the lanes of these indices replaced by those of ``fresh``, in this order."""
+    return {name: part.index_copy(0, lanes, fresh[name]) for name, part in state.items()}
+
+
+def dropout_mask(shape: tuple[int, ...], rate: float, generator: torch.Generator) -> Tensor:
+    """0 with probability ``rate``, else ``1 / (1 - rate)``, on the generator's device.
+
+    Kept for a whole sequence, it is one model out of many that agree where there were data and differ where there
+    were none (Gal & Ghahramani 2016; in dreams: Wellmer & Kwok 2021).
+    """
+    kept = torch.rand(shape, generator=generator, device=generator.device) >= rate
+    return kept.float() / (1 - rate)
+
+
+class Dynamics(nn.Module, ABC):
+    """An M: what it remembers (its core, written by subclasses), and the mixture, reward and termination heads.
+
+    A subclass builds its core, then calls :meth:`add_heads`, and has four verbs of its own: :meth:`initial_state`,
+    :meth:`advance`, :meth:`unroll` (the same for a whole sequence) and :meth:`outputs`.
+
+    With its weights in bfloat16 (``dynamics.bfloat16()``) it multiplies matrices in that, and remembers and predicts
+    in float32: dreams are then about twice as fast on CPUs that have instructions for it.
+
+    Args:
+        hidden_size: width of the output ``h``, which the heads read.
+    """
+
+    reward_head: nn.Linear | None
+    termination_head: nn.Linear | None
+
+    def __init__(self, latent_size: int, action_size: int, hidden_size: int, mixtures: int) -> None:
+        super().__init__()
+        self.latent_size, self.action_size = latent_size, action_size
+        self.hidden_size, self.mixtures = hidden_size, mixtures
+
+    def add_heads(self, reward_head: bool, termination_head: bool) -> None:
+        """Make the heads. Weights are drawn in the order in which modules are made: a core comes first."""
+        self.mixture_head = nn.Linear(self.hidden_size, 3 * self.latent_size * self.mixtures)
+        self.reward_head = nn.Linear(self.hidden_size, 1) if reward_head else None
+        self.termination_head = nn.Linear(self.hidden_size, 1) if termination_head else None
+
+    @property
+    def trainable_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+    @abstractmethod
+    def initial_state(self, lanes: int) -> State:
+        """The memory at the start of an episode: zeros."""
+
+    @abstractmethod
+    def advance(self, z: Tensor, action: Tensor, state: State) -> State:
+        """The memory after seeing ``z [N, latent_size]`` and doing ``action [N, action_size]``; nothing is changed."""
+
+    @abstractmethod
+    def unroll(self, z: Tensor, action: Tensor, state: State) -> tuple[Tensor, State]:
+        """As :meth:`advance` for every step of ``z [N, T, latent_size]`` and ``action [N, T, action_size]``.
+
+        Returns:
+            the output ``h`` after every step ``[N, T, hidden_size]``, and the memory after the last one.
+        """
+
+    @abstractmethod
+    def outputs(self, state: State) -> dict[str, Tensor]:
+        """What a controller may see of the memory, by names of one letter, ``[N, size]`` each.
+
+        ``h [N, hidden_size]`` is among them: it is what the heads read.
+        """
+
+    def forward(
+        self, z: Tensor, action: Tensor, state: State | None = None, dropout: Tensor | None = None
+    ) -> tuple[Prediction, State]:
+        """Predict along a sequence.
+
+        Args:
+            z: ``[N, T, latent_size]``; action: ``[N, T, action_size]``; state: before the first step, or zeros.
+            dropout: a mask ``[N, hidden_size]`` on what the heads see, the same in every step; see
+                :func:`dropout_mask`.
+
+        Returns:
+            For every t, the prediction of ``z[t+1], reward[t], terminated[t]`` (``[N, T, ...]``), and the state after
+            the last step.
+        """
+        output, state = self.unroll(z, action, self.initial_state(len(z)) if state is None else state)
+        return self.heads(output if dropout is None else output * dropout[:, None]), state
+
+    def predict(self, state: State, dropout: Tensor | None = None) -> Prediction:
+        """What comes next, from memory; ``dropout`` is a mask ``[N, hidden_size]`` on what the heads see."""
+        output = self.outputs(state)["h"]
+        return self.heads(output if dropout is None else output * dropout)
+
+    def heads(self, output: Tensor) -> Prediction:
+        """The output ``[..., hidden_size]`` -> prediction ``[..., ...]``."""
+        # In memory the component comes before the dimension: work on one component is then work on whole rows.
+        shape = (*output.shape[:-1], 3, self.mixtures, self.latent_size)
+        output = output.to(self.mixture_head.weight.dtype)
+        logits, mean, log_std = self.mixture_head(output).float().view(shape).transpose(-1, -2).unbind(-3)
+        return Prediction(
+            Mixture(logits, mean, log_std),
+            None if self.reward_head is None else self.reward_head(output).squeeze(-1).float(),
+            None if self.termination_head is None else self.termination_head(output).squeeze(-1).float(),
+        )

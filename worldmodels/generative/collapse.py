@@ -1,0 +1,91 @@
+"""Notices when a model makes only one picture, or when its latents carry nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rollouts.console import say
+from rollouts.errors import UserError
+from worldmodels.generative.models.base import ImageModel
+from worldmodels.generative.objectives.units import Batch
+from worldmodels.training.loop import MetricsLog
+from worldmodels.training.randomness import generator_for
+
+COLLAPSED = 0.05
+"""Samples whose mean distance is below this share of the data's are all alike."""
+GRACE_SHARE, GRACE_STEPS = 0.25, 200
+"""Share of the steps, and their least number, before which a lack of diversity is not yet called collapse."""
+
+
+class CollapseError(UserError):
+    """All samples are alike, or no latent unit carries anything: training on would not help."""
+
+
+class Watch:
+    """Looks at a model while it trains, without changing it.
+
+    Args:
+        seen: held-out data in [0, 1].
+        steps: of the whole training.
+    """
+
+    def __init__(self, model: ImageModel, seen: Batch, steps: int) -> None:
+        self.model, self.seen, self.steps, self.collapses = model, seen, steps, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How often in a row the model had collapsed."""
+        return {"collapses": self.collapses}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.collapses = state_dict["collapses"]
+
+    def report(self, step: int, log: MetricsLog) -> None:
+        """Pictures, diversity and latent units to TensorBoard; stop on collapse."""
+        training = self.model.network.training
+        for name, view in self.model.views().items():
+            log.board.add_image(name, view(self._batch(0)), step, dataformats="HWC")
+        self.check_collapse(step, log)
+        self.model.network.train(training)
+
+    def check_collapse(self, step: int, log: MetricsLog) -> None:
+        """Measure diversity and active units.
+
+        Raises:
+            CollapseError: at two checkpoints in a row.
+        """
+        if not self.model.draws:
+            return
+        batch = self._batch(1)
+        if self.model.condition_channels:
+            made = self.model.draw(len(batch.x), batch.rng, batch.condition)
+        else:
+            made = self.model.draw(self.model.watched, batch.rng)
+        diversity = mean_distance(made) / mean_distance(batch.x)
+        latents = self.model.latents(batch)
+        log.board.add_scalar("diversity", diversity, step)
+        if latents is not None:
+            log.board.add_scalar("active_units", latents.active_by_kl, step)
+            log.board.add_histogram("kl_per_unit", latents.kl_per_unit, step)
+        fault = None
+        if diversity < COLLAPSED:
+            fault = f"all samples are alike (their spread is {diversity:.1%} of the data's)"
+        elif latents is not None and latents.collapsed:
+            fault = "no latent unit carries information any more"
+        self.collapses = self.collapses + 1 if fault and step >= max(GRACE_SHARE * self.steps, GRACE_STEPS) else 0
+        if self.collapses >= 2:
+            raise CollapseError(
+                f"The model has collapsed: at step {step} {fault}. Try another loss or penalty, a lower learning rate "
+                "or KL weight, or another --seed."
+            )
+        if fault and step == self.steps:
+            say(f"Careful: {fault}.")
+
+    def _batch(self, number: int) -> Batch:
+        return self.seen._replace(rng=generator_for(0, number))
+
+
+@torch.no_grad()
+def mean_distance(x: Tensor) -> float:
+    """Mean Euclidean distance between two of the samples ``[N, ...]``."""
+    return float(nn.functional.pdist(x.flatten(1).cpu().double()).mean())  # Apple's MPS has no float64

@@ -1,0 +1,82 @@
+"""Train any image model in a run directory: ``run/images/`` holds weights, grids, metrics, and the training state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from rollouts.console import say
+from rollouts.runs.files import file_hash
+from rollouts.runs.stage import Stage
+from worldmodels.generative.collapse import Watch
+from worldmodels.generative.data.batches import Batches, held_out
+from worldmodels.generative.models.base import ImageConfig, Shape, build
+from worldmodels.generative.models.trained import about
+from worldmodels.generative.objectives.units import Trainer
+from worldmodels.pictures import save_png
+from worldmodels.training.checkpoint import load_state, save_tensors
+from worldmodels.training.loop import train
+from worldmodels.training.randomness import generator_for
+
+SEEN = 128  #: held-out samples that are looked at during training
+
+
+def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) -> Path:
+    """Train model ``name`` (a key of ``models.registry.MODELS``) and write ``run/images/weights.safetensors``.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        UserError: options or data are unusable, or a loss is no longer a number.
+        CollapseError: the model makes only one picture.
+    """
+    config.check()
+    samples = config.load(existing(run))
+    config.check_networks(not samples.are_images)
+    shape = Shape.of(samples)
+    model = build(config, shape, device)
+    stage = Stage.open(run, "images", config, {"data": samples.hash, "model": name}, growable=("steps",))
+    weights = stage.path / "weights.safetensors"
+    if stage.complete and weights.exists():
+        return weights
+    batches = Batches(
+        samples, config.batch_size, config.seed, device, model.low, model.condition_of, config.flip, config.crop
+    )
+    trainer = Trainer(
+        model.units(),
+        batches,
+        config.seed,
+        (lambda step: 1 - step / config.steps) if config.decay else (lambda step: 1.0),
+        half=config.precision == "bfloat16",
+    )
+    what = f"{shape.size}x{shape.size} images" if shape.size else "points"
+    say(f"{name}: {len(samples.train):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")
+    seen = held_out(samples, SEEN, device, model.condition_of)
+    watch = Watch(model, seen, config.steps)
+    parts = {**model.parts(), "updates": trainer, "watch": watch}
+    train(
+        stage,
+        parts,
+        trainer,
+        config.steps,
+        config.log_every,
+        config.checkpoint_every,
+        watch.report,
+        headline=model.headline,
+    )
+    state = load_state(stage.path / "state.pt", device)  # also when stopped between the last step and the results
+    for key, part in parts.items():
+        part.load_state_dict(state[key])
+    view = next(iter(model.views().values()))
+    save_png(view(seen._replace(rng=generator_for(0, 0))), stage.path / "samples.png", scale=2)
+    save_tensors(model.network.state_dict(), weights)
+    stage.finish(weights=file_hash(weights), architecture=shape._asdict(), data=about(samples))
+    say(f"{name}: done. Look at {stage.path / 'samples.png'}")
+    return weights
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the closest one above it that exists."""
+    return folder if folder.is_dir() else existing(folder.parent)

@@ -1,0 +1,250 @@
+"""Autoencoders, and variational ones: a code, a reconstruction, and (for the latter) a prior to draw from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rollouts.errors import UserError, require_positive
+from worldmodels.generative.models.base import (
+    ImageConfig,
+    ImageModel,
+    LatentModel,
+    Shape,
+    View,
+    adam,
+    labelled_classes,
+    require_not_negative,
+)
+from worldmodels.generative.networks.coders import Coder, conv_coder, mlp_coder
+from worldmodels.generative.networks.modules import VAE, Autoencoder
+from worldmodels.generative.objectives.autoencoders import (
+    BERNOULLI,
+    AutoencoderObjective,
+    VAEObjective,
+    fixed_gaussian,
+    gaussian,
+    log_likelihood_bound,
+)
+from worldmodels.generative.objectives.elbo import CollapseReport, bits_per_dimension, collapse_report
+from worldmodels.generative.objectives.units import Batch, Unit
+from worldmodels.generative.sheets import rows_below
+from worldmodels.pictures import Frames
+from worldmodels.training.loop import Stateful
+from worldmodels.training.randomness import generator_for
+
+LikelihoodName = Literal["bernoulli", "gaussian", "gaussian-learned"]
+IMPORTANCE_SAMPLES = 50
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(ImageConfig):
+    """A code and a reconstruction, without a prior."""
+
+    likelihood: LikelihoodName = "bernoulli"
+    """What the reconstruction error is: cross-entropy, or squared error by a variance, fixed or learned."""
+    variance: float = 0.1
+    """Of the fixed Gaussian likelihood, per pixel."""
+    noise: float = 0.0
+    """Standard deviation of noise on the input but not on the target (denoising)."""
+    sparsity_weight: float = 0.0
+    """Times the KL between --sparsity and the mean activation of the code."""
+    sparsity: float = 0.05
+    """Wanted mean activation of a code unit."""
+
+    def build(self, shape: Shape, device: torch.device) -> AutoencoderModel:
+        if self.likelihood == "gaussian-learned":
+            raise ValueError("an autoencoder without a prior would learn a variance of 0: use --likelihood gaussian")
+        encoder, features, decoder = _coder(self, shape)
+        network = Autoencoder(encoder, features, self.latent_size, decoder, self.sparsity_weight > 0).to(device)
+        likelihood = BERNOULLI if self.likelihood == "bernoulli" else fixed_gaussian(self.variance)
+        objective = AutoencoderObjective(
+            network,
+            likelihood,
+            adam(network, self.learning_rate),
+            self.noise,
+            self.sparsity_weight,
+            self.sparsity,
+        )
+        return AutoencoderModel(objective)
+
+    def for_points(self) -> AutoencoderConfig:
+        return replace(super().for_points(), likelihood="gaussian")
+
+    def check(self) -> None:
+        super().check()
+        require_positive(self, ("variance",))
+        require_not_negative(self, ("noise", "sparsity_weight"))
+        if not 0 < self.sparsity < 1:
+            raise UserError(f"--sparsity must be in (0, 1), got {self.sparsity}.")
+
+
+@dataclass(frozen=True)
+class VAEConfig(ImageConfig):
+    """A variational autoencoder."""
+
+    likelihood: LikelihoodName = "bernoulli"
+    """What the reconstruction error is: cross-entropy, or squared error by a variance, fixed or learned."""
+    variance: float = 0.1
+    """Of the Gaussian likelihood, per pixel; where it is learned, the start, which must be well below the data's own
+    variance: latents carry nothing until the likelihood is narrower than what they could explain."""
+    kl_weight: float = 1.0
+    """Trade-off between data and prior (lambda, beta): above 1 favours the prior."""
+    free_nats: float = 0.0
+    """KL per latent unit that costs nothing (free bits)."""
+    conditional: bool = False
+    """Give the label to encoder and decoder."""
+
+    def build(self, shape: Shape, device: torch.device) -> VAEModel:
+        classes = labelled_classes(shape) if self.conditional else 0
+        encoder, features, decoder = _coder(self, shape, classes)
+        learned = self.likelihood == "gaussian-learned"
+        network = VAE(encoder, features, self.latent_size, decoder, classes, learned).to(device)
+        if network.output_logvar is not None:
+            nn.init.constant_(network.output_logvar, math.log(self.variance))
+            likelihood = gaussian(network.output_logvar)
+        else:
+            likelihood = BERNOULLI if self.likelihood == "bernoulli" else fixed_gaussian(self.variance)
+        optimiser = adam(network, self.learning_rate)
+        return VAEModel(VAEObjective(network, likelihood, optimiser, self.kl_weight, self.free_nats))
+
+    @property
+    def takes_labels(self) -> bool:
+        return self.conditional
+
+    def for_points(self) -> VAEConfig:
+        return replace(super().for_points(), likelihood="gaussian-learned", variance=0.01)
+
+    def check(self) -> None:
+        super().check()
+        require_positive(self, ("variance",))
+        require_not_negative(self, ("kl_weight", "free_nats"))
+
+
+def _coder(config: AutoencoderConfig | VAEConfig, shape: Shape, classes: int = 0) -> Coder:
+    if shape.size:
+        return conv_coder(shape.size, shape.channels, config.latent_size, config.width, classes)
+    if config.likelihood == "bernoulli":
+        raise ValueError("points need --likelihood gaussian or gaussian-learned, not bernoulli")
+    return mlp_coder(shape.channels, config.latent_size, config.width, classes)
+
+
+class AutoencoderModel(ImageModel):
+    """A code without a prior: it reconstructs, and draws nothing."""
+
+    draws = False
+    headline = ("distortion",)
+
+    def __init__(self, objective: AutoencoderObjective) -> None:
+        self.objective, self.likelihood = objective, objective.likelihood
+        self.network: Autoencoder = objective.model
+        self.latent_size = self.network.latent_size
+
+    def units(self) -> list[Unit]:
+        return self.objective.units()
+
+    def parts(self) -> dict[str, Stateful]:
+        return self.objective.parts()
+
+    def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
+        raise UserError(
+            "An autoencoder has no distribution of codes to draw from: look at its reconstructions "
+            "(--show reconstructions), or train a VAE."
+        )
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.network.eval().encode(x)
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.likelihood.mean(self.network.eval().decode(z))
+
+    def views(self) -> dict[str, View]:
+        return {"reconstructions": lambda batch: reconstructions(self, batch)}
+
+    @torch.no_grad()
+    def measures(self, batch: Batch) -> dict[str, Any]:
+        error = (self.decode(self.encode(batch.x)) - batch.x).square().flatten(1).sum(1).mean()
+        return {"squared_error": float(error)}
+
+
+class VAEModel(LatentModel):
+    """A Gaussian over latents for every sample, and a prior over them."""
+
+    headline = ("distortion", "rate")
+
+    def __init__(self, objective: VAEObjective) -> None:
+        self.objective, self.likelihood = objective, objective.likelihood
+        self.network: VAE = objective.model
+        self.latent_size, self.classes = self.network.latent_size, self.network.classes
+
+    def units(self) -> list[Unit]:
+        return self.objective.units()
+
+    def parts(self) -> dict[str, Stateful]:
+        return self.objective.parts()
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.network.eval().encode(x, condition)[0]
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.likelihood.mean(self.network.eval().decode(z, condition))
+
+    def views(self) -> dict[str, View]:
+        return {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
+
+    @torch.no_grad()
+    def latents(self, batch: Batch) -> CollapseReport:
+        return collapse_report(*self.network.eval().encode(batch.x, self.condition(batch)))
+
+    @torch.no_grad()
+    def measures(self, batch: Batch) -> dict[str, Any]:
+        """Bounds in nats, each under the name of what it bounds, and which latent units are active.
+
+        ``elbo`` and ``iwae`` are bounds of log p(x); those called ``conditional`` of log p(x | class), which is
+        larger. A Bernoulli likelihood of pixels that are neither 0 nor 1 is not normalised, so what it gives is called
+        ``cross_entropy``: it compares models of this kind with each other, and with nothing else.
+        """
+        x, labels = batch.x, self.condition(batch)
+        report = self.latents(batch)
+        elbo, iwae = (
+            float(log_likelihood_bound(self.network, self.likelihood, x, labels, k, generator_for(0, k)).mean())
+            for k in (1, IMPORTANCE_SAMPLES)
+        )
+        binary = self.likelihood.binary
+        proper = not binary or bool(((x == 0) | (x == 1)).all())
+        prefix = ("conditional_" if self.classes else "") + ("" if proper else "cross_entropy_")
+        found = {f"{prefix}elbo": elbo, f"{prefix}iwae_{IMPORTANCE_SAMPLES}": iwae}
+        if proper and x.ndim == 4:
+            bits = bits_per_dimension(torch.tensor(-elbo), math.prod(x.shape[1:]), 1 if binary else 256)
+            found[f"{prefix}bits_per_dimension"] = float(bits)
+        error = (self.decode(self.encode(x, labels), labels) - x).square().flatten(1).sum(1).mean()
+        return {
+            **found,
+            "squared_error": float(error),
+            "kl": float(report.kl_per_unit.sum()),
+            "active_units": report.active_by_kl,
+            "latent_size": self.latent_size,
+        }
+
+
+@torch.no_grad()
+def reconstructions(model: ImageModel, batch: Batch, count: int = 20) -> Frames:
+    """Originals above their reconstructions."""
+    assert model.encode is not None
+    assert model.decode is not None
+    x, condition = batch.x[:count], model.condition(batch)
+    condition = None if condition is None else condition[:count]
+    return rows_below([x, model.decode(model.encode(x, condition), condition)])
+
+
+AE = AutoencoderConfig(latent_size=16, learning_rate=1e-3, decay=True)
+SPARSE_AE = replace(AE, latent_size=64, sparsity_weight=3.0)
+DENOISING_AE = replace(AE, noise=0.3)
+VAE_QUICK = VAEConfig(latent_size=16, learning_rate=1e-3, decay=True)
+CVAE = replace(VAE_QUICK, conditional=True)

@@ -1,0 +1,304 @@
+"""What any image model offers, and the options that all of them share.
+
+A family of models is one file in this folder: its options (a frozen dataclass, child of :class:`ImageConfig`) beside
+the model that they build (a child of :class:`ImageModel`). ``registry.py`` names every model in one line. Nobody asks
+for a model's type: what it can do, it declares.
+
+The contract, with the shapes:
+
+========================  =========================================================================================
+``network``               the module that ``weights.safetensors`` holds: what is needed to draw, encode, translate
+``units()``               update units for the trainer, in order (``objectives/units.py``)
+``parts()``               what a checkpoint must hold: networks, optimisers, averages, buffers
+``draw(count, rng,        ``count`` samples: images ``[count, C, S, S]`` in [0, 1], or points ``[count, D]``. For a
+condition)``              model of classes the condition is labels ``[count]``, by default going round all of them;
+                          for a model of pictures it is pictures ``[count, C', S, S]`` in [0, 1]
+``draws``                 False where there is no distribution to draw from (an autoencoder); ``draw`` says why
+``encode(x, condition)``  or None: samples to latents ``[N, latent_size]``, the posterior's mean where there is one
+``decode(z, condition)``  or None: latents ``[N, latent_size]`` to samples, as ``draw`` gives them; can be
+                          differentiated (a caller who need not says ``torch.no_grad``)
+``views()``               name -> view, a function of held-out data (a ``Batch`` in [0, 1]) that gives a picture. The
+                          first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
+``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
+``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
+``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
+                          where the data have none of their own. ``condition_channels`` are its C'
+========================  =========================================================================================
+
+Everything speaks of [0, 1] except training: a batch that reaches a unit's loss has ``x``, ``condition`` and ``other``
+in [low, 1]. ``batch.labels`` are the classes, ``batch.condition`` what belongs to each sample (the picture to be
+translated, the frames before it), ``batch.other`` samples of another set that belong to none (CycleGAN's other side).
+
+To add a model: copy ``autoencoders.py``, or see ``tests/generative/test_extension.py`` for a whole one in 20 lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from rollouts.errors import UserError, require_at_least, require_positive, require_seed
+from worldmodels.generative.data.batches import ConditionOf
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.data.image_files import Fit
+from worldmodels.generative.data.samples import Samples
+from worldmodels.generative.objectives.elbo import CollapseReport
+from worldmodels.generative.objectives.units import Batch, Unit
+from worldmodels.generative.sheets import picture, rows_below
+from worldmodels.pictures import Frames
+from worldmodels.training.loop import Stateful
+
+View = Callable[[Batch], Frames]
+Encode = Callable[[Tensor, Tensor | None], Tensor]
+C = TypeVar("C", bound="ImageConfig")
+CHUNK = 500  #: samples that are decoded at once
+PHOTO_STEPS = 6000  #: half an hour on two cores
+COLUMNS = 20  #: classes up to which a grid has a column for each
+
+
+class Shape(NamedTuple):
+    """What a model makes: images of ``size`` and ``channels``, or points of ``channels`` dimensions (size 0)."""
+
+    size: int
+    channels: int
+    classes: int = 0
+    condition: int = 0  #: channels of the data's own conditions
+    other: int = 0  #: channels of the other set
+
+    @classmethod
+    def of(cls, samples: Samples) -> Shape:
+        condition, other = (
+            0 if part is None else part.shape[-1] for part in (samples.train_condition, samples.train_other)
+        )
+        return cls(samples.size if samples.are_images else 0, samples.channels, samples.classes, condition, other)
+
+
+class ImageModel:
+    """See the head of this file. What a child does not set has these values."""
+
+    network: nn.Module
+    headline: tuple[str, ...] = ()  #: the terms to show beside a progress bar
+    low: float = 0.0  #: lower end of the range in which the losses want their images
+    classes: int = 0  #: more than 0: conditional on labels
+    latent_size: int = 0
+    draws: bool = True
+    watched: int = 128  #: samples drawn at every checkpoint to notice collapse; fewer where drawing is slow
+    encode: Encode | None = None
+    decode: Encode | None = None
+    condition_of: ConditionOf | None = None
+    condition_channels: int = 0  #: more than 0: conditional on pictures
+
+    def units(self) -> list[Unit]:
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, Stateful]:
+        raise NotImplementedError
+
+    def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def views(self) -> dict[str, View]:
+        """Samples; beneath their conditions and above the originals, where there are such."""
+        return {"samples": self._samples}
+
+    def measures(self, batch: Batch) -> dict[str, Any]:
+        return {}
+
+    def latents(self, batch: Batch) -> CollapseReport | None:
+        return None
+
+    def condition(self, batch: Batch) -> Tensor | None:
+        """What ``draw``, ``encode`` and ``decode`` must know of these data: labels, conditions, or nothing."""
+        if self.classes:
+            return batch.labels
+        return batch.condition if self.condition_channels else None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def _samples(self, batch: Batch) -> Frames:
+        if self.condition_channels:
+            assert batch.condition is not None
+            x, condition = batch.x[:20], batch.condition[:20]
+            return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
+        if batch.x.ndim != 4:
+            return picture(self.draw(2000, batch.rng), 10)
+        columns = self.classes if 2 <= self.classes <= COLUMNS else 10  # labels go round: a column is a class
+        return picture(self.draw(10 * columns, batch.rng), columns)
+
+
+class LatentModel(ImageModel):
+    """A model that decodes latents from N(0, 1); children say how, in ``decode``."""
+
+    def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
+        return decode_all(self, torch.randn(count, self.latent_size, generator=rng), condition)
+
+
+@torch.no_grad()
+def decode_all(model: ImageModel, z: Tensor, condition: Tensor | None = None) -> Tensor:
+    """Decode any number of latents, a chunk at a time; labels go round all classes unless they are given."""
+    assert model.decode is not None
+    if model.classes and condition is None:
+        condition = torch.arange(len(z)) % model.classes
+    parts = z.to(model.device).split(CHUNK)
+    conditions = [None] * len(parts) if condition is None else condition.to(model.device).split(CHUNK)
+    return torch.cat([model.decode(part, known) for part, known in zip(parts, conditions, strict=True)])
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What all image models share."""
+
+    data: str = "digits"
+    """digits, digits-8x8, stacked-digits, ring, grid, swiss-roll, lines; or a folder of pictures, a run or folder with
+    episodes, an IDX file, .npy, .npz."""
+    size: int = 0
+    """Side to which images are resized; 0 leaves them."""
+    channels: int = 0
+    """1 or 3; 0 takes what the data have."""
+    fit: Fit = "crop"
+    """What becomes of pictures that are no squares: crop cuts out the middle, pad adds a border in the mean colour of
+    the picture's edge, stretch changes the proportions."""
+    flip: bool = False
+    """Show half of the pictures mirrored: twice as many, where left and right do not matter."""
+    crop: float = 0.0
+    """Cut away up to this share of a picture's sides at random, and enlarge the rest: 0.1, say, for few photos."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be read, instead of naming them and stopping."""
+    memory_gb: float = 4.0
+    """Memory for pictures, as bytes; more than fit into it are kept in a temporary file beside the run."""
+    steps: int = 3000
+    """Training steps (generator updates). May be raised later to train on."""
+    batch_size: int = 64
+    """Samples per update."""
+    latent_size: int = 64
+    """Length of the latent vector."""
+    width: int = 32
+    """Filters next to the image; deeper layers have more. For points, units of a hidden layer."""
+    learning_rate: float = 2e-4
+    """Step size (of the generator, where there are two)."""
+    decay: bool = False
+    """Let the learning rates fall linearly to 0."""
+    seed: int = 0
+    """Decides initial weights, batches, noise, and what is held out."""
+    log_every: int = 20
+    """Steps between lines in the log."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 convolutions are up to twice as fast on recent CPUs and GPUs."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints, sample grids and checks for collapse."""
+
+    def build(self, shape: Shape, device: torch.device) -> ImageModel:
+        """The model, with new weights.
+
+        Raises:
+            ValueError: the options do not fit the shape.
+        """
+        raise NotImplementedError
+
+    def load(self, folder: Path | None = None) -> Samples:
+        """The data.
+
+        Args:
+            folder: where pictures may be kept that do not fit into memory.
+
+        Raises:
+            UserError: there is nothing usable.
+        """
+        return load_samples(
+            self.data, self.size, self.channels, self.seed, self.fit, self.skip_broken, self.memory_gb, folder
+        )
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the model is conditional on classes, and so needs data that have some."""
+        return False
+
+    def for_points(self: C) -> C:
+        """These options for points in a plane instead of images."""
+        return replace(self, width=64, batch_size=128, latent_size=2, steps=5000, learning_rate=1e-3, decay=True)
+
+    def for_photos(self: C) -> C:
+        """These options for a few hundred photos."""
+        return replace(self, size=64, flip=True, crop=0.1, batch_size=32, steps=PHOTO_STEPS)
+
+    def check(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            UserError: the option is named.
+        """
+        require_positive(self, ("steps", "batch_size", "latent_size", "width", "learning_rate"))
+        require_positive(self, ("log_every", "checkpoint_every", "memory_gb"))
+        require_not_negative(self, ("size",))
+        require_seed(self.seed, "seed")
+        require_below_one(self, ("crop",))
+        if self.channels not in (0, 1, 3):
+            raise UserError(f"--channels must be 1, 3 or 0 (as the data), got {self.channels}.")
+        if self.batch_size < 2:
+            raise UserError("--batch-size must be at least 2: normalisation needs something to average over.")
+
+    def check_networks(self, points: bool) -> None:
+        """Refuse options that the chosen networks would ignore, or cannot have together.
+
+        Raises:
+            UserError: the option is named.
+        """
+        if points and (self.flip or self.crop):
+            raise UserError("Points are not mirrored or cut: leave out --flip and --crop.")
+
+
+def require_not_negative(config: ImageConfig, names: Sequence[str]) -> None:
+    """Refuse negative values.
+
+    Raises:
+        UserError: the option is named.
+    """
+    require_at_least(0, config, names)
+
+
+def require_below_one(config: ImageConfig, names: Sequence[str]) -> None:
+    """Refuse what is not in [0, 1).
+
+    Raises:
+        UserError: the option is named.
+    """
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(config, name)}.")
+
+
+def build(config: ImageConfig, shape: Shape, device: torch.device) -> ImageModel:
+    """A model with weights from ``config.seed``.
+
+    Raises:
+        UserError: the options do not fit the data.
+    """
+    torch.manual_seed(config.seed)
+    try:
+        return config.build(shape, device)
+    except ValueError as error:
+        raise UserError(f"These options do not fit the data: {error}.") from error
+
+
+def labelled_classes(shape: Shape) -> int:
+    """How many classes a conditional model has.
+
+    Raises:
+        ValueError: the data have none.
+    """
+    if shape.classes < 2:
+        raise ValueError("a conditional model needs data with labels of at least two classes")
+    return shape.classes
+
+
+def adam(module: nn.Module, rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
+    """Adam, fused where that is possible: six times as fast for small networks, whose steps its own outlasts."""
+    fused = next(module.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=fused)

@@ -1,0 +1,240 @@
+"""Generators against critics: a game, a penalty, an architecture and a kind of conditioning, freely combined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from rollouts.errors import UserError, require_positive
+from worldmodels.generative.models.base import (
+    ImageConfig,
+    LatentModel,
+    Shape,
+    adam,
+    labelled_classes,
+    require_below_one,
+    require_not_negative,
+)
+from worldmodels.generative.networks import foster
+from worldmodels.generative.networks.dcgan import Conditioning, Upsampling, dcgan_critic, dcgan_generator
+from worldmodels.generative.networks.modules import Critic, Generator
+from worldmodels.generative.networks.patchgan import patchgan
+from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
+from worldmodels.generative.networks.resnet import resnet_critic, resnet_generator
+from worldmodels.generative.objectives.augment import Policy, diffaugment
+from worldmodels.generative.objectives.gan import GAN, Penalty, around_real, between_real_and_fake
+from worldmodels.generative.objectives.losses import (
+    HINGE,
+    LEAST_SQUARES,
+    MINIMAX,
+    NON_SATURATING,
+    WASSERSTEIN,
+    Adversarial,
+)
+from worldmodels.generative.objectives.penalties import spectrally_normalise
+from worldmodels.generative.objectives.units import Unit
+from worldmodels.training.loop import Stateful
+
+LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge"]
+PenaltyName = Literal["none", "gradient", "dragan"]
+GANArchitecture = Literal["dcgan", "dcgan-resize", "resnet", "patchgan", "foster"]
+OptimiserName = Literal["adam", "rmsprop"]
+
+GAMES: dict[LossName, Adversarial] = {
+    "minimax": MINIMAX,
+    "non-saturating": NON_SATURATING,
+    "least-squares": LEAST_SQUARES,
+    "wasserstein": WASSERSTEIN,
+    "hinge": HINGE,
+}
+PENALTIES: dict[PenaltyName, Penalty | None] = {
+    "none": None,
+    "gradient": between_real_and_fake,
+    "dragan": around_real,
+}
+
+
+@dataclass(frozen=True)
+class GANConfig(ImageConfig):
+    """A generator against a critic; loss, penalty, constraint, architecture and conditioning combine freely."""
+
+    loss: LossName = "non-saturating"
+    """The game."""
+    architecture: GANArchitecture = "dcgan"
+    """Networks for images ("foster" is the 28x28 GAN of the book); points always take perceptrons."""
+    conditioning: Conditioning = "none"
+    """How the critic learns the label: as input planes, or by projection. The generator gets it with its noise."""
+    penalty: PenaltyName = "none"
+    """On the critic's gradient: between real and fake (WGAN-GP), or around real (DRAGAN)."""
+    penalty_weight: float = 10.0
+    """Times the penalty."""
+    spectral_norm: bool = False
+    """Divide every weight of the critic by its largest singular value."""
+    batch_norm: bool = False
+    """Normalise the critic's activations over the batch (impossible with a penalty). PatchGAN has instance
+    normalisation otherwise."""
+    clip: float = 0.0
+    """Bound on the critic's parameters after each of its updates; 0 is none."""
+    critic_steps: int = 1
+    """Critic updates per step."""
+    critic_learning_rate: float = 2e-4
+    """Step size of the critic."""
+    optimiser: OptimiserName = "adam"
+    """RMSProp is for weight clipping, where momentum does harm (Arjovsky et al. 2017)."""
+    beta1: float = 0.5
+    """Adam's first moment."""
+    beta2: float = 0.999
+    """Adam's second moment."""
+    diffaugment: Policy = "none"
+    """Disturb what the critic sees, real and fake alike, so that few pictures last longer: colour, translation, cutout,
+    colour-translation, or all of them."""
+    average_decay: float = 0.995
+    """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
+
+    def build(self, shape: Shape, device: torch.device) -> GANModel:
+        classes = labelled_classes(shape) if self.takes_labels else 0
+        networks = self._image_networks if shape.size else self._point_networks
+        generator, critic = networks(shape, classes)
+        if self.spectral_norm:
+            spectrally_normalise(critic)
+        game = GAN(
+            generator.to(device),
+            critic.to(device),
+            GAMES[self.loss],
+            self._optimiser(self.learning_rate),
+            self._optimiser(self.critic_learning_rate),
+            self.critic_steps,
+            PENALTIES[self.penalty],
+            self.penalty_weight,
+            self.clip or None,
+            self.average_decay,
+            None if self.diffaugment == "none" else partial(diffaugment, policy=self.diffaugment),
+        )
+        return GANModel(game)
+
+    def _image_networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
+        size, channels, latent, width = shape.size, shape.channels, self.latent_size, self.width
+        norm = nn.BatchNorm2d if self.batch_norm else None
+        if self.architecture == "foster":
+            if (size, channels, latent, classes) != (28, 1, 100, 0):
+                raise ValueError("the foster networks are for 28x28 grey images, --latent-size 100, without labels")
+            return foster.gan_generator(), foster.gan_discriminator()
+        if self.architecture == "resnet":
+            generator = resnet_generator(size, channels, latent, width, classes)
+            return generator, resnet_critic(size, channels, width, classes, self.conditioning)
+        up: Upsampling = "resize" if self.architecture == "dcgan-resize" else "transposed"
+        generator = dcgan_generator(size, channels, latent, width, up, classes=classes)
+        if self.architecture == "patchgan":
+            if self.conditioning == "projection":
+                raise ValueError("a PatchGAN takes labels as planes, not by projection")
+            # Without a normalisation, weights of N(0, 0.02) would let hardly any signal through (spectral normalisation
+            # scales them itself); a normalisation over the batch is there for those who ask for it.
+            isolas = norm or (None if self.spectral_norm else nn.InstanceNorm2d)
+            return generator, patchgan(size, channels, width, isolas, classes)
+        return generator, dcgan_critic(size, channels, width, norm, classes, self.conditioning)
+
+    def _point_networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
+        generator = mlp_generator(shape.channels, self.latent_size, self.width, classes)
+        return generator, mlp_critic(shape.channels, self.width, classes, self.conditioning)
+
+    def _optimiser(self, rate: float) -> Callable[[nn.Module], torch.optim.Optimizer]:
+        if self.optimiser == "rmsprop":
+            return partial(_rmsprop, rate=rate)
+        return partial(adam, rate=rate, betas=(self.beta1, self.beta2))
+
+    @property
+    def takes_labels(self) -> bool:
+        return self.conditioning != "none"
+
+    def for_points(self) -> GANConfig:
+        """A critic that learns twice as fast finds all modes with seeds that otherwise miss some; the idea of two time
+        scales is Heusel et al.'s (2017). Gulrajani et al. (2017) use penalty weight 0.1 for these data."""
+        config = replace(super().for_points(), critic_learning_rate=2e-3, penalty_weight=0.1, batch_norm=False)
+        if config.clip:  # 0.01, meant for sums over thousands of inputs, leaves so narrow a critic almost flat
+            config = replace(config, clip=0.05)
+        if config.spectral_norm:  # a critic of slope 1 tells modes of width 0.014 apart only slowly
+            config = replace(config, loss="non-saturating", critic_steps=3)
+        return config
+
+    def check(self) -> None:
+        super().check()
+        require_positive(self, ("critic_steps", "critic_learning_rate"))
+        require_not_negative(self, ("clip", "penalty_weight"))
+        require_below_one(self, ("average_decay", "beta1", "beta2"))
+
+    def for_photos(self) -> GANConfig:
+        return replace(super().for_photos(), diffaugment="all", average_decay=0.998)
+
+    def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        if points and self.diffaugment != "none":
+            raise UserError("--diffaugment is for pictures, and these are points; leave it out.")
+        if self.batch_norm and (points or self.architecture in ("resnet", "foster")):
+            networks = "Perceptrons for points" if points else f"The networks of --architecture {self.architecture}"
+            raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")
+        if self.batch_norm and self.penalty != "none":
+            raise UserError(
+                "--penalty needs a gradient per sample, which --batch-norm makes meaningless; drop one of them."
+            )
+        if self.architecture == "foster" and not points and self.width != GANConfig.width:
+            raise UserError(
+                f"The networks of --architecture foster have the book's widths, got --width {self.width}; leave it at "
+                f"{GANConfig.width}."
+            )
+
+
+def _rmsprop(module: nn.Module, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(module.parameters(), lr=rate)
+
+
+class GeneratorModel(LatentModel):
+    """Whatever ends in a generator: its average is sampled, its images live in [-1, 1]."""
+
+    low = -1.0
+
+    def __init__(self, generator: nn.Module, headline: tuple[str, ...]) -> None:
+        self.network = self.generator = cast(Generator, generator)
+        self.latent_size, self.classes, self.headline = self.generator.latent_size, self.generator.classes, headline
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        made = self.generator.eval()(z, condition)
+        return (made + 1) / 2 if made.ndim == 4 else made
+
+
+class GANModel(GeneratorModel):
+    """A generator and the critic that trains it."""
+
+    def __init__(self, game: GAN) -> None:
+        super().__init__(game.average.network, ("critic", "generator"))
+        self.game = game
+
+    def units(self) -> list[Unit]:
+        return self.game.units()
+
+    def parts(self) -> dict[str, Stateful]:
+        return self.game.parts()
+
+
+GAN_MINIMAX = GANConfig(loss="minimax")
+LSGAN = GANConfig(loss="least-squares")
+# Arjovsky et al. (2017), algorithm 1.
+WGAN = GANConfig(
+    loss="wasserstein",
+    clip=0.01,
+    optimiser="rmsprop",
+    learning_rate=5e-5,
+    critic_learning_rate=5e-5,
+    critic_steps=5,
+    batch_norm=True,
+)
+# Gulrajani et al. (2017), algorithm 1, except for the step size (there 1e-4).
+WGAN_GP = GANConfig(loss="wasserstein", penalty="gradient", critic_steps=5, beta1=0.0, beta2=0.9)
+SNGAN = GANConfig(loss="hinge", spectral_norm=True)
+DRAGAN = GANConfig(penalty="dragan")
+CGAN = GANConfig(conditioning="planes", spectral_norm=True)
+CGAN_PROJECTION = GANConfig(loss="hinge", spectral_norm=True, conditioning="projection")

@@ -1,0 +1,134 @@
+"""Adversarial objectives: any loss, penalty, constraint, architecture and conditioning, as update units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.generative.networks.modules import Critic, Generator
+from worldmodels.generative.objectives.losses import Adversarial
+from worldmodels.generative.objectives.penalties import (
+    Score,
+    batch_norms,
+    clip_weights,
+    dragan_penalty,
+    gradient_penalty,
+    refuse_batch_norm,
+)
+from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit, do_nothing
+from worldmodels.training.loop import Stateful
+
+Penalty = Callable[[Score, Tensor, Tensor, Batch], Tensor]
+"""(critic with labels filled in, real, fake, batch) -> scalar."""
+Augment = Callable[[Tensor, Batch], Tensor]
+MakeOptimiser = Callable[[nn.Module], torch.optim.Optimizer]
+
+
+def between_real_and_fake(score: Score, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+    """The gradient penalty of WGAN-GP, with its random numbers drawn."""
+    return gradient_penalty(score, real, fake, batch.uniform(len(real)))
+
+
+def around_real(score: Score, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+    """The penalty of DRAGAN, with its random numbers drawn."""
+    return dragan_penalty(score, real, batch.uniform(*real.shape), batch.uniform(len(real)))
+
+
+class GAN:
+    """A generator against a critic.
+
+    Args:
+        game: the losses of both sides.
+        critic_steps: critic updates before each generator update, every one on fresh data and fresh fakes.
+        penalty: a term of the critic's loss, times ``penalty_weight``.
+        clip: bound on the critic's parameters after each of its updates.
+        average_decay: of the moving average of the generator, which is what samples are drawn from.
+        augment: disturbs whatever the critic sees, real and fake, differentiably (``augment.py``).
+
+    Raises:
+        ValueError: a penalty on per-sample gradients meets a critic that normalises over its batch.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        critic: Critic,
+        game: Adversarial,
+        generator_optimiser: MakeOptimiser,
+        critic_optimiser: MakeOptimiser,
+        critic_steps: int = 1,
+        penalty: Penalty | None = None,
+        penalty_weight: float = 10.0,
+        clip: float | None = None,
+        average_decay: float = 0.0,
+        augment: Augment | None = None,
+    ) -> None:
+        if penalty:
+            refuse_batch_norm(critic)
+        self.generator, self.critic, self.game = generator, critic, game
+        self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
+        self.critic_steps, self.penalty, self.penalty_weight, self.clip = critic_steps, penalty, penalty_weight, clip
+        self.average = Average(generator, average_decay)
+        self.augment = augment
+        self._apart = bool(batch_norms(critic))
+
+    def generate(self, batch: Batch) -> Tensor:
+        """As many fakes as there are data in the batch, with their labels."""
+        return self.generator(batch.normal(len(batch.x), self.generator.latent_size), _for(self.generator, batch))
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        """The critic's side, on detached fakes."""
+        labels = _for(self.critic, batch)
+        with torch.no_grad():
+            fake = self._shown(self.generate(batch), batch)
+            real = self._shown(batch.x, batch)
+        loss = self.game.critic(*self._judge(real, fake, labels))
+        terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
+        if self.penalty is None:
+            return Loss(loss.total, terms)
+        penalty = self.penalty(lambda x: self.critic(x, labels), real, fake, batch)
+        return Loss(loss.total + self.penalty_weight * penalty, {**terms, "penalty": penalty})
+
+    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
+        return x if self.augment is None else self.augment(x, batch)
+
+    def _judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits of both: in one pass, which is faster, unless they would share the statistics of a normalisation."""
+        if self._apart:
+            return self.critic(real, labels), self.critic(fake, labels)
+        both = self.critic(torch.cat([real, fake]), None if labels is None else torch.cat([labels, labels]))
+        return both[: len(real)], both[len(real) :]
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """The generator's side, on fresh fakes."""
+        fake = self._shown(self.generate(batch), batch)
+        loss = self.game.generator(self.critic(fake, _for(self.critic, batch)))
+        return Loss(loss, {"generator": loss})
+
+    def units(self) -> list[Unit]:
+        """The critic's updates, then the generator's."""
+        clip = do_nothing if self.clip is None else self._clip
+        return [
+            Unit("critic", self.critic_optimiser, self.critic_loss, self.critic_steps, clip),
+            Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
+        ]
+
+    def _clip(self) -> None:
+        assert self.clip is not None
+        clip_weights(self.critic, self.clip)
+
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint must hold."""
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "generator_optimiser": self.generator_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "average": self.average,
+        }
+
+
+def _for(network: Generator | Critic, batch: Batch) -> Tensor | None:
+    return batch.labels if network.classes else None
