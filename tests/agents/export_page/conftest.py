@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from agents import Agent
-from agents.controller import ControllerSpec
+from agents.controller import ControllerSpec, Spec
 from agents.export_page import describe_agent, write_page
 from rollouts import EnvConfig
 from rollouts.envs.actions import ActionSpec
@@ -49,7 +49,7 @@ Compute = Callable[[Path, str], Any]
 def make_agent(make_model: Callable[..., WorldModel]) -> MakeAgent:
     """Makes agents with random weights, large enough that they act; options are those of ``make_model``."""
 
-    def make(spec: ControllerSpec | None = None, **options: Any) -> Agent:
+    def make(spec: Spec | None = None, **options: Any) -> Agent:
         model, spec = make_model(**options), spec or ControllerSpec("zh")
         controller = spec.build(model)
         parameters = torch.randn(controller.parameter_count, generator=torch.Generator().manual_seed(1))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agents import Agent
 from agents.controller import ControllerSpec
 from agents.export_page import describe_agent, write_page
+from agents.networks import NetworkSpec
 from agents.viewing.human import Driver
 from rollouts.envs.actions import Pedal
 from rollouts.envs.presets import resolve
@@ -88,6 +89,11 @@ AGENTS: dict[str, dict[str, Any]] = {
     "a pedal, standardised features, the previous action": {
         "spec": ControllerSpec("zha", standardised=True),
         "action_spec": replace(CAR, pedals=(Pedal(positive=1, negative=2, offset=0.5, slack=0.15, creep=0.06),)),
+    },
+    "a network, scaled": {"spec": NetworkSpec(layers=(6, 5), output="scale"), "action_spec": WIDE},
+    "a network, clipped": {
+        "spec": NetworkSpec("z", layers=(6,), activation="tanh", output="clip"),
+        "action_spec": WIDE,
     },
     "Take Cover's M": {"start_flag": True, "reward_head": False, "ends": 1.0},
 }
@@ -250,7 +256,8 @@ def test_noise_is_uniform_normal_and_independent(exported: Path, in_engine: Comp
 def test_keys_drive_as_in_python(spec: Any, make_agent: MakeAgent, tmp_path: Path, in_engine: Compute):
     agent = make_agent(action_spec=spec)
     driver = Driver(agent.env, spec)
-    held = [[], ["3", "2"], ["right"], ["right"], ["right", "left"], ["up"], ["2"], ["left", "down"], [], ["3", "right"], ["down"]]
+    held = [[], ["3", "2"], ["right"], ["right"], ["right", "left"], ["up"], ["2"], ["left", "down"], []]
+    held += [["3", "right"], ["down"]]
     agents = np.random.default_rng(0).uniform(0, 1, (len(held), spec.size)).astype(np.float32)
     expected = []
     for keys, action in zip(held, agents, strict=True):
