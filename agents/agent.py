@@ -163,7 +163,7 @@ class Acting:
     @torch.inference_mode()
     def act(self, frame: Frame) -> NDArray[np.float32]:
         """See a frame and choose the action vector ``[A]``. Call :meth:`remember` with what was done in the end."""
-        self.senses.see(frame[None])
+        self.senses.see(np.stack([frame]))  # frame[None] has other strides, and V other last bits
         return self.agent.controller.act(self.agent.parameters, self.senses.features)[0].cpu().numpy()
 
     @torch.inference_mode()

@@ -45,6 +45,12 @@ def feature_size(model: WorldModel, features: Features) -> int:
     return model.latent_size + remembered + (model.action_spec.size if features.endswith("a") else 0)
 
 
+def feature_kinds(model: WorldModel) -> list[Features]:
+    """What may be seen but for the previous action: z, alone or with M's h and another output (z, zh, zch of an LSTM)."""
+    others = [name for name in model.outputs(model.initial_state(1)) if name != "h"]
+    return ["z", "zh", *(f"z{name}h" for name in others)]
+
+
 def join_features(z: Tensor, outputs: Mapping[str, Tensor], features: Features, action: Tensor | None = None) -> Tensor:
     """``[N, Z]`` and M's outputs -> ``[N, feature_size]``, in the order of their names; the paper's is z, c, h.
 
