@@ -33,12 +33,6 @@ class Arena {
     }
   }
 
-  put(values) {
-    const at = this.allocate(values.length);
-    this.floats.set(values, at);
-    return at;
-  }
-
   // A matrix [inner, columns] as panels of eight columns; the last one is filled up with zeros.
   pack(matrix, inner, columns) {
     const panels = Math.ceil(columns / PANEL), at = this.allocate(panels * inner * PANEL);

@@ -24,7 +24,7 @@ class MDNRNN {
 
   // The memory after seeing z and doing an action: a new { h, c }.
   advance(z, action, { h, c }) {
-    const { arena, latents, actions, hidden } = this, atStart = c.every((value) => value === 0);
+    const { arena, hidden } = this, atStart = c.every((value) => value === 0);
     const inputs = this.startFlag ? [...z, ...action, Number(atStart)] : [...z, ...action];
     arena.floats.set(inputs, this.input);
     arena.floats.set(h, this.input + inputs.length);
