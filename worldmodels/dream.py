@@ -46,7 +46,7 @@ def feature_size(model: WorldModel, features: Features) -> int:
 
 
 def feature_kinds(model: WorldModel) -> list[Features]:
-    """What may be seen but for the previous action: z, alone or with M's h and another output (z, zh, zch of an LSTM)."""
+    """What may be seen beside the previous action: z, alone, with h, or with another output of M and h."""
     others = [name for name in model.outputs(model.initial_state(1)) if name != "h"]
     return ["z", "zh", *(f"z{name}h" for name in others)]
 
