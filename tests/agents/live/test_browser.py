@@ -328,13 +328,16 @@ def test_a_fan_of_futures_lies_over_the_paused_picture(page: Page):
     page.page.keyboard.press("f")
     expect(page.page.locator("#meter")).to_have_text("paused")
     expect(page.page.locator("#fan-text")).to_contain_text("16 dreams", timeout=PATIENCE)
-    ink = "canvas => canvas.toDataURL().length"  # an empty one is short
-    page.until(lambda: page.page.locator("#overlay").evaluate(ink) > 1000, "ghosts over the picture")
+    painted = (
+        "canvas => { const empty = document.createElement('canvas'); empty.width = canvas.width;"
+        "empty.height = canvas.height; return empty.toDataURL() !== canvas.toDataURL(); }"
+    )
+    page.until(lambda: page.page.locator("#overlay").evaluate(painted), "ghosts over the picture")
     before = page.page.input_value("#fan-at")
     page.until(lambda: page.page.input_value("#fan-at") != before, "the next stop")
     page.page.keyboard.press("Space")
     expect(page.page.locator("#fan-box")).to_be_hidden()
-    assert page.page.locator("#overlay").evaluate(ink) < 1000
+    assert not page.page.locator("#overlay").evaluate(painted)
 
 
 def test_the_game_is_played_to_its_truth(page: Page, monkeypatch: pytest.MonkeyPatch):
