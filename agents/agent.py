@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.controller import ControllerSpec, LinearController
+from agents.controller import Controller, Spec
+from agents.networks import spec_of
+from agents.senses import Senses
+from agents.standardiser import Standardiser
 from rollouts.envs.config import EnvConfig, Frame
 from rollouts.errors import UserError
+from rollouts.runs.files import file_hash
 from rollouts.runs.layout import PRETRAINED, located, newest_round
-from rollouts.runs.options import config_from_dict
+from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.runs.stage import Stage
-from worldmodels.dream import join_features
 from worldmodels.dynamics import State
-from worldmodels.training.checkpoint import load_tensors
-from worldmodels.vae import reparameterise
+from worldmodels.training.checkpoint import load_tensors, save_tensors
 from worldmodels.world_model import WorldModel
 
 
@@ -52,10 +56,11 @@ class Agent:
 
     folder: Path
     model: WorldModel
-    spec: ControllerSpec
-    controller: LinearController
+    spec: Spec
+    controller: Controller
     parameters: Tensor  #: [P]
     env: EnvConfig
+    validation: float | None = None  #: what it scored over validation episodes when it was chosen
 
     @classmethod
     def load(cls, name: str | Path, device: torch.device | str = "cpu") -> Agent:
@@ -67,19 +72,71 @@ class Agent:
         return cls.from_folder(find_agent(name), device)
 
     @classmethod
+    def of(
+        cls, run: str | Path, spec: Spec, parameters: Tensor, env: EnvConfig | None = None, device: str = "cpu"
+    ) -> Agent:
+        """An agent that was trained elsewhere, on the world model of a run directory or of ``pretrained/NAME``.
+
+        Args:
+            parameters: ``[P]``, as ``spec`` lays them out.
+            env: where it acts; None for the world that the model is of.
+
+        Raises:
+            UserError: the weights are not as many as the controller has.
+        """
+        path = located(run)
+        folder = newest_round(path, "mdnrnn") or path
+        model = WorldModel.from_folder(folder, device)
+        controller = spec.build(model)
+        if len(parameters) != controller.parameter_count:
+            raise UserError(f"The controller has {controller.parameter_count} weights, got {len(parameters)}.")
+        return cls(folder, model, spec, controller, parameters.float().to(device), env or model.env)
+
+    @classmethod
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
         manifest = Stage(folder, "controller").manifest
-        model = WorldModel.from_folder(folder, device, fast)
-        spec = config_from_dict(ControllerSpec, manifest["spec"])
-        controller = spec.build(model)
-        parameters = load_tensors(folder / "controller" / "weights.safetensors")["selected"].float().to(device)
+        env, validation = config_from_dict(EnvConfig, manifest["env"]), manifest.get("validation")
+        model = WorldModel.from_folder(folder, device, fast).act_through(env)
+        spec = spec_of(manifest["spec"])
+        kept = load_tensors(folder / "controller" / "weights.safetensors")
+        controller = spec.build(model, Standardiser.among(kept))
+        parameters = kept["selected"].float().to(device)
         if len(parameters) != controller.parameter_count:
             raise UserError(
                 f"The controller in {folder} has {len(parameters)} parameters, its world model asks for "
                 f"{controller.parameter_count}; evolve it again."
             )
-        return cls(folder, model, spec, controller, parameters, config_from_dict(EnvConfig, manifest["env"]))
+        return cls(folder, model, spec, controller, parameters, env, validation)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies its weights: the hash of their file, if this is the agent that its folder holds."""
+        file = self.folder / "controller" / "weights.safetensors"
+        kept = load_tensors(file)["selected"] if file.exists() else None
+        if kept is not None and torch.equal(kept.float(), self.parameters.float().cpu()):
+            return file_hash(file)
+        return hashlib.sha256(self.parameters.float().cpu().numpy().tobytes()).hexdigest()[:12]
+
+    def save(self, run: Path) -> Path:
+        """Write the agent as a run directory of its own, from which :meth:`load` and all commands take it.
+
+        V and M are copied from where they came from, their weights as safetensors as C's; nothing is pickled.
+
+        Raises:
+            UserError: there is a run at ``run`` already.
+        """
+        if run.exists() and any(run.iterdir()):
+            raise UserError(f"There is something at {run} already; save the agent to a directory of its own.")
+        for folder in ("vae", "mdnrnn"):
+            for name in ("config.json", "manifest.json", "weights.safetensors", "starts.safetensors"):
+                if (source := self.folder / folder / name).exists():
+                    (run / folder).mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source, run / folder / name)
+        stage = Stage.open(run, "controller", self.spec, {"vae": file_hash(run / "vae" / "weights.safetensors")})
+        save_tensors({"selected": self.parameters}, stage.path / "weights.safetensors")
+        stage.finish(env=config_to_dict(self.env), spec=config_to_dict(self.spec), parameters=len(self.parameters))
+        return run
 
     def begin(self, seed: int) -> Acting:
         """Start acting in one episode."""
@@ -90,22 +147,26 @@ class Acting:
     """An agent in the middle of one episode: what it sees (z) and what it remembers (M's state)."""
 
     def __init__(self, agent: Agent, seed: int) -> None:
-        self.agent, self.rng = agent, np.random.default_rng(seed)
-        self.state: State = agent.model.initial_state(1)
-        self.z: Tensor = torch.zeros(1, agent.model.latent_size, device=agent.model.device)
+        self.agent = agent
+        self.senses = Senses(agent.model, agent.spec.features, agent.spec.latent, [seed])
+
+    @property
+    def z(self) -> Tensor:
+        """What it saw last, ``[1, Z]``."""
+        return self.senses.z
+
+    @property
+    def state(self) -> State:
+        """M's memory."""
+        return self.senses.state
 
     @torch.inference_mode()
     def act(self, frame: Frame) -> NDArray[np.float32]:
         """See a frame and choose the action vector ``[A]``. Call :meth:`remember` with what was done in the end."""
-        mean, logvar = self.agent.model.encode(frame[None])
-        self.z = mean
-        if self.agent.spec.latent == "sample":
-            noise = torch.from_numpy(self.rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
-            self.z = reparameterise(mean, logvar, noise)
-        features = join_features(self.z, self.agent.model.outputs(self.state), self.agent.spec.features)
-        return self.agent.controller.act(self.agent.parameters, features)[0].cpu().numpy()
+        self.senses.see(frame[None])
+        return self.agent.controller.act(self.agent.parameters, self.senses.features)[0].cpu().numpy()
 
+    @torch.inference_mode()
     def remember(self, action: NDArray[np.float32]) -> None:
         """Advance M's memory by the action that was done."""
-        tensor = torch.from_numpy(np.asarray(action, np.float32))[None].to(self.z.device)
-        self.state = self.agent.model.remember(self.z, tensor, self.state)
+        self.senses.remember(torch.from_numpy(np.asarray(action, np.float32))[None].to(self.z.device))

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.agent import Agent, find_agent
-from agents.controller import ControllerSpec
+from agents.agent import Agent
 from agents.fitness import PoolEvaluator, RealTask
 from agents.lanes import Outcome
 from rollouts.collect import record_episode
@@ -22,12 +21,10 @@ from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError
 from rollouts.policies import POLICIES
 from rollouts.pools.pool import Workers, open_pool
-from rollouts.runs.files import file_hash, write_json
-from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.files import write_json
+from rollouts.runs.options import config_to_dict
 from rollouts.runs.provenance import git_commit, package_versions
-from rollouts.runs.stage import Stage
 from rollouts.seeds import RANGE, TEST
-from worldmodels.training.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
 
 SCORE_EPISODES = 100
@@ -41,6 +38,26 @@ class EvaluateConfig:
     """Episodes; fewer than 100 may be shown, but are not called a score."""
     seed: int = TEST
     """First seed; the others follow. Test seeds lie below one thousand million."""
+
+    def check(self) -> None:
+        """Refuse what is no score.
+
+        Raises:
+            UserError: there are no episodes, or their seeds are not for tests.
+        """
+        check_seeds(self.episodes, self.seed)
+
+
+def check_seeds(episodes: int, seed: int) -> None:
+    """Refuse seeds that are not for tests.
+
+    Raises:
+        UserError: there are none, or agents are chosen by them.
+    """
+    if episodes < 1:
+        raise UserError(f"At least one episode is needed, got {episodes}.")
+    if not TEST <= seed <= TEST + RANGE - episodes:
+        raise UserError(f"Scores are measured on test seeds, 0 to {RANGE - 1:,}; {seed} is none (others chose agents).")
 
 
 def evaluate(
@@ -64,35 +81,21 @@ def evaluate(
     Raises:
         UserError: there is no such agent, or the seeds were used for choosing it.
     """
-    if episodes < 1:
-        raise UserError(f"At least one episode is needed, got {episodes}.")
-    if not TEST <= seed <= TEST + RANGE - episodes:
-        raise UserError(f"Scores are measured on test seeds, 0 to {RANGE - 1:,}; {seed} is none (others chose agents).")
+    check_seeds(episodes, seed)
     seeds = range(seed, seed + episodes)
     if agent == "random":
         if env is None:
-            raise UserError("The random policy needs an environment: --env carracing")
+            raise UserError("The random policy needs an environment: --env.id carracing")
         world = reported(env)
         returns, lengths = _random_returns(world, seeds, workers)
         return _report("random policy", world, seeds, returns, lengths, {})
-    folder = agent.folder if isinstance(agent, Agent) else find_agent(agent)
-    manifest = Stage(folder, "controller").manifest
-    world = reported(env or config_from_dict(EnvConfig, manifest["env"]))
-    weights = load_tensors(folder / "controller" / "weights.safetensors")["selected"]
-    task = RealTask(WorldModel.from_folder(folder), world, config_from_dict(ControllerSpec, manifest["spec"]))
-    outcome = play(task, weights.double().numpy(), seeds, workers)
-    return _report(
-        str(folder if isinstance(agent, Agent) else agent),
-        world,
-        seeds,
-        outcome.returns,
-        outcome.lengths,
-        {
-            "controller": file_hash(folder / "controller" / "weights.safetensors"),
-            "parameters": len(weights),
-            "validation": manifest.get("validation"),
-        },
-    )
+    name = str(agent.folder if isinstance(agent, Agent) else agent)
+    agent = agent if isinstance(agent, Agent) else Agent.load(agent)
+    world, weights = reported(env or agent.env), agent.parameters.double().cpu().numpy()
+    model = WorldModel.from_folder(agent.folder).act_through(agent.env)
+    outcome = play(RealTask(model, world, agent.spec, agent.controller.standardiser), weights, seeds, workers)
+    facts = {"controller": agent.fingerprint, "parameters": len(weights), "validation": agent.validation}
+    return _report(name, world, seeds, outcome.returns, outcome.lengths, facts)
 
 
 def play(task: RealTask, weights: NDArray[np.float64], seeds: Sequence[int], workers: Workers) -> Outcome:
@@ -139,7 +142,7 @@ def is_of(report: dict[str, Any], agent: Agent, config: EvaluateConfig) -> bool:
     """Whether a report is of this agent's weights, and of as many episodes with the same seeds as are asked for."""
     seeds = [episode["seed"] for episode in report["episodes"]]
     asked = range(config.seed, config.seed + config.episodes)
-    return seeds == list(asked) and report["controller"] == file_hash(agent.folder / "controller/weights.safetensors")
+    return seeds == list(asked) and report["controller"] == agent.fingerprint
 
 
 def save_report(report: dict[str, Any], path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.controller import ControllerSpec, LinearController
+from agents.controller import Controller, Spec
 from agents.lanes import Lanes, Outcome, RealLanes, rollout
+from agents.standardiser import Standardiser
 from rollouts.console import progress_bar
 from rollouts.envs.config import EnvConfig
 from rollouts.pools.pool import Workers, open_pool
@@ -29,7 +30,7 @@ Evaluator = Callable[[NDArray[np.float64], Sequence[int]], Outcome]
 @torch.inference_mode()
 def evaluate_lanes(
     lanes: Lanes,
-    controller: LinearController,
+    controller: Controller,
     parameters: NDArray[np.float64],
     seeds: Sequence[int],
     max_steps: int,
@@ -58,7 +59,10 @@ class LanesTask(Protocol):
     def model(self) -> WorldModel: ...
 
     @property
-    def spec(self) -> ControllerSpec: ...
+    def spec(self) -> Spec: ...
+
+    @property
+    def standardiser(self) -> Standardiser | None: ...
 
     def lanes(self) -> Lanes:
         """Make the lanes, on the model's device."""
@@ -70,7 +74,8 @@ class RealTask:
 
     model: WorldModel
     env: EnvConfig
-    spec: ControllerSpec
+    spec: Spec
+    standardiser: Standardiser | None = None
 
     def lanes(self) -> Lanes:
         return RealLanes(self.model, self.env, self.spec.features, self.spec.latent)
@@ -81,11 +86,12 @@ class DreamTask:
     """Lanes in M's dream."""
 
     model: WorldModel
-    spec: ControllerSpec
+    spec: Spec
     temperature: float
     horizon: int
     starts: StartKind
     dropout: float = 0.0
+    standardiser: Standardiser | None = None
 
     def lanes(self) -> Lanes:
         return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
@@ -160,13 +166,13 @@ def even_share(count: int, most: int) -> int:
     return -(-count // -(-count // most))
 
 
-def _set_up(task: LanesTask) -> tuple[Lanes, LinearController, torch.device]:
+def _set_up(task: LanesTask) -> tuple[Lanes, Controller, torch.device]:
     """What a worker keeps: models stay loaded, environments made."""
-    return task.lanes(), task.spec.build(task.model), task.model.device
+    return task.lanes(), task.spec.build(task.model, task.standardiser), task.model.device
 
 
 def _run_block(
-    given: tuple[Lanes, LinearController, torch.device],
+    given: tuple[Lanes, Controller, torch.device],
     parameters: NDArray[np.float64],
     seeds: Sequence[int],
     max_steps: int,

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.controller import LatentKind
+from agents.senses import Senses
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
-from worldmodels.dream import Features, join_features
-from worldmodels.dynamics import take
-from worldmodels.vae import reparameterise
+from worldmodels.dream import Features
 from worldmodels.world_model import WorldModel
 
 
@@ -55,47 +54,36 @@ class RealLanes:
         self.model, self.env, self.kind, self.latent = model, env, features, latent
         self._spare: list[ImageEnv] = []
         self._envs: list[ImageEnv] = []
-        self.z: Tensor = torch.zeros(0, model.latent_size)
 
     def reset(self, seeds: Sequence[int], copies: int = 1) -> None:
         self._spare += self._envs
-        count = len(seeds) * copies
-        while len(self._spare) < count:
+        of_lane = [int(seed) for seed in seeds] * copies
+        while len(self._spare) < len(of_lane):
             self._spare.append(make_env(self.env))
-        self._envs, self._spare = self._spare[:count], self._spare[count:]
-        self._noise = [np.random.default_rng(seeds[lane % len(seeds)]) for lane in range(count)]
-        frames = [env.reset(seed=int(seeds[lane % len(seeds)]))[0] for lane, env in enumerate(self._envs)]
-        self.state = self.model.initial_state(count)
-        self._see(np.stack(frames))
+        self._envs, self._spare = self._spare[: len(of_lane)], self._spare[len(of_lane) :]
+        self.senses = Senses(self.model, self.kind, self.latent, of_lane, memory=len(self.kind.removesuffix("a")) > 1)
+        self.senses.see(np.stack([env.reset(seed=seed)[0] for env, seed in zip(self._envs, of_lane, strict=True)]))
 
     def features(self) -> Tensor:
-        return join_features(self.z, self.model.outputs(self.state), self.kind)
+        return self.senses.features
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         results = [env.step(action) for env, action in zip(self._envs, actions.cpu().numpy(), strict=True)]
         frames, rewards, terminated, truncated, _ = zip(*results, strict=True)
-        if self.kind != "z":
-            self.state = self.model.remember(self.z, actions, self.state)
-        self._see(np.stack(frames))
+        self.senses.remember(actions)
+        self.senses.see(np.stack(frames))
         return torch.tensor(rewards), torch.tensor(terminated), torch.tensor(truncated)
 
     def keep(self, lanes: Tensor) -> None:
         kept = torch.arange(len(self._envs))[lanes.cpu()].tolist()
         self._spare += [env for lane, env in enumerate(self._envs) if lane not in set(kept)]
-        self._envs, self._noise = [self._envs[lane] for lane in kept], [self._noise[lane] for lane in kept]
-        self.z, self.state = self.z[lanes], take(self.state, lanes)
+        self._envs = [self._envs[lane] for lane in kept]
+        self.senses.keep(lanes)
 
     def close(self) -> None:
         """Close all environments."""
         for env in self._envs + self._spare:
             env.close()
-
-    def _see(self, frames: NDArray[np.uint8]) -> None:
-        mean, logvar = self.model.encode(frames)
-        if self.latent == "sample":
-            noise = np.stack([rng.standard_normal(mean.shape[1], dtype=np.float32) for rng in self._noise])
-            mean = reparameterise(mean, logvar, torch.from_numpy(noise).to(mean.device))
-        self.z = mean
 
 
 @dataclass(frozen=True)

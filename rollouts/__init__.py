@@ -1,8 +1,23 @@
 """The world as data: environments, preprocessing, exploration, recording, storing."""
 
-from rollouts.envs.config import EnvConfig
-from rollouts.envs.image_env import make_env
-from rollouts.episodes import Episode, EpisodeStore
-from rollouts.errors import UserError
+from typing import TYPE_CHECKING
+
+from rollouts.lazy import lazily
+
+if TYPE_CHECKING:
+    from rollouts.envs.config import EnvConfig
+    from rollouts.envs.image_env import make_env
+    from rollouts.episodes import Episode, EpisodeStore
+    from rollouts.errors import UserError
 
 __all__ = ["EnvConfig", "Episode", "EpisodeStore", "UserError", "make_env"]
+__getattr__ = lazily(
+    __name__,
+    {
+        "EnvConfig": "rollouts.envs.config",
+        "Episode": "rollouts.episodes",
+        "EpisodeStore": "rollouts.episodes",
+        "UserError": "rollouts.errors",
+        "make_env": "rollouts.envs.image_env",
+    },
+)

@@ -13,12 +13,11 @@ import numpy as np
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
-from rollouts.runs.files import fingerprint
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
@@ -34,6 +33,14 @@ class CollectConfig:
     """Exploration policy; 'default' is the environment's own."""
     max_steps: int = 1000
     """Stop recording an episode after so many steps."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_at_least(1, self, ("episodes", "max_steps"), "collect.")
 
 
 def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int) -> Episode:
@@ -91,15 +98,12 @@ def collect(
     Raises:
         UserError: the environment cannot be made, or the disk is too small.
     """
-    if config.episodes < 1:
-        raise UserError(f"--collect.episodes must be at least 1, got {config.episodes}.")
-    if config.max_steps < 1:
-        raise UserError(f"--collect.max-steps must be at least 1, got {config.max_steps}.")
+    config.check()
     preset = resolve(env)
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
     make_env(env).close()  # a wrong environment is refused before anything is written
-    inputs = {"env": fingerprint(config_to_dict(env)), "observation_hash": preset.observation_hash}
+    inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))

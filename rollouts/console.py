@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 QUIET = os.environ.get("RANK", "0") != "0"
 """In a group of processes that torchrun started, the first one speaks for all."""
+IN_NOTEBOOK = any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__)
 
 
 def say(sentence: str) -> None:
@@ -20,7 +22,7 @@ def say(sentence: str) -> None:
 
 def progress_bar(total: int, description: str, unit: str, done: int = 0) -> Any:
     """A progress bar on stderr; when that is a file, a line every 30 seconds instead of a stream of updates."""
-    live = sys.stderr.isatty()
+    live = sys.stderr.isatty() or IN_NOTEBOOK
     return tqdm(
         total=total,
         initial=done,
@@ -58,6 +60,12 @@ def size(count: float) -> str:
 COMMANDS_ARE_SCRIPTS = False  #: whether the reader calls ``python scripts/NAME.py``, not ``worldmodels NAME``
 
 
-def command(name: str) -> str:
-    """How the reader calls a command: ``train-vae -> 'worldmodels train-vae'``, or the script in a clone."""
-    return f"python scripts/{name.replace('-', '_')}.py" if COMMANDS_ARE_SCRIPTS else f"worldmodels {name}"
+def command(name: str, *words: object) -> str:
+    """How the reader calls a command: ``worldmodels train-vae --run runs/car``, or the script in a clone."""
+    called = f"python scripts/{name.replace('-', '_')}.py" if COMMANDS_ARE_SCRIPTS else f"worldmodels {name}"
+    return f"{called} {quoted(*words)}".rstrip()
+
+
+def quoted(*words: object) -> str:
+    """Words as a shell takes them: ``quoted("--run", "runs/a b") -> "--run 'runs/a b'"``."""
+    return shlex.join(map(str, words))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+MOST_SEED = 2**63 - 1  #: what every random generator takes
 
 
 class UserError(Exception):
@@ -13,7 +17,7 @@ class UserError(Exception):
 
 
 def require_positive(options: object, names: Iterable[str], section: str = "") -> None:
-    """Refuse options of 0 or less, named as on the command line.
+    """Refuse options of 0 or less, and those that are no finite number, named as on the command line.
 
     Args:
         section: what stands before the names there, e.g. ``"vae."``.
@@ -22,5 +26,40 @@ def require_positive(options: object, names: Iterable[str], section: str = "") -
         UserError: it names the first of them.
     """
     for name in names:
-        if getattr(options, name) <= 0:
-            raise UserError(f"--{section}{name.replace('_', '-')} must be positive, got {getattr(options, name)}.")
+        value = getattr(options, name)
+        if not (value > 0 and math.isfinite(value)):
+            kind = "positive" if value <= 0 else "a finite positive number"
+            raise UserError(f"--{section}{name.replace('_', '-')} must be {kind}, got {value}.")
+
+
+def require_at_least(least: float, options: object, names: Iterable[str], section: str = "") -> None:
+    """Refuse options below ``least``, and those that are no finite number; one of None was not given.
+
+    Raises:
+        UserError: it names the first of them.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not (value >= least and math.isfinite(value)):
+            kind = "" if math.isfinite(value) else "a finite number and "
+            must = "cannot be negative" if least == 0 and value < 0 else f"must be {kind}at least {least:g}"
+            raise UserError(f"--{section}{name.replace('_', '-')} {must}, got {value}.")
+
+
+def require_seed(seed: int, option: str) -> None:
+    """Refuse a seed that random generators do not take.
+
+    Raises:
+        UserError: it is negative or has more than 63 bits.
+    """
+    if not 0 <= seed <= MOST_SEED:
+        raise UserError(f"--{option} must be 0 to {MOST_SEED:,}, got {seed}.")
+
+
+@contextmanager
+def named_within(section: str) -> Iterator[None]:
+    """Within it, errors name options of a section inside another: ``--vae.steps`` becomes ``--iterate.vae.steps``."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("--", f"--{section}.")) from None

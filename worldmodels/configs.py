@@ -11,7 +11,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive, require_seed
 from worldmodels.cores import core_named
 from worldmodels.training.precision import Precision
 
@@ -54,6 +54,17 @@ class VAETraining:
     checkpoint_every: int = 500
     """Steps between checkpoints."""
 
+    def check(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            UserError: it names the option.
+        """
+        positive = ("steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
+        require_positive(self, positive, "vae.")
+        require_at_least(0, self, ("kl_floor",), "vae.")
+        require_seed(self.seed, "vae.seed")
+
 
 @dataclass(frozen=True)
 class VAEConfig(VAETraining, VAEShape):
@@ -69,13 +80,10 @@ class VAEConfig(VAETraining, VAEShape):
         """For another V of the same training: that of a later round."""
         return VAETraining(**_options(self, VAETraining))
 
-
-def check_config(config: VAEConfig) -> None:
-    """Refuse values that cannot work."""
-    positive = ("latent_size", "steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
-    require_positive(config, positive, "vae.")
-    if config.kl_floor < 0:
-        raise UserError(f"--vae.kl-floor cannot be negative, got {config.kl_floor}.")
+    def check(self) -> None:
+        """As :meth:`VAETraining.check`, and the shape."""
+        require_positive(self, ("latent_size",), "vae.")
+        super().check()
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class MDNRNNShape:
     """What decides M's size. The defaults are the paper's, with the two heads that a dream needs."""
 
     core: str = "lstm"
-    """What M remembers with: lstm, as in the paper."""
+    """What M remembers with: lstm, as in the paper, or transformer, which looks back on the last steps."""
     hidden_size: int = 256
     """Units of the core (paper: 256 for CarRacing, 512 for Take Cover)."""
     mixtures: int = 5
@@ -94,6 +102,10 @@ class MDNRNNShape:
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
+    layers: int = 2
+    """Transformer: blocks, one on the other."""
+    memory: int = 32
+    """Transformer: steps that each block looks back on."""
 
     def architecture(self, latent_size: int, action_size: int) -> dict[str, Any]:
         """What ``worldmodels.cores.make_dynamics`` needs to make such an M.
@@ -156,6 +168,30 @@ class MDNRNNTraining:
     checkpoint_every: int = 200
     """Steps between checkpoints."""
 
+    def check(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            UserError: it names the option.
+        """
+        positive = (
+            *("steps", "batch_size", "sequence_length", "learning_rate", "gradient_clip", "reward_pessimism"),
+            *("death_weight", "starts", "log_every", "checkpoint_every"),
+        )
+        require_positive(self, positive, "mdnrnn.")
+        require_at_least(0, self, ("dropout", "burn_in", "reward_weight", "termination_weight"), "mdnrnn.")
+        require_seed(self.seed, "mdnrnn.seed")
+        if self.reward_spread is not None and min(self.reward_spread) < 0:
+            raise UserError(f"--mdnrnn.reward-spread takes two numbers of at least 0, got {self.reward_spread}.")
+        if self.carry_state and self.burn_in:
+            raise UserError(
+                "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
+            )
+        if self.dropout >= 1:
+            raise UserError(f"--mdnrnn.dropout must be below 1, got {self.dropout}.")
+        if self.burn_in >= self.sequence_length:
+            raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {self.burn_in}.")
+
 
 @dataclass(frozen=True)
 class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
@@ -172,37 +208,12 @@ class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
         return MDNRNNTraining(**_options(self, MDNRNNTraining))
 
     def check(self) -> None:
-        """Refuse values that cannot work.
-
-        Raises:
-            UserError: it names the option.
-        """
-        positive = (
-            "hidden_size",
-            "mixtures",
-            "steps",
-            "batch_size",
-            "sequence_length",
-            "learning_rate",
-            "gradient_clip",
-            "reward_pessimism",
-            "death_weight",
-            "starts",
-            "log_every",
-            "checkpoint_every",
-        )
-        require_positive(self, positive, "mdnrnn.")
+        """As :meth:`MDNRNNTraining.check`, and the shape."""
+        require_positive(self, ("hidden_size", "mixtures", "layers", "memory"), "mdnrnn.")
         self.architecture(1, 1)
+        super().check()
         if self.start_flag and not self.carry_state:
             raise UserError(
                 "--mdnrnn.start-flag needs --mdnrnn.carry-state: a window that begins inside an episode, with no "
                 "memory of it, would pass for a start."
             )
-        if self.carry_state and self.burn_in:
-            raise UserError(
-                "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
-            )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--mdnrnn.dropout must be at least 0 and below 1, got {self.dropout}.")
-        if not 0 <= self.burn_in < self.sequence_length:
-            raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {self.burn_in}.")

@@ -8,9 +8,11 @@ from typing import Any
 from rollouts.errors import UserError
 from worldmodels.dynamics import Dynamics
 from worldmodels.mdn_rnn import MDNRNN
+from worldmodels.transformer import CausalTransformer
 
 CORES: dict[str, type[Dynamics]] = {
     "lstm": MDNRNN,
+    "transformer": CausalTransformer,
 }
 
 

@@ -21,28 +21,40 @@ from worldmodels.vae import reparameterise
 from worldmodels.world_model import WorldModel
 
 Features = str
-"""z, followed by letters of M's outputs in the order in which they are seen: z, zh or zch for an LSTM."""
+"""z, followed by letters of M's outputs in the order in which they are seen: z, zh or zch for an LSTM; a at the end is
+the previous action."""
 StartKind = Literal["any", "episode", "recorded"]
 END_PROBABILITY = 0.5  #: the dream ends above it; a cut-off is "more stable than sampling" (the paper)
 
 
 def feature_size(model: WorldModel, features: Features) -> int:
-    """Length of what a controller sees: ``[z]``, ``[z, h]`` or ``[z, c, h]``.
+    """Length of what a controller sees: ``[z]``, ``[z, h]`` or ``[z, c, h]``, and of the previous action (``a``).
 
     Raises:
         UserError: M has no such outputs.
     """
     sizes = {name: part.shape[1] for name, part in model.outputs(model.initial_state(1)).items()}
-    seen = features[1:]
+    seen = features[1:].removesuffix("a")
     if not features.startswith("z") or not sizes.keys() >= set(seen) or len(set(seen)) < len(seen):
         names = ", ".join(sizes)
-        raise UserError(f"What is seen is z, alone or followed by outputs of M ({names}), not {features!r}.")
-    return model.latent_size + sum(sizes[name] for name in seen)
+        raise UserError(
+            f"What is seen is z, alone or followed by outputs of M ({names}), and a for the previous action, not "
+            f"{features!r}."
+        )
+    remembered = sum(sizes[name] for name in seen)
+    return model.latent_size + remembered + (model.action_spec.size if features.endswith("a") else 0)
 
 
-def join_features(z: Tensor, outputs: Mapping[str, Tensor], features: Features) -> Tensor:
-    """``[N, Z]`` and M's outputs -> ``[N, feature_size]``, in the order of their names; the paper's is z, c, h."""
-    return z if features == "z" else torch.cat([z, *(outputs[name] for name in features[1:])], dim=1)
+def join_features(z: Tensor, outputs: Mapping[str, Tensor], features: Features, action: Tensor | None = None) -> Tensor:
+    """``[N, Z]`` and M's outputs -> ``[N, feature_size]``, in the order of their names; the paper's is z, c, h.
+
+    Args:
+        action: the previous action ``[N, A]``, zero before the first one, for features with an ``a``.
+    """
+    if features == "z":
+        return z
+    parts = outputs if action is None else {**outputs, "a": action}
+    return torch.cat([z, *(parts[name] for name in features[1:])], dim=1)
 
 
 class Dream:
@@ -91,6 +103,7 @@ class Dream:
         z = reparameterise(self.starts.mean[chosen], self.starts.logvar[chosen], normal.to(self.model.device))
         self.z = z.repeat(copies, 1)
         self.state = tile(take(self.starts.state, chosen), copies)
+        self.action = torch.zeros(len(self.z), self.model.action_spec.size, device=self.model.device)
         self.luck = torch.arange(len(seeds), device=self.model.device).repeat(copies)
         self.elapsed = torch.zeros(len(self.luck), dtype=torch.long, device=self.model.device)
         masks = [self._mask(g) for g in self.generators] if self.dropout else []
@@ -99,7 +112,7 @@ class Dream:
 
     def features(self) -> Tensor:
         """What controllers see, ``[N, F]``."""
-        return join_features(self.z, self.model.outputs(self.state), self.features_kind)
+        return join_features(self.z, self.model.outputs(self.state), self.features_kind, self.action)
 
     @torch.inference_mode()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,6 +126,7 @@ class Dream:
         self.z, reward, end, self.state = self.model.step(
             self.z, actions, self.state, self.temperature, noise, self.masks
         )
+        self.action = actions
         self.elapsed += 1
         terminated = end > END_PROBABILITY
         return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
@@ -120,12 +134,13 @@ class Dream:
     def keep(self, lanes: Tensor) -> None:
         """Go on with these lanes only (indices or a mask)."""
         self.z, self.luck, self.elapsed = self.z[lanes], self.luck[lanes], self.elapsed[lanes]
-        self.state = take(self.state, lanes)
+        self.state, self.action = take(self.state, lanes), self.action[lanes]
         self.masks = None if self.masks is None else self.masks[lanes]
 
     @torch.inference_mode()
     def restart(self, lanes: Tensor) -> None:
         """Begin anew in the masked lanes, each from a start drawn by its own generator."""
+        self.action = self.action * ~lanes[:, None].to(self.action.device)
         begun, places = torch.nonzero(lanes).flatten(), list[int]()
         for lane in begun.tolist():
             generator = self.generators[lane]

@@ -138,13 +138,3 @@ class DreamEnv(gym.Env[NDArray[np.float32], Any]):
     def render(self) -> NDArray[np.uint8] | None:
         frames = self._lanes.render()
         return None if frames is None else frames[0]
-
-
-def register() -> None:
-    """Make ``worldmodels/Dream-v0`` known to Gymnasium (idempotent)."""
-    if "worldmodels/Dream-v0" not in gym.registry:
-        gym.register(
-            "worldmodels/Dream-v0",
-            "worldmodels.dream_env:DreamEnv",
-            vector_entry_point="worldmodels.dream_env:DreamVectorEnv",
-        )

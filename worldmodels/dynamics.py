@@ -20,8 +20,8 @@ The names are those of M's own. Others take, tile and choose lanes, and hand the
 """
 
 
-def take(state: State, lanes: Tensor) -> State:
-    """The memory of some lanes only (indices or a mask)."""
+def take(state: State, lanes: Tensor | slice) -> State:
+    """The memory of some lanes only (indices, a mask or a slice)."""
     return {name: part[lanes] for name, part in state.items()}
 
 

@@ -26,7 +26,7 @@ from worldmodels.data.latents import LatentWindows, Windows, encode_sources
 from worldmodels.data.lineage import require_vae
 from worldmodels.data.stream import LatentStream
 from worldmodels.diagnostics import diagnose, dream_strip
-from worldmodels.dynamics import Dynamics, State, dropout_mask
+from worldmodels.dynamics import Dynamics, State, dropout_mask, take
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
 from worldmodels.pictures import save_png
 from worldmodels.starts import DreamStarts
@@ -195,7 +195,7 @@ def _train(
             joint = data.sample(config.batch_size, length, config.burn_in, generator)
         else:
             joint, memory = stream.windows(generator)
-            state = {name: part[mine] for name, part in memory.items()}
+            state = take(memory, mine)
         if config.dropout:
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
             dropout = masks[mine].to(data.device)

@@ -16,7 +16,7 @@ from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
 from rollouts.runs.stage import Stage
-from worldmodels.configs import VAEConfig, check_config
+from worldmodels.configs import VAEConfig
 from worldmodels.data.frames import FrameBatches, Source, read_frames, split
 from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
@@ -26,7 +26,7 @@ from worldmodels.training.loop import MetricsLog, train
 from worldmodels.training.optimiser import Descent
 from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
-from worldmodels.vae import FRAME_SIZE, ConvVAE, kl_to_standard_normal, reconstruction_error, vae_loss
+from worldmodels.vae import FRAME_SIZE, ConvVAE, VAELoss, kl_to_standard_normal, reconstruction_error, vae_loss
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
@@ -47,7 +47,7 @@ def fit_vae(
     Raises:
         UserError: there are no episodes, they do not belong together, or the loss is no longer a number.
     """
-    check_config(config)
+    config.check()
     inputs = {"observation_hash": common_observation_hash(stores), "episodes": data_hash(stores)}
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
@@ -102,9 +102,7 @@ def _train(
 
     def one_step(precision: Format) -> None:
         frames = to_float(held_out[np.arange(tried) % len(held_out)], device)
-        with autocast(device, precision):
-            reconstruction, mean, logvar = trial(frames, noise_like)
-        vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor).total.backward()
+        losses(trial, frames, noise_like, config.kl_floor, precision).total.backward()
 
     steps = config.steps * config.batch_size // tried
     precision = settle(stage, config.precision, device, steps, one_step, f"V, {tried} frames")
@@ -113,9 +111,7 @@ def _train(
         joint = batches(step)
         frames = to_float(joint[mine], device)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[mine].to(device)
-        with autocast(device, precision):
-            reconstruction, mean, logvar = vae(frames, noise)
-        loss = vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), config.kl_floor)
+        loss = losses(vae, frames, noise, config.kl_floor, precision)
         share = len(frames) / len(joint)
         descent.step(step, share * loss.total)
         return {"loss": share * loss.total, "reconstruction": share * loss.reconstruction, "kl": share * loss.kl}
@@ -139,6 +135,13 @@ def _train(
         report,
         headline=("reconstruction", "kl"),
     )
+
+
+def losses(vae: ConvVAE, frames: Tensor, noise: Tensor, kl_floor: float, precision: Format) -> VAELoss:
+    """V's loss on ``frames [N, 3, 64, 64]``, multiplied in ``precision`` and added up in float32."""
+    with autocast(frames.device, precision):
+        reconstruction, mean, logvar = vae(frames, noise)
+    return vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), kl_floor)
 
 
 def _finish(

@@ -49,8 +49,8 @@ class DreamStarts:
         state = {name: value.float() for name, value in tensors.items()}
         return cls(mean.float(), logvar.float(), state, warm.bool())
 
-    def __getitem__(self, kept: Tensor) -> DreamStarts:
-        """Some of them (indices or a mask)."""
+    def __getitem__(self, kept: Tensor | slice) -> DreamStarts:
+        """Some of them (indices, a mask or a slice)."""
         return DreamStarts(self.mean[kept], self.logvar[kept], take(self.state, kept), self.warm[kept])
 
     def only(self, kind: str) -> DreamStarts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from rollouts.runs.layout import located, newest_round
@@ -115,6 +117,22 @@ class WorldModel:
     def use_fast_encoder(self, fast: bool) -> None:
         """Encode with :func:`worldmodels.vae.fast_encoder` from now on, where it can be had; or no longer."""
         self._fast_encoder = fast_encoder(self.vae) if fast else None
+
+    def act_through(self, env: EnvConfig) -> WorldModel:
+        """From now on its controllers drive the pedals that ``env`` asks for, whatever drove when M was fitted.
+
+        Raises:
+            UserError: the action vector there is not M's.
+        """
+        theirs = resolve(env).action
+        ours = (self.action_spec.low, self.action_spec.high)
+        if theirs is not None and (theirs.low, theirs.high) != ours:
+            raise UserError(
+                f"{env.id} takes action vectors between {theirs.low} and {theirs.high}, M was fitted to ones between "
+                f"{ours[0]} and {ours[1]}. Use the model's own environment, or fit a model for this one."
+            )
+        self.action_spec = replace(self.action_spec, pedals=theirs.pedals if theirs else ())
+        return self
 
     @property
     def device(self) -> torch.device:

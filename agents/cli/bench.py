@@ -1,6 +1,6 @@
 """Bench: how fast is this machine at every step of the pipeline, and how far from what its arithmetic allows?
 
-    worldmodels bench --out bench.json
+worldmodels bench --out bench.json
 
 Everything is measured in one run, so that ratios hold whatever else the machine does. Beside a row stands the rate at
 which this machine's own matrix product, measured here too, could do the row's multiplications and additions.
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.cli.options import main, processor
+from agents.cli.machine import processor
+from agents.cli.options import Command, Device
 from agents.controller import ControllerSpec
 from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
@@ -29,14 +30,15 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import make_env, preprocess
 from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.provenance import package_versions
+from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.dream import Dream
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
-from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.precision import Format, autocast, has_bfloat16
 from worldmodels.training.threads import one_thread
+from worldmodels.untrained import untrained_world_model
 from worldmodels.vae import ConvVAE, fast_encoder, vae_loss
 from worldmodels.world_model import WorldModel
 
@@ -96,13 +98,8 @@ def matmul_rate(device: torch.device, size: int = 1024) -> float:
 
 
 def world_model(device: torch.device) -> WorldModel:
-    """V and M of the paper's size with random weights: speed does not depend on what they know."""
-    torch.manual_seed(0)
-    env, count = make_env("carracing-fast"), 64
-    latents, cold = torch.randn(count, 32, device=device), torch.zeros(count, dtype=torch.bool, device=device)
-    mdnrnn = MDNRNN().to(device)
-    starts = DreamStarts(latents, torch.zeros_like(latents), mdnrnn.initial_state(count), cold)
-    return WorldModel(ConvVAE(32).on(device), mdnrnn, EnvConfig(), env.action_spec, env.preset.observation_hash, starts)
+    """V and M of the paper's size; speed does not depend on what they know."""
+    return untrained_world_model(EnvConfig(), VAEConfig(), MDNRNNConfig(), device)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:
@@ -241,7 +238,16 @@ def all_rows(model: WorldModel, peak: float) -> Iterator[Row]:
     yield cma_row()
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Where to compute, and where to write what was measured."""
+
+    out: Path | None = None
+    """Write all rows here as JSON, and as a table beside it (.md)."""
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Measure, print, save."""
     device = pick_device(arguments.device)
     say("About a minute and a half; leave the machine alone meanwhile.")
@@ -261,9 +267,9 @@ def body(arguments: Any) -> None:
 
 
 def _markdown(machine: dict[str, Any], rows: list[Row]) -> str:
-    told = f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}"
+    where = f"{machine['processor']}, {machine['threads']} threads, device {machine['device']}"
     lines = [
-        f"Measured by `worldmodels bench` on {told}.",
+        f"Measured by `worldmodels bench` on {where}.",
         "",
         "| | measured | | arithmetic alone would allow |",
         "|---|--:|---|--:|",
@@ -278,12 +284,4 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        extra=(("out", Path | None, None, "Write all rows here as JSON, and as a table beside it (.md)."),),
-        workers=False,
-        needs_run=False,
-    )
+COMMAND = Command(__doc__, Arguments, body, main=("out", "device"))

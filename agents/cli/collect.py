@@ -8,41 +8,56 @@ worldmodels collect --run runs/more --agent runs/car --noise 0.15
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import dataclass, field
 
 from agents.agent import find_agent
-from agents.cli.options import main
+from agents.cli.options import Command, PresetName, RunDirectory, WorkerCount
 from agents.recording import agent_policy
-from rollouts.collect import collect
+from rollouts.collect import CollectConfig, collect
 from rollouts.envs.config import EnvConfig
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
+from rollouts.pools.processes import default_workers
 from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """What to record, of which world, and where to."""
+
+    run: RunDirectory
+    preset: PresetName
+    env: EnvConfig
+    collect: CollectConfig
+    agent: str | None = None
+    """Record this agent, in its own environment, instead of an exploration policy."""
+    noise: float = 0.15
+    """Action noise of every second episode of the agent, in half-ranges of the actions."""
+    workers: WorkerCount = field(default_factory=default_workers)
+
+
+def body(arguments: Arguments) -> None:
     """Record what is missing."""
     env, policy = arguments.env, None
     if arguments.agent is not None:
         refused = [argument for argument in sys.argv[1:] if argument.startswith(("--env.", "--collect.policy"))]
         if refused:
             raise UserError(f"An agent is recorded in its own environment, as its own policy: leave out {refused[0]}.")
+        require_at_least(0, arguments, ("noise",))
         folder = find_agent(arguments.agent)
         env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
         policy = agent_policy(folder, arguments.noise)
     collect(arguments.collect, env, arguments.run, arguments.workers, agent_policy=policy)
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        ("env", "collect"),
-        extra=(
-            ("agent", str | None, None, "Record this agent, in its own environment, instead of an exploration policy."),
-            ("noise", float, 0.15, "Action noise of every second episode of the agent, in half-ranges of the actions."),
-        ),
-        device=False,
-        starts_run=True,
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "agent", "noise", "workers"),
+        *("env.id", "env.kwargs", "env.crop", "env.size", "env.max_episode_steps", "env.action_repeat"),
+        *("collect.episodes", "collect.policy", "collect.max_steps"),
+    ),
+    starts_run=True,
+)

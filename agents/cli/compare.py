@@ -14,25 +14,41 @@ stopped at any moment; the same command continues.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
-from agents.cli.options import main
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.learning.config import ControllerConfig
 from agents.studies.comparison import CompareConfig, compare, markdown
+from rollouts.pools.processes import default_workers
 from worldmodels.training.checkpoint import pick_device
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Which run's world model, what to vary, and how to evolve."""
+
+    run: RunDirectory
+    preset: PresetName
+    controller: ControllerConfig
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    device: Device = "auto"
+    workers: WorkerCount = field(default_factory=default_workers)
+
+
+def body(arguments: Arguments) -> None:
     """Evolve and score every variant, show the table."""
     device = pick_device(arguments.device)
     report = compare(arguments.compare, arguments.controller, arguments.run, arguments.workers, device)
     print(markdown(report))
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        ("controller",),
-        extra=(("compare", CompareConfig, CompareConfig(), "Which variants, and how well each is measured."),),
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "device", "workers", "compare.variants", "compare.episodes", "compare.round"),
+        *("controller.spec.features", "controller.generations", "controller.population", "controller.rollouts"),
+        *("controller.sigma", "controller.strategy", "controller.max_steps", "controller.seed"),
+    ),
+)

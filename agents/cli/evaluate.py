@@ -2,48 +2,69 @@
 
 worldmodels evaluate --agent runs/car --out car.json
 worldmodels evaluate --agent runs/car --episodes 20
-worldmodels evaluate --agent random --env carracing
+worldmodels evaluate --agent random --env.id carracing
 """
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from agents.cli.options import default_agent, main
-from agents.evaluation import SCORE_EPISODES, evaluate, save_report, table
+import tyro
+
+from agents.agent import find_agent
+from agents.cli.options import AgentName, Command, WorkerCount
+from agents.cli.places import default_agent
+from agents.evaluation import EvaluateConfig, evaluate, save_report, table
 from rollouts.envs.config import EnvConfig
-from rollouts.seeds import TEST
+from rollouts.pools.processes import default_workers
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+
+OWN = "its-own"
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Whom to score, where, and how often."""
+
+    agent: AgentName = None
+    """Run directory, pretrained/NAME, or 'random'. Default: the newest run, or the pretrained agent."""
+    measure: Annotated[EvaluateConfig, tyro.conf.arg(name="")] = field(default_factory=EvaluateConfig)
+    env: EnvConfig = field(default_factory=lambda: EnvConfig(OWN))
+    """The world to score in, if not the agent's own as its authors ship it."""
+    out: Path | None = None
+    """Write the report here, as JSON."""
+    workers: WorkerCount = field(default_factory=default_workers)
+
+
+def body(arguments: Arguments) -> None:
     """Measure, show, save."""
-    agent = arguments.agent or default_agent()
-    env = EnvConfig(arguments.env) if arguments.env else None
-    report = evaluate(agent, arguments.episodes, arguments.seed, arguments.workers, env)
+    agent = arguments.agent or str(default_agent())
+    measure = arguments.measure
+    report = evaluate(agent, measure.episodes, measure.seed, arguments.workers, world(arguments.env, agent))
     print(table(report))
     if arguments.out is not None:
         save_report(report, arguments.out)
         print(f"Every episode's seed, return and length: {arguments.out}")
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        extra=(
-            (
-                "agent",
-                str | None,
-                None,
-                "Run directory, pretrained/NAME, or 'random'. Default: the newest run, or the pretrained agent.",
-            ),
-            ("env", str | None, None, "Preset or Gymnasium id to score in. Default: the agent's own, as it ships."),
-            ("episodes", int, SCORE_EPISODES, "Episodes; fewer than 100 are shown but not called a score."),
-            ("seed", int, TEST, "First test seed; the others follow."),
-            ("out", Path | None, None, "Write the report here, as JSON."),
-        ),
-        device=False,
-        needs_run=False,
-    )
+def world(asked: EnvConfig, agent: str) -> EnvConfig | None:
+    """The world that was asked for; None is the agent's own. Options without an id change the agent's own."""
+    if asked == EnvConfig(OWN) or asked.id != OWN:
+        return asked if asked.id != OWN else None
+    if agent == "random":
+        return dataclasses.replace(asked, id=EnvConfig().id)
+    own = config_from_dict(EnvConfig, Stage(find_agent(agent), "controller").manifest["env"])
+    changed = {f.name: value for f in dataclasses.fields(asked) if (value := getattr(asked, f.name)) and f.name != "id"}
+    return dataclasses.replace(own, **changed)
+
+
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=("agent", "measure.episodes", "measure.seed", "env.id", "env.kwargs", "env.action_repeat", "out", "workers"),
+)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from rollouts import console
+from rollouts.runs import provenance
+
+if TYPE_CHECKING:
+    from agents.cli.options import Command
 
 COMMANDS = {
     "quickstart": "the whole pipeline on real CarRacing, for a first evening",
@@ -26,21 +32,27 @@ COMMANDS = {
     "sample-images": "samples, interpolations and attributes of an image model",
     "evaluate-images": "measure an image model",
     "sharpen-vae": "V with an adversarial loss (VAE/GAN)",
+    "runs": "what there is under runs/: stages, scores, ages",
+    "info": "versions, device, precision, where runs are, disk",
     "bench": "how fast this machine is",
+    "completion": "options by the Tab key, for bash, zsh or fish",
 }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Do what the command line asks for; the entry point of the installed ``worldmodels``."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help"):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the command line asks for."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
-        return
-    name, *rest = arguments
-    if name not in COMMANDS:
-        print(f"Error: There is no command {name!r}. Choose one of: {', '.join(COMMANDS)}.", file=sys.stderr)
+    elif arguments[0] in ("-V", "--version"):
+        from worldmodels import __version__
+
+        print(f"worldmodels {__version__}")
+    elif arguments[0] in COMMANDS:
+        run(arguments[0], arguments[1:])
+    else:
+        print(f"Error: There is no command {arguments[0]!r}. Choose one of: {', '.join(COMMANDS)}.", file=sys.stderr)
         sys.exit(2)
-    run(name, rest)
 
 
 def script(name: str) -> None:
@@ -49,10 +61,22 @@ def script(name: str) -> None:
     run(name, sys.argv[1:])
 
 
-def run(name: str, arguments: list[str]) -> None:
-    """One command with its arguments."""
-    sys.argv = [console.command(name), *arguments]
-    import_module(f"agents.cli.{name.replace('-', '_')}").run()
+def run(name: str, arguments: Sequence[str]) -> None:
+    """One command with its arguments; ``--help`` is a text that was written before, for it must be quick."""
+    if {"-h", "--help"} & set(arguments):
+        from agents.cli.help import stored
+
+        print(stored(name))
+        return
+    provenance.note_command("worldmodels", name, *arguments)
+    sys.argv = [console.command(name), *("--help" if word == "--help-all" else word for word in arguments)]
+    command(name)()
+
+
+def command(name: str) -> Command[Any]:
+    """A command by its name."""
+    found: Command[Any] = import_module(f"agents.cli.{name.replace('-', '_')}").COMMAND
+    return found
 
 
 def overview() -> str:

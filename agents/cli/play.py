@@ -1,7 +1,7 @@
 """Look into the dream: a live page to watch the agent, drive yourself, and explore what V and M have learnt.
 
 worldmodels play
-worldmodels play --run runs/car
+worldmodels play --agent runs/car
 worldmodels play --host 0.0.0.0 --no-browser
 """
 
@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
 
 from agents.agent import Agent
-from agents.cli.options import RUNS, default_agent, main
+from agents.cli.options import AgentName, Command, Device
+from agents.cli.places import RUNS, default_agent
 from agents.live import ServeConfig, serve
 from agents.live.library import Library
 from agents.live.session import Shared
@@ -22,9 +25,21 @@ from rollouts.console import say
 from worldmodels.training.checkpoint import pick_device
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Whose page to open, and where."""
+
+    agent: AgentName = None
+    """Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent."""
+    serve: Annotated[ServeConfig, tyro.conf.arg(name="")] = field(default_factory=ServeConfig)
+    browser: bool = True
+    """Open the page in a browser."""
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Serve the page until Ctrl-C."""
-    agent = Agent.load(arguments.run or default_agent(), pick_device(arguments.device))
+    agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
     shared = Shared.of(Library(agent, RUNS), RUNS)
 
     def ready(url: str) -> None:
@@ -32,7 +47,7 @@ def body(arguments: Any) -> None:
         if arguments.browser and has_display():
             webbrowser.open(url)
 
-    serve(shared, ServeConfig(arguments.host, arguments.port, arguments.exit_when_closed), ready)
+    serve(shared, arguments.serve, ready)
 
 
 def has_display() -> bool:
@@ -40,18 +55,9 @@ def has_display() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        extra=(
-            ("run", Path | None, None, "Run directory or pretrained/NAME. Default: the newest run, or the pretrained."),
-            ("host", str, ServeConfig.host, "Address to listen on; other than loopback, others can steer too."),
-            ("port", int, ServeConfig.port, "Port of the page; 0 takes any that is free."),
-            ("browser", bool, True, "Open the page in a browser."),
-            ("exit_when_closed", bool, False, "End when the last page is closed."),
-        ),
-        workers=False,
-        needs_run=False,
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=("agent", "serve.host", "serve.port", "serve.exit_when_closed", "browser", "device"),
+)

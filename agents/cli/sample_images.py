@@ -1,7 +1,9 @@
-"""Pictures from a trained image model: grids, reconstructions, walks through latent space, attributes, memorisation.
+"""Pictures from a trained image model: grids, single files, reconstructions, walks through latent space, attributes.
 
 worldmodels sample-images --run runs/images-vae-1 --show reconstructions
-worldmodels sample-images --show interpolation --out walk.gif
+worldmodels sample-images --label triangles --truncation 1
+worldmodels sample-images --show files --rows 10 --out triangles/
+worldmodels sample-images --show between --pictures me.jpg you.jpg --out us.gif
 worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
 """
 
@@ -9,21 +11,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-import tyro
+from torch import Tensor
 
-from agents.cli.image_options import newest_run
-from agents.cli.options import shown, tell_errors
+from agents.cli.options import Command
+from agents.cli.places import newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative import sampling, sheets
-from worldmodels.generative.data.datasets import to_tensor
+from worldmodels.generative.data.batches import held_out
+from worldmodels.generative.data.image_files import fit, read_image, to_channels
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
 from worldmodels.pictures import Frames, save_png
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
+
+SHOWN = ("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
+ANIMATED = ("interpolation", "between", "walk", "attribute")
+ENCODED = 2000  #: pictures that an attribute vector is taken from
 
 
 @dataclass(frozen=True)
@@ -32,18 +39,27 @@ class Arguments:
 
     run: Path | None = None
     """Run directory. Default: the newest finished one under runs/."""
-    show: Literal["grid", "reconstructions", "interpolation", "walk", "attribute", "neighbours"] = "grid"
-    """walk: one latent unit from -3 to 3; attribute: z + alpha v; neighbours: the closest training images."""
+    show: str = "grid"
+    """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
+    between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
+    attribute: z + alpha v; neighbours: the closest training images. Or what the model itself has to show."""
     out: Path | None = None
-    """A .png, or a .gif for interpolation, walk and attribute. Default: in the run."""
+    """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files. Default: in the run."""
     rows: int = 8
     """Rows of the picture."""
     columns: int = 10
     """Columns of the picture, or frames of the animation."""
+    label: tuple[str, ...] = ()
+    """Only these classes. Default: all that the model knows."""
+    truncation: float = 0.0
+    """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
+    pictures: tuple[Path, ...] = ()
+    """Your own pictures, for between."""
     unit: int = 0
     """Latent unit of a walk."""
-    attribute: str = "0"
-    """Class whose samples have the attribute; the vector is their mean code minus that of all others."""
+    attribute: str | None = None
+    """Class whose samples have the attribute; the vector is their mean code minus that of all others. Default: the
+    first one."""
     seed: int = 0
     """Decides the latents."""
     device: str = "cpu"
@@ -56,56 +72,145 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     Raises:
         UserError: the model or the data cannot show this.
     """
-    model, samples, rng = trained.model, trained.samples, generator_for(arguments.seed, 0)
-    rows, columns, device = arguments.rows, arguments.columns, model.device
-    if not samples.are_images and arguments.show != "grid":
-        raise UserError(f"{samples.name} are points; only --show grid draws them.")
-    order = torch.randperm(len(samples.test), generator=generator_for(arguments.seed, 1))  # data often come sorted
-    test = to_tensor(samples.test)[order].to(device)
-    labels = torch.from_numpy(samples.test_labels)[order].to(device) if samples.test_labels is not None else None
-    if arguments.show == "grid":
-        return sheets.picture(model.draw(rows * columns if samples.are_images else 2500, rng), columns)
-    if arguments.show == "reconstructions":
-        count = min(5 * rows, len(test))
-        chosen = labels[:count] if model.classes and labels is not None else None
-        codes = sampling.require_encoder(model)(test[:count], chosen)
-        return sheets.rows_below([test[:count], sampling.require_decoder(model)(codes, chosen)])
-    if arguments.show == "interpolation":
+    model, rng = trained.model, generator_for(arguments.seed, 0)
+    rows, columns, show = arguments.rows, arguments.columns, arguments.show
+    if not trained.shape.size and show != "grid":
+        raise UserError(f"{trained.config.data} are points; only --show grid draws them.")
+    if show == "grid" and not trained.shape.size:
+        return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
+    if show == "interpolation":
         return sampling.interpolation(model, rows, columns, rng)
-    if arguments.show == "walk":
+    if show == "walk":
         if not 0 <= arguments.unit < model.latent_size:
             raise UserError(f"--unit must be 0 to {model.latent_size - 1}, got {arguments.unit}.")
         return sampling.latent_walk(model, arguments.unit, rows, columns, rng)
-    if arguments.show == "neighbours":
-        return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), to_tensor(samples.train))
-    if labels is None or arguments.attribute not in samples.class_names:
-        known = ", ".join(samples.class_names) or "none: the data have no labels"
-        raise UserError(f"There is no class {arguments.attribute!r} to make an attribute of; known are {known}.")
+    if show == "between":
+        return between(arguments, trained)
+    if show == "neighbours":
+        return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), trained.samples.train)
+    if show == "attribute":
+        return attribute(arguments, trained)
+    batch = held_out(trained.samples, 5 * rows, model.device, model.condition_of)._replace(rng=rng)
+    if show == "reconstructions":
+        condition = model.condition(batch)
+        codes = sampling.require_encoder(model)(batch.x, condition)
+        return sheets.rows_below([batch.x, sampling.require_decoder(model)(codes, condition)])
+    views = model.views()
+    if show not in views:
+        raise UserError(f"There is no --show {show}; choose one of {', '.join(dict.fromkeys([*SHOWN, *views]))}.")
+    return views[show](batch)
+
+
+def grid(arguments: Arguments, trained: Trained) -> Frames:
+    """Samples; a model of classes shows one in every row, with its name."""
+    model, rng = trained.model, generator_for(arguments.seed, 0)
+    labels, names = asked(arguments, trained)
+    count = len(labels) if labels is not None else arguments.rows * arguments.columns
+    made = sampling.draw(model, count, rng, labels, arguments.truncation)
+    scale = max(2, -(-14 // trained.shape.size))  # so that a caption is no higher than a row
+    return sheets.with_captions(sheets.picture(made, arguments.columns), names, scale)
+
+
+def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, list[str]]:
+    """The class of every sample and the name of every row, or neither: one class in all rows, or a row for each."""
+    if not trained.model.classes and not arguments.label:
+        return None, []
+    names = list(arguments.label or trained.class_names)
+    if len(names) == 1:
+        names *= arguments.rows
+    return trained.labels_of(names).repeat_interleave(arguments.columns), names
+
+
+def files(arguments: Arguments, trained: Trained, folder: Path) -> int:
+    """Single pictures, ``folder/CLASS-NUMBER.png`` or ``folder/NUMBER.png``; how many."""
+    labels, names = asked(arguments, trained)
+    count = len(labels) if labels is not None else arguments.rows * arguments.columns
+    made = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
+    for number, frame in enumerate(sheets.rgb(made)):
+        name = f"{names[number // arguments.columns]}-" if names else ""
+        save_png(frame, folder / f"{name.replace('/', '_')}{number:04}.png")
+    return count
+
+
+def between(arguments: Arguments, trained: Trained) -> Frames:
+    """From each of the user's pictures to the next, along the sphere of latents."""
+    if len(arguments.pictures) < 2:
+        raise UserError("--show between needs at least two pictures: --pictures A.jpg B.jpg")
+    size, channels, model = trained.shape.size, trained.shape.channels, trained.model
+    own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
+    x = torch.cat([to_tensor(picture[None]) for picture in own]).to(model.device)
+    label = None
+    if model.classes:
+        if len(arguments.label) != 1:
+            raise UserError(f"Say which class they are with --label: {', '.join(trained.class_names)}.")
+        label = trained.labels_of(arguments.label).to(model.device)
+    if model.encode is None:
+        say(f"This model has no encoder: latents of {len(x)} pictures are searched for, which takes a while.")
+    return sampling.path_between(model, sampling.codes_of(model, x, label), arguments.columns, label)
+
+
+def attribute(arguments: Arguments, trained: Trained) -> Frames:
+    """Held-out pictures without an attribute, and what becomes of them with more and more of it."""
+    model, samples = trained.model, trained.samples
+    if samples.test_labels is None:
+        raise UserError(f"{samples.name} have no labels to make an attribute of.")
+    name = arguments.attribute or samples.class_names[0]
+    if name not in samples.class_names:
+        raise UserError(
+            f"There is no class {name!r} to make an attribute of; known are {', '.join(samples.class_names)}."
+        )
     if model.classes:
         raise UserError("A conditional model is told the class; attribute vectors are for models without labels.")
-    has = labels == samples.class_names.index(arguments.attribute)
-    vector = sampling.attribute_vector(sampling.require_encoder(model)(test, None), has)
-    strengths = torch.linspace(0, 1.5, columns - 1).tolist()
-    return sampling.attribute_rows(model, test[~has][:rows], vector, strengths)
+    encode = sampling.require_encoder(model)
+    x, labels = labelled_pictures(samples)
+    with torch.no_grad():
+        codes = torch.cat([encode(chunk.to(model.device), None) for chunk in x.split(500)])
+    has = labels == samples.class_names.index(name)
+    if has.all() or not has.any():
+        raise UserError(
+            f"Of {len(x)} pictures, {int(has.sum())} are {name}: an attribute needs some with it and without."
+        )
+    vector = sampling.attribute_vector(codes, has)
+    strengths = torch.linspace(0, 1.5, arguments.columns - 1).tolist()
+    return sampling.attribute_rows(model, x[~has][: arguments.rows].to(model.device), vector, strengths)
 
 
-def body() -> None:
+def labelled_pictures(samples: Samples) -> tuple[Tensor, Tensor]:
+    """Held-out pictures in random order (data often come sorted), then training ones: small classes have no others."""
+    parts = []
+    for pictures, labels in ((samples.test, samples.test_labels), (samples.train, samples.train_labels)):
+        assert labels is not None
+        chosen = torch.randperm(len(pictures), generator=generator_for(0, 1))[:ENCODED].numpy()
+        parts.append((to_tensor(pictures[chosen]), torch.from_numpy(labels[chosen])))
+    return torch.cat([x for x, _ in parts]), torch.cat([labels for _, labels in parts])
+
+
+def body(arguments: Arguments) -> None:
     """Draw, and say where the picture is."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     if min(arguments.rows, arguments.columns - 1) < 1:
         raise UserError("--rows must be at least 1 and --columns at least 2.")
-    run = arguments.run or newest_run()
+    if arguments.truncation < 0:
+        raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
+    run = arguments.run or newest_images()
+    if arguments.show == "files":
+        folder = arguments.out or run / "files"
+        if folder.suffix:
+            raise UserError(f"--show files needs a folder for --out, got {folder}.")
+        count = files(arguments, load_trained(run, pick_device(arguments.device)), folder)
+        say(f"{count} pictures are in {folder}")
+        return
     out = arguments.out or run / f"{arguments.show}.png"
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out must end in .png or .gif, got {out}.")
-    if out.suffix == ".gif" and arguments.show not in ("interpolation", "walk", "attribute"):
+    if out.suffix == ".gif" and arguments.show not in ANIMATED:
         raise UserError(f"--show {arguments.show} is one picture: use a .png.")
     trained = load_trained(run, pick_device(arguments.device))
-    picture = draw(arguments, trained)
-    if out.suffix == ".png":
-        save_png(picture, out, scale=2)
+    if arguments.show == "grid" and trained.shape.size:
+        save_png(grid(arguments, trained), out)
+    elif out.suffix == ".png":
+        save_png(draw(arguments, trained), out, scale=2)
     else:
-        sheets.save_gif(columns_of(picture, trained.samples.size), out)
+        sheets.save_gif(columns_of(draw(arguments, trained), trained.shape.size), out)
     say(f"Look at {out}")
 
 
@@ -119,6 +224,9 @@ def columns_of(picture: Frames, size: int, gap: int = 2) -> list[Frames]:
     return [*columns, *columns[-2:0:-1]]
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "unit", "attribute", "seed"),
+)

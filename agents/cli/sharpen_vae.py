@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
-
-from agents.cli.options import shown, tell_errors
+from agents.cli.options import Command, Device
+from agents.cli.places import required_run
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.stage import Stage
 from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
@@ -21,21 +20,27 @@ from worldmodels.training.checkpoint import pick_device
 class Arguments:
     """Which V, and how."""
 
-    run: Path
-    """Run directory with episodes and a trained V."""
+    run: Path | None = None
+    """Run directory with episodes and a trained V. Default: the newest one under runs/."""
     config: VAEGANConfig = field(default_factory=VAEGANConfig)
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Device = "auto"
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__), config=(tyro.conf.OmitArgPrefixes,))
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
+    run = arguments.run or required_run()
+    rollouts = Stage.require(run, "rollouts", "collect")
     stores = [EpisodeStore(rollouts.path / "episodes")]
-    fit_vae_gan(arguments.config, arguments.run, stores, pick_device(arguments.device))
+    fit_vae_gan(arguments.config, run, stores, pick_device(arguments.device))
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "device", "config.steps", "config.batch_size", "config.adversarial_weight", "config.learning_rate"),
+        *("config.critic_learning_rate", "config.width", "config.kl_floor", "config.seed"),
+    ),
+    flat=True,
+)

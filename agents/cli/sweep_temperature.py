@@ -15,14 +15,28 @@ can be stopped at any moment; the same command continues. --controller.dropout 0
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
-from agents.cli.options import main
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.learning.config import ControllerConfig
 from agents.studies.temperatures import SweepConfig, markdown, sweep
+from rollouts.pools.processes import default_workers
 from worldmodels.training.checkpoint import pick_device
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Which run's world model, what to vary, and how to evolve."""
+
+    run: RunDirectory
+    preset: PresetName
+    controller: ControllerConfig
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    device: Device = "auto"
+    workers: WorkerCount = field(default_factory=default_workers)
+
+
+def body(arguments: Arguments) -> None:
     """Evolve and score at every temperature, show the table."""
     device = pick_device(arguments.device)
     report = sweep(arguments.sweep, arguments.controller, arguments.run, arguments.workers, device)
@@ -30,11 +44,13 @@ def body(arguments: Any) -> None:
     print(f"Every game's score: {report['world_model']}/temperatures/temperatures.json")
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        ("controller",),
-        extra=(("sweep", SweepConfig, SweepConfig(), "Which temperatures, and how well each is measured."),),
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "device", "workers", "sweep.temperatures", "sweep.episodes", "sweep.round"),
+        *("controller.spec.features", "controller.generations", "controller.population", "controller.rollouts"),
+        *("controller.sigma", "controller.strategy", "controller.max_steps", "controller.seed"),
+    ),
+)

@@ -7,19 +7,37 @@ worldmodels train-controller --run runs/copy --start-from runs/car --controller.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from agents.agent import find_agent
-from agents.cli.options import main
+from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
 from rollouts.console import say
+from rollouts.envs.config import EnvConfig
+from rollouts.pools.processes import default_workers
 from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
 from worldmodels.training.checkpoint import pick_device
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Which run's C to learn, and how."""
+
+    run: RunDirectory
+    preset: PresetName
+    env: EnvConfig
+    controller: ControllerConfig
+    start_from: Path | None = None
+    """Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros. They fit its own V
+    and M only. They are kept should nothing better be found."""
+    device: Device = "auto"
+    workers: WorkerCount = field(default_factory=default_workers)
+
+
+def body(arguments: Arguments) -> None:
     """Evolve, or evolve on."""
     start = arguments.start_from
     if start is not None:
@@ -30,19 +48,15 @@ def body(arguments: Any) -> None:
     evolve(arguments.controller, arguments.run, arguments.env, arguments.workers, pick_device(arguments.device), start)
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        ("env", "controller"),
-        extra=(
-            (
-                "start_from",
-                Path | None,
-                None,
-                "Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros; they fit "
-                "its own V and M only. They are kept should nothing better be found.",
-            ),
-        ),
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "start_from", "device", "workers", "env.id"),
+        *("controller.world", "controller.spec.features", "controller.spec.hidden", "controller.generations"),
+        *("controller.population", "controller.rollouts", "controller.sigma", "controller.strategy"),
+        *("controller.principal", "controller.max_steps", "controller.patience", "controller.temperature"),
+        *("controller.starts", "controller.average", "controller.seed"),
+    ),
+)

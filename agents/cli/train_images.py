@@ -11,23 +11,83 @@ Without --run, a new run is begun each time.
 
 from __future__ import annotations
 
-import sys
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
-from agents.cli.image_options import parse_training
-from agents.cli.options import stoppable, tell_errors
-from rollouts.console import say
+from agents.cli.options import Command, Device, read, typed_options
+from agents.cli.places import new_run
+from rollouts.console import quoted, say
+from rollouts.errors import UserError
+from rollouts.runs.stage import Stage
+from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.base import ImageConfig
+from worldmodels.generative.models.registry import MODELS, ModelName, PresetName, preset
 from worldmodels.training.checkpoint import pick_device
 
+DEFAULT_MODEL = "sngan"
+DEFAULT_FOR_DIGITS = "cgan-projection"  #: best in docs/images.md, but it needs labels, which other data may not have
 
-def body() -> None:
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to train, and where; the model decides which other options there are."""
+
+    model: ModelName
+    """What to train; decides which other options there are. Default: cgan-projection on the digits, sngan on others."""
+    preset: PresetName
+    """tiny: seconds, to try things. quick: minutes on two cores. laptop: ten times as many steps. photos: for a few
+    hundred photos, half an hour."""
+    run: Path
+    """Run directory. Default: a new one under runs/."""
+    config: ImageConfig
+    device: Device = "auto"
+
+
+def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
+    """The command line. A run that was begun before supplies its own options as defaults.
+
+    Raises:
+        UserError: there is no such model or preset.
+    """
+    typed = typed_options(argv, "model", "preset", "data", "run")
+    begun = Stage(Path(typed["run"]), "images") if typed["run"] else None
+    begun = begun if begun and (begun.path / "config.json").exists() else None
+    default = DEFAULT_FOR_DIGITS if typed["data"] in (None, "digits") else DEFAULT_MODEL
+    model: Any = typed["model"] or (str(begun.manifest["inputs"]["model"]) if begun else default)
+    if model not in MODELS:
+        raise UserError(f"There is no model {model!r}; choose one of {', '.join(MODELS)}.")
+    size = typed["preset"] or "quick"
+    if size not in get_args(PresetName):
+        raise UserError(f"There is no preset {size!r}; choose one of {', '.join(get_args(PresetName))}.")
+    options = preset(model, size, points=typed["data"] in DISTRIBUTIONS)
+    if begun and typed["preset"] is None and begun.manifest["inputs"]["model"] == model:
+        options = begun.config(type(options))
+    run = Path(typed["run"]) if typed["run"] else new_run(f"images-{model}")
+    own = dataclasses.make_dataclass("Arguments", [("config", type(options))], bases=(Arguments,), frozen=True)
+    own.__doc__ = Arguments.__doc__
+    return read(dataclasses.replace(of, arguments=own), argv, model=model, preset=size, run=run, config=options)
+
+
+def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    arguments = parse_training(__doc__, sys.argv[1:])
-    say(f"Run: {arguments.run}   (the same command with --run {arguments.run} continues it)")
-    with stoppable(arguments):
-        fit_images(arguments.model, arguments.config, arguments.run, pick_device(arguments.device))
+    name = quoted("--run", arguments.run)
+    say(f"Run: {arguments.run}   (the same command with {name} continues it)")
+    fit_images(arguments.model, arguments.config, arguments.run, pick_device(arguments.device))
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    tell_errors(body)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("model", "preset", "run", "device", "config.data", "config.size", "config.channels", "config.steps"),
+        *("config.batch_size", "config.latent_size", "config.width", "config.learning_rate", "config.decay"),
+        *("config.precision", "config.seed"),
+    ),
+    flat=True,
+    parse=parse,
+)

@@ -7,16 +7,27 @@ torchrun --nproc-per-node 2 -- scripts/train_mdnrnn.py --run runs/car     # on t
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from agents.cli.options import main
+from agents.cli.options import Command, Device, PresetName, RunDirectory
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.stage import Stage
+from worldmodels.configs import MDNRNNConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.training.distributed import process_group
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Which run's M to train, and how."""
+
+    run: RunDirectory
+    preset: PresetName
+    mdnrnn: MDNRNNConfig
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Train, or train on."""
     rollouts = Stage.require(arguments.run, "rollouts", "collect")
     Stage.require(arguments.run, "vae", "train-vae")
@@ -24,6 +35,16 @@ def body(arguments: Any) -> None:
         fit_mdn_rnn(arguments.mdnrnn, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(__doc__, body, ("mdnrnn",), joins_group=True)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "device"),
+        *("mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
+        *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
+        *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),
+        *("mdnrnn.death_weight", "mdnrnn.starts", "mdnrnn.seed"),
+    ),
+    joins_group=True,
+)

@@ -1,28 +1,46 @@
-"""V: train the variational autoencoder on the frames of a run's episodes.
+"""V: train the variational autoencoder on a run's episodes.
 
 worldmodels train-vae --run runs/car
-worldmodels train-vae --run runs/car --vae.latent-size 64
+worldmodels train-vae --run runs/car --vae.latent-size 64 --vae.steps 20000
 torchrun --nproc-per-node 2 -- scripts/train_vae.py --run runs/car        # on two GPUs
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from agents.cli.options import main
+from agents.cli.options import Command, Device, PresetName, RunDirectory
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.stage import Stage
+from worldmodels.configs import VAEConfig
 from worldmodels.fit_vae import fit_vae
 from worldmodels.training.distributed import process_group
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Which run's V to train, and how."""
+
+    run: RunDirectory
+    preset: PresetName
+    vae: VAEConfig
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Train, or train on."""
     rollouts = Stage.require(arguments.run, "rollouts", "collect")
     with process_group(arguments.device) as device:
         fit_vae(arguments.vae, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(__doc__, body, ("vae",), joins_group=True)
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("run", "preset", "device", "vae.latent_size", "vae.steps", "vae.batch_size", "vae.learning_rate"),
+        *("vae.decay", "vae.kl_floor", "vae.precision", "vae.memory_gb", "vae.seed", "vae.checkpoint_every"),
+    ),
+    joins_group=True,
+)

@@ -8,17 +8,32 @@ worldmodels watch --agent runs/car --live
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from agents.agent import Agent
-from agents.cli.options import default_agent, main
+from agents.cli.options import AgentName, Command, Device
+from agents.cli.places import default_agent
 from agents.viewing.human import Driver
-from agents.viewing.watch import panels, watch
+from agents.viewing.watch import WatchConfig, panels, watch
 from worldmodels.training.checkpoint import pick_device
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Whom to watch, where, and how."""
+
+    agent: AgentName = None
+    """Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent."""
+    watch: WatchConfig = field(default_factory=WatchConfig)
+    out: Path = Path("watch.mp4")
+    """The video, .mp4 or .gif."""
+    live: bool = False
+    """Open a window instead. Arrows drive, space pauses, N steps, R restarts, Q closes."""
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Write a video, or open a window."""
     agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
     if arguments.live:
@@ -35,21 +50,12 @@ def body(arguments: Any) -> None:
         print(f"Written: {watch(agent, arguments.watch, arguments.out)}")
 
 
-def run() -> None:
-    """Parse the command line, and do it."""
-    main(
-        __doc__,
-        body,
-        ("watch",),
-        extra=(
-            (
-                "agent",
-                str | None,
-                None,
-                "Run directory or pretrained/NAME. Default: the newest run, or the pretrained agent.",
-            ),
-            ("out", Path, Path("watch.mp4"), "The video, .mp4 or .gif."),
-            ("live", bool, False, "Open a window instead; arrows drive, space pauses, N steps, R restarts, Q closes."),
-        ),
-        needs_run=False,
-    )
+COMMAND = Command(
+    __doc__,
+    Arguments,
+    body,
+    main=(
+        *("agent", "out", "live", "device", "watch.world", "watch.seed", "watch.max_steps", "watch.every"),
+        *("watch.temperature", "watch.starts"),
+    ),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from agents.agent import Agent
+from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
+from agents.standardiser import SD_LIMIT
 from agents.viewing.human import FULL_TURN, action_names, bindings
 from agents.viewing.moments import step_seconds
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import join_features
+from worldmodels.dynamics import Dynamics
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.starts import DreamStarts
 from worldmodels.training.randomness import generator_for
@@ -36,14 +40,17 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
         title: what the page is called; by default its world.
 
     Raises:
-        UserError: the agent has no moments to begin from, or too many were asked for.
+        UserError: its M is not an LSTM, it has no moments to begin from, or too many were asked for.
     """
     model, tensors = agent.model, Tensors()
     if model.starts is None:
         raise UserError(f"The world model in {agent.folder} has no moments to begin from; fit M again to export it.")
+    if not isinstance(model.mdnrnn, MDNRNN):
+        raise UserError(f"A page dreams with an LSTM, and the M in {agent.folder} is none; see --mdnrnn.core.")
     if starts < 1:
         raise UserError(f"A page needs at least one moment to begin from, got --starts {starts}.")
     chosen = _different(model.starts, starts)
+    moments = {"mean": chosen.mean, "logvar": chosen.logvar, **chosen.state}
     world, spec = resolve(agent.env), model.action_spec
     words = words_for(world)
     return {
@@ -56,6 +63,8 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
         "seconds": step_seconds(agent.env),
         "action": {
             **{name: getattr(spec, name) for name in ("kind", "low", "high", "scale", "offset")},
+            "driven": spec.driven,
+            "pedals": [asdict(pedal) for pedal in spec.pedals],
             "names": action_names(agent.env, spec),
             "keys": bindings(agent.env, spec),
             "fullTurn": FULL_TURN,
@@ -70,7 +79,7 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
             "count": len(chosen),
             "warm": chosen.warm.tolist(),
             "promising": _promising(agent, chosen),
-            **{name: tensors.add(_array(getattr(chosen, name))) for name in ("mean", "logvar", "h", "c")},
+            **{name: tensors.add(_array(part)) for name, part in moments.items()},
         },
         "effects": _effects(agent, chosen),
         "parameters": {
@@ -82,8 +91,10 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
     }
 
 
-def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
+def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
+    if not isinstance(mdnrnn, MDNRNN):
+        raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]
     heads = [head for head in (mdnrnn.mixture_head, mdnrnn.reward_head, mdnrnn.termination_head) if head is not None]
     return {
@@ -105,6 +116,8 @@ def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
 
 def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
     layers, start, controller = [], 0, agent.controller
+    if not isinstance(controller, LinearController):
+        raise UserError(f"The page knows the controllers that worldmodels evolves, not a {type(controller).__name__}.")
     for rows, columns in controller.shapes:
         weights = agent.parameters[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns
@@ -117,7 +130,9 @@ def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
                 "bias": None if bias is None else tensors.add(_array(bias)),
             }
         )
-    return {"features": agent.spec.features, "layers": layers}
+    standardiser = controller.standardiser
+    scale = standardiser and {name: tensors.add(_array(getattr(standardiser, name))) for name in ("mean", "sd")}
+    return {"features": agent.spec.features, "standardiser": scale, "limit": SD_LIMIT, "layers": layers}
 
 
 def _different(starts: DreamStarts, count: int) -> DreamStarts:
@@ -127,8 +142,7 @@ def _different(starts: DreamStarts, count: int) -> DreamStarts:
     while len(chosen) < min(count, len(starts)):
         chosen.append(int(distance.argmax()))
         distance = torch.minimum(distance, (starts.mean - starts.mean[chosen[-1]]).square().sum(1))
-    kept = torch.tensor(chosen, device=starts.mean.device)
-    return DreamStarts(*(getattr(starts, name)[kept] for name in ("mean", "logvar", "h", "c", "warm")))
+    return starts[torch.tensor(chosen, device=starts.mean.device)]
 
 
 def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
@@ -137,10 +151,12 @@ def _promising(agent: Agent, starts: DreamStarts) -> list[int]:
     The most different moments are often strange ones (a car lost in the grass), a poor first sight of a dream.
     """
     model, generator = agent.model, generator_for(0, 0)
-    z, state = starts.mean, (starts.h, starts.c)
+    z, state = starts.mean, starts.state
     alive, earned = torch.ones(len(starts), device=z.device), torch.zeros(len(starts), device=z.device)
+    action = torch.zeros(len(starts), model.action_spec.size, device=z.device)
     for _ in range(FORESIGHT):
-        action = agent.controller.act(agent.parameters, join_features(z, state, agent.spec.features))
+        features = join_features(z, model.outputs(state), agent.spec.features, action)
+        action = agent.controller.act(agent.parameters, features)
         z, reward, end, state = model.step(z, action, state, 1.0, model.noise(len(z), generator))
         alive = alive * (1 - end)
         earned = earned + alive * reward

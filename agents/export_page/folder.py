@@ -1,10 +1,11 @@
-"""The folder itself: the page's files, which are the same for every agent, and ``model.js``, which is not."""
+"""The folder itself: a page of ``site/``, the files that it asks for, and ``model.js``, which is the agent's own."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +15,6 @@ from rollouts.errors import UserError
 from rollouts.runs.files import replace_folder
 
 SITE = Path(__file__).parent / "site"
-SOURCES = (".wat", ".wasm")  #: of which the page carries only the bytes, inside model.js
 MODEL = "model.js"
 MARK = "const MODEL = "
 
@@ -23,7 +23,7 @@ def write_page(description: dict[str, Any], out: Path) -> int:
     """Write a folder that any browser opens, from a disk or from a plain file server; an older one is replaced.
 
     Args:
-        description: what :func:`agents.export_page.describe_agent` gives.
+        description: what :func:`agents.export_page.describe_agent` or ``describe_images`` gives.
 
     Returns:
         bytes of all files together.
@@ -36,9 +36,13 @@ def write_page(description: dict[str, Any], out: Path) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(".tmp", f".{out.name}.", out.parent) as temporary:
         folder = Path(temporary) / out.name
-        shutil.copytree(SITE, folder, ignore=lambda _, names: [name for name in names if name.endswith(SOURCES)])
-        index = folder / "index.html"
-        index.write_text(index.read_text().replace("{{title}}", html.escape(description["title"])))
+        folder.mkdir()
+        page = (SITE / f"{description['kind']}.html").read_text()
+        page = page.replace("{{title}}", html.escape(description["title"]))
+        (folder / "index.html").write_text(page)
+        for name in re.findall(r'(?:src|href)="([^"]+)"', page):
+            if name != MODEL:
+                shutil.copyfile(SITE / name, folder / name)
         kernel = base64.b64encode((SITE / "matmul.wasm").read_bytes()).decode()
         model = json.dumps({**description, "kernel": kernel}, separators=(",", ":"), allow_nan=False)
         (folder / MODEL).write_text(f"{MARK}{model};\n")

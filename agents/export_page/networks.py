@@ -8,7 +8,7 @@ features and their first transposed convolution, 3.3 million weights, become 105
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from agents.export_page.tensors import Tensors
 from rollouts.errors import UserError
+from worldmodels.layers import conv_size, transposed_conv_size
 
 Numbers = NDArray[np.float64]
 Kind = Literal["linear", "convolution", "transposed_convolution", "activation", "scale", "resize", "pad"]
@@ -24,20 +25,32 @@ Kind = Literal["linear", "convolution", "transposed_convolution", "activation", 
 
 @dataclass
 class Layer:
-    """One step of the page's network. ``weight`` is the matrix of its product, [inner, outputs], channels last."""
+    """One step of the page's network."""
 
     kind: Kind
-    options: dict[str, Any] = field(default_factory=dict)
-    weight: Numbers | None = None
-    bias: Numbers | None = None
+    options: dict[str, Any]
 
     def json(self, tensors: Tensors) -> dict[str, Any]:
-        """As ``network.js`` reads it."""
-        matrices = {} if self.weight is None else {"weight": tensors.add(self.weight), "bias": tensors.add(self.bias)}
-        vectors = {
+        """As ``network.js`` reads it: arrays by their numbers."""
+        stored = {
             name: tensors.add(value) if isinstance(value, np.ndarray) else value for name, value in self.options.items()
         }
-        return {"kind": self.kind, **vectors, **matrices}
+        return {"kind": self.kind, **stored}
+
+
+@dataclass
+class Product(Layer):
+    """A step that multiplies matrices."""
+
+    weight: Numbers  #: [inner, outputs], channels last
+    bias: Numbers  #: [channels], or [outputs] of a linear layer
+
+    def json(self, tensors: Tensors) -> dict[str, Any]:
+        return {**super().json(tensors), "weight": tensors.add(self.weight), "bias": tensors.add(self.bias)}
+
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
 
 
 def layers_of(modules: Sequence[nn.Module], latent_size: int) -> list[Layer]:
@@ -47,7 +60,7 @@ def layers_of(modules: Sequence[nn.Module], latent_size: int) -> list[Layer]:
         UserError: the page has no such layer; the module is named.
     """
     layers: list[Layer] = []
-    shape = (latent_size, 1, 1)  # channels, height, width
+    shape = (latent_size, 1, 1)
     for module in _leaves(modules):
         layer, shape = _layer(module, shape, layers)
         if layer is not None:
@@ -63,27 +76,25 @@ def _leaves(modules: Sequence[nn.Module]) -> Iterator[nn.Module]:
             yield module
 
 
-def _layer(
-    module: nn.Module, shape: tuple[int, int, int], before: list[Layer]
-) -> tuple[Layer | None, tuple[int, int, int]]:
+def _layer(module: nn.Module, shape: Shape, before: list[Layer]) -> tuple[Layer | None, Shape]:
     """One module as a layer (None if it only changes a layer before it), and the shape of what it gives."""
     channels, height, width = shape
     if isinstance(module, nn.Linear):
         outputs = module.out_features
         options = {"height": 1, "width": 1, "channels": outputs}
-        return Layer("linear", options, _numbers(module.weight).T, _bias(module, outputs)), (outputs, 1, 1)
+        return Product("linear", options, _numbers(module.weight).T, _bias(module, outputs)), (outputs, 1, 1)
     if isinstance(module, nn.Unflatten):
-        wanted: tuple[int, int, int] = tuple(module.unflattened_size)  # type: ignore[assignment]
-        _make_picture(next(layer for layer in reversed(before) if layer.kind == "linear"), wanted)
+        wanted: Shape = tuple(module.unflattened_size)  # type: ignore[assignment]
+        _make_picture(next(layer for layer in reversed(before) if isinstance(layer, Product)), wanted)
         return None, wanted
     if isinstance(module, nn.ConvTranspose2d):
         return _transposed(module, shape)
     if isinstance(module, nn.Conv2d):
-        kernel, stride, padding = _square(module)
-        weight = _numbers(module.weight).transpose(2, 3, 1, 0).reshape(-1, module.out_channels)
-        options = {"kernel": kernel, "stride": stride, "padding": padding, "channels": module.out_channels}
-        sides = tuple((side + 2 * padding - kernel) // stride + 1 for side in (height, width))
-        return Layer("convolution", options, weight, _bias(module, module.out_channels)), (module.out_channels, *sides)
+        outputs, (kernel, stride, padding) = module.out_channels, _square(module)
+        weight = _numbers(module.weight).transpose(2, 3, 1, 0).reshape(-1, outputs)
+        options = {"kernel": kernel, "stride": stride, "padding": padding, "channels": outputs}
+        high, wide = (conv_size(side, kernel, stride, padding) for side in (height, width))
+        return Product("convolution", options, weight, _bias(module, outputs)), (outputs, high, wide)
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         scale, shift = _normalisation(module)
         return Layer("scale", {"scale": scale, "shift": shift}), shape
@@ -109,29 +120,27 @@ def _activation(module: nn.Module) -> dict[str, Any]:
     )
 
 
-def _transposed(module: nn.ConvTranspose2d, shape: tuple[int, int, int]) -> tuple[Layer, tuple[int, int, int]]:
+def _transposed(module: nn.ConvTranspose2d, shape: Shape) -> tuple[Layer, Shape]:
     inputs, height, width = shape
     outputs, (kernel, stride, padding) = module.out_channels, _square(module)
     weight, bias = _numbers(module.weight).transpose(0, 2, 3, 1), _bias(module, outputs)
     if (height, width, padding) == (1, 1, 0):  # one pixel, one stamp: a linear layer
         options = {"height": kernel, "width": kernel, "channels": outputs}
-        return Layer("linear", options, weight.reshape(inputs, -1), np.tile(bias, kernel**2)), (outputs, kernel, kernel)
+        stamp = Product("linear", options, weight.reshape(inputs, -1), np.tile(bias, kernel**2))
+        return stamp, (outputs, kernel, kernel)
     options = {"kernel": kernel, "stride": stride, "padding": padding, "channels": outputs}
-    sides = tuple((side - 1) * stride - 2 * padding + kernel for side in (height, width))
-    return Layer("transposed_convolution", options, weight.reshape(inputs, -1), bias), (outputs, *sides)
+    high, wide = (transposed_conv_size(side, kernel, stride, padding) for side in (height, width))
+    return Product("transposed_convolution", options, weight.reshape(inputs, -1), bias), (outputs, high, wide)
 
 
 def _append(layers: list[Layer], layer: Layer) -> None:
     """Put a layer after the others, folded into the last one where it can be."""
     last = layers[-1] if layers else None
-    if layer.kind == "scale" and last is not None and last.weight is not None and last.bias is not None:
+    if layer.kind == "scale" and isinstance(last, Product):
         scale, shift = layer.options["scale"], layer.options["shift"]
         last.weight = (last.weight.reshape(-1, len(scale)) * scale).reshape(last.weight.shape)
         last.bias = (last.bias.reshape(-1, len(scale)) * scale + shift).reshape(-1)
-    elif layer.kind == "linear" and last is not None and last.kind == "linear" and _shrinks(last, layer):
-        assert last.weight is not None
-        assert last.bias is not None
-        assert layer.weight is not None
+    elif isinstance(last, Product) and isinstance(layer, Product) and _are_better_as_one(last, layer):
         layer.bias = last.bias @ layer.weight + layer.bias
         layer.weight = last.weight @ layer.weight
         layers[-1] = layer
@@ -139,17 +148,14 @@ def _append(layers: list[Layer], layer: Layer) -> None:
         layers.append(layer)
 
 
-def _shrinks(first: Layer, second: Layer) -> bool:
-    """Whether two linear layers have fewer weights as one."""
-    assert first.weight is not None
-    assert second.weight is not None
-    return first.weight.shape[0] * second.weight.shape[1] <= first.weight.size + second.weight.size
+def _are_better_as_one(first: Product, second: Product) -> bool:
+    """Whether two layers are linear, and have fewer weights together."""
+    together = first.weight.shape[0] * second.weight.shape[1]
+    return first.kind == second.kind == "linear" and together <= first.weight.size + second.weight.size
 
 
-def _make_picture(linear: Layer, shape: tuple[int, int, int]) -> None:
+def _make_picture(linear: Product, shape: Shape) -> None:
     """Let a linear layer give a picture: its outputs, which lay as [channels, height, width], channels last."""
-    assert linear.weight is not None
-    assert linear.bias is not None
     channels, height, width = shape
     order = np.arange(channels * height * width).reshape(shape).transpose(1, 2, 0).reshape(-1)
     linear.weight, linear.bias = linear.weight[:, order], linear.bias[order]

@@ -1,13 +1,15 @@
-"""How a controller is evolved: all its options."""
+"""How a controller is learned: all its options, and which learners there are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Literal, cast
 
-from agents.controller import ControllerSpec
+from agents.controller import ControllerSpec, Spec
 from agents.fitness import DreamTask
-from agents.learning.strategies import StrategyName
+from agents.learning.evolution import EvolutionConfig
+from agents.learning.learner import LearnerOptions
+from agents.standardiser import Standardiser
 from rollouts.errors import UserError, require_positive
 from worldmodels.dream import StartKind
 from worldmodels.training.precision import Precision
@@ -15,31 +17,26 @@ from worldmodels.world_model import WorldModel
 
 
 @dataclass(frozen=True)
-class ControllerConfig:
-    """How to evolve C. The defaults are the paper's for CarRacing."""
+class ControllerConfig(EvolutionConfig):
+    """How to learn C. The defaults are the paper's for CarRacing.
+
+    Every learner is a field here, whose name is what ``learner`` takes and whose class holds its options and begins
+    it. Evolution's own options are inherited: they stand in ``config.json`` and on the command line without a name
+    before them, as they always did.
+    """
 
     world: Literal["real", "dream"] = "real"
     """Where fitness is measured."""
     spec: ControllerSpec = field(default_factory=ControllerSpec)
     """What the controller sees, and its size."""
+    learner: str = "evolution"
+    """What improves C: 'evolution', or one of the learners below that have options of their own."""
     generations: int = 1800
-    """Generations. May be raised later to evolve on."""
-    population: int = 64
-    """Candidates per generation."""
-    rollouts: int = 16
-    """Episodes per candidate, the same ones for all candidates of a generation."""
-    ranked: bool = False
-    """Fitness is the mean rank among the candidates in each episode, not the mean return: a disaster in one of them
-    weighs no more than coming last."""
-    sigma: float = 0.1
-    """Initial step size."""
-    strategy: StrategyName = "cma"
-    """CMA-ES with a full or ('sep-cma') a diagonal covariance, or PGPE with ClipUp."""
-    max_speed: float | None = None
-    """PGPE: longest step of the mean. Default: a fifteenth of sigma times the root of the number of weights."""
-    principal: int | None = None
-    """Search along so many principal directions of what the controller sees, all scaled to be equally loud, instead of
-    along every weight."""
+    """Generations, or iterations of a learner. May be raised later to learn on."""
+    restarts: int = 0
+    """First learn so many controllers for a while, each from its own seed, and go on with the best validated one."""
+    restart_generations: int = 20
+    """Generations of each of them."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -72,32 +69,49 @@ class ControllerConfig:
         """
         positive = (
             "generations",
-            "rollouts",
-            "sigma",
             "max_steps",
             "average",
             "validation_every",
             "validation_episodes",
             "lanes_per_task",
+            "restart_generations",
         )
         require_positive(self, positive, "controller.")
-        if self.population < 4:
-            raise UserError(f"Evolution needs a population of at least 4, got {self.population}.")
-        if self.strategy == "pgpe" and self.population % 2:
-            raise UserError(f"PGPE draws candidates in pairs: the population must be even, got {self.population}.")
-        if self.principal is not None and self.spec.hidden:
-            raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
+        EvolutionConfig.check(self) if self.learner == "evolution" else self.options.check()
+        _ = self.controller
+        if self.restarts < 0 or self.restarts == 1:
+            raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
         if self.seed < 0:
             raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
         if self.temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {self.temperature}.")
-        if self.max_speed is not None and self.max_speed <= 0:
-            raise UserError(f"--controller.max-speed must be positive, got {self.max_speed}.")
         if not 0 <= self.dropout < 1:
             raise UserError(f"--controller.dropout must be at least 0 and below 1, got {self.dropout}.")
         if self.patience is not None and self.patience < 1:
             raise UserError(f"--controller.patience must be at least one step, got {self.patience}.")
 
-    def dream(self, model: WorldModel) -> DreamTask:
+    @property
+    def options(self) -> LearnerOptions:
+        """The options of the learner that is asked for.
+
+        Raises:
+            UserError: there is none of this name.
+        """
+        if self.learner == "evolution":
+            return self
+        options = getattr(self, self.learner, None)
+        if not hasattr(options, "begin"):
+            names = ["evolution", *(f.name for f in fields(self) if hasattr(getattr(self, f.name), "begin"))]
+            raise UserError(f"There is no learner {self.learner!r}; --controller.learner takes {', '.join(names)}.")
+        return cast(LearnerOptions, options)
+
+    @property
+    def controller(self) -> Spec:
+        """The controller that is learned: it sees what ``spec`` says, and is built as its learner wants it."""
+        return EvolutionConfig.shape(self, self.spec) if self.learner == "evolution" else self.options.shape(self.spec)
+
+    def dream(self, model: WorldModel, standardiser: Standardiser | None = None) -> DreamTask:
         """The dream that these options ask for."""
-        return DreamTask(model, self.spec, self.temperature, self.max_steps, self.starts, self.dropout)
+        return DreamTask(
+            model, self.controller, self.temperature, self.max_steps, self.starts, self.dropout, standardiser
+        )

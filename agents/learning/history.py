@@ -1,24 +1,33 @@
-"""The history of an evolution, one record per generation: told again to continue, logged, and added up.
+"""The history of a learning, one record per iteration: what it is continued from, logged, and added up.
 
-``history.jsonl`` holds the records. A strategy depends on nothing in them but fitness (or ranks, ``told`` instead).
+``history.jsonl`` holds the records, and is the truth. ``state.pt`` holds the learner's state and the loop's after some
+iteration, checked against the history, so that nothing has to be done again; what is missing or does not fit is done
+again from the records, where the learner can, or anew.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from agents.learning.base import Strategy
-from rollouts.errors import UserError
+from agents.learning.learner import Array, Learner
+from rollouts.console import say
 from rollouts.runs.files import read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
+from worldmodels.training.checkpoint import load_state, save_state
 from worldmodels.training.loop import MetricsLog
 
-Selected = tuple[float, int, NDArray[np.float64]]
+SPARE_MEANS = 8  #: last weights that are kept though fewer are averaged, should more be asked for later
+
+Selected = tuple[float, int, Array]
 """The best validated average of means: ``(score, generation, weights [P])``."""
 
 
@@ -36,7 +45,7 @@ def steps_taken(history: Sequence[dict[str, Any]], world: str, action_repeat: in
 
 
 class RecentMeans:
-    """The average of a strategy's last means.
+    """The average of a learner's last weights.
 
     Noise in fitness makes the mean walk about where it would best stand still. Averaged over ``count`` generations,
     most of that walk cancels out (Polyak & Juditsky 1992): near a plateau it scores higher than any single mean.
@@ -44,44 +53,98 @@ class RecentMeans:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._means: deque[NDArray[np.float64]] = deque(maxlen=count)
+        self.kept: deque[Array] = deque(maxlen=max(count, SPARE_MEANS))
 
-    def add(self, mean: NDArray[np.float64]) -> None:
-        self._means.append(mean)
+    def add(self, mean: Array) -> None:
+        self.kept.append(mean)
 
     @property
-    def average(self) -> NDArray[np.float64]:
+    def average(self) -> Array:
         """``[P]``."""
-        return np.mean(self._means, axis=0) if len(self._means) > 1 else self._means[0]
+        last = list(self.kept)[-self.count :]
+        return np.mean(last, axis=0) if len(last) > 1 else last[0]
 
 
-def replay(stage: Stage, strategy: Strategy, recent: RecentMeans) -> tuple[list[dict[str, Any]], Selected | None]:
-    """Tell the strategy everything it was told before; a last line cut short by a kill is dropped.
+@dataclass
+class Course:
+    """A learning so far: the learner with its history, and the best that was validated."""
+
+    learner: Learner
+    recent: RecentMeans
+    history: list[dict[str, Any]] = field(default_factory=list)
+    selected: Selected | None = None
+    marks: Any = field(default_factory=hashlib.sha256)  #: of all fitness in the history
+
+    def add(self, record: dict[str, Any], initial: Array) -> None:
+        """The next record, whose weights are among the recent ones already."""
+        self.history.append(record)
+        self.marks.update(json.dumps(record["fitness"]).encode())
+        if "initial_validation" in record:
+            self.selected = (record["initial_validation"], -1, initial)
+        if "validation" in record and record.get("averaged", 1) == self.recent.count:  # else of something else
+            self.selected = better(self.selected, (record["validation"], len(self.history) - 1, self.recent.average))
+
+    def save(self, path: Path) -> None:
+        """Write ``state.pt``."""
+        selected = None
+        if self.selected is not None:
+            score, generation, weights = self.selected
+            selected = {"score": score, "generation": generation, "weights": torch.from_numpy(weights)}
+        state = {
+            "generation": len(self.history),
+            "history": self.marks.hexdigest(),
+            "averaged": self.recent.count,
+            "means": torch.from_numpy(np.stack(self.recent.kept)),
+            "selected": selected,
+            "learner": self.learner.state,
+        }
+        save_state(state, path)
+
+
+def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Course:
+    """Bring a learner to where it stood: by its state, and by repeating what came after that.
+
+    Iterations that cannot be repeated from their records are dropped, to be done anew; so is a last line that a kill
+    cut short.
 
     Raises:
-        UserError: the replay goes another way than the record (another version of pycma, say).
+        UserError: the repetition goes another way than the record.
     """
-    selected: Selected | None = None
     path = stage.path / "history.jsonl"
     history = read_json_lines(path, "fitness")
-    for record in history:
-        if "initial_validation" in record:
-            selected = (record["initial_validation"], -1, strategy.mean)
-        strategy.ask()
-        strategy.tell(np.array(record.get("told", record["fitness"])))
-        if not np.isclose(strategy.sigma, record["sigma"], rtol=1e-3):
-            raise UserError(
-                f"{path} cannot be continued: at generation {record['generation']} the step size is "
-                f"{strategy.sigma:.6g} instead of {record['sigma']:.6g}. It was probably made with another version of "
-                f"the package cma ({stage.manifest['versions'].get('cma')}); install that one, or start anew."
-            )
-        recent.add(strategy.mean)
-        same_average = record.get("averaged", 1) == recent.count  # else it is the score of something else
-        if "validation" in record and same_average:
-            selected = better(selected, (record["validation"], record["generation"], recent.average))
+    course = Course(learner, RecentMeans(average))
+    if history and (stage.path / "state.pt").exists():
+        _restore(course, load_state(stage.path / "state.pt", torch.device("cpu")), history, initial)
+    for record in history[len(course.history) :]:
+        if not learner.repeat(record):
+            break
+        course.recent.add(learner.weights)
+        course.add(record, initial)
+    if (lost := len(history) - len(course.history)) > 1:
+        say(f"C: {lost} iterations since the last checkpoint in {stage.path} are done anew.")
     if path.exists():
-        write_json_lines(path, history)
-    return history, selected
+        write_json_lines(path, course.history)
+    return course
+
+
+def _restore(course: Course, state: Mapping[str, Any], history: Sequence[dict[str, Any]], initial: Array) -> None:
+    """Take a state over if it is one of this history; otherwise everything stays as it is."""
+    done, means = state["generation"], state["means"]
+    enough, marks = len(means) >= min(course.recent.count, done), hashlib.sha256()
+    for record in history[:done]:
+        marks.update(json.dumps(record["fitness"]).encode())
+    if not enough or marks.hexdigest() != state["history"] or not course.learner.restore(state["learner"]):
+        return
+    course.history, course.marks = list(history[:done]), marks
+    course.recent.kept.extend(mean.numpy() for mean in means)
+    if state["averaged"] == course.recent.count and state["selected"] is not None:
+        kept = state["selected"]
+        course.selected = (kept["score"], kept["generation"], kept["weights"].numpy())
+        return
+    if "initial_validation" in history[0]:  # averages over fewer are no candidates any more
+        course.selected = (history[0]["initial_validation"], -1, initial)
+    if (last := history[done - 1]).get("averaged") == course.recent.count:  # scored again, just before a kill
+        course.selected = better(course.selected, (last["validation"], done - 1, course.recent.average))
 
 
 def better(selected: Selected | None, candidate: Selected) -> Selected:
@@ -95,18 +158,22 @@ def scored_again(record: dict[str, Any], score: dict[str, Any]) -> dict[str, Any
     return record | score | spent
 
 
-def log_generation(
-    log: MetricsLog, history: Sequence[dict[str, Any]], strategy: Strategy, steps: dict[str, int]
+def log_iteration(
+    log: MetricsLog,
+    record: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    weights: Array,
+    steps: Mapping[str, int],
 ) -> None:
-    """The newest generation as curves, with what all of them cost."""
-    record, fitness = history[-1], np.array(history[-1]["fitness"])
+    """The newest iteration as curves, with what all of them cost."""
+    fitness = np.array(record["fitness"])
     values = {
         "fitness/min": fitness.min(),
         "fitness/mean": fitness.mean(),
         "fitness/max": fitness.max(),
-        "sigma": strategy.sigma,
+        **{name: value for name, value in facts.items() if isinstance(value, int | float)},
         **steps,
-        "mean_norm": float(np.linalg.norm(strategy.mean)),
+        "mean_norm": float(np.linalg.norm(weights)),
     }
     if "validation" in record:
         values |= {"validation/real": record["validation"], "validation/fitness": float(fitness.mean())}
@@ -116,6 +183,7 @@ def log_generation(
 def shown_beside_the_bar(history: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The numbers that matter while one waits."""
     fitness = np.array(history[-1]["fitness"])
-    shown = {"mean": f"{fitness.mean():.1f}", "max": f"{fitness.max():.1f}", "sigma": f"{history[-1]['sigma']:.3f}"}
+    shown = {"mean": f"{fitness.mean():.1f}", "max": f"{fitness.max():.1f}"}
+    shown |= {"sigma": f"{history[-1]['sigma']:.3f}"} if "sigma" in history[-1] else {}
     scores = [record["validation"] for record in history if "validation" in record]
     return shown | ({"real": f"{scores[-1]:.1f}", "best": f"{max(scores):.1f}"} if scores else {})

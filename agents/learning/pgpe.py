@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from agents.learning.base import Array, centred_ranks
+from agents.learning.base import Array, centred_ranks, chance, set_chance
 
 # PGPE with ClipUp, as its authors set it (Toklu et al. 2020, and their code).
 RADIUS_PER_SPEED = 15.0  #: radius of the initial search distribution, in largest steps
@@ -53,6 +56,18 @@ class PGPE:
     @property
     def sigma(self) -> float:
         return float(np.sqrt(np.mean(self.std**2)))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("mean", "std", "best", "best_fitness")}
+        return {**own, "velocity": self._climber.velocity, "chance": chance(self._rng)}
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        for name in ("mean", "std", "best", "best_fitness"):
+            setattr(self, name, state[name])
+        self._climber.velocity = state["velocity"]
+        set_chance(self._rng, state["chance"])
+        return True
 
 
 def pgpe_gradients(noise: Array, plus: Array, minus: Array, std: Array) -> tuple[Array, Array]:

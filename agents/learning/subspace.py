@@ -8,7 +8,8 @@ finds is written out as weights on [z, h], so the controller stays the paper's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,29 +23,56 @@ from worldmodels.world_model import WorldModel
 Array = NDArray[np.float64]
 
 
-def principal_weights(model: WorldModel, spec: ControllerSpec, count: int) -> Array:
-    """Directions in weight space, each of which moves one action along one principal direction of what is seen.
+def principal_weights(model: WorldModel, spec: ControllerSpec, count: int, power: float = 1.0) -> Array:
+    """Directions in weight space, each of which moves one raw output along one principal direction of what is seen.
 
     Those directions are taken from the recorded moments that M keeps as starts of dreams, where z, c and h, different
     in size as they are, count equally. All move their action equally much, so much that a random step of some length
     along them moves actions as one along all weights does: a step size means the same here and there.
 
+    Args:
+        power: of the whitening. With 1 all directions are equally loud, with 0 each is as loud as it is in what is
+            seen, with 0.5 its loudness (a deviation) is the root of that.
+
     Returns:
-        ``[P, Q]`` with ``Q = actions x (count + 1)``, the one more being the bias, where the controller has it.
+        ``[P, Q]`` with ``Q = outputs x (count + 1)``, the one more being the bias, where the controller has it.
 
     Raises:
         UserError: M keeps no starts, or there are not ``count`` directions.
     """
+    outputs = model.outputs(model.initial_state(1))
+    parts = [model.latent_size, *(outputs[name].shape[1] for name in spec.features[1:])]
+    return whitening(_recorded(model, spec), parts, count, spec.bias, spec.build(model), power)
+
+
+def centred_weights(model: WorldModel, spec: ControllerSpec) -> Array:
+    """Directions in weight space, one for each weight of a linear controller, which act on features less their mean.
+
+    The bias goes with a weight against what the mean of its feature does: ``w (x - mean) = w x - w mean``.
+
+    Returns:
+        ``[P, P]``.
+
+    Raises:
+        UserError: M keeps no starts.
+    """
+    middle = _recorded(model, spec).mean(0)
+    block = np.eye(len(middle) + 1)
+    block[-1, :-1] = -middle
+    return np.asarray(np.kron(np.eye(model.action_spec.outputs), block), np.float64)
+
+
+def _recorded(model: WorldModel, spec: ControllerSpec) -> Array:
+    """What a controller would have seen in the recorded moments that M keeps as starts of dreams ``[N, inputs]``."""
     if model.starts is None:
         raise UserError("This world model was saved without starting points; fit M again.")
     starts = model.starts.only("recorded")
-    outputs = model.outputs(starts.state)
-    seen = join_features(starts.mean, outputs, spec.features).double().cpu().numpy()
-    parts = [starts.mean.shape[1], *(outputs[name].shape[1] for name in spec.features[1:])]
-    return whitening(seen, parts, count, spec.bias, spec.build(model))
+    return join_features(starts.mean, model.outputs(starts.state), spec.features).double().cpu().numpy()
 
 
-def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController) -> Array:
+def whitening(
+    seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController, power: float = 1.0
+) -> Array:
     """:func:`principal_weights` of features ``[N, inputs]``, in parts of these sizes that count equally."""
     size = np.concatenate([np.full(part.shape[1], np.sqrt(part.var(0).sum())) for part in _cut(seen, parts)])
     middle = seen.mean(0) if bias else np.zeros(seen.shape[1])
@@ -53,11 +81,13 @@ def whitening(seen: Array, parts: Sequence[int], count: int, bias: bool, control
     usable = int((spread > 1e-6 * spread[0]).sum())
     if not 1 <= count <= usable:
         raise UserError(f"What the controller sees has {usable} principal directions; {count} were asked for.")
-    block = (axes[:count] / spread[:count, None] / size).T
+    louder = spread[:count] ** -power
+    louder /= np.sqrt(np.mean((louder * spread[:count]) ** 2))  # a deviation of 1 on average, as with a power of 1
+    block = (axes[:count] * louder[:, None] / size).T
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
     loudness = (seen**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
-    return np.kron(np.eye(controller.action_spec.size), block * np.sqrt(loudness / block.shape[1]))
+    return np.kron(np.eye(controller.action_spec.outputs), block * np.sqrt(loudness / block.shape[1]))
 
 
 def _cut(seen: Array, parts: Sequence[int]) -> list[Array]:
@@ -97,6 +127,13 @@ class Subspace:
     @property
     def sigma(self) -> float:
         return self.strategy.sigma
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.strategy.state
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        return self.strategy.restore(state)
 
     def _weights(self, coordinates: Array) -> Array:
         return self.origin + coordinates @ self.directions.T

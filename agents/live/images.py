@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,7 @@ from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
 from worldmodels.generative.data.datasets import to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
-from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp
+from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp, truncated_normal
 from worldmodels.generative.sheets import rgb
 from worldmodels.pictures import grid
 from worldmodels.training.randomness import generator_for
@@ -74,22 +73,23 @@ class ImageBench:
         """Load a run, and tell what can be done with it.
 
         Raises:
-            UserError: it is damaged, or its data are gone.
+            UserError: it is damaged.
         """
         runs = image_runs(self.folder)
         if name not in runs:
             return []
         trained = _load(runs[name])
-        model, samples = trained.model, trained.samples
+        model, samples = trained.model, trained.find_samples()
         # An autoencoder has no prior to sample from: its sheet shows what it makes of test images instead.
-        attributes = model.encode is not None and not model.classes and samples.test_labels is not None
+        labelled = samples is not None and samples.test_labels is not None
+        attributes = labelled and model.encode is not None and not model.classes
         self.bench = Bench(trained, _attribute_vectors(trained) if attributes else torch.zeros(0, model.latent_size))
         header = {
             "name": name,
             "model": trained.name,
             "latents": model.latent_size,
-            "labels": list(samples.class_names) if model.classes else [],
-            "attributes": list(samples.class_names) if attributes else [],
+            "labels": list(trained.class_names) if model.classes else [],
+            "attributes": list(trained.class_names) if attributes else [],
             "samples": model.draws,
         }
         return [pack("image_model", header)]
@@ -154,9 +154,3 @@ def _sheet(trained: Trained, kind: str, z: Tensor, labels: Tensor | None, column
     sheet = np.ascontiguousarray(grid(pictures, columns, gap=0))
     header = {"cells": len(z), "columns": columns, "side": int(pictures.shape[1])}
     return pack(kind, header, [jpeg(sheet, fine=True)])
-
-
-def truncated_normal(uniform: Tensor, limit: float) -> Tensor:
-    """Standard normal values within ``+-limit`` from uniform ones in [0, 1), by the inverse of their distribution."""
-    reach = math.erf(limit / math.sqrt(2))
-    return math.sqrt(2) * torch.erfinv((2 * uniform - 1) * reach)

@@ -20,10 +20,9 @@ from agents.viewing.panels import draw
 from agents.viewing.video import write_video
 from rollouts.collect import totals
 from rollouts.envs.config import EnvConfig, Frame
-from rollouts.envs.presets import resolve
+from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
-from rollouts.runs.files import fingerprint
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
@@ -131,7 +130,7 @@ class Drives:
             UserError: the folder holds episodes of another world, or the disk is full.
         """
         preset = resolve(self.env)
-        inputs = {"env": fingerprint(config_to_dict(self.env)), "observation_hash": preset.observation_hash}
+        inputs = {"env": identity(self.env), "observation_hash": preset.observation_hash}
         with self._lock:
             stage = Stage.open(self.run, "rollouts", _Driven(), inputs)
             file = self.store.file(episode.seed)
@@ -140,7 +139,6 @@ class Drives:
                 episode = dataclasses.replace(episode, seed=self._next - 1)
             self.store.append(episode)
             self._finish(stage)
-
 
     def delete(self, seed: int) -> None:
         """Remove an episode for good; with the last one goes the stage.

@@ -18,7 +18,7 @@ from rollouts.collect import CollectConfig, collect
 from rollouts.console import say
 from rollouts.envs.config import EnvConfig
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import UserError
+from rollouts.errors import named_within, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.layout import round_folder
 from rollouts.runs.options import config_from_dict
@@ -55,6 +55,19 @@ class IterateConfig:
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     """How to evolve C in every round."""
 
+    def check(self) -> None:
+        """Refuse what makes no sense, in any round.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_at_least(0, self, ("rounds", "noise", "refit_vae"), "iterate.")
+        require_at_least(1, self, ("episodes", "max_steps"), "iterate.")
+        with named_within("iterate"):
+            self.vae.check()
+            self.mdnrnn.check()
+            self.controller.check()
+
 
 def episodes_of(folder: Path) -> EpisodeStore:
     """What was recorded in a round, or by people (RUN/human)."""
@@ -70,8 +83,7 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
     Raises:
         UserError: the first pass is missing.
     """
-    if config.rounds < 0:
-        raise UserError(f"--iterate.rounds cannot be negative, got {config.rounds}.")
+    config.check()
     env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train-controller").manifest["env"])
     Stage.require(run, "rollouts", "collect")
     vae = VAEConfig.of(Stage(run, "vae").config(VAEConfig), config.vae)

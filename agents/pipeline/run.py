@@ -5,37 +5,24 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
 from agents.agent import Agent
-from agents.evaluation import EvaluateConfig, evaluate, is_of, save_report, table
-from agents.learning.config import ControllerConfig
+from agents.evaluation import evaluate, is_of, save_report, table
 from agents.learning.learn import evolve
-from agents.pipeline.iterate import IterateConfig, iterate
-from agents.viewing.watch import WatchConfig, watch
-from rollouts.collect import CollectConfig, collect
+from agents.pipeline.estimate import estimate
+from agents.pipeline.iterate import iterate
+from agents.pipeline.sections import Sections
+from agents.viewing.watch import watch
+from rollouts.collect import collect
 from rollouts.console import duration, say
-from rollouts.envs.config import EnvConfig
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import read_json
-from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
 
-
-class Sections(Protocol):
-    """The configurations of all stages (``agents.pipeline.presets.PipelineConfig`` has them)."""
-
-    env: EnvConfig
-    collect: CollectConfig
-    vae: VAEConfig
-    mdnrnn: MDNRNNConfig
-    controller: ControllerConfig
-    iterate: IterateConfig
-    evaluate: EvaluateConfig
-    watch: WatchConfig
+LONG = 10_000  #: frames that V trains on, from which on it is worth measuring what all will take
 
 
 def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.device) -> None:
@@ -47,6 +34,11 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         UserError: any stage's.
     """
     start = time.perf_counter()
+    stages = (config.collect, config.vae, config.mdnrnn, config.controller, config.iterate)
+    for section in (*stages, config.evaluate, config.watch):
+        section.check()
+    if config.vae.steps * config.vae.batch_size >= LONG and not (run / "rollouts").exists():
+        _announce(config, workers, device)
     store = collect(config.collect, config.env, run, workers)
     fit_vae(config.vae, run, [store], device)
     fit_mdn_rnn(config.mdnrnn, run, [store], device)
@@ -69,3 +61,10 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         f"  every episode's score  {score}\n"
         f"  curves and pictures    tensorboard --logdir {run}"
     )
+
+
+def _announce(config: Sections, workers: Workers, device: torch.device) -> None:
+    say("Measuring this machine for some seconds...")
+    parts = estimate(config, workers, device)
+    total = duration(sum(cost.seconds for cost in parts))
+    say(f"In all about {total} on this machine: {', '.join(f'{part} {duration(seconds)}' for part, seconds in parts)}.")

@@ -1,4 +1,4 @@
-"""The books of a run: which stages made its agent, by which commands, and what they cost."""
+"""The commands that made a run: those that were typed, or for runs of before, such as make the same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from agents.learning.config import ControllerConfig
 from agents.pipeline.iterate import episodes_of
 from agents.pipeline.presets import PRESETS, PipelineConfig
+from agents.records.costs import STAGES
 from rollouts.collect import CollectConfig
 from rollouts.envs.config import EnvConfig
 from rollouts.runs.files import read_json
@@ -21,13 +22,51 @@ from worldmodels.data.lineage import data_hash
 
 
 def commands(rounds: Sequence[Path], run: str) -> list[str]:
-    """The commands that make such a run: its presets' options, and those in which it differs.
+    """The commands that made a run, as they stand in the manifests of its stages, with ``run`` in the place of its
+    directory.
 
-    An agent that was recorded or begun with is shown as ``AGENT-`` and the hash of its weights.
+    For a run of before manifests noted them, they are worked out: its presets' options, and those in which it differs.
+    An agent that was recorded or begun with is then shown as ``AGENT-`` and the hash of its weights.
 
     Args:
         run: the run directory to show in them.
     """
+    manifests = [Stage(folder, stage).manifest for folder in rounds for stage in STAGES]
+    if not all(manifest.get("commands") for manifest in manifests):
+        return worked_out(rounds, run)
+    typed = dict.fromkeys(line for manifest in manifests for line in manifest["commands"])
+    if manifests[0]["policy"] == "human":
+        return [_begun_by_people(run), *(_elsewhere(line, run) for line in list(typed)[1:])]
+    return [_elsewhere(line, run) for line in typed]
+
+
+def _begun_by_people(run: str) -> str:
+    return f"# {run} begins with what people drove on the page of worldmodels play"
+
+
+def _elsewhere(line: str, run: str) -> str:
+    """A command for another run directory, without the paths of the machine that it was typed on."""
+    command, name, *words = shlex.split(line)
+    kept, shown = iter(words), []
+    for word in kept:
+        option, equals, value = word.partition("=")
+        if option == "--run":
+            value = value if equals else next(kept, "")
+            continue
+        if option in ("--agent", "--start-from") and not equals:
+            shown += [word, _relative(next(kept, ""))]
+        else:
+            shown.append(f"{option}={_relative(value)}" if equals else word)
+    return shlex.join([command, name, *(["--run", run] if name != "quickstart" else []), *shown])
+
+
+def _relative(path: str) -> str:
+    """An absolute path's last part; all else as it is."""
+    return Path(path).name if Path(path).is_absolute() else path
+
+
+def worked_out(rounds: Sequence[Path], run: str) -> list[str]:
+    """Commands that make such a run, from the options that its stages have kept."""
     note = rounds[0] / "run.json"
     name = read_json(note).get("preset", "laptop") if note.exists() else "laptop"
     preset: PipelineConfig = PRESETS[name]
@@ -43,7 +82,7 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
         lines.append(("iterate", options))
     made = [shlex.join(["worldmodels", name, *options]) for name, options in lines]
     if Stage(first, "rollouts").manifest["policy"] == "human":
-        made[0] = f"# {run} begins with what people drove on the page of worldmodels play"
+        made[0] = _begun_by_people(run)
     return made
 
 
@@ -104,17 +143,17 @@ def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
 def _differences(prefix: str, value: Any, usual: Any) -> Iterator[str]:
     """Options on the command line that turn ``usual`` into ``value``."""
     for field in dataclasses.fields(value):
-        mine, theirs = getattr(value, field.name), getattr(usual, field.name)
+        here, there = getattr(value, field.name), getattr(usual, field.name)
         option = f"{prefix}.{field.name.replace('_', '-')}"
-        if mine == theirs:
+        if here == there:
             continue
-        if dataclasses.is_dataclass(mine):
-            yield from _differences(option, mine, theirs)
-        elif isinstance(mine, bool):
+        if dataclasses.is_dataclass(here):
+            yield from _differences(option, here, there)
+        elif isinstance(here, bool):
             section, _, name = option.rpartition(".")
-            yield f"--{section}.{name}" if mine else f"--{section}.no-{name}"
+            yield f"--{section}.{name}" if here else f"--{section}.no-{name}"
         else:
             parts = (
-                mine if isinstance(mine, tuple | list) else sum(mine.items(), ()) if isinstance(mine, dict) else [mine]
+                here if isinstance(here, tuple | list) else sum(here.items(), ()) if isinstance(here, dict) else [here]
             )
             yield from (f"--{option}", *map(str, parts))

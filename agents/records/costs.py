@@ -45,7 +45,13 @@ def rounds_of(agent: str | Path) -> list[Path]:
 
 def costs(rounds: Sequence[Path]) -> list[Cost]:
     """Every stage of every round, in the order in which they ran."""
-    return [_cost(number, Stage(folder, name)) for number, folder in enumerate(rounds) for name in STAGES]
+    return [_cost(number, stage) for number, folder in enumerate(rounds) for stage in _stages(folder)]
+
+
+def _stages(folder: Path) -> list[Stage]:
+    tries = sorted((folder / "restarts").glob("*"), key=lambda path: int(path.name))
+    stages = [Stage(folder, name) for name in STAGES]
+    return [*stages[:-1], *[Stage(path, "controller") for path in tries], stages[-1]]
 
 
 def history(stage: Stage) -> list[dict[str, Any]]:

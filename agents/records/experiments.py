@@ -18,6 +18,7 @@ from agents.learning.config import ControllerConfig
 from agents.learning.history import steps_taken
 from agents.records.commands import commands
 from agents.records.costs import Cost, costs, history, rounds_of
+from rollouts.console import command
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
@@ -153,8 +154,8 @@ def own_report(folder: Path) -> dict[str, Any] | None:
     report = read_json(path)
     if report["controller"] != file_hash(weights):
         raise UserError(
-            f"{path} is the score of other weights than {weights}: measure again with worldmodels evaluate "
-            f"--agent {folder} --out {path}"
+            f"{path} is the score of other weights than {weights}: measure again with "
+            f"{command('evaluate', '--agent', folder, '--out', path)}"
         )
     return report
 

@@ -76,9 +76,10 @@ def _what(folder: Path) -> str:
     vae, mdnrnn, controller = (Stage(folder, stage).manifest for stage in ("vae", "mdnrnn", "controller"))
     env, architecture = config_from_dict(EnvConfig, controller["env"]), mdnrnn["architecture"]
     world = resolve(reported(env)).id
+    core = {"lstm": "an LSTM"}.get(name := architecture.get("core", "lstm"), f"a {name}")
     text = (
         f"A world model of `{world}` and a controller that acts on it, after Ha & Schmidhuber (2018): V, a VAE from "
-        f"64×64 pixels to {vae['architecture']['latent_size']} numbers; M, an LSTM of {architecture['hidden_size']} "
+        f"64×64 pixels to {vae['architecture']['latent_size']} numbers; M, {core} of {architecture['hidden_size']} "
         f"units with {architecture['mixtures']} Gaussians per latent; C, {controller['parameters']} weights on "
         f"[{', '.join(controller['spec']['features'])}]. V and M are stored at half precision."
     )

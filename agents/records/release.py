@@ -83,8 +83,9 @@ def _write_stages(source: Path, folder: Path) -> None:
     """V, M and C with the facts that loading them asks for."""
     vae = {name: tensor.half() for name, tensor in load_tensors(source / "vae" / "weights.safetensors").items()}
     mdnrnn = {name: tensor.half() for name, tensor in load_tensors(source / "mdnrnn" / "weights.safetensors").items()}
-    selected = load_tensors(source / "controller" / "weights.safetensors")["selected"]
-    for stage, tensors in (("vae", vae), ("mdnrnn", mdnrnn), ("controller", {"selected": selected})):
+    controller = load_tensors(source / "controller" / "weights.safetensors")
+    controller = {name: tensor for name, tensor in controller.items() if name not in ("mean", "best")}
+    for stage, tensors in (("vae", vae), ("mdnrnn", mdnrnn), ("controller", controller)):
         (folder / stage).mkdir(parents=True)
         save_tensors(tensors, folder / stage / "weights.safetensors")
     starts = source / "mdnrnn" / "starts.safetensors"

@@ -21,7 +21,7 @@ from agents.learning.config import ControllerConfig
 from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
 from rollouts.console import say
 from rollouts.envs.presets import reported, resolve
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
@@ -74,6 +74,15 @@ class CompareConfig:
     """Real episodes on test seeds that every variant is scored on."""
     round: int | None = None
     """Which round's world model to use; the newest one if not given, 0 is the first pass."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_at_least(1, self, ("episodes",), "compare.")
+        require_at_least(0, self, ("round",), "compare.")
 
 
 def compare(

@@ -6,6 +6,7 @@ under ``RUN/temperatures``, one small folder per temperature, so that an interru
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from agents.learning.config import ControllerConfig
 from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
 from rollouts.console import say
 from rollouts.envs.presets import reported, resolve
-from rollouts.errors import UserError
+from rollouts.errors import UserError, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash, read_json, write_json
 from rollouts.seeds import TEST
@@ -31,10 +32,24 @@ class SweepConfig:
 
     temperatures: tuple[float, ...] = PAPER_TEMPERATURES
     """Values of tau. More may be added later; what is done is not done again."""
-    games: int = 200
-    """Real games, and as many dreams, that every controller is scored on (test seeds)."""
+    episodes: int = 200
+    """Real episodes, and as many dreams, that every controller is scored on (test seeds)."""
     round: int | None = None
     """Which round's world model to dream with; the newest one if not given, 0 is the first pass."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        if self.episodes < SCORE_EPISODES:
+            raise UserError(
+                f"--sweep.episodes must be at least {SCORE_EPISODES}: fewer are no score. Got {self.episodes}."
+            )
+        if not self.temperatures or not all(tau >= 0 and math.isfinite(tau) for tau in self.temperatures):
+            raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {self.temperatures}.")
+        require_at_least(0, self, ("round",), "sweep.")
 
 
 def sweep(
@@ -48,22 +63,19 @@ def sweep(
     Raises:
         UserError: there is no world model, or the options make no sense.
     """
-    if config.games < SCORE_EPISODES:
-        raise UserError(f"--sweep.games must be at least {SCORE_EPISODES}: fewer are no score. Got {config.games}.")
-    if not config.temperatures or min(config.temperatures) < 0:
-        raise UserError(f"--sweep.temperatures must be numbers of at least 0, got {config.temperatures}.")
+    config.check()
     folder = world_model_folder(run, config.round)
     out, env = folder / "temperatures", world_of(folder)
     m = file_hash(folder / "mdnrnn" / "weights.safetensors")
-    rows = rows_before(out / "temperatures.json", "temperature", config.games, mdnrnn=m)
+    rows = rows_before(out / "temperatures.json", "temperature", config.episodes, mdnrnn=m)
     for temperature in config.temperatures:
         say(f"Temperature {temperature:g}:")
         asked = replace(controller, world="dream", temperature=temperature)
-        row = trial(asked, folder, out / f"{temperature:g}", config.games, workers, device)
+        row = trial(asked, folder, out / f"{temperature:g}", config.episodes, workers, device)
         rows[temperature] = {"temperature": temperature, **row}
         done = out / "random.json"
-        if not done.exists() or len(read_json(done)["episodes"]) != config.games:
-            write_json(done, evaluate("random", config.games, TEST, workers, env))
+        if not done.exists() or len(read_json(done)["episodes"]) != config.episodes:
+            write_json(done, evaluate("random", config.episodes, TEST, workers, env))
         report = {
             "world_model": str(folder),
             "mdnrnn": m,

@@ -17,6 +17,7 @@ from agents.evaluation import play, summarise
 from agents.fitness import RealTask, dream_evaluator
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
+from agents.standardiser import Standardiser
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import reported
 from rollouts.pools.pool import Workers
@@ -67,15 +68,18 @@ def trial(
     identity = {"controller": file_hash(weights), "episodes": episodes}
     if score.exists() and (known := read_json(score))["identity"] == identity:
         return known
-    manifest, parameters = Stage(into, "controller").manifest, load_tensors(weights)["selected"].double().numpy()
+    manifest, kept = Stage(into, "controller").manifest, load_tensors(weights)
+    parameters, standardiser = kept["selected"].double().numpy(), Standardiser.among(kept)
     row = {"identity": identity}
     row |= {name: getattr(config, name) for name in FROM_THE_OPTIONS}
     row |= {name: manifest[name] for name in FROM_THE_STAGE}
     seeds = range(TEST, TEST + episodes)
     if config.world == "dream":
-        with dream_evaluator(config.dream(WorldModel.from_folder(folder, device)), workers) as dream:
+        asleep = WorldModel.from_folder(folder, device).act_through(env)
+        with dream_evaluator(config.dream(asleep, standardiser), workers) as dream:
             row["dream"] = _with_returns(dream(parameters[None], seeds, config.max_steps, progress="dreams").returns)
-    played = play(RealTask(WorldModel.from_folder(folder), reported(env), config.spec), parameters, seeds, workers)
+    model = WorldModel.from_folder(folder).act_through(env)
+    played = play(RealTask(model, reported(env), config.controller, standardiser), parameters, seeds, workers)
     row["real"] = _with_returns(played.returns)
     write_json(score, row)
     return row

@@ -23,7 +23,8 @@ from agents.viewing.human import Action, action_names
 from agents.viewing.panels import Bar, Panel
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
 from rollouts.envs.image_env import make_env
-from rollouts.envs.presets import register, reported, resolve
+from rollouts.envs.presets import reported, resolve
+from rollouts.envs.registration import register
 from worldmodels.dream import Dream, StartKind
 from worldmodels.dynamics import State
 from worldmodels.mixture import Prediction, likeliest, mixture_nll

@@ -14,7 +14,7 @@ from agents.viewing.panels import Frame, Panel, draw
 from agents.viewing.video import write_video
 from rollouts.console import progress_bar
 from rollouts.envs.presets import resolve
-from rollouts.errors import UserError
+from rollouts.errors import require_at_least, require_seed
 from worldmodels.dream import StartKind
 from worldmodels.training.threads import one_thread
 
@@ -36,6 +36,16 @@ class WatchConfig:
     starts: StartKind = "recorded"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
 
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_at_least(1, self, ("every", "max_steps"), "watch.")
+        require_at_least(0, self, ("temperature",), "watch.")
+        require_seed(self.seed, "watch.seed")
+
     def fps(self, agent: Agent) -> float:
         """Panels per second at the world's own speed."""
         return frame_rate(agent.env) / self.every
@@ -43,8 +53,7 @@ class WatchConfig:
 
 def panels(agent: Agent, config: WatchConfig, driver: Driver | None = None) -> Iterator[Panel]:
     """The agent's episode, one panel per drawn step; a ``driver`` may take over."""
-    if config.every < 1 or config.max_steps < 1:
-        raise UserError("--watch.every and --watch.max-steps must be at least 1.")
+    config.check()
     return _played(agent, config, driver)
 
 

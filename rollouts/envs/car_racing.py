@@ -47,6 +47,7 @@ from gymnasium.envs.box2d.car_racing import (
 )
 from numpy.typing import NDArray
 
+from rollouts.envs import car_tracks
 from rollouts.envs.car_drawing import Painter, seen_at
 
 Points: TypeAlias = NDArray[Any]  #: complex numbers, a polygon a row
@@ -129,7 +130,7 @@ class FastCarRacing(CarRacing):
 
     def _create_track(self) -> bool:
         """Make a track as Gymnasium does, then lay out all that stands still as arrays, in drawing order."""
-        if not super()._create_track():
+        if not car_tracks.create(self, super()._create_track):
             return False
         road = _points([polygon for polygon, _ in self.road_poly])
         self._polygons = np.concatenate([_GRASS, _narrowed(road)])  # [P, 4]
@@ -274,14 +275,3 @@ def _score(text: str) -> NDArray[np.uint8]:
     corner[top : top + len(glyphs), left : left + glyphs.shape[1]] = glyphs[:, : corner.shape[1] - left]
     small = cv2.resize(corner, (12, PANEL_ROWS), interpolation=cv2.INTER_AREA)
     return np.maximum(small, DARKENING)[..., None] - np.uint8(DARKENING)
-
-
-def register() -> None:
-    """Make ``gymnasium.make("worldmodels/FastCarRacing-v3")`` work; may be called more than once."""
-    if ENV_ID not in gym.registry:
-        gym.register(
-            ENV_ID,
-            entry_point="rollouts.envs.car_racing:FastCarRacing",
-            max_episode_steps=1000,
-            reward_threshold=900,
-        )

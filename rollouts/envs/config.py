@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.envs.actions import ActionSpec
+from rollouts.envs.actions import ActionSpec, Pedal
 from rollouts.runs.files import fingerprint
 
 Frame = NDArray[np.uint8]
@@ -31,6 +31,9 @@ class EnvConfig:
     """Length at which an episode is truncated, in the environment's own steps."""
     action_repeat: int | None = None
     """The agent decides every so many of the environment's steps; rewards in between are added up."""
+    pedal: bool = False
+    """Let one output of the controller drive two components of the action, as the preset says (gas and brake). The
+    action vector stays what it is, for recordings and for M."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class EnvPreset:
     max_episode_steps: int | None = None
     action_repeat: int = 1
     action: ActionSpec | None = None
+    pedals: tuple[Pedal, ...] = ()
     exploration: str = "held"
     reported_on: str | None = None
     """The preset that scores are measured on, where this one is only a faster twin."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 import rollouts.envs.doom as doom
 from rollouts.envs.actions import natural_action
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
-from rollouts.envs.presets import PRESETS, register, resolve
+from rollouts.envs.presets import PRESETS, resolve
+from rollouts.envs.registration import register
 from rollouts.errors import UserError
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import gymnasium as gym
-
-import rollouts.envs.car_racing as fast_car_racing
-from rollouts.envs.actions import ActionSpec
+from rollouts.envs.actions import ActionSpec, Pedal
 from rollouts.envs.config import EnvConfig, EnvPreset
 from rollouts.errors import UserError
+from rollouts.runs.files import fingerprint
+from rollouts.runs.options import config_to_dict
 
 # H: carracing/model.py get_action. tanh; gas = (a+1)/2; brake = clip(a, 0, 1): the zero controller drives on half gas.
 _CAR_ACTION = ActionSpec("box", (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.5, 1.0), (0.0, 0.5, 0.0))
+
+# The zero controller drives on half gas as without it; a stopped car always creeps on.
+_CAR_PEDAL = Pedal(positive=1, negative=2, offset=0.55, slack=0.15, creep=0.06)
 
 # H: doomrnn/doomreal.py. Below -1/3 MOVE_LEFT, above MOVE_RIGHT, which ViZDoom's wrapper numbers 2 and 1; 0 is nothing.
 _DODGE_ACTION = ActionSpec("threshold", (-1.0,), (1.0,), (1.0,), (0.0,), choices=(2, 0, 1))
@@ -28,6 +30,7 @@ PRESETS: dict[str, EnvPreset] = {
             crop=(0, 84, 0, 96),
             max_episode_steps=1000,
             action=_CAR_ACTION,
+            pedals=(_CAR_PEDAL,),
             exploration="brownian",
         ),
         EnvPreset(
@@ -36,6 +39,7 @@ PRESETS: dict[str, EnvPreset] = {
             crop=(0, 84, 0, 96),
             max_episode_steps=1000,
             action=_CAR_ACTION,
+            pedals=(_CAR_PEDAL,),
             exploration="brownian",
             reported_on="carracing",
         ),
@@ -53,13 +57,6 @@ PRESETS: dict[str, EnvPreset] = {
         EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50),
     )
 }
-
-
-def register() -> None:
-    """Make this project's real environments known to Gymnasium (idempotent)."""
-    fast_car_racing.register()
-    if "worldmodels/Toy-v0" not in gym.registry:
-        gym.register("worldmodels/Toy-v0", "rollouts.envs.toy:ToyEnv", max_episode_steps=50)
 
 
 def resolve(config: EnvConfig | str) -> EnvPreset:
@@ -81,7 +78,20 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
             raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
     if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:
         changes["action"] = None
+    if config.pedal:
+        action = changes.get("action", preset.action)
+        if action is None or not preset.pedals:
+            raise UserError(f"--env.pedal: {config.id} has no two components of an action that one pedal could drive.")
+        changes["action"] = dataclasses.replace(action, pedals=preset.pedals)
     return dataclasses.replace(preset, **changes)
+
+
+def identity(config: EnvConfig) -> str:
+    """A fingerprint of the options; those that came later count where they are used, so that older runs go on."""
+    options = config_to_dict(config)
+    if not config.pedal:
+        del options["pedal"]
+    return fingerprint(options)
 
 
 def reported(config: EnvConfig) -> EnvConfig:

@@ -23,6 +23,11 @@ def round_folder(run: Path, number: int) -> Path:
     return run if number == 0 else run / f"round-{number}"
 
 
+def restart_folder(folder: Path, number: int) -> Path:
+    """Where a run or a round keeps the tries that came before its controller."""
+    return folder / "restarts" / str(number)
+
+
 def round_number(folder: Path) -> int:
     """Which round a folder is; 0 for any that is not called ``round-N``."""
     number = folder.name.removeprefix("round-")

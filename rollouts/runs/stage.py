@@ -3,7 +3,8 @@
 A run is a folder; each stage owns one sub-folder with
 
 * ``config.json``: the resolved configuration of the stage,
-* ``manifest.json``: format version, inputs and their hashes, package versions, git commit, completeness,
+* ``manifest.json``: format version, inputs and their hashes, package versions, git commit, what was
+  typed, completeness,
 * its results, always written under a temporary name and then moved into place.
 """
 
@@ -18,7 +19,7 @@ from rollouts.console import command
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json, sweep, write_json
 from rollouts.runs.options import config_from_dict, config_to_dict
-from rollouts.runs.provenance import git_commit, package_versions
+from rollouts.runs.provenance import command_line, git_commit, package_versions
 
 FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
@@ -82,6 +83,7 @@ class Stage:
             UserError: the folder was made with other options, or from other inputs.
         """
         stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
+        typed = [line] if (line := command_line()) else []
         sweep(run)
         if stage.begun:
             stage._before = stage.manifest.get("seconds", 0.0)
@@ -100,7 +102,10 @@ class Stage:
                     "choose another --run, or delete that folder to start the stage anew."
                 )
             stage.check_inputs(inputs)
+            typed = [*(line for line in stage.manifest.get("commands", []) if line not in typed), *typed]
             if not grown:
+                if not stage.complete and typed != stage.manifest.get("commands", []):
+                    stage.note(commands=typed)
                 return stage
         stage.path.mkdir(parents=True, exist_ok=True)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
@@ -110,6 +115,7 @@ class Stage:
                 "stage": name,
                 "complete": False,
                 "inputs": inputs,
+                "commands": typed,
                 "versions": package_versions(),
                 "git_commit": git_commit(),
                 "seconds": stage._before,
@@ -145,9 +151,9 @@ class Stage:
         """
         stage = cls(run, name)
         if not (stage.path / "manifest.json").exists():
-            raise UserError(f"{run} has no '{name}' stage yet. Make it first: {command(made_by)} --run {run}")
+            raise UserError(f"{run} has no '{name}' stage yet. Make it first: {command(made_by, '--run', run)}")
         if not stage.complete:
-            raise UserError(f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by)} --run {run}")
+            raise UserError(f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by, '--run', run)}")
         return stage
 
     @property

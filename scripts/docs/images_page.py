@@ -60,6 +60,7 @@ def combine(trainings: Sequence[Row]) -> Row:
 
 IMAGES: Sequence[Column] = (
     ("Fréchet ↓", number("frechet")),
+    ("Fréchet of infinitely many ↓", number("frechet_of_infinitely_many")),
     ("kernel ×10³ ↓", number("kernel", ".3g", 1000)),
     ("precision ↑", share("precision")),
     ("recall ↑", share("recall")),
@@ -70,8 +71,12 @@ IMAGES: Sequence[Column] = (
 )
 RECONSTRUCTIONS: Sequence[Column] = (
     ("squared error / image ↓", number("squared_error", ".1f")),
-    ("ELBO, nats ↑", number("elbo", ".1f")),
+    ("ELBO of log p(x), nats ↑", number("elbo", ".1f")),
     ("IWAE-50, nats ↑", number("iwae_50", ".1f")),
+    ("ELBO of log p(x given its class), nats ↑", number("conditional_elbo", ".1f")),
+    ("bits per pixel ↓", number("bits_per_dimension", ".2f")),
+    ("cross-entropy ELBO (Bernoulli of grey pixels: no likelihood) ↑", number("cross_entropy_elbo", ".1f")),
+    ("the same, given its class ↑", number("conditional_cross_entropy_elbo", ".1f")),
     ("KL, nats", number("kl", ".1f")),
     ("active units", lambda found: f"{found['active_units']} / {found['latent_size']}" if "kl" in found else "–"),
 )
@@ -100,7 +105,9 @@ CAVEATS = {
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """A Markdown table."""
+    """A Markdown table, without the columns that nobody has a figure for."""
+    measured = [row["measures"] for row in rows if "failed" not in row]
+    columns = [(title, form) for title, form in columns if any(form(found) != "–" for found in measured)] or columns
     head = ["model", *(title for title, _ in columns), "time"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
@@ -165,17 +172,19 @@ def findings(rows: Sequence[Row], points: bool) -> str:
                 f"{best['measures']['high_quality']:.1%} (real data {by_model['real data']['high_quality']:.1%})."
             )
     else:
-        ranked = sorted((row for row in made if "frechet" in row["measures"]), key=lambda r: r["measures"]["frechet"])
-        pairs = [f"{row['model']} ({row['measures']['frechet']:.3g})" for row in ranked]
+        key = "frechet" if any("frechet" in row["measures"] for row in made) else "kernel"  # too few for the former
+        ranked = sorted((row for row in made if key in row["measures"]), key=lambda row: row["measures"][key])
+        pairs = [f"{row['model']} ({row['measures'][key]:.3g})" for row in ranked]
         if pairs:
-            told.append(f"Fréchet distance, from best to worst: {', '.join(pairs)}.")
-        if "frechet" in by_model.get("real data", {}):
-            told.append(f"Real data have {by_model['real data']['frechet']:.3g}.")
+            name = {"frechet": "Fréchet", "kernel": "Kernel"}[key]
+            told.append(f"{name} distance, from best to worst: {', '.join(pairs)}.")
+        if key in by_model.get("real data", {}):
+            told.append(f"Real data have {by_model['real data'][key]:.3g}.")
         asked = [row for row in made if "label_accuracy" in row["measures"]]
         if asked:
             shares = (f"{row['model']} in {row['measures']['label_accuracy']:.0%} of samples" for row in asked)
             told.append(f"The class asked for is what the classifier sees: {', '.join(shares)}.")
-        poor = [row["model"] for row in ranked if row["measures"]["recall"] < POOR_RECALL]
+        poor = [row["model"] for row in made if row["measures"].get("recall", 1) < POOR_RECALL]
         if poor:
             told.append(f"Little of the data's variety, or none (recall below {POOR_RECALL:.0%}): {', '.join(poor)}.")
     failed = [row["model"] for row in rows if "failed" in row]
@@ -215,12 +224,12 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
         if points:
             parts += [table(mine, POINTS), findings(mine, points), gallery(mine, grids)]
             continue
-        generators = [row for row in mine if "failed" in row or "frechet" in row["measures"]]
+        generators = [row for row in mine if "failed" in row or "kernel" in row["measures"]]
         features = next((row["measures"]["features"] for row in measured if "features" in row["measures"]), "")
         count = next((row["measures"]["samples"] for row in measured if "samples" in row["measures"]), 0)
         parts.append(f"{count:,} samples against as many held-out images. Features: {features}.")
         stacked = any("modes" in row["measures"] for row in measured)
-        parts += [table(generators, [*STACKED_MODES, *IMAGES[:4]] if stacked else IMAGES), findings(mine, points)]
+        parts += [table(generators, [*STACKED_MODES, *IMAGES[:5]] if stacked else IMAGES), findings(mine, points)]
         coders = [row for row in measured if "squared_error" in row["measures"]]
         if coders:
             parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS)]

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
 from images_page import REFERENCES, Row, combine, document, picture_name
 from readme import shrink
 
-from agents.cli.options import processor, shown, tell_errors
+from agents.cli.machine import processor
+from agents.cli.options import Command
 from rollouts.console import duration, say
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import atomic_path, write_json
@@ -130,9 +130,8 @@ def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Fill in missing rows, then write the page from all that are there."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
     began = time.perf_counter()
     grids = arguments.out.with_suffix("")
     machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}
@@ -169,5 +168,7 @@ def body() -> None:
     )
 
 
+COMMAND = Command(__doc__, Arguments, body, main=("data", "models", "steps", "seeds", "runs", "out"))
+
 if __name__ == "__main__":
-    tell_errors(body)
+    COMMAND()

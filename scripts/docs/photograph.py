@@ -1,7 +1,7 @@
 """Photograph: the README's pictures of the live page, taken of a running one in headless Chromium.
 
-python scripts/photograph.py --run runs/car
-python scripts/photograph.py --run runs/car --views all --out pictures/
+python scripts/photograph.py --agent runs/car
+python scripts/photograph.py --agent runs/car --views all --out pictures/
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from agents.agent import Agent
-from agents.cli.options import RUNS, default_agent, main
+from agents.cli.options import AgentName, Command, Device
+from agents.cli.places import RUNS, default_agent
 from agents.live import ServeConfig
 from agents.live.library import Library
 from agents.live.recorder import Drives
@@ -33,7 +35,24 @@ SCENES = ("real", "dream", "wake", "latents", "images")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Whose page, which views of it, and where the pictures go."""
+
+    agent: AgentName = None
+    """Run directory or pretrained/NAME. Default: the newest run."""
+    images: Path = RUNS
+    """Where runs of image models are."""
+    views: Literal["readme", "all"] = "readme"
+    """readme: the README's two. all: every scene, wide and phone, dark and light."""
+    out: Path = ROOT / "docs" / "live"
+    """Folder for the pictures."""
+    seconds: float = 8.0
+    """How long to wait for the 8 seconds of the GIF; longer on a slow machine."""
+    device: Device = "auto"
+
+
+def body(arguments: Arguments) -> None:
     """Serve the page, look at it, and write what there is to see."""
     try:
         from playwright.sync_api import sync_playwright
@@ -41,7 +60,7 @@ def body(arguments: Any) -> None:
         raise UserError("Photographs need playwright: pip install -e '.[dev]'") from error
     if (chromium := shutil.which("chromium") or shutil.which("google-chrome")) is None:
         raise UserError("Photographs need a Chromium on the PATH: apt-get install chromium")
-    agent = Agent.load(arguments.run or default_agent(), pick_device(arguments.device))
+    agent = Agent.load(arguments.agent or default_agent(), pick_device(arguments.device))
     arguments.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as scratch, sync_playwright() as tools:
         shared = Shared.of(Library(agent, RUNS, Drives(Path(scratch), agent.env)), arguments.images)
@@ -145,17 +164,7 @@ def readme_pictures(browser: Any, url: str, out: Path, seconds: float) -> None:
     page.context.close()
 
 
+COMMAND = Command(__doc__, Arguments, body, main=("agent", "images", "views", "out", "seconds", "device"))
+
 if __name__ == "__main__":
-    main(
-        __doc__,
-        body,
-        extra=(
-            ("run", Path | None, None, "Run directory. Default: the newest run."),
-            ("images", Path, RUNS, "Where runs of image models are."),
-            ("views", str, "readme", "readme: the README's two; all: every scene, wide and phone, dark and light."),
-            ("out", Path, ROOT / "docs" / "live", "Folder for the pictures."),
-            ("seconds", float, 8.0, "How long to wait for the 8 seconds of the GIF: longer on a slow machine."),
-        ),
-        workers=False,
-        needs_run=False,
-    )
+    COMMAND()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ from typing import Any
 from readme import rewrite_readme
 
 from agents.agent import Agent
-from agents.cli.options import default_agent, main
+from agents.cli.options import AgentName, Command, WorkerCount
+from agents.cli.places import default_agent
 from agents.evaluation import evaluate, save_report
 from agents.records.experiments import own_report
 from agents.viewing.panels import draw
 from agents.viewing.video import write_video
 from agents.viewing.watch import WatchConfig, panels
+from rollouts.console import command
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
+from rollouts.pools.processes import default_workers
 from rollouts.runs.files import read_json
 from worldmodels.diagnostics import STRIP_HORIZONS
 from worldmodels.pictures import save_png
@@ -33,14 +37,27 @@ SOURCES = ("evaluation.json", "mdnrnn/diagnostics.json", "mdnrnn/dream.png", "va
 CLIP = slice(15, 75)  #: panels of the published animations: 5 seconds, after the opening zoom
 
 
-def body(arguments: Any) -> None:
+@dataclass(frozen=True)
+class Arguments:
+    """Whose figures, and where they go."""
+
+    agent: AgentName = None
+    """Run directory. Default: the newest run, or the pretrained agent."""
+    seed: int = 3
+    """Which episode, and which dream, to show."""
+    name: str = "quickstart"
+    """Folder under docs/, and section of the README."""
+    workers: WorkerCount = field(default_factory=default_workers)
+
+
+def body(arguments: Arguments) -> None:
     """Gather evaluation, diagnostics and pictures, then rewrite the README's section."""
     name, agent = arguments.name, Agent.load(arguments.agent or default_agent())
     folder, docs = agent.folder, ROOT / "docs" / arguments.name
     sources = [folder / name for name in SOURCES]
     if (report := own_report(folder)) is None:
         raise UserError(
-            f"{folder} was not evaluated yet: python scripts/evaluate.py --agent {folder} --out {sources[0]}"
+            f"{folder} was not evaluated yet: {command('evaluate', '--agent', folder, '--out', sources[0])}"
         )
     if missing := [str(source) for source in sources if not source.exists()]:
         raise UserError(
@@ -101,15 +118,7 @@ def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: d
     )
 
 
+COMMAND = Command(__doc__, Arguments, body, main=("agent", "seed", "name", "workers"))
+
 if __name__ == "__main__":
-    main(
-        __doc__,
-        body,
-        extra=(
-            ("agent", str | None, None, "Run directory. Default: the newest run, or the pretrained agent."),
-            ("seed", int, 3, "Which episode, and which dream, to show."),
-            ("name", str, "quickstart", "Folder under docs/, and section of the README."),
-        ),
-        device=False,
-        needs_run=False,
-    )
+    COMMAND()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from readme import README, rewrite_readme, shrink
 
-from agents.cli.image_options import newest_run
-from agents.cli.options import RUNS, processor, shown, tell_errors
+from agents.cli.machine import processor
+from agents.cli.options import Command
+from agents.cli.places import RUNS, newest_images
 from rollouts.console import duration, say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
@@ -33,10 +33,9 @@ class Arguments:
     """Run directory of a class-conditional model. Default: the newest finished one under runs/."""
 
 
-def body() -> None:
+def body(arguments: Arguments) -> None:
     """Measure the model and real images, draw, rewrite the README's section."""
-    arguments = tyro.cli(Arguments, description=shown(__doc__))
-    trained = load_trained(arguments.run or newest_run(), pick_device("cpu"))
+    trained = load_trained(arguments.run or newest_images(), pick_device("cpu"))
     found = evaluate(trained, RUNS / "classifiers")
     if "label_accuracy" not in found["measures"]:
         raise UserError(f"{trained.run} holds a model without labels; the README shows one that is asked for classes.")
@@ -51,6 +50,8 @@ def body() -> None:
 def section(facts: dict[str, Any]) -> str:
     """The README's paragraph about the model."""
     own, real = facts["own"]["measures"], facts["real"]["measures"]
+    distance = "frechet" if "frechet" in own else "kernel"  # of few held-out images there is no Fréchet distance
+    name = {"frechet": "Fréchet", "kernel": "kernel"}[distance]
     return "\n".join(
         (
             "![Digits made by the default model, one class per column](docs/images/default.png)",
@@ -58,12 +59,14 @@ def section(facts: dict[str, Any]) -> str:
             f"That is its output after {facts['steps']:,} steps ({duration(facts['own']['training_seconds'])}, "
             f"{facts['machine']}), one digit per column: a class-conditional GAN (spectral normalisation, "
             f"projection). A classifier sees the digit asked for in {own['label_accuracy']:.1%} of {own['samples']:,} "
-            f"samples ({real['label_accuracy']:.1%} of real ones); their Fréchet distance in its features is "
-            f"{own['frechet']:.2f} (real images: {real['frechet']:.2f}; this is not FID). Figures: "
+            f"samples ({real['label_accuracy']:.1%} of real ones); their {name} distance in its features is "
+            f"{own[distance]:.2f} (real images: {real[distance]:.2f}; this is not FID). Figures: "
             "[default.json](docs/images/default.json), [images.md](docs/images.md).",
         )
     )
 
 
+COMMAND = Command(__doc__, Arguments, body, main=("run",))
+
 if __name__ == "__main__":
-    tell_errors(body)
+    COMMAND()

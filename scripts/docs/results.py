@@ -18,7 +18,9 @@ from results_curves import draw_curves, draw_dreams
 from results_page import document, summary
 from results_reference import GOALS
 
-from agents.cli.options import processor, shown, tell_errors
+from agents.cli.errors import tell_errors
+from agents.cli.machine import processor
+from agents.cli.options import shown
 from agents.records.experiments import keep, read
 from agents.studies import comparison, temperatures
 from rollouts.console import say
@@ -86,7 +88,7 @@ def build(folder: Path = FOLDER) -> None:
     """
     experiments = read(folder)
     if not experiments:
-        raise UserError(f"There are no experiments in {folder} yet; add some: python scripts/results.py add --help")
+        raise UserError(f"There are no experiments in {folder} yet; see python scripts/docs/results.py add --help")
     pictures = {}
     for key, goal in GOALS.items():
         curves = [experiment for experiment in experiments if experiment.goal == key and experiment.curve]

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from agents import Agent
 from agents.controller import ControllerSpec
+from agents.fitness import PoolEvaluator, RealTask
+from agents.learning.cma_es import CMAES
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import _initial_mean, evolve, steps_taken
+from agents.learning.learner import Progress, Task, World
 from agents.learning.subspace import principal_weights
+from agents.standardiser import Standardiser
 from rollouts import EnvConfig, UserError
 from rollouts.collect import CollectConfig, collect
+from rollouts.errors import require_positive
 from rollouts.runs.files import read_json_lines, write_json
+from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
+from rollouts.seeds import VALIDATION, evolution_seed
 from worldmodels import WorldModel
-from worldmodels.training.checkpoint import load_tensors, save_tensors
+from worldmodels.training.checkpoint import load_state, load_tensors, save_state, save_tensors
 
 #: 2 generations of 4 candidates x 3 episodes of at most 20 decisions; the second is validated on 2 whole episodes.
 CONFIG = ControllerConfig(
@@ -107,7 +117,7 @@ def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_br
             shutil.copytree(tiny_run / stage, run / stage)
         for count in generations:
             evolve(dataclasses.replace(config, generations=count), run, *arguments)
-            monkeypatch.setattr("agents.learning.learn.principal_weights", lambda *_: -principal_weights(*_))
+            monkeypatch.setattr("agents.learning.evolution.principal_weights", lambda *_: -principal_weights(*_))
         monkeypatch.undo()
     ends = [load_tensors(run / "controller" / "weights.safetensors") for run in (whole, parts)]
     for name in ("selected", "mean", "best"):
@@ -181,6 +191,13 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
     [
         ({"strategy": "pgpe", "population": 5}, "the population must be even, got 5"),
         ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
+        ({"spec": ControllerSpec("zh", bias=False, standardised=True)}, "need --controller.spec.bias"),
+        ({"spec": ControllerSpec("zha"), "principal": 2}, "no standardised features, no action"),
+        ({"racing": 1.0}, "--controller.racing must lie between 0 and 1"),
+        ({"racing": 0.5, "rollouts": 1}, "got 0.5 with 1 rollouts"),
+        ({"racing": 0.5, "ranked": True}, "and --controller.ranked"),
+        ({"restarts": 1}, "must be 0 or at least 2, to choose among, got 1"),
+        ({"centred": True, "principal": 3}, "principal directions are so"),
         ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
     ],
 )
@@ -189,24 +206,81 @@ def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object
         dataclasses.replace(CONFIG, **change).check()
 
 
-@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("z", 5)])
+@pytest.mark.parametrize(("before", "parameters"), [("z", 9), ("zh", 21), ("zch", 21), ("z", 5)])
 def test_only_what_fits_can_be_a_start(before: str, parameters: int, tmp_path: Path, make_model):
     """The model has 4 latents, so [z] has 5 parameters and [z, h] 13."""
     save_tensors({"selected": torch.ones(parameters)}, tmp_path / "controller" / "weights.safetensors")
-    spec = {"features": before, "hidden": 0, "bias": True}
+    spec = {"features": before, "hidden": 0, "bias": True}  # as files were before there were further options
     write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": spec})
     model = make_model()
-    controller = ControllerSpec("zh").build(model)
+    wanted = ControllerSpec("zh")
+    controller = wanted.build(model)
     if parameters == 5:
-        assert _initial_mean(controller, model, tmp_path / "controller").sum() == 5
+        assert _initial_mean(controller, wanted, model, tmp_path / "controller").sum() == 5
         return
-    with pytest.raises(UserError, match=rf"\[z\] of 4 numbers can grow\. .* --controller.spec.features {before}\."):
-        _initial_mean(controller, model, tmp_path / "controller")
+    with pytest.raises(UserError, match=rf"only a linear one can grow, .* --controller.spec.features {before}\."):
+        _initial_mean(controller, wanted, model, tmp_path / "controller")
 
 
-def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Path, tmp_path: Path):
+def test_a_start_acts_the_same_where_more_is_seen_and_all_of_it_standardised(tmp_path: Path, make_model):
+    model, lanes = make_model(), 5
+    plain, wanted = ControllerSpec("z"), ControllerSpec("zha", standardised=True)
+    weights = torch.randn(5)
+    save_tensors({"selected": weights}, tmp_path / "controller" / "weights.safetensors")
+    write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(plain)})
+    controller = wanted.build(model)
+    start = torch.tensor(_initial_mean(controller, wanted, model, tmp_path / "controller")).float()
+    seen = torch.randn(lanes, 4 + 8 + 1) / 2
+    torch.testing.assert_close(controller.act(start, seen), plain.build(model).act(weights, seen[:, :4]))
+    save_tensors(
+        {"selected": start, **controller.standardiser.tensors()}, tmp_path / "b" / "controller" / "weights.safetensors"
+    )
+    write_json(tmp_path / "b" / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(wanted)})
+    again = _initial_mean(controller, wanted, model, tmp_path / "b" / "controller")
+    np.testing.assert_allclose(again, start.numpy(), atol=1e-5)
+
+
+def test_what_c_is_standardised_with_is_kept_with_it_and_used_by_the_agent(tiny_run: Path, tmp_path: Path, play_alone):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    config = dataclasses.replace(CONFIG, spec=ControllerSpec("zha", latent="mean", standardised=True), max_steps=50)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    measured = Standardiser.of(WorldModel.load(tmp_path), "zha")
+    (tmp_path / "mdnrnn" / "starts.safetensors").unlink()  # from here on only what is kept with C can be used
+    agent = Agent.load(tmp_path)
+    torch.testing.assert_close(agent.controller.standardiser.mean, measured.mean)
+    torch.testing.assert_close(agent.controller.standardiser.sd, measured.sd)
+    seed = VALIDATION
+    task = RealTask(agent.model, agent.env, agent.spec, agent.controller.standardiser)
+    with PoolEvaluator(task, 0) as played:
+        outcome = played(agent.parameters[None].double().numpy(), [seed], 50)
+    assert outcome.returns.mean() == pytest.approx(play_alone(agent, seed)[0], rel=1e-4)
+
+
+def test_the_best_of_some_tries_is_evolved_on_and_all_are_paid_for(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    config = dataclasses.replace(CONFIG, restarts=3, restart_generations=2, sigma=0.5)
+    arguments = (config, tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    path = evolve(*arguments)
+    tries = [Stage(tmp_path / "restarts" / str(number), "controller") for number in range(3)]
+    assert [stage.config(ControllerConfig).seed for stage in tries] == [1, 2, 3]
+    scores = [stage.manifest["validation"] for stage in tries]
+    assert len(set(scores)) > 1
+    records = read_json_lines(path / "history.jsonl", "fitness")
+    assert records[0]["initial_validation"] == pytest.approx(max(scores))
+    own = steps_taken(records, "real", 1)["environment_steps"]
+    paid = own + sum(stage.manifest["environment_steps"] for stage in tries)
+    assert Stage(tmp_path, "controller").manifest["environment_steps"] == paid
+    before = (path / "weights.safetensors").read_bytes()
+    evolve(*arguments)  # all is there: nothing is evolved again
+    assert (path / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"ranked": True}, {"racing": 0.5}], ids=str)
+def test_ranks_are_told_where_asked_for_and_told_again_to_continue(change, tiny_run: Path, tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    config = dataclasses.replace(CONFIG, ranked=True)
+    config = dataclasses.replace(CONFIG, **change)
     for run, generations in ((whole, (2,)), (parts, (1, 2))):
         for stage in ("vae", "mdnrnn"):
             shutil.copytree(tiny_run / stage, run / stage)
@@ -218,3 +292,123 @@ def test_ranks_are_told_where_asked_for_and_told_again_to_continue(tiny_run: Pat
         assert sum(record["told"]) == pytest.approx(0)
         assert np.abs(record["told"]).max() <= 0.5
         assert len(record["told"]) == len(record["fitness"]) == 4
+
+
+def tells(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every generation that CMA-ES is told."""
+    told, tell = list[int](), CMAES.tell
+    monkeypatch.setattr(CMAES, "tell", lambda self, fitness: (told.append(1), tell(self, fitness))[1])
+    return told
+
+
+@pytest.mark.parametrize("state", ["there", "lost", "of another history"])
+def test_it_is_continued_by_its_state_and_without_one_by_being_told_again(
+    state: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    arguments = (tmp_path, EnvConfig("toy"), 0, torch.device("cpu"))
+    folder = evolve(dataclasses.replace(CONFIG, generations=3), *arguments)
+    if state == "lost":  # as in runs of before
+        (folder / "state.pt").unlink()
+    if state == "of another history":
+        saved = load_state(folder / "state.pt", torch.device("cpu"))
+        save_state({**saved, "history": "0" * 12}, folder / "state.pt")
+    told = tells(monkeypatch)
+    evolve(dataclasses.replace(CONFIG, generations=4), *arguments)
+    assert len(told) == (2 if state == "there" else 4)  # a state is put into an optimiser of one generation
+    together = tmp_path / "together"
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, together / stage)
+    evolve(dataclasses.replace(CONFIG, generations=4), together, *arguments[1:])
+    ends = [load_tensors(run / "controller" / "weights.safetensors") for run in (tmp_path, together)]
+    for name in ("mean", "best"):
+        torch.testing.assert_close(ends[0][name], ends[1][name], rtol=0, atol=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomSearchConfig:
+    """Options of a learner of 30 lines: try weights nearby, keep the better ones."""
+
+    reach: float = 0.5
+    """Standard deviation of what is tried."""
+    episodes: int = 4
+    """Episodes of a trial."""
+
+    def check(self) -> None:
+        require_positive(self, ("reach", "episodes"), "controller.random-search.")
+
+    def shape(self, spec: ControllerSpec) -> ControllerSpec:
+        return spec
+
+    def begin(self, task: Task) -> RandomSearch:
+        return RandomSearch(self, task)
+
+
+class RandomSearch:
+    def __init__(self, options: RandomSearchConfig, task: Task) -> None:
+        self.options, self.seed, self.weights, self.score = options, task.seed, task.initial, -np.inf
+        self.results = {}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"weights": torch.from_numpy(self.weights), "score": self.score}
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        self.weights, self.score = state["weights"].numpy(), state["score"]
+        return True
+
+    def repeat(self, record: Mapping[str, Any]) -> bool:
+        return False
+
+    def improve(self, world: World, iteration: int) -> Progress:
+        noise = np.random.default_rng([self.seed, iteration]).standard_normal(len(self.weights))
+        tried = self.weights + self.options.reach * noise
+        seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(self.options.episodes)]
+        outcome = world.evaluate(tried[None], seeds)
+        score = float(outcome.returns.mean())
+        if score > self.score:
+            self.weights, self.score = tried, score
+        return Progress(outcome.returns, int(outcome.lengths.sum()), {"best": self.score})
+
+
+@dataclasses.dataclass(frozen=True)
+class Searching(ControllerConfig):
+    """The one line that registers it; in the package it would stand in ``ControllerConfig`` itself."""
+
+    random_search: RandomSearchConfig = dataclasses.field(default_factory=RandomSearchConfig)
+
+
+@pytest.mark.parametrize("world", ["real", "dream"])
+def test_another_learner_is_one_class_and_one_field_and_is_continued_like_the_others(
+    world: str, tiny_run: Path, tmp_path: Path
+):
+    config = Searching(
+        learner="random_search",
+        world=world,
+        spec=ControllerSpec("zh"),
+        max_steps=20,
+        validation_every=2,
+        validation_episodes=2,
+        random_search=RandomSearchConfig(episodes=2),
+    )
+    ends = []
+    for name, counts in (("whole", (4,)), ("parts", (1, 4))):
+        for stage in ("vae", "mdnrnn"):
+            shutil.copytree(tiny_run / stage, tmp_path / name / stage)
+        for count in counts:
+            arguments = (tmp_path / name, EnvConfig("toy"), 0, torch.device("cpu"))
+            folder = evolve(dataclasses.replace(config, generations=count), *arguments)
+        ends.append(load_tensors(folder / "weights.safetensors"))
+        history = read_json_lines(folder / "history.jsonl", "fitness")
+        assert [len(record["fitness"]) for record in history] == [2] * 4
+        assert history[-1]["best"] == max(float(np.mean(record["fitness"])) for record in history)
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
+    assert Agent.load(tmp_path / "whole").controller.parameter_count == len(ends[0]["selected"]) == 21
+
+
+def test_a_learner_that_does_not_exist_is_refused_by_name():
+    with pytest.raises(UserError, match=r"no learner 'ppo'; --controller.learner takes evolution.*, random_search"):
+        Searching(learner="ppo").check()
+    with pytest.raises(UserError, match=r"--controller.random-search.episodes must be positive, got 0"):
+        Searching(learner="random_search", random_search=RandomSearchConfig(episodes=0)).check()

@@ -10,7 +10,7 @@ from agents import Agent, LinearController
 from agents.controller import ControllerSpec
 from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes, rollout
-from rollouts import EnvConfig, UserError
+from rollouts import EnvConfig, UserError, make_env
 from worldmodels.dream import Dream, feature_size
 
 CPU = torch.device("cpu")
@@ -21,7 +21,10 @@ def candidates(count: int, parameters: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, parameters))
 
 
-@pytest.mark.parametrize(("features", "latent"), [("z", "sample"), ("zh", "sample"), ("zch", "sample"), ("zh", "mean")])
+@pytest.mark.parametrize(
+    ("features", "latent"),
+    [("z", "sample"), ("zh", "sample"), ("zch", "sample"), ("zh", "mean"), ("zha", "mean"), ("za", "sample")],
+)
 def test_real_lanes_equal_agents_that_play_alone(features, latent, make_model, play_alone, tmp_path):
     model = make_model()
     spec = ControllerSpec(features, latent=latent)
@@ -36,6 +39,22 @@ def test_real_lanes_equal_agents_that_play_alone(features, latent, make_model, p
     np.testing.assert_allclose(outcome.returns, [total for total, _ in alone], rtol=1e-3)
     assert outcome.lengths.tolist() == [length for _, length in alone]
     assert len(set(outcome.lengths)) > 2  # lanes ended, and were taken out, at different times
+
+
+@pytest.mark.parametrize("latent", ["sample", "mean"])
+def test_a_lane_alone_sees_what_an_agent_alone_sees_to_the_last_bit(latent, make_model, tmp_path):
+    model = make_model()
+    spec = ControllerSpec("zch", latent=latent)
+    agent = Agent(tmp_path, model, spec, spec.build(model), torch.randn(21), TOY)
+    lanes, acting, env = RealLanes(model, TOY, "zch", latent), agent.begin(5), make_env(TOY)
+    lanes.reset([5])
+    frame, _ = env.reset(seed=5)
+    for _ in range(6):
+        action = acting.act(frame)
+        assert torch.equal(lanes.features(), acting.senses.features)
+        acting.remember(action)
+        frame, *_ = env.step(action)
+        lanes.step(torch.from_numpy(action)[None])
 
 
 def test_copies_of_a_seed_have_the_same_luck_and_seeds_differ(make_model):

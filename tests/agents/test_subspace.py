@@ -8,7 +8,7 @@ import torch
 
 from agents.controller import ControllerSpec, LinearController
 from agents.learning.strategies import make_strategy
-from agents.learning.subspace import Subspace, principal_weights, whitening
+from agents.learning.subspace import Subspace, centred_weights, principal_weights, whitening
 from rollouts.envs.actions import ActionSpec
 from rollouts.errors import UserError
 from worldmodels import WorldModel
@@ -97,6 +97,30 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
     np.testing.assert_array_equal(
         principal_weights(model, spec, 2), whitening(seen, [4, 8], 2, True, spec.build(model))
     )
+
+
+def test_centred_weights_act_on_what_is_seen_less_its_mean(make_model):
+    model: WorldModel = make_model()
+    spec = ControllerSpec("zh")
+    controller, starts = spec.build(model), model.starts.only("recorded")
+    seen = torch.cat([starts.mean, starts.state["h"]], 1).double()
+    asked = torch.randn(controller.parameter_count).double()
+    found = torch.from_numpy(centred_weights(model, spec)) @ asked
+    torch.testing.assert_close(controller.act(found, seen), controller.act(asked, seen - seen.mean(0)))
+
+
+@pytest.mark.parametrize(("power", "wanted"), [(1.0, [1, 1, 1]), (0.5, [4, 2, 1]), (0.0, [16, 4, 1])])
+def test_half_whitened_directions_are_as_loud_as_the_root_of_what_they_were(power: float, wanted: list[int]):
+    rng = np.random.default_rng(0)
+    centred = rng.normal(size=(50, 3))
+    white, _ = np.linalg.qr(centred - centred.mean(0))
+    seen = white * [16, 4, 1]  # deviations 16 : 4 : 1 along the axes
+    controller = LinearController(3, TWO)
+    found = whitening(seen, [3], 3, True, controller, power)[:4, :3]  # the first action's, without the bias
+    loudness = (seen @ found[:3]).std(0)
+    np.testing.assert_allclose(loudness / loudness[-1], wanted)
+    full = (seen @ whitening(seen, [3], 3, True, controller)[:3, :3]).std(0)
+    assert (loudness**2).sum() == pytest.approx((full**2).sum())  # a step size means the same
 
 
 def test_what_cannot_be_whitened_is_refused(make_model):

@@ -31,7 +31,7 @@ CONTROLLER = ControllerConfig(
     validation_every=1,
     validation_episodes=2,
 )
-ASKED = SweepConfig(temperatures=(1.15, 0.5), games=3)
+ASKED = SweepConfig(temperatures=(1.15, 0.5), episodes=3)
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_a_sweep_that_is_broken_off_ends_as_if_it_had_not_been_and_may_grow(tiny
 
 def test_a_table_of_too_few_games_is_refused(tiny_run: Path):
     with pytest.raises(UserError, match="must be at least 3"):
-        sweep(replace(ASKED, games=2), CONTROLLER, tiny_run, 0, CPU)
+        sweep(replace(ASKED, episodes=2), CONTROLLER, tiny_run, 0, CPU)
 
 
 def test_without_a_world_model_the_missing_script_is_named(tmp_path: Path):

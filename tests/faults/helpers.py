@@ -16,12 +16,14 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from agents.cli.main import COMMANDS, command
 from agents.evaluation import EvaluateConfig
 from agents.pipeline.iterate import IterateConfig
 from agents.pipeline.presets import PRESETS, TINY
 from agents.viewing.watch import WatchConfig
 from rollouts import console
 from rollouts.collect import CollectConfig
+from rollouts.runs import provenance
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 CPU = torch.device("cpu")
@@ -63,18 +65,27 @@ UNLIKE = {
     "validation_seconds",
     "initial_validation_seconds",
     "git_commit",
+    "commands",
     "agent",
-}  #: may differ between equal runs: times, the checkout, the path
+}  #: may differ between equal runs: times, the checkout, what was typed, the path
 
 
 def call(script: str, *arguments: object) -> int:
-    """Run ``scripts/NAME.py`` in this process, with MICRO as the preset ``tiny``; its exit status."""
+    """Run ``scripts/NAME.py`` in this process, with MICRO as the preset ``tiny``; its exit status.
+
+    The first ``--workers N`` is left out for commands that have no workers.
+    """
     argv = [f"{script}.py", *map(str, arguments)]
+    name = script.replace("_", "-")
+    if "--workers" in argv and name in COMMANDS and "workers" not in command(name).names():
+        at = argv.index("--workers")
+        del argv[at : at + 2]
     with (
         patch.object(sys, "argv", argv),
         patch.object(sys, "path", [str(SCRIPTS / "docs"), *sys.path]),
         patch.dict(PRESETS, tiny=MICRO),
         patch.object(console, "COMMANDS_ARE_SCRIPTS", False),  # what the script sets is undone
+        patch.object(provenance, "_typed", None),
     ):
         try:
             path = SCRIPTS / argv[0] if (SCRIPTS / argv[0]).exists() else SCRIPTS / "docs" / argv[0]

@@ -63,6 +63,7 @@ PLACES = {
         ("agents.learning.cma_es.CMAES.tell", 2),
         ("worldmodels.training.loop.MetricsLog.scalars", 1),
         ("agents.fitness.evaluate_lanes", 5),
+        ("agents.learning.history.save_state", 1),
         ("agents.learning.learn.save_tensors", 1),
     ],
     "round-1": [

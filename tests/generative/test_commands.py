@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from agents.cli.image_options import parse_training
-from agents.cli.options import tell_errors
+from agents.cli import train_images
 from rollouts.runs.files import read_json
 
 
@@ -21,7 +22,7 @@ def run_command(name: str, monkeypatch, *arguments: str) -> int:
     module = importlib.import_module(name if tool else f"agents.cli.{name}")
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     try:
-        tell_errors(module.body)
+        module.COMMAND()
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
@@ -41,8 +42,69 @@ def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
     assert run_command("sample_images", monkeypatch, "--show", "walk", "--out", "w.gif") == 0
     assert run_command("evaluate_images", monkeypatch, "--out", "e.json") == 0
     evaluation = json.loads(Path("e.json").read_text())
-    assert "elbo" in evaluation["measures"]
+    assert "cross_entropy_elbo" in evaluation["measures"]
     assert evaluation["training_seconds"] == round(read_json(Path("runs/v/images/manifest.json"))["seconds"], 1)
+
+
+@pytest.fixture
+def animals(tmp_path, monkeypatch) -> Path:
+    """A folder with 30 cats, 30 dogs and 4 owls, 16x16; the working directory is above it."""
+    rng = np.random.default_rng(0)
+    for grey, (name, count) in enumerate((("cats", 30), ("dogs", 30), ("owls", 4))):
+        (tmp_path / "animals" / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 80, (16, 16, 3), dtype=np.uint8) + 80 * np.uint8(grey)
+            Image.fromarray(pixels).save(tmp_path / "animals" / name / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "animals"
+
+
+def test_named_classes_single_files_and_own_pictures(animals, monkeypatch, capsys):
+    train = ("--preset", "tiny", "--data", str(animals), "--steps", "2")
+    for model in ("vae", "cgan", "ae", "sngan"):
+        assert run_command("train_images", monkeypatch, "--model", model, "--run", f"runs/{model}", *train) == 0
+
+    def sample(model: str, *arguments: str) -> int:
+        capsys.readouterr()
+        return run_command("sample_images", monkeypatch, "--run", f"runs/{model}", *arguments)
+
+    assert sample("vae", "--show", "attribute", "--rows", "2") == 0  # of the first class, whatever its name
+    assert sample("vae", "--show", "attribute", "--attribute", "owls", "--rows", "2") == 0  # none of 4 is held out
+    assert sample("vae", "--show", "attribute", "--attribute", "0") == 2
+    assert "There is no class '0'" in capsys.readouterr().err
+    assert sample("vae", "--label", "owls") == 2
+    assert "a model without classes" in capsys.readouterr().err
+    assert sample("ae", "--show", "grid") == 2
+    assert "--show reconstructions" in capsys.readouterr().err
+    pictures = ("--pictures", str(animals / "cats" / "0.png"), str(animals / "dogs" / "1.png"))
+    assert sample("vae", "--show", "between", *pictures, "--out", "between.gif") == 0
+    assert sample("vae", "--show", "between", "--pictures", "one.png") == 2
+    shutil.rmtree(animals)  # from here on, nothing may need the data
+    assert sample("cgan", "--out", "grid.png", "--columns", "3") == 0
+    with Image.open("grid.png") as grid:
+        assert grid.height == 2 * (3 * 18 + 2)  # a row for each class
+        assert grid.width > 2 * (3 * 18 + 2)  # and its name before it
+    assert sample("cgan", "--label", "owls", "cats", "--truncation", "0.5") == 0
+    assert sample("cgan", "--label", "cows") == 2
+    assert "known are cats, dogs, owls" in capsys.readouterr().err
+    assert sample("cgan", "--show", "files", "--label", "dogs", "--rows", "2", "--columns", "5", "--out", "dogs") == 0
+    assert sorted(path.name for path in Path("dogs").iterdir()) == [f"dogs-{i:04}.png" for i in range(10)]
+    with Image.open("dogs/dogs-0000.png") as single:
+        assert single.size == (16, 16)
+    assert sample("sngan", "--show", "interpolation") == 0
+    assert sample("sngan", "--show", "neighbours") == 2
+    assert "There is no file or folder" in capsys.readouterr().err
+
+
+def test_a_folder_is_measured_against_itself_at_a_size(animals, monkeypatch):
+    reference = ("--reference", str(animals), "--size", "8", "--fit", "pad", "--device", "cpu", "--count", "64")
+    for name in ("cats", "dogs"):
+        for i in range(100, 170):
+            Image.fromarray(np.full((16, 20, 3), i, np.uint8)).save(animals / name / f"{i}.png")
+    assert run_command("evaluate_images", monkeypatch, *reference, "--out", "e.json") == 0
+    found = json.loads(Path("e.json").read_text())["measures"]
+    assert found["samples"] == 20
+    assert run_command("evaluate_images", monkeypatch, *reference[:2], "--count", "0") == 2
 
 
 @pytest.mark.parametrize(
@@ -68,7 +130,7 @@ def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypa
     [((), "cgan-projection"), (("--data", "digits"), "cgan-projection"), (("--data", "photos"), "sngan")],
 )
 def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
-    assert parse_training("", arguments).model == model
+    assert train_images.parse(train_images.COMMAND, arguments).model == model
 
 
 @pytest.mark.usefixtures("docs")
@@ -150,6 +212,6 @@ def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsy
     assert (
         f"{facts['own']['measures']['label_accuracy']:.1%} of {facts['own']['measures']['samples']:,}" in told + after
     )
-    assert f"(real images: {facts['real']['measures']['frechet']:.2f};" in after
+    assert f"(real images: {facts['real']['measures']['kernel']:.2f};" in after
     with Image.open("default.png") as shown, Image.open("runs/cgan/images/samples.png") as samples:
         assert shown.width == samples.width // 2

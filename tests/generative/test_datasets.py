@@ -14,9 +14,10 @@ from PIL import Image
 from rollouts.episodes import Episode, EpisodeStore
 from rollouts.errors import UserError
 from worldmodels.generative.data import synthetic
+from worldmodels.generative.data.arrays import read_idx
 from worldmodels.generative.data.batches import Batches
 from worldmodels.generative.data.datasets import Samples, load_samples, to_tensor
-from worldmodels.generative.data.image_files import fit, read_idx, read_image, to_channels
+from worldmodels.generative.data.image_files import fit, read_image, to_channels
 
 RNG = np.random.default_rng(0)
 
@@ -123,7 +124,9 @@ def test_sub_folders_are_classes(tmp_path):
             save(noise(4, 4), tmp_path / name / f"{i}.png")
     samples = load_samples(str(tmp_path))
     assert samples.class_names == ("cat", "dog")
-    assert np.bincount(samples.train_labels).tolist() == [3, 3]  # three of each are too few to hold one out
+    counts = np.bincount(samples.train_labels) + np.bincount(samples.test_labels, minlength=2)
+    assert counts.tolist() == [3, 3]
+    assert len(samples.test) == 1  # three of a class are too few to hold one out, but one of all is
 
 
 def test_empty_folder_and_missing_path(tmp_path):
@@ -136,6 +139,84 @@ def test_empty_folder_and_missing_path(tmp_path):
     save(noise(4, 4), tmp_path / "only.png")
     with pytest.raises(UserError, match="at least 2 are needed"):
         load_samples(str(tmp_path))
+
+
+def test_all_broken_pictures_are_named_at_once_or_left_out(tmp_path):
+    for i in range(12):
+        save(noise(8, 8, 3), tmp_path / f"{i:02}.png")
+    (tmp_path / "03.png").write_bytes(b"")
+    (tmp_path / "05.png").write_text("<html>")
+    cut = tmp_path / "07.png"
+    cut.write_bytes(cut.read_bytes()[:120])
+    with pytest.raises(
+        UserError, match=r"3 of 12 pictures .* cannot be read: .*03\.png.*05\.png.*07\.png.*--skip-broken"
+    ):
+        load_samples(str(tmp_path))
+    samples = load_samples(str(tmp_path), skip_broken=True)
+    assert len(samples.train) + len(samples.test) == 9
+    whole = {read_image(tmp_path / f"{i:02}.png").tobytes() for i in range(12) if i not in (3, 5, 7)}
+    assert {picture.tobytes() for picture in np.concatenate([samples.train, samples.test])} == whole
+
+
+def test_labels_stay_with_their_pictures_where_some_are_left_out(tmp_path):
+    for i in range(30):
+        save(np.full((8, 8), 100 + i % 2 * 100, np.uint8), tmp_path / "ab"[i % 2] / f"{i:02}.png")
+    for i in (4, 5, 11):
+        (tmp_path / "ab"[i % 2] / f"{i:02}.png").write_bytes(b"broken")
+    samples = load_samples(str(tmp_path), skip_broken=True)
+    for pictures, labels in ((samples.train, samples.train_labels), (samples.test, samples.test_labels)):
+        assert len(pictures) == len(labels)
+        assert (pictures[:, 0, 0, 0] == 100 + 100 * labels).all()
+
+
+def test_hidden_files_and_folders_are_no_pictures_and_linked_folders_are_followed(tmp_path):
+    save(noise(8, 8), tmp_path / "data" / "a" / "1.png")
+    save(noise(8, 8), tmp_path / "data" / "b" / "2.png")
+    save(noise(8, 8), tmp_path / "data" / ".ipynb_checkpoints" / "1-checkpoint.png")
+    save(noise(8, 8), tmp_path / "data" / "__MACOSX" / "1.png")
+    (tmp_path / "data" / "a" / "._1.png").write_bytes(b"not a picture")
+    save(noise(8, 8), tmp_path / "elsewhere" / "3.png")
+    (tmp_path / "data" / "c").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "data" / "a" / "round").symlink_to(tmp_path / "data", target_is_directory=True)
+    samples = load_samples(str(tmp_path / "data"))
+    assert samples.class_names == ("a", "b", "c")
+    assert len(samples.train) + len(samples.test) == 3
+
+
+def test_more_pictures_than_memory_are_the_same_pictures_in_a_file(tmp_path):
+    for i in range(40):
+        save(noise(9, 12, 3), tmp_path / "ab"[i % 2] / f"{i:02}.png")
+    inside = load_samples(str(tmp_path), 8)
+    outside = load_samples(str(tmp_path), 8, memory_gb=1e-6)
+    assert isinstance(inside.train, np.ndarray)
+    assert not isinstance(outside.train, np.ndarray)
+    assert inside.hash == outside.hash
+    assert np.array_equal(inside.train, outside.train[:])
+    one, two = (Batches(samples, 6, 0, torch.device("cpu")) for samples in (inside, outside))
+    for number in (0, 3, 11):
+        assert torch.equal(one(number).x, two(number).x)
+        assert torch.equal(one(number).labels, two(number).labels)
+
+
+@pytest.mark.parametrize("how", ["crop", "pad", "stretch"])
+def test_pictures_that_are_no_squares(how):
+    """A wide picture, black and white at its ends: cut away, kept below and above a border, or squeezed."""
+    wide = np.full((4, 8, 1), 100, np.uint8)
+    wide[:, :2], wide[:, 6:] = 0, 200
+    made = fit(wide, 8, how)
+    assert made.shape == (8, 8, 1)
+    assert made[4, 4, 0] == 100
+    corner = made[0, 0, 0]
+    assert abs(int(corner) - {"crop": 100, "pad": 100, "stretch": 0}[how]) <= 1
+    assert abs(int(made[4, 0, 0]) - {"crop": 100, "pad": 0, "stretch": 0}[how]) <= 1
+
+
+def test_a_grey_picture_with_transparency_is_grey_and_a_coloured_one_is_not(tmp_path):
+    save(np.dstack([noise(4, 4)] * 3 + [np.full((4, 4), 255, np.uint8)]), tmp_path / "a.png")
+    save(noise(4, 4), tmp_path / "b.png")
+    assert load_samples(str(tmp_path)).channels == 1
+    save(noise(4, 4, 4), tmp_path / "c.png")
+    assert load_samples(str(tmp_path)).channels == 3
 
 
 # Arrays and IDX
@@ -184,6 +265,26 @@ def test_numpy_files(tmp_path):
     assert (points.are_images, points.channels) == (False, 2)
     np.savez(tmp_path / "l.npz", x=noise(10, 4, 4), y=np.arange(10) % 2)
     assert load_samples(str(tmp_path / "l.npz")).classes == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("train_images", "train_labels")]
+)
+def test_names_that_arrays_have_elsewhere(images, labels, tmp_path):
+    pictures, classes = noise(20, 3, 4, 4), np.arange(20)[:, None] % 3  # channels first; labels as a column
+    np.savez(tmp_path / "a.npz", **{images: pictures, labels: classes})
+    samples = load_samples(str(tmp_path / "a.npz"))
+    assert (samples.size, samples.channels, samples.classes) == (4, 3, 3)
+    assert len(samples.train) + len(samples.test) == 20
+
+
+def test_a_part_for_testing_is_what_is_held_out(tmp_path):
+    train, test = noise(20, 4, 4), noise(5, 4, 4)
+    np.savez(tmp_path / "a.npz", x_train=train, y_train=np.arange(20) % 2, x_test=test, y_test=np.arange(5) % 2)
+    samples = load_samples(str(tmp_path / "a.npz"))
+    assert np.array_equal(samples.train[..., 0], train)
+    assert np.array_equal(samples.test[..., 0], test)
+    assert samples.test_labels.tolist() == [0, 1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(

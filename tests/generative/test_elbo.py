@@ -59,7 +59,19 @@ def test_trade_off_and_free_bits():
 
 
 def test_bits_per_dimension():
-    assert e.bits_per_dimension(torch.tensor(784 * math.log(2)), 784).item() == pytest.approx(1)
+    assert e.bits_per_dimension(torch.tensor(784 * math.log(2)), 784, levels=1).item() == pytest.approx(1)
+
+
+def test_bits_of_8_bit_pixels_are_those_of_their_256_probabilities():
+    """A uniform density costs 8 bits; a Gaussian one, as many as its probabilities of the 256 cells."""
+    assert e.bits_per_dimension(torch.tensor(0.0), 3).item() == pytest.approx(8)
+    cells = (torch.arange(256, dtype=torch.float64) + 0.5) / 256
+    normal = torch.distributions.Normal(0.5, 0.1)
+    probability = normal.cdf(cells + 0.5 / 256) - normal.cdf(cells - 0.5 / 256)
+    exact = -(probability * probability.log2()).sum()
+    nats = -(probability * normal.log_prob(cells)).sum()
+    assert e.bits_per_dimension(nats, 1).item() == pytest.approx(exact.item(), abs=1e-4)
+    assert exact > 6  # and not minus 1.3
 
 
 def test_reparameterised_gradients():

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from rollouts.errors import UserError
+from rollouts.runs.files import read_json, write_json
 from worldmodels.generative.data.batches import Batches, spread
 from worldmodels.generative.data.datasets import load_samples, to_tensor
-from worldmodels.generative.measures.evaluation import evaluate, evaluate_perfect, evaluate_reference
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.measures import evaluation
+from worldmodels.generative.measures.evaluation import (
+    evaluate,
+    evaluate_perfect,
+    evaluate_reference,
+    labels_by_share,
+)
 from worldmodels.generative.measures.features import features_for, frozen_classifier
-from worldmodels.generative.models.base import Shape, build
+from worldmodels.generative.models.base import ImageModel, Shape, build
 from worldmodels.generative.models.registry import MODELS, preset
-from worldmodels.generative.models.trained import load_trained
+from worldmodels.generative.models.trained import Trained, load_trained
 from worldmodels.generative.networks.dcgan import Conditioning
+from worldmodels.generative.objectives.units import Batch, Trainer
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_can_be_built_and_stepped(name, images):
-    from worldmodels.generative.objectives.units import Trainer
 
     samples = load_samples(images)
     config = preset(name, "tiny")
@@ -112,9 +124,13 @@ def test_evaluation_of_images(runs, images, tmp_path):
     assert "classifier, 64 units, standardised" in vae["features"]
     assert real["label_accuracy"] == 1.0  # a bright upper against a bright lower half
     assert "label_accuracy" in cgan
-    assert real["frechet"] < vae["frechet"]
-    assert vae["elbo"] < 0
-    assert vae["elbo"] <= vae["iwae_50"] + 1
+    assert real["kernel"] < vae["kernel"]
+    assert vae["floor"]["kernel"] == real["kernel"]
+    assert "frechet" not in vae  # of 20 held-out images, in 64 dimensions, it would mean nothing
+    assert "64 features need 128 held-out images" in vae["frechet_left_out"]
+    assert "elbo" not in vae  # a Bernoulli likelihood of grey pixels is none
+    assert vae["cross_entropy_elbo"] < 0
+    assert vae["cross_entropy_elbo"] <= vae["cross_entropy_iwae_50"] + 1
     assert len(list(tmp_path.glob("classifier-*.safetensors"))) == 1
     assert torch.equal(
         frozen_classifier(samples, tmp_path).head.weight, frozen_classifier(samples, tmp_path).head.weight
@@ -149,3 +165,130 @@ def test_reference_of_points(tmp_path):
         assert (found["modes"], found["of"]) == (8, 8)
         assert found["high_quality"] == pytest.approx(0.98889, abs=0.01)
         assert abs(found["mmd"]) < 1e-3
+
+
+def bounds(config: str, x: torch.Tensor, **options) -> set[str]:
+    """The names under which a new model's bounds of these images are told."""
+    model = build(dataclasses.replace(preset(config, "tiny"), **options), Shape(8, 1, 2), CPU)
+    found = model.measures(Batch(x, torch.arange(len(x)) % 2, torch.Generator()))
+    return {name for name in found if "elbo" in name or "bits" in name}
+
+
+def test_bounds_are_called_what_they_are():
+    grey = torch.rand(6, 1, 8, 8)
+    assert bounds("vae", grey) == {"cross_entropy_elbo"}
+    assert bounds("vae", grey.round()) == {"elbo", "bits_per_dimension"}
+    assert bounds("vae", grey, likelihood="gaussian") == {"elbo", "bits_per_dimension"}
+    assert bounds("cvae", grey, likelihood="gaussian") == {"conditional_elbo", "conditional_bits_per_dimension"}
+
+
+def test_a_gaussian_of_variance_a_tenth_costs_about_eight_bits_not_less_than_none():
+    """Its density at its mean is 1.26 per pixel: minus a third of a bit, of 8."""
+    model = build(dataclasses.replace(preset("vae", "tiny"), likelihood="gaussian"), Shape(8, 1), CPU)
+    x = torch.full((2, 1, 8, 8), 0.5)
+    model.network.decoder = ConstantHalf()
+    found = model.measures(Batch(x, None, torch.Generator()))
+    assert found["bits_per_dimension"] == pytest.approx(8 + math.log2(math.sqrt(2 * math.pi * 0.1)), abs=0.2)
+
+
+class ConstantHalf(torch.nn.Module):
+    """A decoder of one grey."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(z), 1, 8, 8), 0.5)
+
+
+# Data that are not as one would wish
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> str:
+    """600 images of two classes, sorted by class: a tenth have a bright upper half, the others a bright lower one."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(600) >= 60).astype(int)
+    pixels = rng.integers(0, 60, (600, 8, 8), dtype=np.uint8)
+    pixels[labels == 0, :4] += 180
+    pixels[labels == 1, 4:] += 180
+    path = tmp_path_factory.mktemp("data") / "uneven.npz"
+    np.savez(path, images=pixels, labels=labels)
+    return str(path)
+
+
+def test_labels_are_drawn_by_the_datas_shares():
+    labels = labels_by_share(1000, [0.5, 0.3, 0.1996, 0.0004])
+    assert torch.bincount(labels, minlength=4).tolist() == [500, 300, 200, 0]
+    assert len(labels_by_share(7, [1 / 3] * 3)) == 7
+    assert not torch.equal(labels, labels.sort().values)
+
+
+def test_a_perfect_conditional_sampler_of_uneven_data_scores_what_real_data_do(uneven, tmp_path, monkeypatch):
+    """One that returns training images of the class it is asked for; asked for both equally often, it would not."""
+    samples = load_samples(uneven)
+
+    class Perfect(ImageModel):
+        classes, network = 2, torch.nn.Linear(1, 1)
+
+        def draw(self, count, rng, condition=None):
+            pools = [np.flatnonzero(samples.train_labels == label) for label in (0, 1)]
+            chosen = [pools[int(label)][i % len(pools[int(label)])] for i, label in enumerate(condition)]
+            return to_tensor(samples.train[np.array(chosen)])
+
+    shape = Shape.of(samples)
+    trained = Trained("perfect", preset("cgan"), Perfect(), tmp_path, shape, ("0", "1"), tuple(samples.label_shares))
+    trained.__dict__["samples"] = samples
+    monkeypatch.setattr(evaluation, "Stage", lambda *_: SimpleNamespace(manifest={}))
+    found = evaluation.evaluate(trained, tmp_path)["measures"]
+    assert found["class_kl"] < 0.01
+    assert found["label_accuracy"] == 1
+    assert found["kernel"] < found["floor"]["kernel"] + 0.05
+    assert found["class_shares"][0] == pytest.approx(0.1, abs=0.02)
+
+
+def test_held_out_images_are_spread_over_all_classes(uneven):
+    samples = load_samples(uneven)
+    order = np.argsort(samples.test_labels, kind="stable")
+    by_class = dataclasses.replace(samples, test=samples.test[order], test_labels=samples.test_labels[order])
+    seen = evaluation._held_out(by_class, 20)
+    upper = (seen[:, 0, :4].mean((1, 2)) > seen[:, 0, 4:].mean((1, 2))).sum()
+    assert upper == 2
+
+
+def test_too_few_samples_are_refused(uneven):
+    with pytest.raises(UserError, match="from so few nothing can be said"):
+        evaluate_reference(load_samples(uneven), Path("nowhere"), count=5)
+
+
+def test_nearest_images_are_found_part_by_part():
+    pictures = np.random.default_rng(0).integers(0, 255, (50, 4, 4, 1), dtype=np.uint8)
+    queries = to_tensor(pictures[[41, 3]]) + 0.01
+    assert evaluation.nearest_image(queries, pictures, at_once=7).indices.tolist() == [41, 3]
+
+
+# Without the data
+
+
+def test_a_model_draws_without_its_data(uneven, tmp_path):
+    data = Path(shutil.copy(uneven, tmp_path / "data.npz"))
+    config = dataclasses.replace(preset("cgan", "tiny"), data=str(data), steps=2, log_every=1)
+    fit_images("cgan", config, tmp_path / "run", CPU)
+    data.unlink()
+    trained = load_trained(tmp_path / "run", CPU)
+    assert trained.class_names == ("0", "1")
+    assert trained.label_shares == pytest.approx((0.1, 0.9), abs=0.01)
+    assert trained.model.draw(3, torch.Generator(), trained.labels_of(["1", "1", "0"])).shape == (3, 1, 8, 8)
+    assert trained.find_samples() is None
+    with pytest.raises(UserError, match="There is no class 'cat'; known are 0, 1"):
+        trained.labels_of(["cat"])
+    with pytest.raises(UserError, match="There is no file or folder"):
+        evaluate(trained, tmp_path)
+
+
+def test_runs_from_before_manifests_told_of_the_data_still_draw(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "cgan", tmp_path / "old"))
+    manifest = read_json(run / "images" / "manifest.json")
+    del manifest["data"]
+    manifest["architecture"] = {key: manifest["architecture"][key] for key in ("size", "channels", "classes")}
+    write_json(run / "images" / "manifest.json", manifest)
+    trained = load_trained(run, CPU)
+    assert trained.class_names == ("0", "1")
+    assert trained.model.draw(2, torch.Generator()).shape == (2, 1, 8, 8)

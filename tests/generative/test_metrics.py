@@ -174,10 +174,25 @@ def test_precision_and_recall_tell_collapse_from_noise():
 def test_classifier_score_and_histogram():
     assert m.classifier_score(torch.full((20, 10), 0.1)) == pytest.approx(1)
     assert m.classifier_score(torch.eye(10).repeat(3, 1)) == pytest.approx(10)
-    assert m.class_histogram(torch.eye(4)).kl_to_uniform == pytest.approx(0)
-    one = m.class_histogram(torch.eye(4)[:1].repeat(9, 1))
+    uniform = torch.full((4,), 0.25)
+    assert m.class_histogram(torch.eye(4), uniform).kl == pytest.approx(0)
+    one = m.class_histogram(torch.eye(4)[:1].repeat(9, 1), uniform)
     assert one.shares == [1, 0, 0, 0]
-    assert one.kl_to_uniform == pytest.approx(math.log(4))
+    assert one.kl == pytest.approx(math.log(4))
+    uneven = torch.tensor([0.5, 0.25, 0.25, 0.0])
+    assert m.class_histogram(torch.eye(4)[[0, 0, 1, 2]], uneven).kl == pytest.approx(0, abs=1e-5)
+    assert math.isfinite(m.class_histogram(torch.eye(4), uneven).kl)
+
+
+@pytest.mark.parametrize(("count", "biased"), [(300, 7.3), (1000, 2.2)])
+def test_the_bias_of_a_frechet_distance_is_extrapolated_away(count, biased):
+    """Two draws of one 64-dimensional Gaussian: 0, but for the bias of few samples."""
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, count, 64, generator=rng).unbind()
+    assert m.frechet_distance(x, y) == pytest.approx(biased, rel=0.1)
+    assert abs(m.extrapolated_frechet(x, y)) < 0.1 * biased
+    shifted = m.extrapolated_frechet(x, y + 0.5)  # 64 times 0.5^2
+    assert shifted == pytest.approx(16, abs=1.5)
 
 
 def test_a_perfect_sampler_has_98_889_percent():

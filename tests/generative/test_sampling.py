@@ -15,7 +15,7 @@ from worldmodels.generative import sampling, sheets
 from worldmodels.generative.models.autoencoders import VAEModel, reconstructions
 from worldmodels.generative.models.gan import GeneratorModel
 from worldmodels.generative.networks.dcgan import dcgan_generator
-from worldmodels.generative.networks.modules import VAE
+from worldmodels.generative.networks.modules import VAE, Generator
 from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
 from worldmodels.generative.objectives.units import Batch
 from worldmodels.training.randomness import generator_for
@@ -120,3 +120,49 @@ def test_gif_plays(tmp_path):
     sheets.save_gif(frames, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 3
+
+
+def test_latents_of_given_pictures_are_found_without_an_encoder():
+    """Pictures that a generator made are found again, up to what differs little in pixels."""
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh())
+    model = GeneratorModel(Generator(4, body), ())
+    z = torch.randn(3, 4, generator=generator_for(0, 5))
+    x = model.decode(4**0.5 * z / z.norm(dim=1, keepdim=True)).detach()
+    found = sampling.codes_of(model, x)
+    assert found.shape == (3, 4)
+    spread = (x - x.mean(0)).square().mean()
+    assert (model.decode(found) - x).square().mean() < 0.01 * spread
+    assert all(parameter.grad is None for parameter in model.network.parameters())
+
+
+def test_a_path_begins_and_ends_at_the_pictures():
+    torch.manual_seed(0)
+    model = linear_model()
+    x = torch.rand(3, 1, 2, 2)
+    picture = sampling.path_between(model, sampling.codes_of(model, x), 5)
+    assert picture.shape == (2 * 4 + 2, 5 * 4 + 2, 3)
+    for row, (first, last) in enumerate(((0, 1), (1, 2))):
+        for column, index in ((0, first), (4, last)):
+            tile = picture[2 + 4 * row : 4 + 4 * row, 2 + 4 * column : 4 + 4 * column, 0]
+            np.testing.assert_allclose(tile, 255 * x[index, 0].numpy(), atol=1)
+
+
+def test_truncation_keeps_latents_near_the_middle():
+    model = linear_model()  # a rotation, so that lengths stay
+    made = sampling.draw(model, 500, generator_for(0, 0), truncation=0.5).flatten(1)
+    assert made.norm(dim=1).max() <= 0.5 * 2 + 1e-5
+    free = sampling.draw(model, 500, generator_for(0, 0)).flatten(1)
+    assert free.norm(dim=1).max() > 2
+
+
+def test_captions_stand_left_of_their_rows():
+    sheet = np.full((20, 30, 3), 9, np.uint8)
+    captioned = sheets.with_captions(sheet, ["cats", "a long name"], scale=2)
+    margin = captioned.shape[1] - 60
+    assert captioned.shape[0] == 40
+    assert margin > 12
+    assert (captioned[:, margin:] == 9).all()
+    for half in (captioned[:20, :margin], captioned[20:, :margin]):
+        assert half.min() < 100
+    assert sheets.with_captions(sheet, [], 1).shape[1] == 30

@@ -21,7 +21,7 @@ from worldmodels.generative.objectives import losses
 from worldmodels.generative.objectives.adversarial_vae import AdversarialVAE
 from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
 from worldmodels.generative.objectives.gan import GAN
-from worldmodels.generative.objectives.units import Trainer
+from worldmodels.generative.objectives.units import Batch, Trainer
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, vae_loss
 
@@ -144,6 +144,45 @@ def test_v_can_be_trained_with_an_adversarial_term():
         Trainer(objective.units()[:1], lambda number, frames=frames: (frames, None), 0)(0)
         assert not torch.equal(critic.head.weight, frozen)
     assert not torch.equal(*changes)
+
+
+def test_the_critics_opinion_reaches_the_decoder_but_not_the_encoder():
+    """Larsen et al. (2016), algorithm 1."""
+    torch.manual_seed(0)
+    vae, critic = ConvVAE(4), dcgan_critic(64, 3, 4)
+    batch = Batch(torch.rand(2, 3, 64, 64, generator=generator_for(0, 0)), None, generator_for(0, 0))
+    gradients = []
+    for weight in (0.0, 100.0):
+        objective = AdversarialVAE(
+            vae,
+            critic,
+            vae_loss,
+            torch.optim.SGD(vae.parameters(), lr=1e-4),
+            torch.optim.SGD(critic.parameters(), lr=0.1),
+            adversarial_weight=weight,
+        )
+        loss = objective.vae_loss(batch._replace(rng=generator_for(0, 1))).total
+        named = dict(vae.named_parameters())
+        gradients.append(dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True)))
+    encoder = [name for name in gradients[0] if name.startswith(("encoder", "mean", "logvar"))]
+    assert len(encoder) == 12
+    for name in encoder:
+        torch.testing.assert_close(gradients[0][name], gradients[1][name])
+    name = "decoder.0.weight"
+    assert not torch.allclose(gradients[0][name], gradients[1][name])
+
+
+def test_a_patchgan_by_command_starts_with_a_signal():
+    """The gradient of its logits at the generator's pictures, per picture; without a normalisation it was 2e-3."""
+    slopes = {}
+    for architecture in ("dcgan", "patchgan"):
+        options = dataclasses.replace(preset("gan"), architecture=architecture)
+        model = build(options, Shape(32, 3), CPU)
+        x = torch.randn(8, 3, 32, 32, generator=generator_for(0, 0)).clamp(-1, 1).requires_grad_(True)
+        model.game.critic(x).flatten(1).mean(1).sum().backward()
+        slopes[architecture] = x.grad.flatten(1).norm(dim=1).mean().item()
+    assert slopes["patchgan"] > 0.1
+    assert slopes["patchgan"] > 0.05 * slopes["dcgan"]
 
 
 def test_half_precision_keeps_weights_and_sums_in_single(images):

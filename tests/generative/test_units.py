@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -205,9 +206,40 @@ def test_average_is_its_closed_form_and_copies_buffers():
     network[1].running_mean += 5
     for _ in range(7):
         average.update()
-    torch.testing.assert_close(average.network[0].weight, start + 1 - 0.9**7)
+    left = math.prod(min(0.9, (1 + k) / (10 + k)) for k in range(7))
+    torch.testing.assert_close(average.network[0].weight, start + 1 - left)
     assert torch.equal(average.network[1].running_mean, network[1].running_mean)
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
+
+
+def test_an_average_soon_forgets_the_weights_it_began_with():
+    """Decay 0.995 without a warm-up would keep 47 % of them after 150 updates."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1.0)
+    average = Average(network, 0.995)
+    nn.init.constant_(network.weight, 0.0)
+    for _ in range(150):
+        average.update()
+    assert average.network.weight.item() < 1e-6
+    for _ in range(10_000):
+        average.updates += 1
+    nn.init.constant_(network.weight, 1.0)
+    average.update()
+    assert average.network.weight.item() == pytest.approx(0.005)  # the asked-for decay in the end
+
+
+def test_an_average_goes_on_from_its_state_and_from_one_without_a_warm_up():
+    network = nn.Linear(1, 1)
+    one, two = Average(network, 0.9), Average(network, 0.9)
+    for _ in range(3):
+        one.update()
+    two.load_state_dict(one.state_dict())
+    assert two.updates == 3
+    two.load_state_dict(network.state_dict())
+    nn.init.constant_(network.weight, 10.0)
+    before = two.network.weight.item()
+    two.update()
+    assert two.network.weight.item() == pytest.approx(0.9 * before + 0.1 * 10)
 
 
 # Known outcomes through the trainer
@@ -286,6 +318,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, images, tmp_path, mo
     config = dataclasses.replace(
         preset(name, "tiny"), data=images, steps=8, log_every=2, checkpoint_every=4, latent_size=4, decay=True
     )
+    if name == "dragan":
+        config = dataclasses.replace(config, flip=True, crop=0.2, diffaugment="all")
     fit_images(name, config, tmp_path / "whole", CPU)
     step_of = Trainer.__call__
 

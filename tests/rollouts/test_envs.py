@@ -10,7 +10,9 @@ from rollouts import EnvConfig, UserError, make_env
 from rollouts.envs.actions import ActionSpec, natural_action
 from rollouts.envs.config import EnvPreset
 from rollouts.envs.image_env import preprocess
-from rollouts.envs.presets import reported, resolve
+from rollouts.envs.presets import identity, reported, resolve
+from rollouts.runs.files import fingerprint
+from rollouts.runs.options import config_from_dict, config_to_dict
 
 
 def area_weights(size: int, target: int) -> np.ndarray:
@@ -93,6 +95,23 @@ def test_keyword_arguments_are_read_as_numbers_booleans_and_words():
     assert preset.action is None  # the preset's own mapping is for continuous actions
 
 
+def test_a_pedal_changes_what_drives_the_action_vector_and_not_the_vector():
+    plain, pedal = (make_env(EnvConfig("carracing-fast", pedal=asked)) for asked in (False, True))
+    assert (plain.action_spec.outputs, pedal.action_spec.outputs) == (3, 2)
+    assert pedal.action_space == plain.action_space
+    assert pedal.preset.observation_hash == plain.preset.observation_hash
+    assert config_from_dict(ActionSpec, config_to_dict(pedal.action_spec)) == pedal.action_spec
+    before = {key: value for key, value in config_to_dict(plain.action_spec).items() if key != "pedals"}
+    assert config_from_dict(ActionSpec, before) == plain.action_spec  # as agents of before were written
+
+
+def test_runs_made_before_there_were_pedals_are_still_of_the_same_world():
+    before = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
+    config = EnvConfig("carracing", action_repeat=4)
+    assert identity(config) == fingerprint({name: getattr(config, name) for name in before})
+    assert identity(EnvConfig("carracing", action_repeat=4, pedal=True)) != identity(config)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -102,6 +121,8 @@ def test_keyword_arguments_are_read_as_numbers_booleans_and_words():
         (EnvConfig("CartPole-v1"), "CartPole-v1 has no image observations .*AddRenderObservation"),
         (EnvConfig("toy", crop=(0, 65, 0, 64)), r"crop \(0, 65, 0, 64\) .* does not fit frames of \(64, 64\)"),
         (EnvConfig("toy", crop=(9, 9, 0, 64)), "does not fit"),
+        (EnvConfig("toy", pedal=True), r"--env\.pedal: toy has no two components"),
+        (EnvConfig("carracing", {"continuous": "false"}, pedal=True), r"--env\.pedal: carracing has no two"),
         (EnvConfig("toy", size=0), r"--env\.size must be positive, got 0"),
         (EnvConfig("toy", max_episode_steps=-1), r"--env\.max-episode-steps must be positive, got -1"),
     ],

@@ -15,7 +15,9 @@ import pytest
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 from gymnasium.utils.env_checker import check_env
 
-from rollouts.envs.car_racing import ENV_ID, INSET, FastCarRacing, _narrowed, register
+from rollouts.envs import car_tracks
+from rollouts.envs.car_racing import ENV_ID, INSET, FastCarRacing, _narrowed
+from rollouts.envs.registration import register
 
 WORLD = slice(0, 84)
 PANEL = slice(84, 96)
@@ -95,6 +97,52 @@ def test_ten_whole_episodes_agree(policy: Policy, least: float):
     assert min(scores) > least
     assert max(means) < 0.5
     assert max(worst) < 2.5
+
+
+def test_a_track_that_was_made_before_is_the_same_world_again():
+    def drives(env: FastCarRacing, seed: int) -> tuple[list[Any], list[Any], list[Any]]:
+        frames = [env.reset(seed=seed)[0]]
+        road = [([tuple(vertex) for vertex in tile.fixtures[0].shape.vertices], tile.idx) for tile in env.road]
+        numbers = env.np_random.random()
+        outcomes = []
+        for _ in range(60):
+            frame, *outcome = env.step(drive(env))
+            frames.append(frame)
+            outcomes.append((outcome, tuple(env.car.hull.position), env.car.hull.angle))
+        return frames, [road, numbers, env.start_alpha, env.track, outcomes], [c.tolist() for c in env._colors]
+
+    car_tracks._tracks.clear()
+    makes = [next(seed for seed in range(40) if _attempts(seed) > 1), 5]  # the first one takes two attempts
+    first = [drives(FastCarRacing(), seed) for seed in makes]
+    known, env = len(car_tracks._tracks), FastCarRacing()
+    again = [drives(env, seed) for seed in makes]
+    assert len(car_tracks._tracks) == known == 2
+    for (frames, *rest), (frames_again, *rest_again) in zip(first, again, strict=True):
+        assert rest_again == rest
+        assert np.array_equal(frames_again, frames)
+
+
+def _attempts(seed: int) -> int:
+    """How often Gymnasium tries before it has a track."""
+    env, calls = CarRacing(), []
+    make = env._create_track
+    env._create_track = lambda: calls.append(0) or make()  # type: ignore[method-assign]
+    env._render = lambda mode: None  # type: ignore[method-assign]
+    env.reset(seed=seed)
+    return len(calls)
+
+
+def test_only_the_tracks_used_last_are_kept(monkeypatch: pytest.MonkeyPatch):
+    car_tracks._tracks.clear()
+    monkeypatch.setattr(car_tracks, "KEPT", 2)
+    env = FastCarRacing()
+    kept = []
+    for seed in (1, 2, 1, 3):
+        env.reset(seed=seed)
+        kept.append([track.track == env.track for track in car_tracks._tracks.values()])
+    assert kept == [[True], [False, True], [False, True], [False, True]]
+    env.reset(seed=1)
+    assert [track.track == env.track for track in car_tracks._tracks.values()] == [False, True]
 
 
 def test_discrete_actions_agree():

@@ -95,7 +95,7 @@ def test_collecting_what_cannot_be_is_refused(arguments: tuple[str, ...], told: 
         ("iterate", ("--iterate.rounds", -1), "cannot be negative"),
         ("evaluate", ("--episodes", 0), "At least one episode"),
         ("evaluate", ("--seed", -1), "test seeds"),
-        ("evaluate", ("--env", "CartPole-v1"), "preprocessing"),
+        ("evaluate", ("--env.id", "CartPole-v1"), "preprocessing"),
         ("watch", ("--watch.world", "dream", "--watch.temperature", -0.5), "temperature cannot be negative"),
         ("watch", ("--watch.every", 0), "at least 1"),
         ("watch", ("--out", "video.avi"), ".mp4 or .gif, not .avi"),
@@ -220,7 +220,7 @@ def test_frames_and_v_with_different_preprocessing_are_told_apart(run: Path, ref
     assert "(preprocessing " in (sentence := refused("train_mdnrnn", "--run", "cropped"))
     assert "disagree" in sentence
     assert "was made from env" in refused("collect", "--run", run, *crop)
-    assert "was fitted to frames of toy" in refused("evaluate", "--agent", run, "--env", "carracing")
+    assert "was fitted to frames of toy" in refused("evaluate", "--agent", run, "--env.id", "carracing")
 
 
 def test_frames_that_v_cannot_see_are_told(refused: Refused):

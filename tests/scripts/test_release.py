@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium
@@ -16,7 +17,7 @@ from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
 from agents.pipeline.iterate import episodes_of
-from agents.records.commands import commands
+from agents.records.commands import commands, worked_out
 from agents.records.costs import costs, rounds_of
 from agents.records.experiments import keep
 from agents.records.model_card import _origin, action_repeat
@@ -35,7 +36,7 @@ from worldmodels.training.checkpoint import load_tensors, save_tensors
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("rollouts.runs.layout", "agents.agent", "agents.records.release"):
+    for module in ("rollouts.runs.layout", "agents.agent", "agents.cli.places", "agents.records.release"):
         monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
@@ -142,18 +143,35 @@ def test_the_books_of_an_iterated_run(scripted_run: Path):
     assert not any(cost.imagined_steps for cost in books)
 
 
-def test_the_commands_in_the_card_make_the_same_run_again(scripted_run: Path, tmp_path: Path):
+@pytest.mark.parametrize("books", [commands, worked_out])
+def test_the_commands_in_the_card_make_the_same_run_again(
+    books: Callable[..., list[str]], scripted_run: Path, tmp_path: Path
+):
     again = tmp_path / "again"
-    for command in commands(rounds_of(scripted_run), str(again)):
+    for command in books(rounds_of(scripted_run), str(again)):
         _, name, *options = shlex.split(command)
-        assert call(name.replace("-", "_"), *options, *COMMON) == 0
+        assert call(name.replace("-", "_"), *options, *(COMMON if books is worked_out else ())) == 0
     for folder in (Path(), Path("round-1")):
         weights = folder / "controller" / "weights.safetensors"
         assert (again / weights).read_bytes() == (scripted_run / weights).read_bytes()
 
 
+def test_what_was_typed_is_quoted_for_another_run_and_without_paths_of_this_machine(scripted_run: Path, tmp_path: Path):
+    assert commands(rounds_of(scripted_run), "runs/x")[:3] == [
+        "worldmodels collect --run runs/x --preset tiny --workers 0",
+        "worldmodels train-vae --run runs/x",
+        "worldmodels train-mdnrnn --run runs/x",
+    ]
+    run = shutil.copytree(scripted_run, tmp_path / "run")
+    typed = f"worldmodels train-controller --start-from {tmp_path}/best --run '{tmp_path}/a b' --controller.sigma=1"
+    manifest = read_json(run / "controller" / "manifest.json")
+    write_json(run / "controller" / "manifest.json", {**manifest, "commands": [typed]})
+    wanted = "worldmodels train-controller --run 'runs/x y' --start-from best --controller.sigma=1"
+    assert wanted in commands(rounds_of(run), "runs/x y")
+
+
 def test_options_that_differ_from_the_preset_are_in_the_commands(tiny_run: Path):
-    made = " ".join(commands(rounds_of(tiny_run), "runs/x"))
+    made = " ".join(worked_out(rounds_of(tiny_run), "runs/x"))
     assert "--preset laptop" in made  # what a run without a note is compared with
     assert "--env.id toy" in made
     assert "--vae.latent-size 4" in made
@@ -165,7 +183,7 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
     run = shutil.copytree(tiny_run, tmp_path / "run")
     manifest = Stage(run, "controller").manifest
     write_json(run / "controller" / "manifest.json", {**manifest, "inputs": {"start_from": "0123456789ab"}})
-    (line,) = (line for line in commands(rounds_of(run), "runs/x") if "train-controller" in line)
+    (line,) = (line for line in worked_out(rounds_of(run), "runs/x") if "train-controller" in line)
     assert "--run runs/x --start-from AGENT-0123456789ab --controller." in line
 
 
@@ -180,26 +198,26 @@ def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp
         ("human", "# runs/x begins with what people drove"),
     ):
         write_json(run / "rollouts" / "manifest.json", {**manifest, "policy": policy})
-        assert told in commands(rounds_of(run), "runs/x")[0]
+        assert told in worked_out(rounds_of(run), "runs/x")[0]
 
 
 def test_whether_a_round_learnt_from_people_is_in_the_commands(scripted_run: Path, tmp_path: Path):
     run = shutil.copytree(scripted_run, tmp_path / "run")
     shutil.copytree(run / "rollouts", run / "human" / "rollouts")
-    assert "--iterate.human" not in commands(rounds_of(run), "runs/x")[-1]
+    assert "--iterate.human" not in worked_out(rounds_of(run), "runs/x")[-1]
     manifest = read_json(run / "round-1" / "mdnrnn" / "manifest.json")
     manifest["inputs"]["episodes"] = data_hash([episodes_of(run / name) for name in ("", "human", "round-1")])
     write_json(run / "round-1" / "mdnrnn" / "manifest.json", manifest)
-    assert "--iterate.human" in commands(rounds_of(run), "runs/x")[-1]
+    assert "--iterate.human" in worked_out(rounds_of(run), "runs/x")[-1]
 
 
 def test_a_round_that_began_at_zero_says_so(scripted_run: Path, tmp_path: Path):
-    assert "fresh" not in commands(rounds_of(scripted_run), "runs/x")[-1]
+    assert "fresh" not in worked_out(rounds_of(scripted_run), "runs/x")[-1]
     run = shutil.copytree(scripted_run, tmp_path / "run")
     manifest = Stage(run / "round-1", "controller").manifest
     manifest["inputs"].pop("start_from")
     write_json(run / "round-1" / "controller" / "manifest.json", manifest)
-    assert "--iterate.fresh" in commands(rounds_of(run), "runs/x")[-1]
+    assert "--iterate.fresh" in worked_out(rounds_of(run), "runs/x")[-1]
 
 
 def test_without_runs_the_pretrained_agent_is_shown(

@@ -128,7 +128,7 @@ def test_the_page_shows_every_experiment_with_its_figures(
     assert "[3](results/one/evaluation.json)" in row
     assert "| Second |" in page
     assert "Goal: at least 800, better 900" in page
-    assert "worldmodels collect --preset tiny --run runs/one" in page
+    assert "worldmodels collect --run runs/one --preset tiny --workers 0" in page
     assert "](results/full.png)" in page
     assert not (folder / "dreams.png").exists()
     with Image.open(folder / "full.png") as picture:

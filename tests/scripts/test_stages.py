@@ -55,18 +55,18 @@ RESULTS = [
 
 
 @pytest.mark.parametrize("script", SECTIONS)
-def test_help_tells_the_presets_and_every_option_of_its_sections(
+def test_all_help_has_the_presets_and_every_option_of_its_sections(
     script: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    assert call(script, "--help") == 0
-    told = capsys.readouterr().out
+    assert call(script, "--help-all") == 0
+    shown = capsys.readouterr().out
     for section in SECTIONS[script]:
         for option in dataclasses.fields(getattr(PRESETS["tiny"], section)):
-            assert f"--{section}.{option.name.replace('_', '-')}" in told
-    assert f"\n  python scripts/{script}.py" in told  # every example on a line of its own
+            assert f"--{section}.{option.name.replace('_', '-')}" in shown
+    assert f"\n  python scripts/{script}.py" in shown  # every example on a line of its own
     if script not in ("evaluate", "watch", "play"):
-        assert all(preset in told for preset in PRESETS)
+        assert all(preset in shown for preset in PRESETS)
     assert not list(tmp_path.iterdir())
 
 
@@ -78,7 +78,8 @@ def test_a_script_is_a_program_of_its_own(tmp_path: Path):
     with ThreadPoolExecutor() as both:
         helped, refused = both.map(run, (("--help",), ("--run", "nowhere")))
     assert (helped.returncode, helped.stderr) == (0, "")
-    assert "--vae.latent-size INT" in helped.stdout
+    assert "--vae.latent-size N" in helped.stdout
+    assert "\n  python scripts/train_vae.py --run runs/car" in helped.stdout
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == ("Error: There is no run at nowhere. Start one: python scripts/collect.py --run nowhere\n")
 
@@ -187,6 +188,6 @@ def test_ctrl_c_tells_how_to_go_on_where_that_is_possible(
 
 def test_scripts_have_only_the_options_that_they_use(capsys: pytest.CaptureFixture[str]):
     for script, device, workers in (("evaluate", False, True), ("play", True, False), ("release", False, False)):
-        assert call(script, "--help") == 0
+        assert call(script, "--help-all") == 0
         shown = capsys.readouterr().out
         assert ("--device" in shown, "--workers" in shown) == (device, workers)

@@ -93,8 +93,19 @@ def test_features_are_z_then_c_then_h(make_model):
     z, state = torch.zeros(1, 4), {"h": torch.ones(1, 8), "c": torch.full((1, 8), 2.0)}
     assert join_features(z, state, "zch").tolist() == [[0.0] * 4 + [2.0] * 8 + [1.0] * 8]
     assert join_features(z, state, "zh").tolist() == [[0.0] * 4 + [1.0] * 8]
-    for features, size in (("z", 4), ("zh", 12), ("zch", 20)):
-        assert join_features(z, state, features).shape[1] == feature_size(model, features) == size
+    action = torch.full((1, 1), 3.0)
+    assert join_features(z, state, "zha", action).tolist() == [[0.0] * 4 + [1.0] * 8 + [3.0]]
+    for features, size in (("z", 4), ("zh", 12), ("zch", 20), ("za", 5), ("zha", 13)):
+        assert join_features(z, state, features, action).shape[1] == feature_size(model, features) == size
+
+
+def test_a_dream_shows_the_previous_action_and_none_at_its_start(make_model):
+    dream = Dream(make_model(), features="za")
+    dream.reset([1, 2, 3])
+    assert dream.features()[:, 4:].tolist() == [[0.0]] * 3
+    dream.step(torch.tensor([[0.5], [-0.25], [1.0]]))
+    dream.keep(torch.tensor([False, True, True]))
+    assert dream.features()[:, 4:].tolist() == [[-0.25], [1.0]]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +114,8 @@ def test_features_are_z_then_c_then_h(make_model):
         ({"temperature": -0.1}, "temperature cannot be negative"),
         ({"horizon": 0}, "at least one step, got 0"),
         ({"starts": "middle"}, "'episode', 'recorded' or 'any'"),
-        ({"features": "hz"}, r"z, alone or followed by outputs of M \(h, c\), not 'hz'"),
+        ({"features": "hz"}, r"alone or followed by outputs of M \(h, c\), and a for the previous action, not 'hz'"),
+        ({"features": "zah"}, "not 'zah'"),
     ],
 )
 def test_a_dream_that_makes_no_sense_is_refused(make_model, options, message):

@@ -109,6 +109,15 @@ def test_a_stream_continues_from_what_it_saved(data):
             s.advance({**filled(1.0), "h": torch.rand(3, 6, generator=torch.Generator().manual_seed(2))})
 
 
+def test_a_checkpoint_of_before_m_s_memory_had_names_is_continued(data):
+    stream = fresh(data)
+    stream.advance({"h": torch.full((3, 6), 1.0), "c": torch.full((3, 6), 2.0)})
+    state = stream.state_dict()
+    old, other = {**state, "memory": torch.stack([state["memory"]["h"], state["memory"]["c"]])}, fresh(data)
+    other.load_state_dict(old)
+    torch.testing.assert_close(other.windows(torch.Generator())[1], stream.windows(torch.Generator())[1])
+
+
 def test_training_with_carried_memory_and_dropout_continues_as_if_it_had_not_been_broken_off(tiny_run, tmp_path):
     config = MDNRNNConfig(
         hidden_size=8,

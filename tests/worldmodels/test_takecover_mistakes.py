@@ -137,7 +137,7 @@ def test_2_deaths_are_weighted_and_heard_through_64_latents(make_doom):
     mdnrnn = MDNRNN(LATENTS, 1, 32, 5, reward_head=False)
     optimiser = torch.optim.Adam(mdnrnn.parameters(), lr=0.01)
     data = LatentWindows(dying(rng, 60), CPU)
-    stream = LatentStream(data, 16, 32, 32, seed=0)
+    stream = LatentStream(data, 32, mdnrnn.initial_state(16), seed=0)
     for step in range(80):
         windows, state = stream.windows(torch.Generator().manual_seed(step))
         prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state)
@@ -165,7 +165,8 @@ def test_3_m_is_trained_on_samples_of_z_also_when_its_memory_is_carried():
     logvar = np.full(mean.shape, 2 * math.log(deviation), np.float16)
     flat = np.zeros(steps, np.float32)
     episode = LatentEpisode(mean, logvar, flat[:, None], flat, flat > 0, Path("x"))
-    stream = LatentStream(LatentWindows([episode], CPU), 2, steps, 4, seed=0)
+    memory = {name: torch.zeros(2, 4) for name in ("h", "c")}
+    stream = LatentStream(LatentWindows([episode], CPU), steps, memory, seed=0)
     first, second = (stream.windows(torch.Generator().manual_seed(step))[0].z for step in range(2))
     assert first.mean().item() == pytest.approx(2.0, abs=0.02)
     assert first.std().item() == pytest.approx(deviation, abs=0.01)

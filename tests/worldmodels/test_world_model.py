@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rollouts import UserError
+from rollouts import EnvConfig, UserError
 from rollouts.envs.presets import resolve
 from worldmodels import WorldModel
 from worldmodels.data.latents import LatentEpisode
@@ -72,6 +72,15 @@ def test_a_run_that_lacks_something_says_what(missing, message, tiny_run, tmp_pa
     path.unlink() if path.is_file() else shutil.rmtree(path)
     with pytest.raises(UserError, match=message):
         WorldModel.load(run)
+
+
+def test_the_controllers_environment_decides_whether_its_model_has_pedals(make_model):
+    plain, pedal = resolve("carracing").action, resolve(EnvConfig("carracing", pedal=True)).action
+    model = make_model(action_spec=plain)
+    assert model.act_through(EnvConfig("carracing", pedal=True)).action_spec == pedal
+    assert model.act_through(EnvConfig("carracing-fast")).action_spec == plain
+    with pytest.raises(UserError, match=r"takecover takes action vectors .* M was fitted to ones between \(-1\.0, 0"):
+        model.act_through(EnvConfig("takecover"))
 
 
 def test_a_negative_temperature_is_refused(make_model):

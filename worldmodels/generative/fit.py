@@ -12,6 +12,7 @@ from rollouts.runs.stage import Stage
 from worldmodels.generative.collapse import Watch
 from worldmodels.generative.data.batches import Batches, held_out
 from worldmodels.generative.models.base import ImageConfig, Shape, build
+from worldmodels.generative.models.trained import about
 from worldmodels.generative.objectives.units import Trainer
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import load_state, save_tensors
@@ -32,7 +33,7 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
         CollapseError: the model makes only one picture.
     """
     config.check()
-    samples = config.load()
+    samples = config.load(existing(run))
     config.check_networks(not samples.are_images)
     shape = Shape.of(samples)
     model = build(config, shape, device)
@@ -40,7 +41,9 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
-    batches = Batches(samples, config.batch_size, config.seed, device, model.low, model.condition_of)
+    batches = Batches(
+        samples, config.batch_size, config.seed, device, model.low, model.condition_of, config.flip, config.crop
+    )
     trainer = Trainer(
         model.units(),
         batches,
@@ -69,6 +72,11 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     view = next(iter(model.views().values()))
     save_png(view(seen._replace(rng=generator_for(0, 0))), stage.path / "samples.png", scale=2)
     save_tensors(model.network.state_dict(), weights)
-    stage.finish(weights=file_hash(weights), architecture=shape._asdict())
+    stage.finish(weights=file_hash(weights), architecture=shape._asdict(), data=about(samples))
     say(f"{name}: done. Look at {stage.path / 'samples.png'}")
     return weights
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the closest one above it that exists."""
+    return folder if folder.is_dir() else existing(folder.parent)

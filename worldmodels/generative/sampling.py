@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rollouts.errors import UserError
-from worldmodels.generative.measures.metrics import nearest
-from worldmodels.generative.models.base import Encode, ImageModel
+from worldmodels.generative.data.samples import to_tensor
+from worldmodels.generative.data.store import Pictures
+from worldmodels.generative.measures.evaluation import nearest_image
+from worldmodels.generative.models.base import Encode, ImageModel, decode_all
 from worldmodels.generative.sheets import picture, rgb
 from worldmodels.pictures import Frames, grid
+from worldmodels.training.randomness import generator_for
 
 
 def require_encoder(model: ImageModel) -> Encode:
@@ -64,6 +69,7 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     return torch.where(defined, lerp(length_start, length_end, share) * direction, lerp(start, end, share))
 
 
+@torch.no_grad()
 def interpolation(model: ImageModel, rows: int, columns: int, rng: torch.Generator) -> Frames:
     """Rows of samples between two random latents each, along the sphere."""
     start, end = torch.randn(2, rows, model.latent_size, generator=rng).to(model.device).unbind()
@@ -71,6 +77,7 @@ def interpolation(model: ImageModel, rows: int, columns: int, rng: torch.Generat
     return picture(require_decoder(model)(z, _label_per_row(model, rows, columns)), columns)
 
 
+@torch.no_grad()
 def latent_walk(model: ImageModel, unit: int, rows: int, columns: int, rng: torch.Generator) -> Frames:
     """Rows of samples in which one latent unit goes from -3 to 3 and the others keep still."""
     z = torch.randn(rows, model.latent_size, generator=rng).to(model.device).repeat_interleave(columns, 0)
@@ -82,6 +89,76 @@ def _label_per_row(model: ImageModel, rows: int, columns: int) -> Tensor | None:
     if not model.classes:
         return None
     return torch.arange(rows, device=model.device).repeat_interleave(columns) % model.classes
+
+
+@torch.no_grad()
+def path_between(model: ImageModel, codes: Tensor, columns: int, label: Tensor | None = None) -> Frames:
+    """One row per pair of neighbouring codes ``[N, D]``: the way from one to the next, ``columns`` pictures each.
+
+    Args:
+        label: of all of them ``[1]``, for a model of classes.
+    """
+    ways = [slerp(start, end, i / (columns - 1)) for start, end in pairwise(codes.unbind()) for i in range(columns)]
+    z = torch.stack(ways)
+    return picture(require_decoder(model)(z, None if label is None else label.expand(len(z))), columns)
+
+
+def codes_of(model: ImageModel, x: Tensor, label: Tensor | None = None) -> Tensor:
+    """Latents ``[N, D]`` of given pictures in [0, 1]: the encoder's, or found by :func:`invert`."""
+    condition = None if label is None else label.expand(len(x))
+    if model.encode is None:
+        return invert(model, x, condition)
+    return model.encode(x, condition)
+
+
+def invert(
+    model: ImageModel, x: Tensor, condition: Tensor | None = None, steps: int = 300, starts: int = 8, seed: int = 0
+) -> Tensor:
+    """Latents whose decoded pictures come as close to ``x`` as gradient descent on the squared error gets them.
+
+    Several starts from the prior, the best is taken; latents are kept near the shell where those of the prior live, at
+    a length of sqrt(D). Zhu et al. (2016), section 3.1.
+    """
+    decode, count = require_decoder(model), len(x)
+    rng = generator_for(seed, 0)
+    z = torch.randn(starts * count, model.latent_size, generator=rng).to(model.device).requires_grad_(True)
+    target = x.repeat(starts, *[1] * (x.ndim - 1))
+    known = None if condition is None else condition.repeat(starts)
+    optimiser = torch.optim.Adam([z], lr=0.1)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps)
+        error = (decode(z, known) - target).square().flatten(1).mean(1)
+        length = (z.square().mean(1) - 1).square()
+        (z.grad,) = torch.autograd.grad((error + 0.01 * length).sum(), z)
+        optimiser.step()
+    with torch.no_grad():
+        error = (decode(z, known) - target).square().flatten(1).mean(1).reshape(starts, count)
+    return z.detach().reshape(starts, count, -1)[error.argmin(0), torch.arange(count)]
+
+
+def truncated_normal(uniform: Tensor, limit: float) -> Tensor:
+    """Standard normal values within ``+-limit`` from uniform ones in [0, 1), by the inverse of their distribution.
+
+    Nearer to the middle of what a model has learnt: better pictures, fewer kinds. Brock et al. (2019), section 3.1.
+    """
+    reach = math.erf(limit / math.sqrt(2))
+    return math.sqrt(2) * torch.erfinv((2 * uniform - 1) * reach)
+
+
+def draw(
+    model: ImageModel, count: int, rng: torch.Generator, condition: Tensor | None = None, truncation: float = 0.0
+) -> Tensor:
+    """``model.draw``, with latents kept within ``+-truncation``, if that is not 0.
+
+    Raises:
+        UserError: it is to be truncated, and has no latents.
+    """
+    if not truncation or not model.draws:
+        return model.draw(count, rng, condition)
+    require_decoder(model)
+    return decode_all(
+        model, truncated_normal(torch.rand(count, model.latent_size, generator=rng), truncation), condition
+    )
 
 
 # Attributes
@@ -103,6 +180,7 @@ def apply_attribute(z: Tensor, vector: Tensor, strengths: Sequence[float]) -> Te
     return z[:, None] + torch.tensor(strengths, dtype=z.dtype, device=z.device)[:, None] * vector
 
 
+@torch.no_grad()
 def attribute_rows(model: ImageModel, x: Tensor, vector: Tensor, strengths: Sequence[float]) -> Frames:
     """Rows of pictures: each original, then itself with more and more of an attribute."""
     z = apply_attribute(require_encoder(model)(x, None), vector, strengths)
@@ -113,7 +191,7 @@ def attribute_rows(model: ImageModel, x: Tensor, vector: Tensor, strengths: Sequ
 # Memorisation
 
 
-def neighbour_rows(samples: Tensor, data: Tensor) -> Frames:
+def neighbour_rows(samples: Tensor, data: Pictures) -> Frames:
     """Samples above their nearest training images: a generator that memorises shows the same picture twice."""
-    found = data[nearest(samples.cpu(), data.cpu()).indices]
+    found = to_tensor(data[nearest_image(samples, data).indices.numpy()])
     return grid(np.concatenate([rgb(samples.cpu()), rgb(found)]), len(samples))

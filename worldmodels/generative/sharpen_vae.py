@@ -12,7 +12,7 @@ import torch
 
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
-from rollouts.errors import require_positive
+from rollouts.errors import require_at_least, require_positive, require_seed
 from rollouts.runs.files import file_hash
 from rollouts.runs.stage import Stage
 from worldmodels.data.frames import FrameBatches, read_frames, split
@@ -53,6 +53,17 @@ class VAEGANConfig:
     checkpoint_every: int = 200
     """Steps between checkpoints."""
 
+    def check(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_positive(self, ("steps", "batch_size", "learning_rate", "critic_learning_rate", "width"))
+        require_positive(self, ("log_every", "checkpoint_every"))
+        require_at_least(0, self, ("adversarial_weight", "kl_floor"))
+        require_seed(self.seed, "seed")
+
 
 def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore], device: torch.device) -> Path:
     """Continue ``run/vae`` against a spectrally normalised critic; write ``run/vae-gan/weights.safetensors``.
@@ -62,8 +73,7 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
     Raises:
         UserError: V is missing or unfinished, there are no episodes, or they do not belong together.
     """
-    require_positive(config, ("steps", "batch_size", "learning_rate", "critic_learning_rate", "width"))
-    require_positive(config, ("log_every", "checkpoint_every"))
+    config.check()
     source, inputs = require_vae(run, stores)
     stage = Stage.open(run, "vae-gan", config, inputs, growable=("steps",))
     weights = stage.path / "weights.safetensors"

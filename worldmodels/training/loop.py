@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
@@ -38,6 +37,8 @@ class MetricsLog:
     """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back."""
 
     def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter  # here: it takes longer to import than PyTorch itself
+
         self.path = folder / "metrics.jsonl"
         write_json_lines(self.path, [r for r in read_json_lines(self.path, "step") if r["step"] <= step])
         self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)

@@ -3,16 +3,24 @@
 "use strict";
 
 class Controller {
-  // layers: [{ inputs, outputs, weight [outputs, inputs], bias or null }]; action: the ActionSpec; features: "zh".
-  constructor({ layers, features }, action, tensor) {
+  // layers: [{ inputs, outputs, weight [outputs, inputs], bias or null }]; action: the ActionSpec; features: "zh";
+  // standardiser: { mean, sd } of what is seen, or null, and the limit at which it is clipped.
+  constructor({ layers, features, standardiser, limit }, action, tensor) {
     this.layers = layers.map((layer) => ({
       ...layer, weight: tensor(layer.weight), bias: layer.bias === null ? null : tensor(layer.bias),
     }));
+    this.standardiser = standardiser && { mean: tensor(standardiser.mean), sd: tensor(standardiser.sd), limit };
     Object.assign(this, { features, action });
   }
 
-  act(z, { h, c }) {
-    let values = { z: [...z], zh: [...z, ...h], zch: [...z, ...c, ...h] }[this.features];
+  // previous: the action before, zeros at the start.
+  act(z, { h, c }, previous) {
+    const parts = { z, h, c, a: previous };
+    let values = [...this.features].flatMap((part) => [...parts[part]]);
+    if (this.standardiser) {
+      const { mean, sd, limit } = this.standardiser;
+      values = values.map((value, index) => Math.min(Math.max((value - mean[index]) / sd[index], -limit), limit));
+    }
     this.layers.forEach((layer, number) => {
       if (number) values = values.map(tanh);
       values = Array.from({ length: layer.outputs }, (_, output) => {
@@ -25,12 +33,19 @@ class Controller {
   }
 
   squash(raw) {
-    const { kind, low, high, scale, offset } = this.action;
+    const { kind, low, high, scale, offset, driven, pedals } = this.action;
     if (kind === "discrete") {
       const largest = raw.indexOf(Math.max(...raw));
       return Float32Array.from(raw, (_, index) => Number(index === largest));
     }
-    return Float32Array.from(raw, (value, index) =>
+    const spread = low.map((_, index) => (driven.includes(index) ? raw[driven.indexOf(index)] : 0));
+    const action = Float32Array.from(spread, (value, index) =>
       Math.min(Math.max(scale[index] * tanh(value) + offset[index], low[index]), high[index]));
+    for (const { positive, negative, offset: shift, slack, creep } of pedals) {
+      const p = tanh(spread[positive] + shift);
+      const shares = [[positive, p > -slack ? Math.max(p, creep) : 0], [negative, Math.max(-p - slack, 0)]];
+      for (const [index, share] of shares) action[index] = low[index] + (high[index] - low[index]) * share;
+    }
+    return action;
   }
 }

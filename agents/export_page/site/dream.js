@@ -38,6 +38,7 @@ class Dream {
   begin(z, memory = this.mdnrnn.initialState()) {
     this.z = z;
     this.memory = memory;
+    this.previous = new Float32Array(this.model.mdnrnn.actions);
     this.steps = this.total = 0;
     this.over = "";
     this.choose();
@@ -51,6 +52,7 @@ class Dream {
     const prediction = this.mdnrnn.predict(this.memory);
     this.z = this.mdnrnn.sample(prediction, this.temperature, uniform, normal);
     this.steps = step;
+    this.previous = action;
     this.total += prediction.reward;
     this.over = prediction.end > END_PROBABILITY ? "end" : step >= this.model.horizon ? "time" : "";
     this.choose();
@@ -58,7 +60,7 @@ class Dream {
   }
 
   choose() {
-    this.chosen = this.controller.act(this.z, this.memory);
+    this.chosen = this.controller.act(this.z, this.memory, this.previous);
   }
 
   // The picture of any z: numbers in [0, 1], a view that the next picture overwrites.

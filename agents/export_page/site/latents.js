@@ -13,7 +13,7 @@ class Latents {
     const asleep = order.filter((unit) => !awake.includes(unit));
     this.inputs = [];
     box.replaceChildren(this.group("Numbers that change the picture, the strongest first", awake));
-    if (asleep.length) box.append(this.group("These change next to nothing: V did not need them", asleep));
+    if (asleep.length) box.append(this.group("These change next to nothing: they were not needed", asleep));
   }
 
   group(title, units) {
@@ -54,6 +54,3 @@ class Latents {
 
   draw() { if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.paint(this.z); }); }
 }
-
-// The part of a slider's track before its thumb.
-const fill = (input) => input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);

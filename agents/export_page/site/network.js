@@ -193,38 +193,6 @@ class Pad {
   }
 }
 
-// The sum of what two lists of layers make of the same picture: a residual block. The first list may change its input
-// in place, so each begins with a copy.
-class Sum {
-  constructor(arena, { branches }, tensor, input) {
-    Object.assign(this, { arena, input });
-    const { height, width, channels } = input;
-    this.branches = branches.map((layers) => {
-      const start = room(arena, height, width, channels);
-      let at = start;
-      const made = layers.map((layer) => {
-        const one = new LAYERS[layer.kind](arena, layer, tensor, at);
-        at = one.output;
-        return one;
-      });
-      return { start, layers: made, output: at };
-    });
-    const [{ output }] = this.branches;
-    this.output = room(arena, output.height, output.width, output.channels);
-  }
-
-  run() {
-    const { input, output } = this, floats = this.arena.floats;
-    floats.fill(0, output.at, output.at + size(output));
-    for (const branch of this.branches) {
-      floats.copyWithin(branch.start.at, input.at, input.at + size(input));
-      for (const layer of branch.layers) layer.run();
-      for (let index = 0, count = size(output); index < count; index++)
-        floats[output.at + index] += floats[branch.output.at + index];
-    }
-  }
-}
-
 const LAYERS = {
   linear: Linear,
   convolution: Convolution,
@@ -233,5 +201,4 @@ const LAYERS = {
   scale: Scale,
   resize: Resize,
   pad: Pad,
-  sum: Sum,
 };

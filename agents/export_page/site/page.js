@@ -2,7 +2,6 @@
 
 "use strict";
 
-const $ = (id) => document.getElementById(id);
 const grouped = (count) => count.toLocaleString("en");
 
 const dream = new Dream(MODEL), driver = new Driver(MODEL.action);
@@ -57,13 +56,6 @@ function message(element, text) {
   element.textContent = text;
 }
 
-let hush;
-function note(text) {
-  $("note").textContent = text;
-  clearTimeout(hush);
-  hush = setTimeout(() => { $("note").textContent = ""; }, 5000);
-}
-
 function go(view) {
   state.view = view;
   document.body.dataset.view = view;
@@ -92,27 +84,16 @@ const press = {
   begin: () => press.pause(),
   step: () => { if (!state.waiting) press.pause(); $("begin").hidden = true; player.step(); },
   again: () => begin(state),
-  another: () => begin({ seed: Math.floor(Math.random() * 100_000), start: state.start }),
+  another: () => begin({ seed: anySeed(), start: state.start }),
   pixels: () => {
     const crisp = document.body.classList.toggle("crisp");
     $("pixels").setAttribute("aria-pressed", String(crisp));
   },
-  share: async () => {
-    tell();
-    try {
-      await navigator.clipboard.writeText(location.href);
-      note("The address of this dream is copied.");
-    } catch { note("Copy the address at the top of your browser: it is the address of this dream."); }
-  },
-  theme: () => {
-    const root = document.documentElement;
-    root.dataset.theme = root.dataset.theme === "light" ? "dark" : "light";
-    remembered.set(root.dataset.theme);
-    for (const curve of Object.values(curves)) curve.stale = true;
-  },
-  zero: () => latents.set(latents.z.map(() => 0)),
-  random: () => latents.set(new Noise(Math.floor(Math.random() * MOST_SEEDS)).normals(0, 0, MODEL.latents)),
-  "from-dream": () => latents.set(dream.z),
+  share: () => { tell(); copyAddress(); },
+  theme: () => { switchTheme(); for (const curve of Object.values(curves)) curve.stale = true; },
+  zero: () => { latents.set(latents.z.map(() => 0)); tell(); },
+  random: () => { latents.set(new Noise(anySeed()).normals(0, 0, MODEL.latents)); tell(); },
+  "from-dream": () => { latents.set(dream.z); tell(); },
   "dream-from": () => { begin({ seed: state.seed, z: shortened(latents.z) }); go("dream"); },
 };
 for (const [id, act] of Object.entries(press)) $(id).addEventListener("click", act);
@@ -202,7 +183,7 @@ function open() {
   if (asked.view === "latents") {
     begin({ seed: state.seed });
     if (asked.z) latents.set(asked.z);
-  } else begin({ seed: asked.seed ?? Math.floor(Math.random() * 100_000), start: asked.start, z: asked.z });
+  } else begin({ seed: asked.seed ?? anySeed(), start: asked.start, z: asked.z });
   go(asked.view);
 }
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,30 @@ def exported(make_agent: MakeAgent, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("exported") / "page"
     write_page(describe_agent(make_agent(), starts=6), folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A released agent, its folder, and the bytes of all files in it."""
+
+    agent: Agent
+    folder: Path
+    size: int
+
+
+Released = Callable[[str], Exported]
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Exports released agents, each once."""
+
+    @functools.cache
+    def export(name: str) -> Exported:
+        agent, folder = Agent.load(f"pretrained/{name}"), tmp_path_factory.mktemp(name) / "page"
+        return Exported(agent, folder, write_page(describe_agent(agent), folder))
+
+    return export
 
 
 class Served:
@@ -128,10 +153,3 @@ def in_chromium(browser: Any) -> Compute:
         return value
 
     return compute
-
-
-@pytest.fixture(params=["in_engine", "in_chromium"])
-def compute(request: pytest.FixtureRequest) -> Compute:
-    """In Node, and in Chromium."""
-    found: Compute = request.getfixturevalue(request.param)
-    return found

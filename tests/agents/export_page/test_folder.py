@@ -9,21 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from agents import Agent
 from agents.export_page import describe_agent, write_page
 from agents.export_page.folder import SITE
 from rollouts.errors import UserError
-from tests.agents.export_page.conftest import MakeAgent
+from tests.agents.export_page.conftest import MakeAgent, Released
 from tests.faults.helpers import call
 
 LARGEST = 20_000_000  #: bytes of a page
 
 
 @pytest.mark.parametrize(("name", "largest"), [("carracing", 3_000_000), ("takecover", 7_000_000)])
-def test_released_agents_are_small(name: str, largest: int, tmp_path: Path):
-    total = write_page(describe_agent(Agent.load(f"pretrained/{name}")), tmp_path / "page")
-    assert total == sum(file.stat().st_size for file in (tmp_path / "page").iterdir())
-    assert total < largest < LARGEST
+def test_released_agents_are_small(name: str, largest: int, released: Released):
+    page = released(name)
+    assert page.size == sum(file.stat().st_size for file in page.folder.iterdir())
+    assert page.size < largest < LARGEST
 
 
 def test_a_page_has_all_that_it_asks_for_and_asks_nobody_else(exported: Path):
@@ -70,7 +69,9 @@ def test_as_different_starts_as_are_asked_for(make_agent: MakeAgent):
         describe_agent(agent)
 
 
-def test_the_command(tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_the_command(
+    tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     assert call("export_page", "--agent", tiny_run) == 2
     assert "--out FOLDER" in capsys.readouterr().err

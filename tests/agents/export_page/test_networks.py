@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.export_page.networks import layers_of
+from agents.export_page.networks import Product, layers_of
 from agents.export_page.tensors import Tensors
 from rollouts.errors import UserError
 from tests.agents.export_page.conftest import Compute
@@ -83,7 +83,7 @@ def test_vs_first_layers_become_one():
     vae = ConvVAE(32)
     layers = layers_of([vae.expand, vae.decoder], 32)
     assert [layer.kind for layer in layers[:3]] == ["linear", "activation", "transposed_convolution"]
-    assert layers[0].weight is not None
+    assert isinstance(layers[0], Product)
     assert layers[0].weight.shape == (32, 5 * 5 * 128)
 
 

@@ -219,9 +219,7 @@ def recorded(session: Session, drives: Drives, toy_episodes: list[Episode], tmp_
     return toy_episodes[:3]
 
 
-def test_episodes_are_listed_and_their_surprise_is_measured(
-    session: Session, tell: Tell, recorded: list[Episode]
-):
+def test_episodes_are_listed_and_their_surprise_is_measured(session: Session, tell: Tell, recorded: list[Episode]):
     tell("episodes")
     header, _ = job(session)
     assert header["all"] == 3

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs, truncated_normal
+from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs
 from agents.live.packets import picture, unpack
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.models.registry import preset
+from worldmodels.generative.sampling import truncated_normal
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rollouts.errors import UserError
-from worldmodels.generative.data.datasets import Samples, to_tensor
+from worldmodels.generative.data.augment import augment
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.objectives.units import Batch, Data
 from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 ConditionOf = Callable[[Tensor, torch.Generator], Tensor]
 """(pictures ``[N, C, S, S]`` in [0, 1], randomness) -> what a model is to be told of them."""
-OTHER, CONDITION = 1_000_003, 1_000_033  #: keep the random numbers of these apart from those of the order
+OTHER, CONDITION, AUGMENT = 1_000_003, 1_000_033, 1_000_037  #: keep their random numbers apart
 
 
 class Batches:
@@ -25,6 +26,7 @@ class Batches:
 
     Args:
         low: images come in [low, 1].
+        flip, crop: mirror half of them; cut away up to this share of their sides (``augment.py``).
         condition_of: makes the conditions where the data have none of their own.
     """
 
@@ -36,11 +38,14 @@ class Batches:
         device: torch.device,
         low: float = 0.0,
         condition_of: ConditionOf | None = None,
+        flip: bool = False,
+        crop: float = 0.0,
     ) -> None:
         for part in (samples.train, samples.train_other):
             if part is not None and len(part) < batch_size:
                 raise UserError(f"{len(part)} samples are fewer than one batch of {batch_size}; lower --batch-size.")
         self.samples, self.batch_size, self.seed, self.device, self.low = samples, batch_size, seed, device, low
+        self.flip, self.crop = flip, crop
         self.condition_of = None if samples.train_condition is not None else condition_of
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
@@ -54,11 +59,17 @@ class Batches:
             labels = torch.from_numpy(samples.train_labels[chosen]).to(self.device)
         if samples.train_condition is not None:
             condition = to_tensor(samples.train_condition[chosen]).to(self.device)
-        elif self.condition_of is not None:
+        if self.flip or self.crop:
+            rng = generator_for(self.seed + AUGMENT, number)
+            x, *beside = augment([x] if condition is None else [x, condition], rng, self.flip, self.crop)
+            condition = beside[0] if beside else None
+        if condition is None and self.condition_of is not None:
             condition = self.condition_of(x, generator_for(self.seed + CONDITION, number))
         if samples.train_other is not None:
             others = self._chosen(number, len(samples.train_other), self.seed + OTHER)
             other = to_tensor(samples.train_other[others]).to(self.device)
+            if self.flip or self.crop:
+                (other,) = augment([other], generator_for(self.seed + OTHER, number), self.flip, self.crop)
         return Data(self._scaled(x), labels, _maybe(self._scaled, condition), _maybe(self._scaled, other))
 
     def _chosen(self, number: int, count: int, seed: int) -> NDArray[np.int64]:

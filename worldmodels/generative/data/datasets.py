@@ -1,94 +1,53 @@
-"""Where samples come from: files, episodes, packages that ship images, or known distributions. All fit in memory."""
+"""Where samples come from: files, episodes, packages that ship images, or known distributions."""
 
 from __future__ import annotations
 
 import gzip
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.files import fingerprint
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
-from worldmodels.generative.data.image_files import fit, read_arrays, read_folder, read_idx, to_channels
+from worldmodels.generative.data.arrays import Arrays, read_arrays, read_idx
+from worldmodels.generative.data.folders import from_folder
+from worldmodels.generative.data.image_files import Fit, fit, to_8_bit, to_channels, value_range
+from worldmodels.generative.data.samples import (
+    Labels,
+    Samples,
+    Wanted,
+    choose_held_out,
+    labelled,
+    require_two,
+    to_tensor,
+)
+from worldmodels.generative.data.store import Pixels, unpack
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.training.randomness import numpy_generator_for
 
-Labels = NDArray[np.int64]
+__all__ = ["STACKED", "Samples", "load_samples", "to_tensor"]
 STACKED = "stacked-digits"
 MAX_FRAMES = 20_000
 """Frames taken from an agent's episodes, evenly spread over all of them."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Images uint8 ``[N, S, S, C]`` or points float32 ``[N, D]``, in a part for training and one held out."""
-
-    name: str
-    train: NDArray[np.generic]
-    test: NDArray[np.generic]
-    train_labels: Labels | None = None
-    test_labels: Labels | None = None
-    class_names: tuple[str, ...] = ()
-    train_condition: NDArray[np.uint8] | None = None
-    """What belongs to every training image (a picture to be translated, say), uint8 ``[N, S, S, C']``."""
-    test_condition: NDArray[np.uint8] | None = None
-    train_other: NDArray[np.uint8] | None = None
-    """Images of another set that belong to none of these, in any number."""
-    test_other: NDArray[np.uint8] | None = None
-
-    def __post_init__(self) -> None:
-        """Look at the labels here, once: a network that did would wait for its device in every step."""
-        for labels in (self.train_labels, self.test_labels):
-            if labels is not None and len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
-                raise UserError(
-                    f"{self.name}: labels {labels.min()} to {labels.max()} do not fit {self.classes} classes, "
-                    "which are numbered from 0."
-                )
-
-    @property
-    def are_images(self) -> bool:
-        return self.train.ndim == 4
-
-    @property
-    def size(self) -> int:
-        """Side of the images."""
-        return self.train.shape[1]
-
-    @property
-    def channels(self) -> int:
-        """Channels of images, dimensions of points."""
-        return self.train.shape[-1]
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-    @property
-    def hash(self) -> str:
-        """Identifies the data."""
-        parts = [(part.shape, float(part.astype(np.float64).sum())) for part in (self.train, self.test)]
-        return fingerprint([*parts, self.train[: 1 + 64 // len(self.train.shape)].tolist()])
-
-
-def to_tensor(x: NDArray[np.generic], low: float = 0.0) -> Tensor:
-    """Images (uint8, ``[N, ..., S, S, C]``) to float ``[N, ..., C, S, S]`` in [low, 1]; points unchanged."""
-    if x.dtype != np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    scaled = torch.from_numpy(np.ascontiguousarray(x)).movedim(-1, -3).to(torch.float32) / 255
-    return scaled.contiguous() if low == 0 else (low + (1 - low) * scaled).contiguous()
-
-
-def load_samples(data: str, size: int = 0, channels: int = 0, seed: int = 0) -> Samples:
+def load_samples(
+    data: str,
+    size: int = 0,
+    channels: int = 0,
+    seed: int = 0,
+    how: Fit = "crop",
+    skip_broken: bool = False,
+    memory_gb: float = 4.0,
+    folder: Path | None = None,
+) -> Samples:
     """Samples by name or by path.
 
     Args:
@@ -98,9 +57,12 @@ def load_samples(data: str, size: int = 0, channels: int = 0, seed: int = 0) -> 
         size: side to which images are resized; 0 leaves them.
         channels: 1, 3, or 0 for what the data have.
         seed: of synthetic data, and of the choice of what is held out.
+        how: what becomes of pictures that are no squares: "crop", "pad" or "stretch".
+        skip_broken: leave out files that cannot be read.
+        memory_gb: above which pictures are kept in a file, in ``folder``.
 
     Raises:
-        UserError: there is nothing usable; the offending file is named.
+        UserError: there is nothing usable; the offending files are named.
     """
     if data in DISTRIBUTIONS:
         (train, labels), (test, test_labels) = (
@@ -109,9 +71,11 @@ def load_samples(data: str, size: int = 0, channels: int = 0, seed: int = 0) -> 
         )
         known = tuple(str(k) for k in range(int(labels.max()) + 1)) if labels is not None else ()
         return Samples(data, train, test, labels, test_labels, known)
+    wanted = Wanted(size, channels, how, seed, skip_broken, memory_gb * 1e9)
+    wanted = replace(wanted, folder=folder) if folder else wanted
     if data in PACKAGED:
         pictures, labels = PACKAGED[data]()
-        return _finish(data, pictures, labels, [str(digit) for digit in range(10)], size, channels, held_out=0.2)
+        return _from_arrays(data, Arrays(pictures, labels), replace(wanted, seed=0), held_out=0.2)
     if data == STACKED:
         return _stacked(load_samples("digits", size), seed)
     path = Path(data)
@@ -119,21 +83,16 @@ def load_samples(data: str, size: int = 0, channels: int = 0, seed: int = 0) -> 
         built_in = ", ".join([*PACKAGED, STACKED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
-        for folder in (path, path / "rollouts" / "episodes", path / "episodes"):
-            if next(folder.glob("episode-*.npz"), None):
-                return _episodes(data, EpisodeStore(folder), size, channels)
-        pictures, labels, names = read_folder(path, size, channels)
-        return _finish(data, pictures, labels, names, size, channels, seed=seed)
+        for place in (path, path / "rollouts" / "episodes", path / "episodes"):
+            if next(place.glob("episode-*.npz"), None):
+                return _episodes(data, EpisodeStore(place), wanted)
+        return from_folder(data, path, wanted)
     if path.suffix in (".npy", ".npz"):
-        array, array_labels = read_arrays(path)
-    else:
-        array = read_idx(path)
-        if array.ndim != 3:
-            raise UserError(f"{path} has {array.ndim} dimensions; expected images [N, H, W].")
-        array = array[..., None]
-        array_labels = _idx_labels(path, len(array))
-    names = [str(k) for k in range(int(array_labels.max()) + 1)] if array_labels is not None else []
-    return _finish(data, array, array_labels, names, size, channels, seed=seed)
+        return _from_arrays(data, read_arrays(path), wanted)
+    array = read_idx(path)
+    if array.ndim != 3:
+        raise UserError(f"{path} has {array.ndim} dimensions; expected images [N, H, W].")
+    return _from_arrays(data, Arrays(array[..., None], _idx_labels(path, len(array))), wanted)
 
 
 def _idx_labels(path: Path, count: int) -> Labels | None:
@@ -183,55 +142,55 @@ def _stacked(digits: Samples, seed: int) -> Samples:
     return Samples(STACKED, parts[0], parts[1])
 
 
-def _finish(
-    name: str,
-    data: NDArray[np.generic],
-    labels: Labels | None,
-    class_names: list[str],
-    size: int,
-    channels: int,
-    held_out: float = 0.1,
-    seed: int = 0,
-) -> Samples:
-    """Resize, recolour, and hold out the same share of every class."""
-    if data.ndim == 4:
-        pictures = data.astype(np.uint8)
-        if size and pictures.shape[1:3] != (size, size):
-            pictures = np.stack([fit(picture, size) for picture in pictures])
-        if pictures.shape[1] != pictures.shape[2]:
-            raise UserError(
-                f"{name} holds images of {pictures.shape[2]}x{pictures.shape[1]}; squares are needed: choose --size."
-            )
-        data = to_channels(pictures, channels or pictures.shape[-1])
-    if len(data) < 2:
-        raise UserError(f"{name} holds {len(data)} sample(s); at least 2 are needed, to hold one out.")
-    rng = np.random.default_rng(seed)
-    out = np.zeros(len(data), bool)
-    for label in [None] if labels is None else np.unique(labels):
-        members = np.arange(len(data)) if labels is None else np.flatnonzero(labels == label)
-        count = max(round(held_out * len(members)), 1 if labels is None else 0)
-        out[rng.permutation(members)[:count]] = True
-    train_labels, test_labels = (labels[~out], labels[out]) if labels is not None else (None, None)
-    return Samples(name, data[~out], data[out], train_labels, test_labels, tuple(class_names))
+def _from_arrays(name: str, arrays: Arrays, wanted: Wanted, held_out: float = 0.1) -> Samples:
+    """Resize, recolour, and hold out: the part that the file has for it, or the same share of every class."""
+    data, labels = arrays.data, arrays.labels
+    count = len(data) + (len(arrays.test) if arrays.test is not None else 0)
+    require_two(name, count)
+    if arrays.test is None:
+        out = choose_held_out(count, labels, held_out, wanted.seed)
+    else:
+        out = np.arange(count) >= len(data)
+        both = arrays.labels is not None and arrays.test_labels is not None
+        labels = np.concatenate([arrays.labels, arrays.test_labels]) if both else None
+    names = [str(k) for k in range(int(labels.max()) + 1)] if labels is not None else []
+    if data.ndim == 2:
+        points = data if arrays.test is None else np.concatenate([data, arrays.test])
+        return labelled(name, points[~out], points[out], labels, out, np.ones(count, bool), names)
+    sources = [part for part in (data, arrays.test) if part is not None]
+    height, width, own = data.shape[1:]
+    if not wanted.size and height != width:
+        raise UserError(f"{name} holds images of {width}x{height}; squares are needed: choose --size.")
+    size, channels = wanted.size or height, wanted.channels or own
+    known = [value_range(part, name) for part in sources]
+
+    def read(index: int) -> Pixels:
+        part = int(index >= len(data))
+        picture = to_8_bit(sources[part][index - part * len(data)], known[part])
+        return to_channels(fit(picture, size, wanted.fit) if wanted.size else picture, channels)
+
+    train, test, _ = unpack(read, out, (size, size, channels), wanted.memory, wanted.folder)
+    return labelled(name, train, test, labels, out, np.ones(count, bool), names)
 
 
-def _episodes(name: str, store: EpisodeStore, size: int, channels: int) -> Samples:
+def _episodes(name: str, store: EpisodeStore, wanted: Wanted) -> Samples:
     """Frames of an agent's life; held out are the same episodes that V holds out."""
     parts = split_episodes([store])
     total = sum(frames_shape(file)[0] for part in parts for _, file in part)
     stride = -(-total // MAX_FRAMES)
-    train, test = (_every(part, max(stride, 1), size) for part in parts)
+    train, test = (_every(part, max(stride, 1), wanted) for part in parts)
     say(f"{name}: every {stride}. frame of {len(store)} episodes, {len(train):,} to train on.")
-    channels = channels or 3
+    channels = wanted.channels or 3
     return Samples(name, to_channels(train, channels), to_channels(test, channels))
 
 
-def _every(sources: list[Source], stride: int, size: int) -> NDArray[np.uint8]:
+def _every(sources: list[Source], stride: int, wanted: Wanted) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
     for store, file in sources:
         if (episode := store.read(file)) is not None:
             chosen = episode.pictures[::stride]
-            frames.append(np.stack([fit(frame, size) for frame in chosen]) if size else chosen)
+            size = wanted.size
+            frames.append(np.stack([fit(frame, size, wanted.fit) for frame in chosen]) if size else chosen)
     if not frames:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return np.concatenate(frames)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zipfile
+import os
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rollouts.errors import UserError
 
 Pixels = NDArray[np.uint8]
+Fit = Literal["crop", "pad", "stretch"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+
+
+DAMAGE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_image(path: Path) -> Pixels:
@@ -30,10 +33,11 @@ def read_image(path: Path) -> Pixels:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is not a readable picture ({error}); remove or replace it.") from error
+    except DAMAGE as error:
+        raise UserError(f"{path} is not a readable picture ({error})") from error
     if image.mode.startswith("I") or image.mode == "F":
-        return _to_8_bit(np.asarray(image), str(path))[:, :, None]
+        deep = np.asarray(image)
+        return to_8_bit(deep, value_range(deep, str(path)))[:, :, None]
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -45,75 +49,134 @@ def read_image(path: Path) -> Pixels:
     return np.asarray(image.convert("RGB"))
 
 
-def _to_8_bit(pixels: NDArray[np.generic], name: str) -> Pixels:
-    """uint8 as it is, 16 bits scaled, floats from [0, 1]."""
+class Glance(NamedTuple):
+    """What a file's head says of its picture."""
+
+    width: int
+    height: int
+    coloured: bool | None  #: None: only its pixels tell
+
+
+def glance(path: Path) -> Glance | None:
+    """A picture's size and colour without decoding it; None where it is broken, which reading it will explain."""
+    try:
+        with Image.open(path) as file:
+            turned = file.getexif().get(0x0112, 1) >= 5
+            width, height = file.size[::-1] if turned else file.size
+            grey = file.mode in ("1", "L", "F") or file.mode.startswith("I")
+            clear = file.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in file.info
+    except DAMAGE:
+        return None
+    return Glance(width, height, None if clear else not grey)
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All pictures below a folder, sorted, linked folders included.
+
+    Left out is what nobody put there as a picture: what lies in hidden folders (``.ipynb_checkpoints``) or is hidden
+    (``._name.png``, which other systems leave on a shared disk), and ``__MACOSX``.
+
+    Raises:
+        UserError: there are none.
+    """
+    found: list[Path] = []
+    seen = set[str]()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        found += [Path(root, name) for name in files if not name.startswith(".") and _is_picture(name)]
+    if not found:
+        raise UserError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
+    return sorted(found)
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+class Range(NamedTuple):
+    """How an array's numbers become bytes."""
+
+    scale: float  #: bytes per unit
+    exact: bool  #: they are bytes already
+
+
+def value_range(pixels: NDArray[np.generic], name: str) -> Range:
+    """Bytes as they are, 16 bits scaled, floats from [0, 1]; looks at a large array a part at a time.
+
+    Raises:
+        UserError: they are no such numbers.
+    """
     if pixels.dtype == np.uint8:
-        return pixels.astype(np.uint8)
+        return Range(1.0, True)
     if pixels.dtype == np.bool_:
-        return pixels.astype(np.uint8) * 255
+        return Range(255.0, False)
     if not np.issubdtype(pixels.dtype, np.number):
         raise UserError(f"{name} holds {pixels.dtype} instead of numbers.")
-    values = pixels.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UserError(f"{name} holds values that are not finite numbers.")
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    low, high = 0.0, 0.0
+    first = True
+    for start in range(0, len(pixels), 1000):
+        part = pixels[start : start + 1000].astype(np.float64)
+        if not np.isfinite(part).all():
+            raise UserError(f"{name} holds values that are not finite numbers.")
+        if part.size:
+            low, high = (part.min(), part.max()) if first else (min(low, part.min()), max(high, part.max()))
+            first = False
     if np.issubdtype(pixels.dtype, np.floating):
         if low < 0 or high > 1:
             raise UserError(f"{name} holds floats from {low:g} to {high:g}; scale them to [0, 1], or store uint8.")
-        return np.round(values * 255).astype(np.uint8)
+        return Range(255.0, False)
     if low < 0 or high > 65535:
         raise UserError(f"{name} holds integers from {low:g} to {high:g}; 8 bits (to 255) and 16 (to 65535) are known.")
     wide = high > 255 or pixels.dtype in (np.uint16, np.dtype(">u2"))
-    return np.round(values / 257 if wide else values).astype(np.uint8)
+    return Range(1 / 257 if wide else 1.0, False)
 
 
-def fit(picture: Pixels, size: int) -> Pixels:
-    """Cut the centred square out of ``[H, W, C]`` and resize it to ``size``, averaging when it shrinks."""
-    height, width, channels = picture.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(picture[top : top + side, left : left + side])
-    if side != size:
-        import cv2  # here: a model that was trained needs none of it
-
-        method = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-        square = np.asarray(cv2.resize(square, (size, size), interpolation=method), np.uint8)
-    return square.reshape(size, size, channels)
+def to_8_bit(pixels: NDArray[np.generic], known: Range) -> Pixels:
+    """Bytes of (a part of) an array whose range is known."""
+    if known.exact:
+        return pixels.astype(np.uint8, copy=False)
+    return np.round(pixels.astype(np.float64) * known.scale).astype(np.uint8)
 
 
-def read_folder(folder: Path, size: int, channels: int) -> tuple[Pixels, NDArray[np.int64] | None, list[str]]:
-    """All pictures below a folder, ``[N, S, S, C]``; sub-folders are classes if every picture is in one.
+def fit(picture: Pixels, size: int, how: Fit = "crop") -> Pixels:
+    """Make ``[H, W, C]`` a square of ``size``, averaging where it shrinks.
 
     Args:
-        size: 0 keeps the files' own size, which must then be one square size for all.
-        channels: 1, 3, or 0 for "3 if any picture has colour".
-
-    Returns:
-        Pictures, labels or None, and the names of the classes.
-
-    Raises:
-        UserError: there are none, one is broken, or sizes differ.
+        how: "crop" cuts out the centred square, "pad" fills up to a square in the mean colour of the picture's edge,
+            "stretch" changes the proportions.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not files:
-        raise UserError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
-    pictures: list[Pixels] = []
-    for file in files:
-        picture = read_image(file)
-        if size:
-            picture = fit(picture, size)
-        elif picture.shape[0] != picture.shape[1] or picture.shape[0] != (pictures or [picture])[0].shape[0]:
-            first = f" and {files[0].name} is {pictures[0].shape[1]}x{pictures[0].shape[0]}" if pictures else ""
-            raise UserError(
-                f"{file} is {picture.shape[1]}x{picture.shape[0]}{first}; pictures of one square size are needed: "
-                "choose one with --size."
-            )
-        pictures.append(picture)
-    wanted = channels or max(picture.shape[2] for picture in pictures)
-    parents = [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
-    names = sorted(set(parents))
-    labels = None if "" in names or len(names) < 2 else np.array([names.index(parent) for parent in parents])
-    return np.stack([to_channels(picture, wanted) for picture in pictures]), labels, names if labels is not None else []
+    height, width, channels = picture.shape
+    if how == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        picture = picture[top : top + side, left : left + side]
+    elif how == "pad" and height != width:
+        picture = _padded(picture)
+    height, width, _ = picture.shape
+    if (height, width) != (size, size):
+        import cv2  # here: a model that was trained needs none of it
+
+        method = cv2.INTER_AREA if height * width > size * size else cv2.INTER_CUBIC
+        resized = cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=method)
+        picture = np.asarray(resized, np.uint8)
+    return picture.reshape(size, size, channels)
+
+
+def _padded(picture: Pixels) -> Pixels:
+    """The picture in the middle of the smallest square that holds it."""
+    height, width, channels = picture.shape
+    side = max(height, width)
+    edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    canvas = np.empty((side, side, channels), np.uint8)
+    canvas[:] = np.round(edge.mean(0)).astype(np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = picture
+    return canvas
 
 
 def to_channels(pictures: Pixels, channels: int) -> Pixels:
@@ -123,58 +186,3 @@ def to_channels(pictures: Pixels, channels: int) -> Pixels:
     if channels == 3:
         return pictures.repeat(3, -1)
     return np.round(pictures @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None]
-
-
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """An IDX file (the format of MNIST), also gzipped: unsigned bytes in any number of dimensions.
-
-    Raises:
-        UserError: it is no such file, or shorter than its header says.
-    """
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise UserError(f"{path} cannot be unpacked ({error}).") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8 or len(raw) < 4 + 4 * raw[3]:
-        raise UserError(f"{path} is not an IDX file of unsigned bytes.")
-    shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
-    body = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
-    if len(body) != int(np.prod(shape)):
-        raise UserError(f"{path} holds {len(body)} bytes where its header announces {int(np.prod(shape))}.")
-    return body.reshape(shape)
-
-
-def read_arrays(path: Path) -> tuple[NDArray[np.generic], NDArray[np.int64] | None]:
-    """Images ``[N, H, W]`` or ``[N, H, W, C]`` (or points ``[N, D]``) from .npy, or from .npz with labels.
-
-    In .npz the arrays are called ``images`` (or ``x``) and ``labels`` (or ``y``).
-
-    Raises:
-        UserError: the file is damaged, or its shapes make no sense.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            data, labels = loaded, None
-        else:
-            with loaded:
-                images = next((name for name in ("images", "x") if name in loaded), None)
-                if images is None:
-                    raise UserError(f"{path} has no array called 'images' or 'x', but {', '.join(loaded.files)}.")
-                data = loaded[images]
-                labels = next((loaded[name] for name in ("labels", "y") if name in loaded), None)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a readable NumPy file of plain numbers ({error}).") from error
-    if labels is not None and (labels.shape != (len(data),) or not np.issubdtype(labels.dtype, np.integer)):
-        raise UserError(f"{path}: labels must be integers of shape [{len(data)}], got {labels.dtype} {labels.shape}.")
-    if data.ndim == 2 and np.issubdtype(data.dtype, np.floating):
-        if not np.isfinite(data).all():
-            raise UserError(f"{path} holds values that are not finite numbers.")
-        return data.astype(np.float32), labels
-    if data.ndim == 3:
-        data = data[..., None]
-    if data.ndim != 4 or data.shape[-1] not in (1, 3, 4) or 0 in data.shape:
-        raise UserError(
-            f"{path} has shape {list(data.shape)}; expected [N, H, W], [N, H, W, 1 or 3], or points [N, D]."
-        )
-    return _to_8_bit(data[..., :3], str(path)), labels

@@ -1,0 +1,1 @@
+"""How good are the pictures? Distances, precision and recall, and what it takes to measure them."""

@@ -1,9 +1,9 @@
-"""Measures of a trained model, with real data (and a perfect sampler) as reference rows, as one JSON file."""
+"""Measures of a trained model, with the floor that real data have beside every one of them, as one JSON file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,52 +16,65 @@ from rollouts.runs.files import read_json
 from rollouts.runs.provenance import package_versions
 from rollouts.runs.stage import Stage
 from worldmodels.generative.data.batches import held_out, spread
-from worldmodels.generative.data.datasets import STACKED, Samples, load_samples, to_tensor
+from worldmodels.generative.data.datasets import STACKED, load_samples
+from worldmodels.generative.data.samples import Samples, to_tensor
+from worldmodels.generative.data.store import Pictures
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS, MODES
 from worldmodels.generative.measures import metrics
 from worldmodels.generative.measures.features import Features, features_for, frozen_classifier
+from worldmodels.generative.models.base import ImageModel
 from worldmodels.generative.models.trained import Trained
 from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
+CPU = torch.device("cpu")
 COUNT = {"points": 2500, "images": 1000}
-"""Generated samples per evaluation; the same number of real ones is held against them."""
+"""Generated samples per evaluation, unless another number is asked for; as many real ones are held against them."""
 OWN_COUNT = 500
 """Held-out samples for what only the model itself can say of them."""
 STACKED_COUNT = 26_000
 """Samples in which the modes of stacked digits are counted; as many as in Srivastava et al. (2017)."""
+NEAREST = 200
+"""Samples whose nearest training image is looked for."""
+PER_FEATURE = 2
+"""Samples per feature below which a Fréchet distance says nothing: two draws of one 64-dimensional Gaussian, of 100
+each, are 22 apart."""
 
 
 @torch.no_grad()
-def image_measures(made: Tensor, samples: Samples, features: Features, labels: Tensor | None = None) -> Measures:
-    """Generated images ``[N, C, S, S]`` against held-out and training images.
+def image_measures(made: Tensor, real: Tensor, samples: Samples, features: Features, labels: Tensor | None) -> Measures:
+    """Images ``[N, C, S, S]`` in [0, 1] against as many held-out ones, and against the training images.
 
     Args:
         labels: what a conditional model was asked for.
     """
     made = made.clamp(0, 1)
-    real, train = to_tensor(samples.test[spread(len(made), len(samples.test))]), to_tensor(samples.train)
     f_real, f_made = features.extract(real), features.extract(made)
     inside = metrics.precision_recall(f_real, f_made)
-    distances = [metrics.nearest(x[spread(200, len(x))], train).distance.mean() for x in (made, real)]
+    distances = [nearest_image(x[spread(NEAREST, len(x))], samples.train).distance.mean() for x in (made, real)]
     found: Measures = {
         "features": features.name,
-        "frechet": metrics.frechet_distance(f_real, f_made),
         "kernel": metrics.kernel_distance(f_real, f_made),
         "precision": inside.precision,
         "recall": inside.recall,
         "nearest_training_image": float(distances[0] / distances[1]),
     }
+    least = PER_FEATURE * f_real.shape[1]
+    if len(made) >= least:
+        found["frechet"] = metrics.frechet_distance(f_real, f_made)
+        found["frechet_of_infinitely_many"] = metrics.extrapolated_frechet(f_real, f_made)
+    else:
+        found["frechet_left_out"] = f"{f_real.shape[1]} features need {least} held-out images, there are {len(made)}"
     if features.classifier is not None:
-        probabilities = features.classifier(made).softmax(1)
-        histogram = metrics.class_histogram(probabilities)
+        probabilities = features.probabilities(made)
+        histogram = metrics.class_histogram(probabilities, torch.tensor(samples.label_shares))
         found |= {
             "classifier_score": metrics.classifier_score(probabilities),
             "class_shares": histogram.shares,
-            "class_kl": histogram.kl_to_uniform,
+            "class_kl": histogram.kl,
         }
         if labels is not None:
-            found["label_accuracy"] = float((probabilities.argmax(1) == labels).double().mean())
+            found["label_accuracy"] = float((probabilities.argmax(1) == labels.cpu()).double().mean())
     return found
 
 
@@ -69,8 +82,10 @@ def image_measures(made: Tensor, samples: Samples, features: Features, labels: T
 def point_measures(made: Tensor, samples: Samples) -> Measures:
     """Generated points ``[N, D]`` against held-out ones."""
     real = to_tensor(samples.test[: len(made)])
+    made = made[: len(real)]
+    least = min(500, len(made))
     found: Measures = {
-        "earth_movers": metrics.earth_movers(real[:500], made[:500]),
+        "earth_movers": metrics.earth_movers(real[:least], made[:least]),
         "mmd": metrics.mmd(real, made, bandwidth=0.5),
     }
     if samples.name in MODES:
@@ -94,41 +109,102 @@ def stacked_measures(made: Tensor, samples: Samples, cache: Path) -> Measures:
     return {"modes": count.modes, "of": count.of, "mode_kl": count.kl_to_uniform, "mode_samples": len(made)}
 
 
-def evaluate(trained: Trained, cache: Path) -> dict[str, Any]:
-    """All measures of a finished run, with what is needed to judge them."""
+def labels_by_share(count: int, shares: Sequence[float]) -> Tensor:
+    """``count`` class numbers, as often as their shares say (to one), in a fixed shuffled order.
+
+    A conditional model that is asked for every class equally often is compared with data that are not so.
+    """
+    wanted = np.asarray(shares) * count
+    numbers = np.floor(wanted).astype(int)
+    for label in np.argsort(numbers - wanted)[: count - numbers.sum()]:
+        numbers[label] += 1
+    labels = np.repeat(np.arange(len(numbers)), numbers)
+    return torch.from_numpy(numpy_generator_for(0, 4).permutation(labels))
+
+
+def nearest_image(queries: Tensor, pictures: Pictures, at_once: int = 2000) -> metrics.Neighbours:
+    """The closest of any number of stored pictures to each of ``[N, C, S, S]``, read a part at a time."""
+    best = metrics.Neighbours(torch.zeros(len(queries), dtype=torch.int64), torch.full((len(queries),), torch.inf))
+    for start in range(0, len(pictures), at_once):
+        found = metrics.nearest(queries.cpu(), to_tensor(pictures[start : start + at_once]))
+        closer = found.distance < best.distance
+        best = metrics.Neighbours(
+            torch.where(closer, found.indices + start, best.indices), torch.where(closer, found.distance, best.distance)
+        )
+    return best
+
+
+def evaluate(trained: Trained, cache: Path, count: int | None = None) -> dict[str, Any]:
+    """All measures of a finished run on its model's device, with what is needed to judge them.
+
+    Args:
+        count: generated and held-out samples; at most as many as are held out.
+    """
     samples, model = trained.samples, trained.model
     began = time.perf_counter()
-    batch = held_out(samples, OWN_COUNT, model.device, model.condition_of)
-    found = model.measures(batch)
+    found = model.measures(held_out(samples, OWN_COUNT, model.device, model.condition_of))
     if model.draws and not model.condition_channels:
-        count = min(COUNT["images" if samples.are_images else "points"], len(samples.test))
-        labels = torch.arange(count) % model.classes if model.classes else None
-        made = model.draw(count, generator_for(0, 2), labels)
-        if samples.are_images:
-            found |= image_measures(made, samples, features_for(samples, cache), labels)
-            if samples.name == STACKED:
-                found |= stacked_measures(model.draw(STACKED_COUNT, generator_for(0, 3)), samples, cache)
-        else:
-            found |= point_measures(made, samples)
-        found["samples"] = count
+        found |= _generated(model, samples, cache, count)
     training = Stage(trained.run, "images").manifest.get("seconds", 0.0)
     return _file(trained.name, samples, found, training, time.perf_counter() - began)
 
 
-def evaluate_reference(samples: Samples, cache: Path) -> dict[str, Any]:
+def _generated(model: ImageModel, samples: Samples, cache: Path, count: int | None) -> Measures:
+    count = samples_of(samples, count)
+    labels = labels_by_share(count, samples.label_shares) if model.classes else None
+    made = model.draw(count, generator_for(0, 2), labels).cpu()
+    if not samples.are_images:
+        return {**point_measures(made, samples), "samples": count}
+    features = features_for(samples, cache, model.device)
+    found = image_measures(made, _held_out(samples, count), samples, features, labels)
+    floor = _real_measures(samples, features, count)
+    if samples.name == STACKED:
+        wanted = labels_by_share(STACKED_COUNT, samples.label_shares) if model.classes else None
+        found |= stacked_measures(model.draw(STACKED_COUNT, generator_for(0, 3), wanted).cpu(), samples, cache)
+    return {**found, "floor": {k: v for k, v in floor.items() if isinstance(v, float)}, "samples": count}
+
+
+def samples_of(samples: Samples, count: int | None) -> int:
+    """How many samples are measured.
+
+    Raises:
+        UserError: that is too few to say anything.
+    """
+    count = min(count or COUNT["images" if samples.are_images else "points"], len(samples.test), len(samples.train))
+    if count < 8:
+        raise UserError(
+            f"{samples.name} has {len(samples.test)} held-out samples, and {count} are to be measured: from so few "
+            "nothing can be said; use more data, or a larger --count."
+        )
+    return count
+
+
+def _held_out(samples: Samples, count: int) -> Tensor:
+    return to_tensor(samples.test[spread(count, len(samples.test))])
+
+
+def _real_measures(samples: Samples, features: Features, count: int) -> Measures:
+    """Training images as if they had been generated: what a perfect sampler would score with so many samples."""
+    chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
+    labels = None if samples.train_labels is None else torch.from_numpy(samples.train_labels[chosen])
+    found = image_measures(to_tensor(samples.train[chosen]), _held_out(samples, count), samples, features, labels)
+    del found["nearest_training_image"]  # 0: they are training images
+    return found
+
+
+def evaluate_reference(
+    samples: Samples, cache: Path, count: int | None = None, device: torch.device = CPU
+) -> dict[str, Any]:
     """The same measures for as many training samples: what a perfect sampler would score."""
     began = time.perf_counter()
-    count = min(COUNT["images" if samples.are_images else "points"], len(samples.test), len(samples.train))
-    chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
-    real = to_tensor(samples.train[chosen])
+    count = samples_of(samples, count)
     if samples.are_images:
-        labels = None if samples.train_labels is None else torch.from_numpy(samples.train_labels[chosen])
-        found = image_measures(real, samples, features_for(samples, cache), labels)
-        del found["nearest_training_image"]  # 0: they are training images
+        found = _real_measures(samples, features_for(samples, cache, device), count)
         if samples.name == STACKED:
             found |= stacked_measures(to_tensor(samples.train[:STACKED_COUNT]), samples, cache)
     else:
-        found = point_measures(real, samples)
+        chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
+        found = point_measures(to_tensor(samples.train[chosen]), samples)
     return _file("real data", samples, {**found, "samples": count}, 0.0, time.perf_counter() - began)
 
 
@@ -153,12 +229,12 @@ def _file(name: str, samples: Samples, found: Mapping[str, Any], training: float
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """A file written by ``evaluate_images.py``.
+    """A file written by ``evaluate-images``.
 
     Raises:
         UserError: it is missing, damaged, or something else.
     """
     found = read_json(path)
     if not isinstance(found, dict) or "measures" not in found:
-        raise UserError(f"{path} is not an evaluation of an image model; make one with scripts/evaluate_images.py.")
+        raise UserError(f"{path} is not an evaluation of an image model; make one with evaluate-images.")
     return found

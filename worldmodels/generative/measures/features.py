@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,9 +13,12 @@ from torch import Tensor, nn
 from rollouts.console import say
 from rollouts.runs.files import fingerprint
 from worldmodels.generative.data.batches import Batches, spread
-from worldmodels.generative.data.datasets import Samples, to_tensor
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.layers import ConvSpec, conv_stack
 from worldmodels.training.checkpoint import load_weights, save_tensors
+
+CHUNK = 500  #: images whose features are taken at once
+PIXELS = 100_000_000  #: values from which principal components are taken, at most
 
 
 class Classifier(nn.Module):
@@ -58,16 +62,32 @@ def frozen_classifier(samples: Samples, cache: Path, steps: int = 600) -> Classi
     return classifier.eval().requires_grad_(False)
 
 
-class Features(NamedTuple):
-    """A named way of turning images into vectors; distances are only comparable under one name."""
+class Features:
+    """A named way of turning images into vectors; distances are only comparable under one name.
 
-    name: str
-    extract: Any  #: images [N, C, S, S] -> [N, D]
-    classifier: Classifier | None
+    Args:
+        on_chunk: images ``[n, C, S, S]`` to features ``[n, D]``, both on the device.
+    """
+
+    def __init__(
+        self, name: str, on_chunk: Callable[[Tensor], Tensor], classifier: Classifier | None, device: torch.device
+    ) -> None:
+        self.name, self.classifier, self._on_chunk, self._device = name, classifier, on_chunk, device
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Features of any number of images, a chunk at a time, on the CPU: ``[N, C, S, S] -> [N, D]``."""
+        return torch.cat([self._on_chunk(chunk.to(self._device)).cpu() for chunk in images.split(CHUNK)])
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """What the classifier, which must be there, says of them, ``[N, K]``."""
+        assert self.classifier is not None
+        chunks = [self.classifier(chunk.to(self._device)).softmax(1).cpu() for chunk in images.split(CHUNK)]
+        return torch.cat(chunks)
 
 
-def features_for(samples: Samples, cache: Path) -> Features:
+def features_for(samples: Samples, cache: Path, device: torch.device | str = "cpu") -> Features:
     """The last hidden layer of a classifier where there are labels, else the first 64 principal components."""
+    device = torch.device(device)
     if samples.classes >= 2:
         classifier = frozen_classifier(samples, cache)
         with torch.no_grad():
@@ -76,9 +96,13 @@ def features_for(samples: Samples, cache: Path) -> Features:
         # Units that (nearly) never fire would otherwise outweigh all others.
         mean, sd = known.mean(0), sd.clamp(min=0.1 * float(sd.mean()))
         name = f"{Path(samples.name).name} classifier, 64 units, standardised"
-        return Features(name, lambda x: (classifier.features(x) - mean) / sd, classifier)
-    pixels = to_tensor(samples.train[spread(5000, len(samples.train))]).flatten(1)
+        classifier, mean, sd = classifier.to(device), mean.to(device), sd.to(device)
+        return Features(name, lambda x: (classifier.features(x) - mean) / sd, classifier, device)
+    fitting = max(PIXELS // int(np.prod(samples.train.shape[1:])), 2)
+    pixels = to_tensor(samples.train[spread(min(5000, fitting), len(samples.train))]).flatten(1)
     mean = pixels.mean(0)
     components = min(64, len(pixels) - 1, pixels.shape[1])
     axes = torch.linalg.svd(pixels - mean, full_matrices=False)[2][:components].T
-    return Features(f"{components} principal components of pixels", lambda x: (x.flatten(1) - mean) @ axes, None)
+    mean, axes = mean.to(device), axes.to(device)
+    name = f"{components} principal components of pixels"
+    return Features(name, lambda x: (x.flatten(1) - mean) @ axes, None, device)

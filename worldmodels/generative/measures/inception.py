@@ -6,24 +6,34 @@ brings the file (torch-fidelity's documentation names it, ``weights-inception-20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from rollouts.errors import UserError
-from worldmodels.generative.data.datasets import to_tensor
-from worldmodels.generative.measures.evaluation import COUNT
+from worldmodels.generative.data.store import Pictures
+from worldmodels.generative.measures.evaluation import labels_by_share
 from worldmodels.generative.models.trained import Trained
 from worldmodels.training.randomness import generator_for
 
+MOST = 50_000  #: generated images, as in published tables
+DRAWN = 1000  #: of them at once
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8 on the CPU."""
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+
 
 class Bytes(Dataset[Tensor]):
-    """Images ``[N, C, S, S]`` in [0, 1] as uint8 RGB, which is what Inception was measured on."""
+    """Images ``[N, C, S, S]`` in [0, 1], or uint8 already, as uint8 RGB, which is what Inception was measured on."""
 
     def __init__(self, images: Tensor) -> None:
-        self.images = images.clamp(0, 1).mul(255).round().to(torch.uint8).expand(-1, 3, -1, -1)
+        self.images = (images if images.dtype == torch.uint8 else as_bytes(images)).expand(-1, 3, -1, -1)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -32,7 +42,27 @@ class Bytes(Dataset[Tensor]):
         return self.images[index]
 
 
-def inception_measures(real: Tensor, made: Tensor, weights: Path) -> dict[str, float]:
+class StoredBytes(Dataset[Tensor]):
+    """Stored pictures, one part after the other, as uint8 RGB; each is read when it is asked for."""
+
+    def __init__(self, parts: Sequence[Pictures]) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __getitem__(self, index: int) -> Tensor:
+        for part in self.parts:
+            if index < len(part):
+                picture = torch.from_numpy(np.ascontiguousarray(part[index : index + 1][0]))
+                return picture.permute(2, 0, 1).expand(3, -1, -1)
+            index -= len(part)
+        raise IndexError(index)
+
+
+def inception_measures(
+    real: Tensor | StoredBytes, made: Tensor, weights: Path, device: torch.device | str = "cpu"
+) -> dict[str, float]:
     """FID, Inception score and KID of generated against real images, ``[N, C, S, S]`` each.
 
     Raises:
@@ -46,8 +76,8 @@ def inception_measures(real: Tensor, made: Tensor, weights: Path) -> dict[str, f
         raise UserError("FID needs the package torch-fidelity: pip install 'worldmodels[fidelity]'") from error
     found = calculate_metrics(
         input1=Bytes(made),
-        input2=Bytes(real),
-        cuda=torch.cuda.is_available(),
+        input2=Bytes(real) if isinstance(real, Tensor) else real,
+        cuda=torch.device(device).type == "cuda",
         isc=True,
         fid=True,
         kid=True,
@@ -63,12 +93,22 @@ def inception_measures(real: Tensor, made: Tensor, weights: Path) -> dict[str, f
 
 
 @torch.no_grad()
-def evaluate_inception(trained: Trained, weights: Path) -> dict[str, float]:
-    """:func:`inception_measures` of a trained image model against its held-out data."""
+def evaluate_inception(trained: Trained, weights: Path, count: int | None = None) -> dict[str, float]:
+    """:func:`inception_measures` of a trained image model against all its data, on its device.
+
+    Args:
+        count: generated images; as many as there are data by default, and at most 50,000: both measures are meant for
+            10,000 and more.
+    """
     samples, model = trained.samples, trained.model
     if not samples.are_images:
         raise UserError(f"FID is a measure of images; {samples.name} are points.")
-    count = min(COUNT["images"], len(samples.test))
-    labels = torch.arange(count) % model.classes if model.classes else None
-    made = model.draw(count, generator_for(0, 2), labels)
-    return inception_measures(to_tensor(samples.test[:count]), made, weights)
+    real = StoredBytes([samples.train, samples.test])
+    count = min(count or len(real), MOST)
+    labels = labels_by_share(count, samples.label_shares) if model.classes else None
+    rng, made = generator_for(0, 2), list[Tensor]()
+    for start in range(0, count, DRAWN):
+        asked = None if labels is None else labels[start : start + DRAWN]
+        made.append(as_bytes(model.draw(min(DRAWN, count - start), rng, asked)))
+    found = inception_measures(real, torch.cat(made), weights, model.device)
+    return {**found, "fid_samples": count, "fid_real": len(real)}

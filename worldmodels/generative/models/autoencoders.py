@@ -152,20 +152,21 @@ class AutoencoderModel(ImageModel):
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         raise UserError(
-            "An autoencoder has no distribution of codes to draw from: look at its reconstructions, or train a VAE."
+            "An autoencoder has no distribution of codes to draw from: look at its reconstructions "
+            "(--show reconstructions), or train a VAE."
         )
 
     @torch.no_grad()
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.network.eval().encode(x)
 
-    @torch.no_grad()
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.likelihood.mean(self.network.eval().decode(z))
 
     def views(self) -> dict[str, View]:
         return {"reconstructions": lambda batch: reconstructions(self, batch)}
 
+    @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:
         error = (self.decode(self.encode(batch.x)) - batch.x).square().flatten(1).sum(1).mean()
         return {"squared_error": float(error)}
@@ -191,7 +192,6 @@ class VAEModel(LatentModel):
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.network.eval().encode(x, condition)[0]
 
-    @torch.no_grad()
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.likelihood.mean(self.network.eval().decode(z, condition))
 
@@ -204,17 +204,28 @@ class VAEModel(LatentModel):
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:
-        """Bounds of the log likelihood in nats, and which latent units are active."""
+        """Bounds in nats, each under the name of what it bounds, and which latent units are active.
+
+        ``elbo`` and ``iwae`` are bounds of log p(x); those called ``conditional`` of log p(x | class), which is
+        larger. A Bernoulli likelihood of pixels that are neither 0 nor 1 is not normalised, so what it gives is called
+        ``cross_entropy``: it compares models of this kind with each other, and with nothing else.
+        """
         x, labels = batch.x, self.condition(batch)
         report = self.latents(batch)
-        bounds = {
-            name: float(log_likelihood_bound(self.network, self.likelihood, x, labels, k, generator_for(0, k)).mean())
-            for name, k in (("elbo", 1), (f"iwae_{IMPORTANCE_SAMPLES}", IMPORTANCE_SAMPLES))
-        }
+        elbo, iwae = (
+            float(log_likelihood_bound(self.network, self.likelihood, x, labels, k, generator_for(0, k)).mean())
+            for k in (1, IMPORTANCE_SAMPLES)
+        )
+        binary = self.likelihood.binary
+        proper = not binary or bool(((x == 0) | (x == 1)).all())
+        prefix = ("conditional_" if self.classes else "") + ("" if proper else "cross_entropy_")
+        found = {f"{prefix}elbo": elbo, f"{prefix}iwae_{IMPORTANCE_SAMPLES}": iwae}
+        if proper and x.ndim == 4:
+            bits = bits_per_dimension(torch.tensor(-elbo), math.prod(x.shape[1:]), 1 if binary else 256)
+            found[f"{prefix}bits_per_dimension"] = float(bits)
         error = (self.decode(self.encode(x, labels), labels) - x).square().flatten(1).sum(1).mean()
         return {
-            **bounds,
-            "bits_per_dimension": float(bits_per_dimension(torch.tensor(-bounds["elbo"]), math.prod(x.shape[1:]))),
+            **found,
             "squared_error": float(error),
             "kl": float(report.kl_per_unit.sum()),
             "active_units": report.active_by_kl,
@@ -222,6 +233,7 @@ class VAEModel(LatentModel):
         }
 
 
+@torch.no_grad()
 def reconstructions(model: ImageModel, batch: Batch, count: int = 20) -> Frames:
     """Originals above their reconstructions."""
     assert model.encode is not None

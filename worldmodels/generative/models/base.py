@@ -15,7 +15,8 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           for a model of pictures it is pictures ``[count, C', S, S]`` in [0, 1]
 ``draws``                 False where there is no distribution to draw from (an autoencoder); ``draw`` says why
 ``encode(x, condition)``  or None: samples to latents ``[N, latent_size]``, the posterior's mean where there is one
-``decode(z, condition)``  or None: latents ``[N, latent_size]`` to samples, as ``draw`` gives them
+``decode(z, condition)``  or None: latents ``[N, latent_size]`` to samples, as ``draw`` gives them; can be
+                          differentiated (a caller who need not says ``torch.no_grad``)
 ``views()``               name -> view, a function of held-out data (a ``Batch`` in [0, 1]) that gives a picture. The
                           first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
@@ -35,14 +36,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive, require_seed
 from worldmodels.generative.data.batches import ConditionOf
-from worldmodels.generative.data.datasets import Samples, load_samples
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.data.image_files import Fit
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.objectives.elbo import CollapseReport
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below
@@ -53,6 +57,8 @@ View = Callable[[Batch], Frames]
 Encode = Callable[[Tensor, Tensor | None], Tensor]
 C = TypeVar("C", bound="ImageConfig")
 CHUNK = 500  #: samples that are decoded at once
+PHOTO_STEPS = 6000  #: half an hour on two cores
+COLUMNS = 20  #: classes up to which a grid has a column for each
 
 
 class Shape(NamedTuple):
@@ -121,24 +127,28 @@ class ImageModel:
             assert batch.condition is not None
             x, condition = batch.x[:20], batch.condition[:20]
             return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
-        return picture(self.draw(100 if batch.x.ndim == 4 else 2000, batch.rng), 10)
+        if batch.x.ndim != 4:
+            return picture(self.draw(2000, batch.rng), 10)
+        columns = self.classes if 2 <= self.classes <= COLUMNS else 10  # labels go round: a column is a class
+        return picture(self.draw(10 * columns, batch.rng), columns)
 
 
 class LatentModel(ImageModel):
     """A model that decodes latents from N(0, 1); children say how, in ``decode``."""
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        z = torch.randn(count, self.latent_size, generator=rng)
-        return self.decode_all(z, condition)
+        return decode_all(self, torch.randn(count, self.latent_size, generator=rng), condition)
 
-    def decode_all(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Decode any number of latents, a chunk at a time; labels go round all classes unless they are said."""
-        assert self.decode is not None
-        if self.classes and condition is None:
-            condition = torch.arange(len(z)) % self.classes
-        parts = z.to(self.device).split(CHUNK)
-        conditions = [None] * len(parts) if condition is None else condition.to(self.device).split(CHUNK)
-        return torch.cat([self.decode(part, known) for part, known in zip(parts, conditions, strict=True)])
+
+@torch.no_grad()
+def decode_all(model: ImageModel, z: Tensor, condition: Tensor | None = None) -> Tensor:
+    """Decode any number of latents, a chunk at a time; labels go round all classes unless they are given."""
+    assert model.decode is not None
+    if model.classes and condition is None:
+        condition = torch.arange(len(z)) % model.classes
+    parts = z.to(model.device).split(CHUNK)
+    conditions = [None] * len(parts) if condition is None else condition.to(model.device).split(CHUNK)
+    return torch.cat([model.decode(part, known) for part, known in zip(parts, conditions, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,17 @@ class ImageConfig:
     """Side to which images are resized; 0 leaves them."""
     channels: int = 0
     """1 or 3; 0 takes what the data have."""
+    fit: Fit = "crop"
+    """What becomes of pictures that are no squares: crop cuts out the middle, pad adds a border in the mean colour of
+    the picture's edge, stretch changes the proportions."""
+    flip: bool = False
+    """Show half of the pictures mirrored: twice as many, where left and right do not matter."""
+    crop: float = 0.0
+    """Cut away up to this share of a picture's sides at random, and enlarge the rest: 0.1, say, for few photos."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be read, instead of naming them and stopping."""
+    memory_gb: float = 4.0
+    """Memory for pictures, as bytes; more than fit into it are kept in a temporary file beside the run."""
     steps: int = 3000
     """Training steps (generator updates). May be raised later to train on."""
     batch_size: int = 64
@@ -181,13 +202,18 @@ class ImageConfig:
         """
         raise NotImplementedError
 
-    def load(self) -> Samples:
+    def load(self, folder: Path | None = None) -> Samples:
         """The data.
+
+        Args:
+            folder: where pictures may be kept that do not fit into memory.
 
         Raises:
             UserError: there is nothing usable.
         """
-        return load_samples(self.data, self.size, self.channels, self.seed)
+        return load_samples(
+            self.data, self.size, self.channels, self.seed, self.fit, self.skip_broken, self.memory_gb, folder
+        )
 
     @property
     def takes_labels(self) -> bool:
@@ -198,6 +224,10 @@ class ImageConfig:
         """These options for points in a plane instead of images."""
         return replace(self, width=64, batch_size=128, latent_size=2, steps=5000, learning_rate=1e-3, decay=True)
 
+    def for_photos(self: C) -> C:
+        """These options for a few hundred photos."""
+        return replace(self, size=64, flip=True, crop=0.1, batch_size=32, steps=PHOTO_STEPS)
+
     def check(self) -> None:
         """Refuse values that cannot work.
 
@@ -205,8 +235,10 @@ class ImageConfig:
             UserError: the option is named.
         """
         require_positive(self, ("steps", "batch_size", "latent_size", "width", "learning_rate"))
-        require_positive(self, ("log_every", "checkpoint_every"))
+        require_positive(self, ("log_every", "checkpoint_every", "memory_gb"))
         require_not_negative(self, ("size",))
+        require_seed(self.seed, "seed")
+        require_below_one(self, ("crop",))
         if self.channels not in (0, 1, 3):
             raise UserError(f"--channels must be 1, 3 or 0 (as the data), got {self.channels}.")
         if self.batch_size < 2:
@@ -218,6 +250,8 @@ class ImageConfig:
         Raises:
             UserError: the option is named.
         """
+        if points and (self.flip or self.crop):
+            raise UserError("Points are not mirrored or cut: leave out --flip and --crop.")
 
 
 def require_not_negative(config: ImageConfig, names: Sequence[str]) -> None:
@@ -226,9 +260,7 @@ def require_not_negative(config: ImageConfig, names: Sequence[str]) -> None:
     Raises:
         UserError: the option is named.
     """
-    for name in names:
-        if getattr(config, name) < 0:
-            raise UserError(f"--{name.replace('_', '-')} cannot be negative, got {getattr(config, name)}.")
+    require_at_least(0, config, names)
 
 
 def require_below_one(config: ImageConfig, names: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.patchgan import patchgan
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.networks.resnet import resnet_critic, resnet_generator
+from worldmodels.generative.objectives.augment import Policy, diffaugment
 from worldmodels.generative.objectives.gan import GAN, Penalty, around_real, between_real_and_fake
 from worldmodels.generative.objectives.losses import (
     HINGE,
@@ -75,7 +76,8 @@ class GANConfig(ImageConfig):
     spectral_norm: bool = False
     """Divide every weight of the critic by its largest singular value."""
     batch_norm: bool = False
-    """Normalise the critic's activations over the batch (impossible with a penalty)."""
+    """Normalise the critic's activations over the batch (impossible with a penalty). PatchGAN has instance
+    normalisation otherwise."""
     clip: float = 0.0
     """Bound on the critic's parameters after each of its updates; 0 is none."""
     critic_steps: int = 1
@@ -88,6 +90,9 @@ class GANConfig(ImageConfig):
     """Adam's first moment."""
     beta2: float = 0.999
     """Adam's second moment."""
+    diffaugment: Policy = "none"
+    """Disturb what the critic sees, real and fake alike, so that few pictures last longer: colour, translation, cutout,
+    colour-translation, or all of them."""
     average_decay: float = 0.995
     """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
 
@@ -108,6 +113,7 @@ class GANConfig(ImageConfig):
             self.penalty_weight,
             self.clip or None,
             self.average_decay,
+            None if self.diffaugment == "none" else partial(diffaugment, policy=self.diffaugment),
         )
         return GANModel(game)
 
@@ -126,7 +132,10 @@ class GANConfig(ImageConfig):
         if self.architecture == "patchgan":
             if self.conditioning == "projection":
                 raise ValueError("a PatchGAN takes labels as planes, not by projection")
-            return generator, patchgan(size, channels, width, norm, classes)
+            # Without a normalisation, weights of N(0, 0.02) would let hardly any signal through (spectral normalisation
+            # scales them itself); a normalisation over the batch is there for those who ask for it.
+            isolas = norm or (None if self.spectral_norm else nn.InstanceNorm2d)
+            return generator, patchgan(size, channels, width, isolas, classes)
         return generator, dcgan_critic(size, channels, width, norm, classes, self.conditioning)
 
     def _point_networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
@@ -158,7 +167,13 @@ class GANConfig(ImageConfig):
         require_not_negative(self, ("clip", "penalty_weight"))
         require_below_one(self, ("average_decay", "beta1", "beta2"))
 
+    def for_photos(self) -> GANConfig:
+        return replace(super().for_photos(), diffaugment="all", average_decay=0.998)
+
     def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        if points and self.diffaugment != "none":
+            raise UserError("--diffaugment is for pictures, and these are points; leave it out.")
         if self.batch_norm and (points or self.architecture in ("resnet", "foster")):
             networks = "Perceptrons for points" if points else f"The networks of --architecture {self.architecture}"
             raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")
@@ -186,7 +201,6 @@ class GeneratorModel(LatentModel):
         self.network = self.generator = cast(Generator, generator)
         self.latent_size, self.classes, self.headline = self.generator.latent_size, self.generator.classes, headline
 
-    @torch.no_grad()
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         made = self.generator.eval()(z, condition)
         return (made + 1) / 2 if made.ndim == 4 else made

@@ -25,7 +25,7 @@ MODELS: dict[str, ImageConfig] = {
     "cgan": gan.CGAN,
     "cgan-projection": gan.CGAN_PROJECTION,
 }
-PresetName = Literal["tiny", "quick", "laptop"]
+PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
     ModelName = str
 else:  # so that a command line lists them
@@ -33,7 +33,8 @@ else:  # so that a command line lists them
 
 
 def preset(model: str, name: str = "quick", points: bool = False) -> ImageConfig:
-    """A model's options: "tiny" is for tests, "quick" takes minutes on two cores, "laptop" ten times as many steps.
+    """A model's options: "tiny" is for tests, "quick" takes minutes on two cores, "laptop" ten times as many steps,
+    "photos" is for a few hundred photos and half an hour.
 
     Args:
         points: for points in a plane instead of images.
@@ -41,4 +42,6 @@ def preset(model: str, name: str = "quick", points: bool = False) -> ImageConfig
     config = MODELS[model].for_points() if points else MODELS[model]
     if name == "tiny":
         return replace(config, width=8, steps=40, batch_size=16, log_every=10, checkpoint_every=20)
+    if name == "photos":
+        return config.for_photos()
     return replace(config, steps=10 * config.steps) if name == "laptop" else config

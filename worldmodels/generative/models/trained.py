@@ -1,44 +1,107 @@
-"""Finished runs of image models, ready to draw."""
+"""Finished runs of image models, ready to draw, also where their data are not."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
-from worldmodels.generative.data.datasets import Samples
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, build
 from worldmodels.generative.models.registry import MODELS
 from worldmodels.training.checkpoint import load_weights
 
 
-class Trained(NamedTuple):
-    """A finished run's model and the data it was made from."""
+def about(samples: Samples) -> dict[str, Any]:
+    """What a manifest keeps of the data, so that nothing else of them is needed to draw."""
+    return {
+        "name": samples.name,
+        "class_names": list(samples.class_names),
+        "label_shares": [round(share, 6) for share in samples.label_shares],
+        "train": len(samples.train),
+        "test": len(samples.test),
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run's model, and what is known of the data it was made from."""
 
     name: str
     config: ImageConfig
     model: ImageModel
-    samples: Samples
     run: Path
+    shape: Shape
+    class_names: tuple[str, ...]
+    label_shares: tuple[float, ...]
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The data, read when they are first asked for.
+
+        Raises:
+            UserError: they are gone, or have changed.
+        """
+        samples = self.config.load()
+        if samples.hash != Stage(self.run, "images").manifest["inputs"]["data"]:
+            raise UserError(
+                f"{self.config.data} has changed since {self.run} was made from it; its samples cannot be compared."
+            )
+        return samples
+
+    def find_samples(self) -> Samples | None:
+        """The data, or None where they are gone or have changed."""
+        try:
+            return self.samples
+        except UserError:
+            return None
+
+    def labels_of(self, wanted: Sequence[str]) -> Tensor:
+        """Class numbers of these names, ``[len(wanted)]``.
+
+        Raises:
+            UserError: the model knows no classes, or not this one.
+        """
+        if not self.model.classes:
+            raise UserError(
+                f"{self.run} holds a model without classes: train a conditional one, such as cgan-projection or cvae, "
+                "on data with labels."
+            )
+        for name in wanted:
+            if name not in self.class_names:
+                raise UserError(f"There is no class {name!r}; known are {', '.join(self.class_names)}.")
+        return torch.tensor([self.class_names.index(name) for name in wanted])
 
 
 def load_trained(run: Path, device: torch.device) -> Trained:
-    """A finished run of :func:`worldmodels.generative.fit.fit_images`.
+    """A finished run of :func:`worldmodels.generative.fit.fit_images`; its data are not needed.
 
     Raises:
-        UserError: it is missing, unfinished or damaged, or its data have changed.
+        UserError: it is missing, unfinished or damaged.
     """
     stage = Stage.require(run, "images", "train-images")
-    name = str(stage.manifest["inputs"]["model"])
+    manifest = stage.manifest
+    name = str(manifest["inputs"]["model"])
     if name not in MODELS:
         raise UserError(f"{stage.path} holds a model called {name!r}; known are {', '.join(MODELS)}.")
-    config = stage.config(type(MODELS[name]))
-    samples = config.load()
-    if samples.hash != stage.manifest["inputs"]["data"]:
-        raise UserError(f"{config.data} has changed since {run} was made from it; its samples cannot be compared.")
-    model = build(config, Shape(**stage.manifest["architecture"]), device)
+    config, shape = stage.config(type(MODELS[name])), Shape(**manifest["architecture"])
+    model = build(config, shape, device)
     load_weights(model.network, stage.path / "weights.safetensors")
-    return Trained(name, config, model, samples, run)
+    known = manifest["data"] if "data" in manifest else _found_about(config, shape)
+    return Trained(name, config, model, run, shape, tuple(known["class_names"]), tuple(known["label_shares"]))
+
+
+def _found_about(config: ImageConfig, shape: Shape) -> dict[str, Any]:
+    """What a manifest from before there was :func:`about` leaves out: from the data, or else numbers for names."""
+    try:
+        return about(config.load())
+    except UserError:
+        numbers = [str(number) for number in range(shape.classes)]
+        return {"class_names": numbers, "label_shares": [1 / shape.classes] * shape.classes}

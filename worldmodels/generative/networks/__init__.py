@@ -1,0 +1,1 @@
+"""Networks that image models are built of."""

@@ -1,0 +1,1 @@
+"""What image models minimise: losses, penalties, and the training step of each."""

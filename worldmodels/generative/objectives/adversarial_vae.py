@@ -25,8 +25,9 @@ class FrameVAE(Protocol):
 class AdversarialVAE:
     """VAE/GAN: a VAE whose reconstructions and prior samples must also pass for real. After Larsen et al. (2016).
 
-    Differs from the paper in that the reconstruction error stays on pixels: V's latents keep their meaning for M, the
-    adversarial term only sharpens.
+    As in the paper's algorithm 1, what the critic says reaches the decoder only: the encoder learns from the
+    reconstruction error and the prior. Differs from it in that the reconstruction error stays on pixels, instead of on
+    the critic's features: V's latents keep their meaning for M, the adversarial term only sharpens.
 
     Args:
         model_loss: ``(reconstruction, frames, mean, logvar) -> total, reconstruction, kl``, e.g. V's own ``vae_loss``.
@@ -47,23 +48,22 @@ class AdversarialVAE:
         self.optimiser, self.critic_optimiser = optimiser, critic_optimiser
         self.adversarial_weight = adversarial_weight
 
-    def _fakes(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean, logvar = self.model.encode(batch.x)
-        made = self.model.decode(reparameterise(mean, logvar, batch.normal(*mean.shape)))
-        return made, self.model.decode(batch.normal(*mean.shape)), mean, logvar
-
     def critic_loss(self, batch: Batch) -> Loss:
         """Real frames against reconstructions and samples of the prior."""
         with torch.no_grad():
-            made, sampled, _, _ = self._fakes(batch)
-        loss = self.game.critic(self.critic(batch.x), self.critic(torch.cat([made, sampled])))
+            mean, logvar = self.model.encode(batch.x)
+            z = reparameterise(mean, logvar, batch.normal(*mean.shape))
+            fake = self.model.decode(torch.cat([z, batch.normal(*mean.shape)]))
+        loss = self.game.critic(self.critic(batch.x), self.critic(fake))
         return Loss(loss.total, {"critic": loss.total})
 
     def vae_loss(self, batch: Batch) -> Loss:
-        """The VAE's own loss and what the critic says."""
-        made, sampled, mean, logvar = self._fakes(batch)
-        total, reconstruction, kl = self.model_loss(made, batch.x, mean, logvar)
-        adversarial = self.game.generator(self.critic(torch.cat([made, sampled])))
+        """The VAE's own loss, and what the critic says of its decoder."""
+        mean, logvar = self.model.encode(batch.x)
+        z = reparameterise(mean, logvar, batch.normal(*mean.shape))
+        total, reconstruction, kl = self.model_loss(self.model.decode(z), batch.x, mean, logvar)
+        fake = self.model.decode(torch.cat([z.detach(), batch.normal(*mean.shape)]))
+        adversarial = self.game.generator(self.critic(fake))
         terms = {"reconstruction": reconstruction, "kl": kl, "adversarial": adversarial}
         return Loss(total + self.adversarial_weight * adversarial, terms)
 

@@ -29,9 +29,10 @@ class Likelihood(NamedTuple):
 
     nll: Callable[[Tensor, Tensor], Tensor]  #: (output, x) -> nats, [N]
     mean: Callable[[Tensor], Tensor]  #: output -> E[x]
+    binary: bool = False  #: a probability of zeros and ones; for what lies between it is no likelihood
 
 
-BERNOULLI = Likelihood(bernoulli_nll, torch.sigmoid)
+BERNOULLI = Likelihood(bernoulli_nll, torch.sigmoid, binary=True)
 
 
 def gaussian(logvar: Tensor | float) -> Likelihood:

@@ -40,9 +40,13 @@ def gaussian_nll(mean: Tensor, x: Tensor, logvar: Tensor | float) -> Tensor:
     return (0.5 * (LOG_2PI + logvar + (x - mean).square() * torch.exp(-logvar))).flatten(1).sum(1)
 
 
-def bits_per_dimension(nats: Tensor, dimensions: int) -> Tensor:
-    """``nats / (D log 2)``."""
-    return nats / (dimensions * math.log(2))
+def bits_per_dimension(nats: Tensor, dimensions: int, levels: int = 256) -> Tensor:
+    """``nats / (D log 2) + log2(levels)``: of data with so many levels, from a density of their values in [0, 1].
+
+    A pixel of 8 bits is a cell of width 1/256, whose probability is about its density times that width. For
+    probabilities of discrete values, which are no densities, ``levels`` is 1. Theis et al. (2016), section 3.1.
+    """
+    return nats / (dimensions * math.log(2)) + math.log2(levels)
 
 
 class ELBO(NamedTuple):

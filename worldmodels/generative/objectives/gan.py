@@ -22,6 +22,7 @@ from worldmodels.training.loop import Stateful
 
 Penalty = Callable[[Score, Tensor, Tensor, Batch], Tensor]
 """(critic with labels filled in, real, fake, batch) -> scalar."""
+Augment = Callable[[Tensor, Batch], Tensor]
 MakeOptimiser = Callable[[nn.Module], torch.optim.Optimizer]
 
 
@@ -44,6 +45,7 @@ class GAN:
         penalty: a term of the critic's loss, times ``penalty_weight``.
         clip: bound on the critic's parameters after each of its updates.
         average_decay: of the moving average of the generator, which is what samples are drawn from.
+        augment: disturbs whatever the critic sees, real and fake, differentiably (``augment.py``).
 
     Raises:
         ValueError: a penalty on per-sample gradients meets a critic that normalises over its batch.
@@ -61,6 +63,7 @@ class GAN:
         penalty_weight: float = 10.0,
         clip: float | None = None,
         average_decay: float = 0.0,
+        augment: Augment | None = None,
     ) -> None:
         if penalty:
             refuse_batch_norm(critic)
@@ -68,6 +71,7 @@ class GAN:
         self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
         self.critic_steps, self.penalty, self.penalty_weight, self.clip = critic_steps, penalty, penalty_weight, clip
         self.average = Average(generator, average_decay)
+        self.augment = augment
         self._apart = bool(batch_norms(critic))
 
     def generate(self, batch: Batch) -> Tensor:
@@ -78,13 +82,17 @@ class GAN:
         """The critic's side, on detached fakes."""
         labels = _for(self.critic, batch)
         with torch.no_grad():
-            fake = self.generate(batch)
-        loss = self.game.critic(*self._judge(batch.x, fake, labels))
+            fake = self._shown(self.generate(batch), batch)
+            real = self._shown(batch.x, batch)
+        loss = self.game.critic(*self._judge(real, fake, labels))
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
         if self.penalty is None:
             return Loss(loss.total, terms)
-        penalty = self.penalty(lambda x: self.critic(x, labels), batch.x, fake, batch)
+        penalty = self.penalty(lambda x: self.critic(x, labels), real, fake, batch)
         return Loss(loss.total + self.penalty_weight * penalty, {**terms, "penalty": penalty})
+
+    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
+        return x if self.augment is None else self.augment(x, batch)
 
     def _judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits of both: in one pass, which is faster, unless they would share the statistics of a normalisation."""
@@ -95,7 +103,8 @@ class GAN:
 
     def generator_loss(self, batch: Batch) -> Loss:
         """The generator's side, on fresh fakes."""
-        loss = self.game.generator(self.critic(self.generate(batch), _for(self.critic, batch)))
+        fake = self._shown(self.generate(batch), batch)
+        loss = self.game.generator(self.critic(fake, _for(self.critic, batch)))
         return Loss(loss, {"generator": loss})
 
     def units(self) -> list[Unit]:

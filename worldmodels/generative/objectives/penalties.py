@@ -33,11 +33,12 @@ def interpolate(real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
 def gradient_norms(score: Score, x: Tensor) -> Tensor:
     """``||d score / d x||`` of every sample, over all its channels and pixels: ``[N, ...] -> [N]``.
 
-    Where a critic gives a map of logits, their sum is differentiated. The result can itself be differentiated, also
-    where the norm is zero.
+    Where a critic gives a map of logits, a sample's score is their mean, as in the losses: so the slope that the
+    generator follows is the slope that a penalty holds, however many patches there are. The result can itself be
+    differentiated, also where the norm is zero.
     """
     x = x.detach().requires_grad_(True)
-    scores = score(x)
+    scores = score(x).reshape(len(x), -1).mean(1)
     (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     # Flattened, so that the norm is one per sample; the constant keeps the root's derivative finite at zero.
     return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()

@@ -127,26 +127,38 @@ class Trainer:
         self.updates = dict(state_dict)
 
 
+WARM = 10**6  #: updates after which any average is warm
+
+
 class Average:
     """Exponential moving average of a network's parameters; buffers are copied. Yazıcı et al. (2019).
 
-    After k updates of a constant network p, starting at p0, it is ``p + decay^k (p0 - p)``.
+    It warms up: update k (from 0) keeps ``d_k = min(decay, (1 + k) / (10 + k))`` of it, so that the untrained weights
+    it begins with are soon forgotten, and not after 1 / (1 - decay) updates only. After n updates of a constant network
+    p, starting at p0, it is ``p + d_0 ... d_{n-1} (p0 - p)``.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.source, self.decay = network, decay
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.updates = 0
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the source by ``1 - decay``."""
+        """Move towards the source."""
+        kept = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
         for average, current in zip(self.network.parameters(), self.source.parameters(), strict=True):
-            average.lerp_(current, 1 - self.decay)
+            average.lerp_(current, 1 - kept)
         for buffer, current_buffer in zip(self.network.buffers(), self.source.buffers(), strict=True):
             buffer.copy_(current_buffer)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.network.state_dict()
+        return {"network": self.network.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.network.load_state_dict(state_dict)
+        """A state from before there was a warm-up is that of a network alone, and goes on without one."""
+        if "updates" not in state_dict:
+            state_dict = {"network": state_dict, "updates": WARM}
+        self.network.load_state_dict(state_dict["network"])
+        self.updates = state_dict["updates"]

@@ -1,0 +1,68 @@
+"""Where runs are: all of them under ``runs/``, the newest, a new one, and the agent that is meant by default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rollouts.console import command
+from rollouts.errors import UserError
+from rollouts.runs.layout import PRETRAINED
+from rollouts.runs.stage import Stage
+
+RUNS = Path("runs")
+
+
+def all_runs() -> list[Path]:
+    """The agents' runs under ``runs/``, the newest first."""
+    runs = [path.parent for path in RUNS.glob("*/run.json")]
+    return sorted(runs, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def newest_run() -> Path | None:
+    """The run that was begun last, if there is any."""
+    return next(iter(all_runs()), None)
+
+
+def required_run() -> Path:
+    """The run that was begun last.
+
+    Raises:
+        UserError: there is none.
+    """
+    if (run := newest_run()) is None:
+        raise UserError(f"There is no run under {RUNS}/ yet. Start one: {command('pipeline', '--preset', 'quick')}")
+    return run
+
+
+def new_run(prefix: str) -> Path:
+    """A directory under ``runs/`` that does not exist yet."""
+    number = 1
+    while (run := RUNS / f"{prefix}-{number}").exists():
+        number += 1
+    return run
+
+
+def default_agent() -> Path:
+    """The newest run under ``runs/`` that has an agent, or the first pretrained one.
+
+    Raises:
+        UserError: there is neither.
+    """
+    finished = [run for run in all_runs() if Stage(run, "controller").complete]
+    released = [folder for folder in sorted(PRETRAINED.glob("*")) if Stage(folder, "controller").complete]
+    agents = [*finished, *(Path("pretrained", folder.name) for folder in released)]
+    if not agents:
+        raise UserError(f"There is no run under {RUNS}/ yet that has an agent. Make one: {command('quickstart')}")
+    return agents[0]
+
+
+def newest_images() -> Path:
+    """The newest finished run of train-images.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs = [path.parent.parent for path in RUNS.glob("*/images/weights.safetensors")]
+    if not runs:
+        raise UserError(f"There is no finished image run under {RUNS}/. Make one: {command('train-images')}")
+    return max(runs, key=lambda run: (run / "images" / "weights.safetensors").stat().st_mtime)

@@ -1,0 +1,47 @@
+"""Restarts: several short evolutions from different seeds, of which the best one is evolved on.
+
+Where a search ends is often decided in its first generations: one driver learns to brake, another to crawl, and none
+becomes the other later on. A few tries are cheap beside a long search in a poor style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from agents.learning.config import ControllerConfig
+from rollouts.console import say
+from rollouts.runs.layout import restart_folder
+from rollouts.runs.stage import Stage
+
+
+def steps_of_tries(config: ControllerConfig, folder: Path) -> list[dict[str, int]]:
+    """What the tries of a controller cost, each in real and in imagined steps."""
+    manifests = [Stage(restart_folder(folder, number), "controller").manifest for number in range(config.restarts)]
+    return [{name: manifest[name] for name in ("environment_steps", "imagined_steps")} for manifest in manifests]
+
+
+def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[ControllerConfig, Path], Path]) -> Path:
+    """The controller's folder of the try with the highest validation score; of equal ones the first.
+
+    Args:
+        folder: of the controller's run or round; the tries get folders in it, which a later command finds complete.
+        try_out: evolves with the given options into the given folder.
+    """
+    found: list[tuple[float, Path]] = []
+    for number in range(config.restarts):
+        say(f"C: try {number + 1} of {config.restarts}")
+        asked = replace(
+            config,
+            restarts=0,
+            generations=config.restart_generations,
+            average=min(config.average, max(config.restart_generations // 4, 1)),
+            seed=config.seed + 1 + number,
+        )
+        into = restart_folder(folder, number)
+        made = try_out(asked, into)
+        found.append((Stage(into, "controller").manifest["validation"], made))
+    best = max(found, key=lambda scored: scored[0])
+    say(f"C: the tries scored {', '.join(f'{score:.1f}' for score, _ in found)}; the best one is evolved on.")
+    return best[1]

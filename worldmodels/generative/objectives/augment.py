@@ -1,0 +1,72 @@
+"""DiffAugment: what a critic sees is disturbed, real and fake alike, so that it cannot learn few pictures by heart.
+
+Zhao et al. (2020). The generator's gradient goes through the disturbance; its samples never do, and since the critic
+has no undisturbed picture to compare with, they do not learn to look disturbed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from worldmodels.generative.objectives.units import Batch
+
+Policy = Literal["none", "colour", "translation", "cutout", "colour-translation", "all"]
+POLICIES: dict[Policy, tuple[str, ...]] = {
+    "none": (),
+    "colour": ("colour",),
+    "translation": ("translation",),
+    "cutout": ("cutout",),
+    "colour-translation": ("colour", "translation"),
+    "all": ("colour", "translation", "cutout"),
+}
+SHIFT = 1 / 8  #: of the side, at most, in either direction
+HOLE = 1 / 2  #: side of the hole, as a share of the picture's
+
+
+def diffaugment(x: Tensor, batch: Batch, policy: Policy) -> Tensor:
+    """Disturb every picture ``[N, C, S, S]`` in [-1, 1] by random numbers of its own."""
+    for step in POLICIES[policy]:
+        x = {"colour": colour, "translation": translation, "cutout": cutout}[step](x, batch)
+    return x
+
+
+def colour(x: Tensor, batch: Batch) -> Tensor:
+    """Brightness by up to 0.5, saturation between 0 and 2, contrast between 0.5 and 1.5."""
+    brightness, saturation, contrast = batch.uniform(3, len(x), 1, 1, 1).unbind()
+    x = x + (brightness - 0.5)
+    grey = x.mean(1, keepdim=True)
+    x = (x - grey) * (2 * saturation) + grey
+    middle = x.mean((1, 2, 3), keepdim=True)
+    return (x - middle) * (contrast + 0.5) + middle
+
+
+def translation(x: Tensor, batch: Batch) -> Tensor:
+    """Move by whole pixels; what comes in at the border is 0, a middle grey."""
+    side = x.shape[-1]
+    reach = round(SHIFT * side)
+    down, across = (_whole(batch, len(x), 2 * reach + 1) - reach for _ in range(2))
+    rows = torch.arange(side, device=x.device)[None] + down[:, None] + 1
+    columns = torch.arange(side, device=x.device)[None] + across[:, None] + 1
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
+    picture = torch.arange(len(x), device=x.device)[:, None, None]
+    moved = padded.movedim(1, -1)[picture, rows.clamp(0, side + 1)[:, :, None], columns.clamp(0, side + 1)[:, None, :]]
+    return moved.movedim(-1, 1)
+
+
+def cutout(x: Tensor, batch: Batch) -> Tensor:
+    """A square hole of 0 somewhere, half of it outside at the most."""
+    side = x.shape[-1]
+    hole = round(HOLE * side)
+    top, left = (_whole(batch, len(x), side + 1 - hole % 2) - hole // 2 for _ in range(2))
+    place = torch.arange(side, device=x.device)[None]
+    rows, columns = ((place >= edge[:, None]) & (place < edge[:, None] + hole) for edge in (top, left))
+    inside = rows[:, None, :, None] & columns[:, None, None, :]
+    return x * (~inside).to(x.dtype)
+
+
+def _whole(batch: Batch, count: int, below: int) -> Tensor:
+    """Whole numbers in [0, below), ``[count]``."""
+    return (batch.uniform(count) * below).long().clamp(max=below - 1)
