@@ -136,7 +136,7 @@ def test_dreams_begin_where_they_are_told(session: Session, tell: Tell):
     for _ in range(3):
         session.advance()
     tell("capture")
-    captured, real = session.real.place[0][0].numpy(), session.real.now[0][0].numpy()
+    captured, real = session.theatre.real.place[0][0].numpy(), session.theatre.real.now[0][0].numpy()
     tell("scene", name="dream")
     starts = {}
     for start, capture in (("recorded", -1), ("episode", -1), ("real", -1), ("imagined", -1), ("captured", 0)):
@@ -175,12 +175,12 @@ def test_an_episode_that_is_over_is_followed_by_another(session: Session, tell: 
 
 def test_every_viewer_has_tracks_of_its_own(shared: Shared):
     one, two = Session(shared), Session(shared)
-    assert one.real.world.seed != two.real.world.seed
-    assert min(one.real.world.seed, two.real.world.seed) >= HUMAN
-    before = two.real.step_count
+    assert one.theatre.real.world.seed != two.theatre.real.world.seed
+    assert min(one.theatre.real.world.seed, two.theatre.real.world.seed) >= HUMAN
+    before = two.theatre.real.step_count
     for _ in range(3):
         one.advance()
-    assert two.real.step_count == before
+    assert two.theatre.real.step_count == before
     one.close()
     two.close()
 
@@ -325,12 +325,12 @@ def test_the_last_seconds_become_a_video(kind: str, session: Session, tell: Tell
 
 def test_what_is_driven_is_kept_and_v_and_m_can_learn_from_it(session: Session, tell: Tell, drives: Drives, tmp_path):
     tell("record", on=True)
-    seed = session.real.world.seed
+    seed = session.theatre.real.world.seed
     tell("keys", held=frozenset(("right",)))
-    frames, moment = [session.real.world.frame], {"over": ""}
+    frames, moment = [session.theatre.real.world.frame], {"over": ""}
     while not moment["over"]:
         moment = step(session)
-        frames.append(session.real.world.frame)
+        frames.append(session.theatre.real.world.frame)
     assert moment["saved"] == 1
     (episode,) = list(drives.store)
     assert (episode.seed, episode.policy) == (seed, "human")
@@ -358,7 +358,7 @@ def test_episodes_in_which_nobody_drove_are_not_kept(session: Session, tell: Tel
 def test_seeds_go_on_after_the_episodes_that_are_there(session: Session, tell: Tell, drives: Drives):
     tell("record", on=True)
     tell("keys", held=frozenset(("left",)))
-    seed = session.real.world.seed
+    seed = session.theatre.real.world.seed
     session.advance()
     session.close()
     assert Drives(drives.run, session.agent.env).next_seed() == seed + 1
@@ -369,10 +369,10 @@ def test_two_servers_of_one_agent_do_not_overwrite_each_others_episodes(
 ):
     other = Session(Shared.of(Library(toy_agent, tmp_path, Drives(drives.run, toy_agent.env)), tmp_path))
     for session in (mine := Session(shared), other):
-        session.real.record(True)
-        session.keys(frozenset(("left",)))
+        session.theatre.real.record(True)
+        session.theatre.keys(frozenset(("left",)))
         session.advance()
-    assert mine.real.world.seed == other.real.world.seed
+    assert mine.theatre.real.world.seed == other.theatre.real.world.seed
     other.advance()
     for session in (mine, other):
         session.close()
@@ -392,7 +392,7 @@ def test_an_episode_is_kept_until_it_is_saved(
 
     tell("record", on=True)
     tell("keys", held=frozenset(("right",)))
-    seed = session.real.world.seed
+    seed = session.theatre.real.world.seed
     with monkeypatch.context() as disk:
         disk.setattr(drives, "save", full)
         with pytest.raises(UserError, match="disk is full"):
@@ -418,7 +418,7 @@ def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
     tell("scene", name="dream")
 
     def kept_after(seconds: float) -> int:
-        for _ in range(round(seconds / session.dream.world.seconds)):
+        for _ in range(round(seconds / session.theatre.dream.world.seconds)):
             session.advance()
         return sum(len(blob) for kept in session.clips._past for blob in (*kept.views, *kept.tiles))
 
