@@ -481,6 +481,10 @@ def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     path = page.pixels("#image-path")
     page.slide("#image-share", 20)
     page.until(lambda: page.pixels("#image-path") != path, "a step on the way")
+    path = page.pixels("#image-path")
+    page.page.focus("#image-grid")
+    page.page.keyboard.press("ArrowDown")
+    page.until(lambda: page.pixels("#image-path") != path, "the way to another picture")
     expect(page.page.locator("#attributes label")).to_have_count(2)
     for hidden in page.page.locator("[hidden]").all():
         assert not hidden.is_visible()

@@ -81,7 +81,7 @@ def test_every_control_and_canvas_has_a_name(html: Elements):
         if tag in ("canvas", "select") or (tag == "input" and attributes.get("type") == "range"):
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true", attributes
         if tag == "canvas" and "aria-hidden" not in attributes:
-            assert attributes.get("role") in ("img", "slider"), attributes
+            assert attributes.get("role") in ("img", "slider", "application"), attributes
 
 
 def test_no_number_that_changes_with_every_picture_is_read_out(html: Elements):

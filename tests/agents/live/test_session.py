@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import random
 import threading
 import time
 import tracemalloc
@@ -17,10 +18,12 @@ from PIL import Image
 
 from agents import Agent
 from agents.live import Session
+from agents.live.commands import COMMANDS, SCENES, STARTS, Command
 from agents.live.library import Library, drives_of, name_of
 from agents.live.pace import PAUSE_AT_END
 from agents.live.packets import picture, unpack
 from agents.live.recorder import KEPT_SECONDS, Drives
+from agents.live.replay import STORES
 from agents.live.session import Shared
 from agents.pipeline.presets import TINY
 from agents.viewing.moments import RealWorld
@@ -433,3 +436,35 @@ def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
     assert full < 20e6
     assert max(later, last) < 1.1 * full
     assert grown < full + 3e6  # what came took the place of what went
+
+
+def test_no_order_of_commands_ends_a_session(session: Session):
+    """Two hundred commands, most of them sense in some order, now and then with steps between them."""
+    rng = random.Random(0)
+    values = {
+        "name": lambda: rng.choice(SCENES),
+        "start": lambda: rng.choice(STARTS),
+        "held": lambda: frozenset(rng.sample(["left", "right"], rng.randint(0, 2))),
+        "on": lambda: rng.random() < 0.5,
+        "z": lambda: tuple(rng.gauss(0, 2) for _ in range(rng.choice([0, 4, 4, 9]))),
+        "strengths": lambda: (1.0, 2.0),
+        "store": lambda: rng.choice(STORES),
+        "format": lambda: rng.choice(["mp4", "gif"]),
+        "value": lambda: rng.choice([1, 2, 3]),
+        "share": lambda: rng.random(),
+        "seconds": lambda: 1.0,
+        "truncation": lambda: 1.0,
+    }
+    names = [name for name in COMMANDS if name not in ("clip", "episode_export", "walk")]
+    refused = 0
+    for _ in range(200):
+        name = rng.choice([*names, "scene", "scene"])
+        arguments = {key: values.get(key, lambda: rng.choice([0, 1, 2, 77]))() for key in COMMANDS[name]}
+        try:
+            session.do(Command(name, arguments))
+        except UserError:
+            refused += 1
+        session.jobs.clear()
+        if session.theatre.show is not None and rng.random() < 0.3:
+            session.advance()
+    assert 0 < refused < 40
