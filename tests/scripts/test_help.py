@@ -150,4 +150,5 @@ def test_options_in_the_documents_exist():
     documents = [root / "README.md", *(root / "docs").rglob("*.md")]
     typed = [(document.name, *found) for document in documents for found in commands_in(document)]
     assert len(typed) > 20
-    assert [(place, name, set(options) - known[name]) for place, name, options in typed if set(options) - known[name]] == []
+    wrong = [(place, name, set(options) - known[name]) for place, name, options in typed]
+    assert [entry for entry in wrong if entry[-1]] == []
