@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import worldmodels_command
-from agents.cli.completion import bash, fish
+from agents.cli.completion import bash, fish, flags
 from agents.cli.help import FULL, WIDTH, options_of, screen, stored
 from agents.cli.main import COMMANDS, command, main, overview
+from agents.cli.options import Command
 from rollouts import console
+from worldmodels.generative import MODELS
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +125,30 @@ def test_optional_parts_are_installed_from_the_clone_or_by_name(tmp_path: Path, 
     assert console.extra("ray") == "pip install -e '.[ray]'"
     monkeypatch.setattr(console, "CLONE", tmp_path)
     assert console.extra("ray") == "pip install 'worldmodels-toolkit[ray]'"
+
+
+def commands_in(document: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every command of a document's code blocks, with its options."""
+    blocks = "\n".join(document.read_text().split("```")[1::2]).replace("\\\n", " ")
+    for line in blocks.splitlines():
+        if not line.lstrip().startswith(("worldmodels ", "python scripts/")):
+            continue
+        words = shlex.split(line, comments=True)
+        name = words[1].removeprefix("scripts/").removesuffix(".py").replace("_", "-")
+        if name in COMMANDS:
+            yield name, [word.partition("=")[0] for word in words if word.startswith("--")]
+
+
+def test_options_in_the_documents_exist():
+    root = worldmodels_command.ROOT
+    known = {name: {flag for option in options_of(command(name)) for flag in flags(option)} for name in COMMANDS}
+    for config in MODELS.values():
+        of_model = Command(None, type(config), print, main=())
+        known["train-images"] |= {flag for option in options_of(of_model) for flag in flags(option)}
+    for found in known.values():  # what play, watch and others take as well
+        found |= {"--help", "--help-all", *(["--run"] if "--agent" in found else [])}
+    documents = [root / "README.md", *(root / "docs").rglob("*.md")]
+    typed = [(document.name, *found) for document in documents for found in commands_in(document)]
+    assert len(typed) > 20
+    wrong = [(place, name, set(options) - known[name]) for place, name, options in typed]
+    assert [entry for entry in wrong if entry[-1]] == []
