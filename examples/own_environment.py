@@ -1,6 +1,6 @@
 """An environment of one's own through all stages: a beam that has to stay on a drifting ship.
 
-    python examples/own_environment.py --run runs/lighthouse
+python examples/own_environment.py --run runs/lighthouse
 """
 
 from __future__ import annotations

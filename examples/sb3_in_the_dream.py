@@ -1,7 +1,7 @@
 """Train a policy of Stable-Baselines3 inside a dream, then score it in the real world by the protocol.
 
-    python examples/sb3_in_the_dream.py                                   # in the dream of the released driver
-    python examples/sb3_in_the_dream.py --run runs/tiny-1 --steps 2000 --episodes 2
+python examples/sb3_in_the_dream.py                                   # in the dream of the released driver
+python examples/sb3_in_the_dream.py --run runs/tiny-1 --steps 2000 --episodes 2
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """V as a feature extractor: encode frames of an environment, and see what a linear map reads from its 32 numbers.
 
-    python examples/v_as_features.py
-    python examples/v_as_features.py --run runs/tiny-1 --steps 60
+python examples/v_as_features.py
+python examples/v_as_features.py --run runs/tiny-1 --steps 60
 """
 
 from __future__ import annotations

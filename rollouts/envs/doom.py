@@ -60,9 +60,7 @@ def make(env_id: str, **options: Any) -> SteadyDoom:
     try:
         register()
     except ImportError as error:
-        raise UserError(
-            f"{env_id} needs ViZDoom, which is not installed here ({error}): {extra('doom')}"
-        ) from error
+        raise UserError(f"{env_id} needs ViZDoom, which is not installed here ({error}): {extra('doom')}") from error
     return SteadyDoom(env_id, options)
 
 
