@@ -1,6 +1,6 @@
 """Import: episodes from elsewhere become a run's, or the paper's published weights an agent.
 
-worldmodels import --source D4RL/pen/human-v2 --run runs/pen --env.render   # a Minari data set
+worldmodels import --source atari/pong/expert-v0 --run runs/pong   # a Minari data set
 worldmodels import --source recordings/ --run runs/mine --env.id mygame:MyGame-v0
 worldmodels import --source WorldModelsExperiments/carracing --run runs/paper-car
 

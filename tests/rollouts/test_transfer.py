@@ -266,7 +266,7 @@ def test_minari_data_sets_of_others_are_read(tmp_path: Path, monkeypatch: pytest
 def test_without_minari_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "minari", None)
     with pytest.raises(UserError, match=r"pip install 'minari\[hdf5\]'"):
-        open_source("D4RL/pen/human-v2")
+        open_source("atari/pong/expert-v0")
 
 
 @pytest.mark.parametrize(
