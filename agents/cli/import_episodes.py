@@ -20,7 +20,7 @@ from rollouts.console import command, say
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
-from rollouts.transfer.imports import import_episodes
+from rollouts.transfer.imports import NO_WORLD, import_episodes
 from rollouts.transfer.sources import Kind, open_source
 
 
@@ -36,7 +36,7 @@ class Arguments:
     """What the source is, where that cannot be seen."""
     skip_broken: bool = False
     """Leave out episodes that cannot be imported, instead of refusing them all."""
-    env: EnvConfig = field(default_factory=lambda: EnvConfig(""))
+    env: EnvConfig = field(default_factory=lambda: NO_WORLD)
 
 
 def body(arguments: Arguments) -> None:
