@@ -20,6 +20,7 @@ COMMANDS = {
     "train-vae": "V: learn to see",
     "train-mdnrnn": "M: learn what comes next",
     "train-controller": "C: learn to act, in the real world or in the dream",
+    "distil": "C imitates another agent, then evolution has the last word",
     "import": "episodes from elsewhere: Minari, other projects' arrays, videos; or published weights",
     "export": "a run's episodes as videos or a Minari data set, V and M as ONNX or torch.export",
     "iterate": "more rounds: collect with the agent, refit V and M, evolve on",

@@ -49,7 +49,7 @@ WorkerCount = Annotated[
     Workers,
     tyro.conf.arg(
         help="Worker processes for environments and dreams; 0 runs everything in one. ray, ray:auto or ray:HOST:PORT "
-        "uses the cores of a Ray cluster instead (docs/cluster.md). Results do not depend on it."
+        "uses the cores of a Ray cluster instead (docs/guide/gpus.md). Results do not depend on it."
     ),
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.

@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from rollouts.console import extra
 from rollouts.errors import UserError
 
 T = TypeVar("T")
@@ -60,10 +61,7 @@ def make(env_id: str, **options: Any) -> SteadyDoom:
     try:
         register()
     except ImportError as error:
-        raise UserError(
-            f"{env_id} needs ViZDoom, which is not installed here ({error}): pip install 'worldmodels[doom]', or in "
-            "this folder pip install -e '.[doom]'"
-        ) from error
+        raise UserError(f"{env_id} needs ViZDoom, which is not installed here ({error}): {extra('doom')}") from error
     return SteadyDoom(env_id, options)
 
 
