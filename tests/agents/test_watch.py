@@ -159,5 +159,26 @@ def test_other_suffixes_are_refused(name: str, tmp_path: Path):
         write_video(moving(1), tmp_path / name, 25)
 
 
+@pytest.mark.parametrize(("fps", "seconds"), [(12, 2.0), (17, 24 / 17), (25, 0.96), (35, 24 / 35), (100, 0.48)])
+def test_a_gif_lasts_as_long_as_it_should(fps: int, seconds: float, tmp_path: Path):
+    write_video(moving(24), tmp_path / "bar.gif", fps)
+    with Image.open(tmp_path / "bar.gif") as picture:
+        total = 0.0
+        for frame in range(picture.n_frames):
+            picture.seek(frame)
+            total += picture.info["duration"] / 1000
+    assert total == pytest.approx(seconds, abs=0.006)
+
+
+def test_a_gif_keeps_the_colour_of_small_things(tmp_path: Path):
+    frames = [np.random.default_rng(0).integers(90, 130, (100, 150, 3), np.uint8) for _ in range(2)]
+    for number, frame in enumerate(frames):
+        frame[40:44, 60 + number : 64 + number] = (200, 0, 0)
+    write_video(frames, tmp_path / "car.gif", 25)
+    with Image.open(tmp_path / "car.gif") as picture:
+        red = np.asarray(picture.convert("RGB"))[42, 62].astype(int)
+    assert np.abs(red - (200, 0, 0)).max() < 40
+
+
 def test_letters_are_legible_at_the_size_of_a_gif():
     assert min(TITLE_SIZE, TEXT_SIZE) * GIF_WIDTH / WIDTH >= 10.5
