@@ -11,14 +11,14 @@ neither Stable-Baselines3 nor a pickle to be loaded.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from agents.agent import Agent
 from agents.networks import Activation, NetworkSpec, Output, flatten
 from rollouts.errors import UserError
-from worldmodels.dream import Features, feature_size
+from worldmodels.dream import Features, feature_kinds, feature_size
 from worldmodels.world_model import WorldModel
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def wrap(model: BaseAlgorithm, run: str | Path, features: Features | None = None
     activation = ACTIVATIONS[between.pop()] if between else "relu"
     world = WorldModel.load(run)
     inputs = (hidden[0] if hidden else last).in_features
-    kinds = [kind for kind in get_args(Features) if inputs == feature_size(world, kind)]
+    sizes = {kind: feature_size(world, kind) for kind in feature_kinds(world)}
+    kinds = [kind for kind, size in sizes.items() if size == inputs]
     if (features is None and len(kinds) != 1) or (features is not None and features not in kinds):
         raise UserError(
             f"The policy takes {inputs} numbers; what is seen of {run} has "
-            + ", ".join(f"{feature_size(world, kind)} ('{kind}')" for kind in get_args(Features))
+            + ", ".join(f"{size} ('{kind}')" for kind, size in sizes.items())
             + ". Name the features it was trained on."
         )
     spec = NetworkSpec(features or kinds[0], "mean", tuple(h.out_features for h in hidden), activation, output)

@@ -38,8 +38,10 @@ def drawing_of(run: Path) -> Drawing:
     """
     trained = load_trained(run, torch.device("cpu"))
     model = trained.model
-    if not model.draws or model.decode is None:
-        raise UserError(f"{run} holds a model without latents to draw from. Export a VAE or a GAN.")
+    if not model.draws:
+        raise UserError(f"{run} is an autoencoder: nothing says which numbers make a picture. Export a VAE or a GAN.")
+    if model.decode is None:
+        raise UserError(f"{run} holds a model without latents. Export a VAE or a GAN.")
     classes = trained.class_names if model.classes else ()
     return Drawing(trained.name, model.network, model.decode, model.latent_size, classes)
 

@@ -11,20 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import rollouts.envs.doom as doom
 from agents.agent import Agent
 from agents.viewing.human import Action, action_names
 from agents.viewing.panels import Bar, Panel
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
-from rollouts.envs.image_env import make_env
+from rollouts.envs.image_env import class_metadata, make_env
 from rollouts.envs.presets import reported, resolve
-from rollouts.envs.registration import register
 from worldmodels.dream import Dream, StartKind
 from worldmodels.dynamics import State
 from worldmodels.mixture import Prediction, likeliest, mixture_nll, sample_mixture
@@ -75,16 +72,8 @@ def world_name(env: EnvConfig) -> str:
 
 def frame_rate(env: EnvConfig) -> float:
     """Frames per second of a world, as its class says; :data:`USUAL_RATE` where it does not or is not installed."""
-    register()
-    try:
-        if doom.is_doom(resolve(env).id):
-            doom.register()
-        entry = gym.spec(resolve(env).id).entry_point
-        maker = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    except (gym.error.Error, ImportError, AttributeError):
-        return USUAL_RATE
     skipped = dict(resolve(env).kwargs).get("frame_skip", 1)  # ViZDoom's rate is that of its tics, not of its steps
-    return float(getattr(maker, "metadata", {}).get("render_fps") or USUAL_RATE) / skipped
+    return float(class_metadata(resolve(env)).get("render_fps") or USUAL_RATE) / skipped
 
 
 def step_seconds(env: EnvConfig) -> float:

@@ -90,10 +90,9 @@ def random_report(path: Path, report: dict[str, Any], env: EnvConfig, workers: W
 
 def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: dict[str, Any], repeat: int) -> str:
     """The README's paragraph about a run."""
-    *columns, last = STRIP_HORIZONS
     frames = f" of {repeat} frames" if repeat > 1 else ""
     count, returns = len(report["episodes"]), facts["window_return"]
-    free = f", {returns['free_running_r2']:.2f} when running free" if returns["free_running_r2"] is not None else ""
+    free = f" ({returns['free_running_r2']:.2f} when running free)" if returns["free_running_r2"] is not None else ""
     kind = "score" if report["is_score"] else f"{count} episodes; a score would be 100"
 
     def row(who: str, values: dict[str, Any]) -> str:
@@ -109,11 +108,9 @@ def _section(name: str, report: dict[str, Any], random: dict[str, Any], facts: d
             "",
             f"![Reality, what V makes of it, and M's free-running dream](docs/{name}/dream.png)",
             "",
-            "Above, from top to bottom: what happened, V's reconstruction of it, and M's dream of it, given only the "
-            f"actions. The columns are {', '.join(map(str, columns))} and {last} decisions{frames} into the dream. On "
-            f"episodes it never saw, M's predicted return over windows of {returns['window']} decisions explains the "
-            f"actual one with R² = {returns['teacher_forced_r2']:.2f} when fed with reality{free} "
-            f"(0 would be a constant). Files: [docs/{name}](docs/{name}).",
+            "What happened, V's reconstruction of it, and M's dream of it, given only the actions: up to "
+            f"{STRIP_HORIZONS[-1]} decisions{frames}. On episodes that it never saw, M's predicted return over "
+            f"{returns['window']} decisions has R² = {returns['teacher_forced_r2']:.2f}{free}.",
         )
     )
 

@@ -56,12 +56,10 @@ def section(facts: dict[str, Any]) -> str:
         (
             "![Digits made by the default model, one class per column](docs/images/default.png)",
             "",
-            f"That is its output after {facts['steps']:,} steps ({duration(facts['own']['training_seconds'])}, "
-            f"{facts['machine']}), one digit per column: a class-conditional GAN (spectral normalisation, "
-            f"projection). A classifier sees the digit asked for in {own['label_accuracy']:.1%} of {own['samples']:,} "
-            f"samples ({real['label_accuracy']:.1%} of real ones); their {name} distance in its features is "
-            f"{own[distance]:.2f} (real images: {real[distance]:.2f}; this is not FID). Figures: "
-            "[default.json](docs/images/default.json), [images.md](docs/images.md).",
+            f"A class-conditional GAN after {duration(facts['own']['training_seconds'])} ({facts['machine']}). A "
+            f"classifier sees the digit asked for in {own['label_accuracy']:.1%} of {own['samples']:,} samples "
+            f"({real['label_accuracy']:.1%} of real ones); {name} distance in its features {own[distance]:.2f} (real "
+            f"images: {real[distance]:.2f}). [All objectives side by side](docs/images.md).",
         )
     )
 
