@@ -86,11 +86,12 @@ class Agent:
         """
         path = located(run)
         folder = newest_round(path, "mdnrnn") or path
-        model = WorldModel.from_folder(folder, device)
+        env = env or WorldModel.from_folder(folder).env
+        model = WorldModel.from_folder(folder, device).act_through(env)
         controller = spec.build(model)
         if len(parameters) != controller.parameter_count:
             raise UserError(f"The controller has {controller.parameter_count} weights, got {len(parameters)}.")
-        return cls(folder, model, spec, controller, parameters.float().to(device), env or model.env)
+        return cls(folder, model, spec, controller, parameters.float().to(device), env)
 
     @classmethod
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
@@ -134,7 +135,9 @@ class Agent:
                     (run / folder).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, run / folder / name)
         stage = Stage.open(run, "controller", self.spec, {"vae": file_hash(run / "vae" / "weights.safetensors")})
-        save_tensors({"selected": self.parameters}, stage.path / "weights.safetensors")
+        standardiser = self.controller.standardiser
+        tensors = {"selected": self.parameters, **(standardiser.tensors() if standardiser else {})}
+        save_tensors(tensors, stage.path / "weights.safetensors")
         stage.finish(env=config_to_dict(self.env), spec=config_to_dict(self.spec), parameters=len(self.parameters))
         return run
 

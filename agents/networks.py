@@ -26,7 +26,7 @@ class NetworkSpec:
     """What a network sees, its size, and how its outputs become an action."""
 
     features: Features = "zh"
-    """What it sees: z, [z, h] or [z, c, h]."""
+    """What it sees: z, then outputs of M, then a for the previous action, as far as named."""
     latent: LatentKind = "mean"
     """In the real world: z drawn from V's posterior, or its mean."""
     layers: tuple[int, ...] = (256, 256)
@@ -43,12 +43,13 @@ class NetworkSpec:
 
 
 class NetworkController:
-    """A perceptron on features. It owns no weights: they are a flat vector, layer by layer, as :meth:`flatten` says."""
+    """A perceptron on features. It owns no weights: they are a flat vector, layer by layer, as :func:`flatten` says."""
 
     def __init__(self, inputs: int, action_spec: ActionSpec, spec: NetworkSpec) -> None:
         self.inputs, self.action_spec, self.spec = inputs, action_spec, spec
         self.standardiser: Standardiser | None = None
-        widths = [inputs, *spec.layers, action_spec.size]
+        outputs = action_spec.outputs if spec.output == "squash" else action_spec.size
+        widths = [inputs, *spec.layers, outputs]
         self.shapes = [(rows, columns + 1) for columns, rows in itertools.pairwise(widths)]
         self.parameter_count = sum(rows * columns for rows, columns in self.shapes)
 

@@ -45,6 +45,7 @@ class Senses:
 
     def see(self, frames: NDArray[np.uint8]) -> None:
         """Frames ``[N, 64, 64, 3]`` become z ``[N, Z]``."""
+        self.frames = frames
         mean, logvar = self.model.encode(frames)
         if self.latent == "sample":
             noise = np.stack([chance.standard_normal(mean.shape[1], dtype=np.float32) for chance in self._chance])
@@ -59,5 +60,6 @@ class Senses:
 
     def keep(self, lanes: Tensor) -> None:
         """Go on with these lanes only (a mask or indices)."""
+        self.frames = self.frames[lanes.cpu().numpy()]
         self._chance = [self._chance[lane] for lane in torch.arange(len(self.z))[lanes.cpu()].tolist()]
         self.z, self.action, self.state = self.z[lanes], self.action[lanes], take(self.state, lanes)

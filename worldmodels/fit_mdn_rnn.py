@@ -23,7 +23,7 @@ from worldmodels.configs import MDNRNNConfig
 from worldmodels.cores import make_dynamics
 from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
-from worldmodels.data.lineage import require_vae
+from worldmodels.data.lineage import require_transitions, require_vae
 from worldmodels.data.stream import LatentStream
 from worldmodels.diagnostics import diagnose, dream_strip
 from worldmodels.dynamics import Dynamics, State, dropout_mask, take
@@ -101,6 +101,7 @@ def fit_mdn_rnn(
     """
     config.check()
     vae_stage, inputs = require_vae(run, stores)
+    require_transitions(stores, config.reward_head)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
     sources = split(stores)
@@ -253,6 +254,7 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
     say(
         f"M: held-out latents {facts['z_nll_per_dim']:.3f} nats per dimension"
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
-        + ("" if recall is None else f"; {recall:.0%} of ends foreseen, {alarms:.2%} false alarms")
+        + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
+        + ("" if alarms is None else f"; {alarms:.2%} false alarms")
         + f". Look at {stage.path / 'dream.png'}"
     )

@@ -1,7 +1,8 @@
-"""C: evolve the controller (CMA-ES, or PGPE with ClipUp), in the real environment or in the dream.
+"""C: learn to act (CMA-ES, PGPE with ClipUp, or another learner), in the real environment or in the dream.
 
 worldmodels train-controller --run runs/car
 worldmodels train-controller --run runs/car --controller.world dream --controller.temperature 1.15
+worldmodels train-controller --run runs/car --controller.learner sac --controller.generations 150
 worldmodels train-controller --run runs/copy --start-from runs/car --controller.principal 48
 """
 
@@ -54,9 +55,9 @@ COMMAND = Command(
     body,
     main=(
         *("run", "preset", "start_from", "device", "workers", "env.id"),
-        *("controller.world", "controller.spec.features", "controller.spec.hidden", "controller.generations"),
+        *("controller.world", "controller.spec.features", "controller.learner", "controller.generations"),
         *("controller.population", "controller.rollouts", "controller.sigma", "controller.strategy"),
         *("controller.principal", "controller.max_steps", "controller.patience", "controller.temperature"),
-        *("controller.starts", "controller.average", "controller.seed"),
+        "controller.seed",
     ),
 )

@@ -14,6 +14,7 @@ from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
+from agents.networks import NetworkController
 from agents.standardiser import SD_LIMIT
 from agents.viewing.human import FULL_TURN, action_names, bindings
 from agents.viewing.moments import step_seconds
@@ -40,7 +41,7 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
         title: what the page is called; by default its world.
 
     Raises:
-        UserError: its M is not an LSTM, it has no moments to begin from, or too many were asked for.
+        UserError: M is no LSTM, C is of no kind that is known here, or there are no moments to begin from.
     """
     model, tensors = agent.model, Tensors()
     if model.starts is None:
@@ -115,13 +116,18 @@ def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
 
 
 def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
-    layers, start, controller = [], 0, agent.controller
-    if not isinstance(controller, LinearController):
-        raise UserError(f"The page knows the controllers that worldmodels evolves, not a {type(controller).__name__}.")
+    controller = agent.controller
+    if isinstance(controller, LinearController):
+        has_bias, activation, output = controller.bias, "tanh", "squash"
+    elif isinstance(controller, NetworkController):
+        has_bias, activation, output = True, controller.spec.activation, controller.spec.output
+    else:
+        raise UserError(f"A page cannot act with a {type(controller).__name__}; it knows linear ones and networks.")
+    layers, start = [], 0
     for rows, columns in controller.shapes:
         weights = agent.parameters[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns
-        matrix, bias = (weights[:, :-1], weights[:, -1]) if controller.bias else (weights, None)
+        matrix, bias = (weights[:, :-1], weights[:, -1]) if has_bias else (weights, None)
         layers.append(
             {
                 "inputs": matrix.shape[1],
@@ -132,7 +138,10 @@ def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
         )
     standardiser = controller.standardiser
     scale = standardiser and {name: tensors.add(_array(getattr(standardiser, name))) for name in ("mean", "sd")}
-    return {"features": agent.spec.features, "standardiser": scale, "limit": SD_LIMIT, "layers": layers}
+    return {
+        **{"features": agent.spec.features, "standardiser": scale, "limit": SD_LIMIT},
+        **{"layers": layers, "activation": activation, "output": output},
+    }
 
 
 def _different(starts: DreamStarts, count: int) -> DreamStarts:

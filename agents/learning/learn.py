@@ -170,11 +170,11 @@ def _worlds(
         task = RealTask(seeing, env, config.controller, standardiser)
         real = stack.enter_context(PoolEvaluator(task, workers, config.lanes_per_task))
         evaluator: Evaluator = partial(real, max_steps=config.max_steps, patience=config.patience)
-        world = World(evaluator, task.lanes, config.max_steps, config.patience)
+        world = World(evaluator, real.pool.run, config.max_steps, config.patience)
         if config.world == "dream":
             dreaming = config.dream(model.multiplying_in(_precision(config, stage, model)), standardiser)
             dream = stack.enter_context(dream_evaluator(dreaming, workers))
-            world = World(partial(dream, max_steps=config.max_steps), dreaming.lanes, config.max_steps)
+            world = World(partial(dream, max_steps=config.max_steps), dream.pool.run, config.max_steps)
         yield world, partial(_validation, partial(real, max_steps=full_length), seeds)
 
 

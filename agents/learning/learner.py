@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from agents.controller import Controller, ControllerSpec, Spec
 from agents.fitness import Evaluator
-from agents.lanes import Lanes
 from worldmodels.world_model import WorldModel
 
 Array = NDArray[Any]
@@ -23,7 +22,9 @@ class World:
     """Where C learns, the real world or the dream: no learner knows which of the two it is in."""
 
     evaluate: Evaluator  #: the returns of a population on some seeds, wherever their lanes run
-    lanes: Callable[[], Lanes]  #: makes lanes in this process, for who learns from every step
+    run: Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
+    """``run(function, tasks)`` does ``function((lanes, controller, device), *task)`` wherever lanes run, for who learns
+    from every step: it yields the index of a task and its result as they come in."""
     max_steps: int  #: of an episode
     patience: int | None = None  #: steps without a positive reward after which an episode is hopeless
 

@@ -95,9 +95,7 @@ def test_every_member_has_a_choice_of_episodes_of_its_own():
 def test_together_is_the_mixture_of_what_all_say():
     torch.manual_seed(0)
     ends = torch.tensor([-1.0, 3.0, 0.5, -1.0, 3.0, 0.5])
-    members = [
-        Prediction(Mixture(*torch.randn(3, 6, 4, 5)), torch.full((6,), float(m)), m * ends) for m in (1, 2)
-    ]
+    members = [Prediction(Mixture(*torch.randn(3, 6, 4, 5)), torch.full((6,), float(m)), m * ends) for m in (1, 2)]
     joint, target = together(members), torch.randn(6, 4)
     likelihoods = torch.stack([torch.exp(-mixture_nll(one.mixture, target)) for one in members])
     torch.testing.assert_close(mixture_nll(joint.mixture, target), -likelihoods.mean(0).log())

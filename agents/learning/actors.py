@@ -1,0 +1,143 @@
+"""Networks of gradient learners: an actor that draws its actions, and critics; and the mathematics of both."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agents.networks import flatten
+
+LOG_STD = (-5.0, 2.0)  #: limits of the logarithm of the actor's standard deviation
+
+
+class Actor(nn.Module):
+    """A Gaussian over raw outputs, from features: ``[mean, log std]`` of each output.
+
+    The action is what the environment's preset makes of a raw output (``squash``); learning sees its tanh.
+    """
+
+    def __init__(self, inputs: int, outputs: int, layers: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        widths = [inputs, *layers, 2 * outputs]
+        self.stack = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.outputs = outputs
+        for linear in self.linears:
+            _begin(linear.weight, linear.bias, generator)
+
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """Its layers."""
+        return [cast(nn.Linear, layer) for layer in self.stack]
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """``[N, F]`` -> mean and log standard deviation ``[N, A]``."""
+        *hidden, last = self.linears
+        for linear in hidden:
+            features = torch.relu(linear(features))
+        return split(last(features))
+
+    def weights(self) -> Tensor:
+        """All of it in a row, for workers that explore with it."""
+        return flatten([(linear.weight, linear.bias) for linear in self.linears])
+
+    @torch.no_grad()
+    def take_mean(self, weights: Tensor) -> None:
+        """Begin with the mean of an earlier actor, as :meth:`mean_weights` lays it out."""
+        start, last = 0, self.linears[-1]
+        for linear in self.linears:
+            rows = self.outputs if linear is last else linear.out_features
+            size = rows * (linear.in_features + 1)
+            layer = weights[start : start + size].reshape(rows, -1)
+            linear.weight[:rows], linear.bias[:rows] = layer[:, :-1], layer[:, -1]
+            start += size
+
+    def mean_weights(self) -> Tensor:
+        """C: the mean alone, in a row, as :class:`agents.networks.NetworkController` takes it."""
+        *hidden, last = self.linears
+        mean = (last.weight[: self.outputs], last.bias[: self.outputs])
+        return flatten([*((linear.weight, linear.bias) for linear in hidden), mean])
+
+
+class Critics(nn.Module):
+    """Several critics of (features, tanh of raw outputs), as one batch of networks with LayerNorm.
+
+    LayerNorm keeps values of actions that were never tried from running away (Ball et al. 2023).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, layers: Sequence[int], generator: torch.Generator, count: int = 2
+    ) -> None:
+        super().__init__()
+        widths = [inputs + outputs, *layers, 1]
+        shapes = list(itertools.pairwise(widths))
+        self.matrices = nn.ParameterList(torch.empty(count, a, b) for a, b in shapes)
+        self.biases = nn.ParameterList(torch.empty(count, 1, b) for _, b in shapes)
+        self.scales = nn.ParameterList(torch.ones(count, 1, width) for width in layers)
+        self.shifts = nn.ParameterList(torch.zeros(count, 1, width) for width in layers)
+        for matrix, bias in zip(self.matrices, self.biases, strict=True):
+            for critic in range(count):
+                _begin(matrix.data[critic].t(), bias.data[critic, 0], generator)
+
+    def forward(self, features: Tensor, actions: Tensor) -> Tensor:
+        """``[N, F]``, ``[N, A]`` -> values ``[critics, N]``."""
+        values = torch.cat([features, actions], 1).expand(len(self.matrices[0]), -1, -1)
+        for layer, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
+            values = torch.baddbmm(bias, values, matrix)
+            if layer < len(self.scales):
+                normal = F.layer_norm(values, values.shape[-1:])
+                values = torch.relu(torch.addcmul(self.shifts[layer], normal, self.scales[layer]))
+        return values[..., 0]
+
+
+def _begin(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+    """PyTorch's own initialisation of a linear layer ``[rows, columns]``, from a generator of one's own."""
+    reach = weight.shape[1] ** -0.5
+    with torch.no_grad():
+        for tensor in (weight, bias):
+            tensor.copy_(torch.empty(tensor.shape).uniform_(-reach, reach, generator=generator))
+
+
+def split(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """The actor's outputs ``[N, 2 A]`` as mean and limited log standard deviation ``[N, A]``."""
+    mean, log_std = raw.chunk(2, dim=-1)
+    return mean, log_std.clamp(*LOG_STD)
+
+
+def draw(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """An action by reparameterisation, and its log probability.
+
+    The density is that of ``u = tanh(raw)``, ``raw ~ N(mean, std^2)``: the normal one, less
+    ``log(1 - tanh(raw)^2) = 2 (log 2 - raw - softplus(-2 raw))`` for every output (Haarnoja et al. 2018, appendix C).
+
+    Returns:
+        u ``[N, A]`` and log pi(u) ``[N]``.
+    """
+    raw = mean + log_std.exp() * noise
+    normal = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)
+    stretch = 2 * (math.log(2) - raw - F.softplus(-2 * raw))
+    return torch.tanh(raw), (normal - stretch).sum(-1)
+
+
+def soft_target(rewards: Tensor, discounts: Tensor, values: Tensor, log_probs: Tensor, alpha: Tensor) -> Tensor:
+    """What critics are fitted to: ``R + discount (min Q(s', a') - alpha log pi(a'))``, the smallest of the critics'.
+
+    Args:
+        rewards: discounted sum of the rewards up to s' ``[N]``.
+        discounts: gamma to the number of steps to s', 0 where the episode has ended there ``[N]``.
+        values: of the target critics at s' ``[critics, N]``.
+        log_probs: of the actions there ``[N]``.
+    """
+    return rewards + discounts * (values.min(0).values - alpha * log_probs)
+
+
+@torch.no_grad()
+def follow(slow: nn.Module, fast: nn.Module, share: float) -> None:
+    """Polyak averaging: ``slow = (1 - share) slow + share fast``."""
+    for behind, ahead in zip(slow.parameters(), fast.parameters(), strict=True):
+        behind.lerp_(ahead, share)

@@ -1,0 +1,124 @@
+"""What was lived through, kept to learn from again: features at half precision, in memory and in files beside C.
+
+Every iteration's episodes are one file, written once. So a state says only which of them there were, and takes no time
+to write however much is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.learning.experience import Trace
+from rollouts.errors import UserError
+from worldmodels.training.checkpoint import load_tensors, save_tensors
+
+
+class Batch(NamedTuple):
+    """Steps to learn from, each with what came of the following ones."""
+
+    features: Tensor  #: float32 [N, F]
+    actions: Tensor  #: [N, A]
+    rewards: Tensor  #: discounted sum over at most n steps [N]
+    discounts: Tensor  #: gamma to the number of those steps; 0 where the episode had ended then [N]
+    following: Tensor  #: features after them [N, F]
+
+
+class Replay:
+    """The newest ``capacity`` moments, in a ring.
+
+    Args:
+        folder: where iterations are kept; made when there is the first.
+    """
+
+    def __init__(self, folder: Path, inputs: int, outputs: int, capacity: int) -> None:
+        self.folder, self.capacity = folder, capacity
+        self.features = torch.zeros(capacity, inputs, dtype=torch.float16)
+        self.actions = torch.zeros(capacity, outputs)
+        self.rewards = torch.zeros(capacity)
+        self.left = torch.zeros(capacity, dtype=torch.int32)  #: steps to the end of the episode; 0 for its last state
+        self.terminal = torch.zeros(capacity, dtype=torch.bool)
+        self.rows: list[int] = []  #: moments of every iteration so far
+        self._unneeded = 0
+
+    def add(self, traces: Sequence[Trace]) -> None:
+        """Keep an iteration's episodes, in memory and as a file.
+
+        Raises:
+            UserError: they do not fit into the replay.
+        """
+        tensors = {
+            "features": torch.cat([trace.features for trace in traces]),
+            "actions": torch.cat([_padded(trace.actions) for trace in traces]),
+            "rewards": torch.cat([_padded(trace.rewards) for trace in traces]),
+            "left": torch.cat([torch.arange(len(trace.rewards), -1, -1, dtype=torch.int32) for trace in traces]),
+            "terminal": torch.cat([torch.full((len(trace.rewards) + 1,), trace.terminal) for trace in traces]),
+        }
+        if len(tensors["left"]) > self.capacity:
+            raise UserError(
+                f"One iteration has {len(tensors['left']):,} moments, the replay keeps {self.capacity:,}; "
+                "raise the learner's capacity."
+            )
+        save_tensors(tensors, self._file(len(self.rows)))
+        self._write(tensors)
+
+    def _write(self, tensors: dict[str, Tensor]) -> None:
+        places = (sum(self.rows) + torch.arange(len(tensors["left"]))) % self.capacity
+        for name, values in tensors.items():
+            getattr(self, name)[places] = values
+        self.rows.append(len(places))
+        self._usable = torch.nonzero(self.left > 0).flatten()
+
+    def __len__(self) -> int:
+        """Steps that can be drawn."""
+        return len(self._usable) if self.rows else 0
+
+    def sample(self, count: int, steps: int, gamma: float, generator: torch.Generator) -> Batch:
+        """Draw ``count`` of the kept steps, all equally likely, each with its ``steps``-step return."""
+        rows = self._usable[torch.randint(len(self._usable), (count,), generator=generator)]
+        ahead = self.left[rows].clamp(max=steps)
+        rewards, offsets = torch.zeros(count), torch.arange(steps)
+        seen = self.rewards[(rows[:, None] + offsets) % self.capacity]
+        rewards = (seen * gamma**offsets * (offsets < ahead[:, None])).sum(1)
+        following = (rows + ahead) % self.capacity
+        over = self.terminal[rows] & (self.left[following] == 0)
+        discounts = torch.where(over, 0.0, gamma**ahead)
+        return Batch(
+            self.features[rows].float(), self.actions[rows], rewards, discounts, self.features[following].float()
+        )
+
+    @property
+    def state(self) -> list[int]:
+        """Which iterations there were. Files that neither this state nor the one before needs are deleted."""
+        for iteration in range(self._unneeded):
+            self._file(iteration).unlink(missing_ok=True)
+        self._unneeded = self._oldest(self.rows)
+        return list(self.rows)
+
+    def restore(self, rows: Sequence[int]) -> bool:
+        """Read the iterations of a state again. False if files are missing; nothing is changed then."""
+        needed = range(self._oldest(rows), len(rows))
+        if not all(self._file(iteration).exists() for iteration in needed):
+            return False
+        self.rows, self._unneeded = list(rows[: needed.start]), 0
+        for iteration in needed:
+            self._write(load_tensors(self._file(iteration)))
+        return True
+
+    def _oldest(self, rows: Sequence[int]) -> int:
+        """The first iteration of which anything is kept in memory."""
+        kept = np.cumsum(rows[::-1]) - np.array(rows[::-1], int)
+        return len(rows) - int((kept < self.capacity).sum())
+
+    def _file(self, iteration: int) -> Path:
+        return self.folder / f"{iteration:06d}.safetensors"
+
+
+def _padded(values: Tensor) -> Tensor:
+    """With one more row, for the state in which an episode ended."""
+    return torch.cat([values, torch.zeros_like(values[:1])])

@@ -1,0 +1,219 @@
+"""Soft actor-critic (Haarnoja et al. 2018) as a learner of C, in the real world or in the dream.
+
+One iteration: explore for some episodes with the actor as it stands, wherever lanes run; keep them; then learn from
+all that is kept. C is the actor's mean. What differs from the paper: returns over several steps, LayerNorm in the
+critics, and rewards made smaller, so that values stay in a range that networks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.controller import Controller, ControllerSpec, perceptron, squash
+from agents.fitness import even_share
+from agents.lanes import Lanes
+from agents.learning.actors import Actor, Critics, draw, follow, soft_target, split
+from agents.learning.experience import Trace, experience
+from agents.learning.learner import Array, Progress, Task, World
+from agents.learning.replay import Replay
+from agents.networks import NetworkController, NetworkSpec
+from rollouts.errors import UserError, require_positive
+from rollouts.seeds import evolution_seed
+from worldmodels.training.randomness import generator_for
+from worldmodels.training.threads import one_thread
+
+LANES_PER_TASK = 4  #: episodes that one worker explores side by side; results depend on it, so it is no option
+
+
+@dataclass(frozen=True)
+class SACConfig:
+    """How the actor-critic learns."""
+
+    layers: tuple[int, ...] = (256, 256)
+    """Units of the hidden layers, of the actor and of each critic."""
+    episodes: int = 8
+    """Episodes per iteration."""
+    updates: float = 0.5
+    """Updates per decision."""
+    warm_up: int = 2000
+    """Decisions before the first update."""
+    batch_size: int = 256
+    """Decisions per update."""
+    learning_rate: float = 3e-4
+    """Adam's, of actor, critics and temperature."""
+    gamma: float = 0.99
+    """Discount per decision."""
+    steps: int = 3
+    """Rewards that are added up before a critic says what the rest is worth."""
+    tau: float = 0.005
+    """Share of the critics that the target critics take over in every update."""
+    reward_scale: float = 0.2
+    """Rewards are multiplied by it."""
+    alpha: float = 0.1
+    """Initial temperature: worth of entropy, in scaled rewards. It is then adapted."""
+    entropy: float | None = None
+    """Entropy to keep, in nats. Default: minus the number of outputs."""
+    capacity: int = 300_000
+    """Moments to learn from; each takes two bytes per feature, in memory and on disk."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        positive = ("episodes", "updates", "batch_size", "learning_rate", "steps", "reward_scale", "alpha", "capacity")
+        require_positive(self, positive, "controller.sac.")
+        for name in ("gamma", "tau"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UserError(f"--controller.sac.{name} must be above 0 and at most 1, got {getattr(self, name)}.")
+        if self.warm_up < 0 or any(units < 1 for units in self.layers):
+            raise UserError("--controller.sac.warm-up cannot be negative, and layers need at least one unit.")
+
+    def shape(self, spec: ControllerSpec) -> NetworkSpec:
+        """The actor's mean as a controller; it sees what ``spec`` says."""
+        return NetworkSpec(spec.features, spec.latent, self.layers)
+
+    def begin(self, task: Task) -> SAC:
+        """Raises:
+        UserError: actions are discrete.
+        """
+        return SAC(self, task)
+
+
+class SAC:
+    """The learner: an actor, two critics, their slow copies, and a temperature that keeps the entropy."""
+
+    def __init__(self, options: SACConfig, task: Task) -> None:
+        controller = task.controller
+        assert isinstance(controller, NetworkController)
+        if controller.action_spec.kind == "discrete":
+            raise UserError("The actor-critic needs continuous actions; take --controller.learner evolution here.")
+        self.options, self.seed, self.device = options, task.seed, task.model.device
+        inputs, outputs = controller.inputs, controller.shapes[-1][0]
+        generator = generator_for(task.seed, 0)
+        self.actor = Actor(inputs, outputs, options.layers, generator)
+        if task.warm:
+            self.actor.take_mean(torch.from_numpy(task.initial).float())
+        self.critics = Critics(inputs, outputs, options.layers, generator).to(self.device)
+        self.actor.to(self.device)
+        self.targets = deepcopy(self.critics).requires_grad_(False)
+        self.log_alpha = torch.tensor(options.alpha, device=self.device).log().requires_grad_()
+        parts = (self.actor.parameters(), self.critics.parameters(), [self.log_alpha])
+        self.optimisers = [torch.optim.Adam(part, options.learning_rate) for part in parts]
+        self.entropy = -float(outputs) if options.entropy is None else options.entropy
+        self.replay = Replay(task.folder / "replay", inputs, outputs, options.capacity)
+
+    @property
+    def weights(self) -> Array:
+        return self.actor.mean_weights().double().cpu().numpy()
+
+    @property
+    def results(self) -> dict[str, Array]:
+        """The whole actor, standard deviations included."""
+        return {"actor": self.actor.weights().cpu().numpy()}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        networks = {name: getattr(self, name).state_dict() for name in ("actor", "critics", "targets")}
+        optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
+        return {**networks, "log_alpha": self.log_alpha.detach(), "optimisers": optimisers, "replay": self.replay.state}
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        if not self.replay.restore(state["replay"]):
+            return False
+        for name in ("actor", "critics", "targets"):
+            getattr(self, name).load_state_dict(state[name])
+        with torch.no_grad():
+            self.log_alpha.copy_(state["log_alpha"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        return True
+
+    def repeat(self, record: Mapping[str, Any]) -> bool:
+        """Gradients cannot be had again from returns."""
+        return False
+
+    def improve(self, world: World, iteration: int) -> Progress:
+        """Explore, keep, learn."""
+        options = self.options
+        seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
+        block = even_share(len(seeds), LANES_PER_TASK)
+        weights, limits = self.actor.weights().cpu(), (world.max_steps, world.patience)
+        tasks = [(weights, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
+        found = dict(world.run(explore, tasks))
+        traces = [trace for index in range(len(tasks)) for trace in found[index]]
+        self.replay.add(traces)
+        decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
+        updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
+        sums = torch.zeros(len(NAMES))
+        for _ in range(updates):
+            sums += self._update(generator)
+        facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
+        facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
+        return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), decisions, facts)
+
+    def _update(self, generator: torch.Generator) -> Tensor:
+        """One step of critics, actor and temperature; the losses of :data:`NAMES`."""
+        options = self.options
+        batch = self.replay.sample(options.batch_size, options.steps, options.gamma, generator)
+        features, actions, rewards, discounts, following = (part.to(self.device) for part in batch)
+        noise = torch.randn(2, *actions.shape, generator=generator).to(self.device)
+        alpha = self.log_alpha.exp().detach()
+        with torch.no_grad():
+            mean, log_std = self.actor(following)
+            intended, log_probs = draw(mean, log_std, noise[0])
+            values = self.targets(following, intended)
+            target = soft_target(options.reward_scale * rewards, discounts, values, log_probs, alpha)
+        loss = (self.critics(features, actions) - target).square().mean(1).sum()
+        self._descend(1, loss)
+        mean, log_std = self.actor(features)
+        intended, log_probs = draw(mean, log_std, noise[1])
+        self.critics.requires_grad_(False)
+        worth = self.critics(features, intended).min(0).values
+        actor_loss = (alpha * log_probs - worth).mean()
+        self._descend(0, actor_loss)
+        self.critics.requires_grad_(True)
+        entropy = -log_probs.detach().mean()
+        self._descend(2, self.log_alpha * (entropy - self.entropy))
+        follow(self.targets, self.critics, options.tau)
+        return torch.stack([loss.detach(), worth.detach().mean(), entropy]).cpu()
+
+    def _descend(self, which: int, loss: Tensor) -> None:
+        self.optimisers[which].zero_grad()
+        loss.backward()
+        self.optimisers[which].step()
+
+
+NAMES = ("critic_loss", "value", "entropy")
+
+
+def explore(
+    kept: tuple[Lanes, Controller, torch.device],
+    weights: Tensor,
+    seeds: Sequence[int],
+    max_steps: int,
+    patience: int | None,
+) -> list[Trace]:
+    """Episodes of the actor with its noise, one for each seed, in a worker; kept is the tanh of raw outputs."""
+    lanes, controller, device = kept
+    assert isinstance(controller, NetworkController)
+    *hidden, (outputs, columns) = controller.shapes
+    shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)
+    chance = [generator_for(seed, 1) for seed in seeds]
+
+    def act(features: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = split(perceptron(weights, features, shapes, True, torch.relu))
+        noise = torch.stack([torch.randn(outputs, generator=chance[lane]) for lane in running.tolist()])
+        raw = mean + log_std.exp() * noise.to(device)
+        return squash(raw, controller.action_spec), torch.tanh(raw)
+
+    with one_thread():
+        return experience(lanes, act, seeds, max_steps, patience)
