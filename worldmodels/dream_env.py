@@ -67,6 +67,7 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._finished = np.zeros(num_envs, np.bool_)
 
+    @torch.inference_mode()
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -79,15 +80,15 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self._finished[:] = False
         return self._observe(), {}
 
+    @torch.inference_mode()
     def step(
         self, actions: Any
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One step in every lane; lanes that ended in the last step are reset instead."""
         reset = torch.from_numpy(self._finished)
-        with torch.inference_mode():
-            reward, terminated, truncated = (
-                value.cpu().numpy() for value in self.dream.step(self._action_vectors(actions))
-            )
+        reward, terminated, truncated = (
+            value.cpu().numpy() for value in self.dream.step(self._action_vectors(actions))
+        )
         if self._finished.any():
             self.dream.restart(reset)
         kept = ~self._finished
