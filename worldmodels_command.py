@@ -38,7 +38,7 @@ def foreign(root: Path = ROOT) -> str | None:
         spec = find_spec(name)
         file = Path(spec.origin) if spec is not None and spec.origin else None
         if file is None:
-            return f"The package {name} is missing: pip install --force-reinstall --no-deps {DISTRIBUTION}"
+            return f"The package {name} is missing: install {DISTRIBUTION} again."
         if file.resolve().parents[1] != root.resolve() or _replaced(file):
             return (
                 f"The package {name} at {file.parent} belongs to {_owner(name)}, not to {DISTRIBUTION}: the two cannot "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +101,28 @@ def evaluate(
 
 def play(task: RealTask, weights: NDArray[np.float64], seeds: Sequence[int], workers: Workers) -> Outcome:
     """Whole real episodes of one controller ``[P]``, one for each seed."""
-    world = resolve(task.env)
+    limit, _ = episode_limit(task.env)
     with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
-        return evaluator(weights[None], seeds, world.max_decisions or 10_000, progress=f"evaluate on {world.id}")
+        return evaluator(weights[None], seeds, limit, progress=f"evaluate on {resolve(task.env).id}")
+
+
+def episode_limit(env: EnvConfig) -> tuple[int, bool]:
+    """Decisions after which an episode is over, and whether it is whole by then.
+
+    It is whole at the environment's own limit, not at a shorter one that was asked for; where the environment sets
+    none, nobody can tell.
+    """
+    limit, certain = _longest(env)
+    if env.max_episode_steps is None:
+        return limit, certain
+    whole, sure = _longest(dataclasses.replace(env, max_episode_steps=None))
+    return limit, certain and not (sure and limit < whole)
+
+
+def _longest(env: EnvConfig) -> tuple[int, bool]:
+    world = make_env(env)
+    world.close()
+    return world.longest
 
 
 def summarise(returns: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
@@ -133,7 +153,13 @@ def table(report: dict[str, Any]) -> str:
         f"  95 %   {report['interval_95_low']:9.2f} to {report['interval_95_high']:.2f} (bootstrap, of the mean)",
         f"  min    {report['min']:9.2f}   median {report['median']:.2f}   max {report['max']:.2f}",
     ]
-    if not report["is_score"]:
+    if report.get("cut"):
+        lines.append(
+            f"  (not a score: {report['cut']} of them were cut, before they had ended, after "
+            f"{max(episode['length'] for episode in report['episodes']):,} decisions; --env.max-episode-steps sets a "
+            "limit)"
+        )
+    elif not report["is_score"]:
         lines.append(f"  (not a score: that takes {SCORE_EPISODES} episodes)")
     return "\n".join(lines)
 
@@ -158,12 +184,15 @@ def _report(
     lengths: NDArray[np.int64],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
+    limit, whole = episode_limit(env)
+    cut = 0 if whole else int((lengths >= limit).sum())
     return {
         "agent": agent,
         "environment": resolve(env).id,
         "env": config_to_dict(env),
         **summarise(returns),
-        "is_score": len(returns) >= SCORE_EPISODES,
+        "is_score": len(returns) >= SCORE_EPISODES and not cut,
+        "cut": cut,
         **facts,
         "episodes": [
             {"seed": int(s), "return": round(float(r), 4), "length": int(n)}
@@ -176,7 +205,7 @@ def _report(
 
 def _random_episode(env: EnvConfig, seed: int) -> tuple[float, int]:
     world = make_env(env)
-    episode = record_episode(world, POLICIES["random"], "random", seed, world.preset.max_decisions or 10_000)
+    episode = record_episode(world, POLICIES["random"], "random", seed, world.longest[0])
     world.close()
     return episode.total_reward, len(episode)
 

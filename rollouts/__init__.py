@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING
 from rollouts.lazy import lazily
 
 if TYPE_CHECKING:
-    from rollouts.envs.config import EnvConfig
+    from rollouts.envs.config import EnvConfig, EnvPreset
     from rollouts.envs.image_env import make_env
+    from rollouts.envs.presets import add_preset
     from rollouts.episodes import Episode, EpisodeStore
     from rollouts.errors import UserError
 
-__all__ = ["EnvConfig", "Episode", "EpisodeStore", "UserError", "make_env"]
+__all__ = ["EnvConfig", "EnvPreset", "Episode", "EpisodeStore", "UserError", "add_preset", "make_env"]
 __getattr__ = lazily(
     __name__,
     {
         "EnvConfig": "rollouts.envs.config",
+        "EnvPreset": "rollouts.envs.config",
         "Episode": "rollouts.episodes",
         "EpisodeStore": "rollouts.episodes",
         "UserError": "rollouts.errors",
+        "add_preset": "rollouts.envs.presets",
         "make_env": "rollouts.envs.image_env",
     },
 )

@@ -13,11 +13,12 @@ import numpy as np
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
-from rollouts.envs.presets import identity, resolve
+from rollouts.envs.presets import hint, identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError, require_at_least
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
+from rollouts.pools.processes import refuse_unguarded
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
@@ -44,12 +45,18 @@ class CollectConfig:
 
 
 def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, seed: int, max_steps: int) -> Episode:
-    """Play one episode and keep all of it, the fatal action and the last observation included."""
+    """Play one episode and keep all of it, the fatal action and the last observation included.
+
+    Raises:
+        UserError: the environment misbehaves, or the policy chooses what is no number.
+    """
     policy = make_policy(seed, env.action_spec)
     frame, _ = env.reset(seed=seed)
     frames, actions, rewards, ends = [frame], [], [], []
     for step in range(max_steps):
         action = np.array(policy(frame), np.float32)
+        if not np.isfinite(action).all():
+            raise UserError(f"{env.preset.name}: the policy {policy_name} chose {action} in step {step}, seed {seed}.")
         frame, reward, terminated, truncated, _ = env.step(action)
         frames.append(frame)
         actions.append(action)
@@ -98,7 +105,10 @@ def collect(
     Raises:
         UserError: the environment cannot be made, or the disk is too small.
     """
+    refuse_unguarded()
     config.check()
+    if (imported := _imported(run, env)) is not None:
+        return imported
     preset = resolve(env)
     exploration = preset.exploration if config.policy == "default" else config.policy
     name, make_policy = agent_policy or (exploration, POLICIES[exploration])
@@ -134,6 +144,22 @@ def collect(
     return store
 
 
+def _imported(run: Path, env: EnvConfig) -> EpisodeStore | None:
+    """The run's episodes, if they were imported: there is nothing to collect then.
+
+    Raises:
+        UserError: they are of another world, or their import is not finished.
+    """
+    stage = Stage(run, "rollouts")
+    if not stage.begun or "imported" not in stage.manifest["inputs"]:
+        return None
+    Stage.require(run, "rollouts", "import")
+    if stage.manifest["inputs"]["env"] != identity(env):
+        raise UserError(f"The episodes of {run} were imported as those of {stage.manifest['env']['id']}, not {env.id}.")
+    say(f"The episodes of {run} were imported; there is nothing to collect.")
+    return EpisodeStore(stage.path / "episodes")
+
+
 def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:
     """What a manifest tells of the episodes in a store: how many, of how many steps, and what they returned."""
     lengths, returns = zip(
@@ -148,12 +174,26 @@ def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:
     }
 
 
+def refuse_if_always_over(env: ImageEnv, make_policy: PolicyFactory) -> None:
+    """Refuse an environment in which nothing follows a first step: there would be nothing to foresee."""
+    tries = 20
+    if all(len(record_episode(env, make_policy, "probe", seed, 2)) == 1 for seed in range(1, tries)):
+        raise UserError(
+            f"{env.preset.name} cannot be used: {tries} of {tries} episodes (seeds 0 to {tries - 1}) ended in their "
+            "first step, after which there is nothing to foresee."
+        )
+
+
 def _announce(
     env_config: EnvConfig, make_policy: PolicyFactory, steps: int, episodes: int, workers: int, run: Path
 ) -> None:
     """Say what the recording will cost, from a short measurement; refuse if the disk is too small."""
+    if (better := hint(env_config.id)) is not None:
+        say(better)
     env, probe_steps = make_env(env_config), min(steps, 100)
-    record_episode(env, make_policy, "probe", 0, 2)  # the first steps load fonts, models and caches
+    first = record_episode(env, make_policy, "probe", 0, 2)  # the first steps load fonts, models and caches
+    if len(first) == 1 and steps > 1:
+        refuse_if_always_over(env, make_policy)
     start = time.perf_counter()
     probe = record_episode(env, make_policy, "probe", 0, probe_steps)
     buffer = io.BytesIO()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
+DISTRIBUTION = "worldmodels-toolkit"  #: this project's name on a package index, where those of its folders are taken
+CLONE = Path(__file__).parents[1]
 QUIET = os.environ.get("RANK", "0") != "0"
 """In a group of processes that torchrun started, the first one speaks for all."""
 IN_NOTEBOOK = any(base.__name__ == "tqdm_notebook" for base in tqdm.__mro__)
@@ -69,3 +72,9 @@ def command(name: str, *words: object) -> str:
 def quoted(*words: object) -> str:
     """Words as a shell takes them: ``quoted("--run", "runs/a b") -> "--run 'runs/a b'"``."""
     return shlex.join(map(str, words))
+
+
+def extra(name: str) -> str:
+    """How the reader installs an optional part: ``pip install -e '.[ray]'`` in a clone, by the project's name else."""
+    here = CLONE / "pyproject.toml"
+    return f"pip install -e '.[{name}]'" if here.exists() else f"pip install '{DISTRIBUTION}[{name}]'"

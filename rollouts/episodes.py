@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rollouts.arrays import DAMAGE, read_arrays
 from rollouts.console import command, say
 from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path, fingerprint
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""All that NumPy and zipfile raise, between them, for a file that is not what it should be."""
+NAMES = ("observations", "actions", "rewards", "terminated", "truncated", "seed", "policy")
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,42 @@ class Episode:
     policy: str
 
     def __post_init__(self) -> None:
+        """Hold the arrays to the shapes and types above.
+
+        Raises:
+            ValueError: it says which one is otherwise.
+        """
+        kinds = (
+            ("observations", self.observations, np.uint8, 4),
+            ("actions", self.actions, np.float32, 2),
+            ("rewards", self.rewards, np.float32, 1),
+            ("terminated", self.terminated, np.bool_, 1),
+            ("truncated", self.truncated, np.bool_, 1),
+        )
+        for name, array, dtype, axes in kinds:
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name} is a {type(array).__name__}, expected a NumPy array of {np.dtype(dtype)}")
+            if array.dtype != dtype or array.ndim != axes:
+                raise ValueError(
+                    f"{name} is of type {array.dtype} and shape {list(array.shape)}, expected {np.dtype(dtype)} with "
+                    f"{axes} axes"
+                )
         steps = len(self.actions)
         lengths = {len(self.rewards), len(self.terminated), len(self.truncated), len(self.observations) - 1}
         if lengths != {steps} or steps == 0:
             raise ValueError(
                 f"an episode of {steps} actions has {lengths} of the rest: expected T, and T+1 observations"
             )
+        if self.observations.shape[3] != 3 or 0 in self.observations.shape:
+            raise ValueError(f"observations have the shape {list(self.observations.shape)}, expected [T+1, H, W, 3]")
+        for name, array in (("actions", self.actions), ("rewards", self.rewards)):
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has numbers that are not finite, first at step {_first_bad(array)}")
+        ends = np.flatnonzero(self.terminated[:-1] | self.truncated[:-1])
+        if len(ends):
+            raise ValueError(f"the episode ends in step {ends[0]}, and goes on for {steps - 1 - ends[0]} more")
+        if self.seed < 0:
+            raise ValueError(f"the seed is {self.seed}, and cannot be negative")
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -63,6 +92,10 @@ class Episode:
     @property
     def total_reward(self) -> float:
         return float(self.rewards.sum(dtype=np.float64))
+
+
+def _first_bad(array: NDArray[np.float32]) -> int:
+    return int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))[0])
 
 
 def pack(episode: Episode) -> bytes:
@@ -131,16 +164,9 @@ class EpisodeStore:
             UserError: the file is damaged or is no episode.
         """
         try:
-            with np.load(file, allow_pickle=False) as data:
-                return Episode(
-                    data["observations"],
-                    data["actions"],
-                    data["rewards"],
-                    data["terminated"],
-                    data["truncated"],
-                    int(data["seed"]),
-                    str(data["policy"]),
-                )
+            arrays = read_arrays(file, NAMES)
+            seed, policy = int(arrays.pop("seed")), str(arrays.pop("policy"))
+            return Episode(**arrays, seed=seed, policy=policy)
         except DAMAGE as error:
             raise UserError(f"{file} is not a readable episode ({error}); delete it and collect again.") from error
 
@@ -164,8 +190,7 @@ class EpisodeStore:
         """Every readable episode's rewards ``[T]``; its frames, nearly all of a file, are not unpacked."""
         for file in self.files:
             try:
-                with np.load(file, allow_pickle=False) as data:
-                    rewards = data["rewards"]
+                rewards = read_arrays(file, ("rewards",))["rewards"]
             except DAMAGE:
                 self.read(file)  # which says what is wrong with it
                 continue

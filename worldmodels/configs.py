@@ -102,6 +102,9 @@ class MDNRNNShape:
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
+    members: int = 1
+    """Heads of each kind, fitted to different choices of episodes: a dream follows one of them in each lane, and where
+    they differ, M does not know."""
     layers: int = 2
     """Transformer: blocks, one on the other."""
     memory: int = 32
@@ -140,6 +143,8 @@ class MDNRNNTraining:
     """Go through whole episodes window by window and keep M's memory in between, as the paper's Take Cover does."""
     burn_in: int = 0
     """Steps at a window's start that only warm the state up, where the window begins inside an episode."""
+    free_running: int = 0
+    """Steps at a window's end in which M is fed with its own samples, as in a dream, instead of with what was seen."""
     learning_rate: float = 1e-3
     """Adam's step size."""
     decay: bool = False
@@ -179,7 +184,8 @@ class MDNRNNTraining:
             *("death_weight", "starts", "log_every", "checkpoint_every"),
         )
         require_positive(self, positive, "mdnrnn.")
-        require_at_least(0, self, ("dropout", "burn_in", "reward_weight", "termination_weight"), "mdnrnn.")
+        at_least_0 = ("dropout", "burn_in", "free_running", "reward_weight", "termination_weight")
+        require_at_least(0, self, at_least_0, "mdnrnn.")
         require_seed(self.seed, "mdnrnn.seed")
         if self.reward_spread is not None and min(self.reward_spread) < 0:
             raise UserError(f"--mdnrnn.reward-spread takes two numbers of at least 0, got {self.reward_spread}.")
@@ -191,6 +197,11 @@ class MDNRNNTraining:
             raise UserError(f"--mdnrnn.dropout must be below 1, got {self.dropout}.")
         if self.burn_in >= self.sequence_length:
             raise UserError(f"--mdnrnn.burn-in must be shorter than the sequence, got {self.burn_in}.")
+        if self.free_running >= self.sequence_length - self.burn_in:
+            raise UserError(
+                f"--mdnrnn.free-running must leave a step to begin from in a sequence of {self.sequence_length}, "
+                f"got {self.free_running}."
+            )
 
 
 @dataclass(frozen=True)
@@ -209,7 +220,7 @@ class MDNRNNConfig(MDNRNNTraining, MDNRNNShape):
 
     def check(self) -> None:
         """As :meth:`MDNRNNTraining.check`, and the shape."""
-        require_positive(self, ("hidden_size", "mixtures", "layers", "memory"), "mdnrnn.")
+        require_positive(self, ("hidden_size", "mixtures", "members", "layers", "memory"), "mdnrnn.")
         self.architecture(1, 1)
         super().check()
         if self.start_flag and not self.carry_state:

@@ -71,6 +71,9 @@ class Dream:
         starts: where dreams begin: ``episode`` starts, ``recorded`` (warm) moments, or ``any``.
         dropout: share of M's output units that a lane does without; which ones is drawn anew for every episode, so
             that no flaw of one M can be relied on.
+
+    Where M has several members, a lane follows one of them: in an episode that begins by :meth:`reset`, number
+    ``seed % members``, so that consecutive seeds hear all of them equally often.
     """
 
     def __init__(
@@ -111,6 +114,9 @@ class Dream:
         self.action = torch.zeros(len(self.z), self.model.action_spec.size, device=self.model.device)
         self.luck = torch.arange(len(seeds), device=self.model.device).repeat(copies)
         self.elapsed = torch.zeros(len(self.luck), dtype=torch.long, device=self.model.device)
+        members = self.model.mdnrnn.members
+        own = torch.tensor([int(seed) % members for seed in seeds], device=self.model.device)
+        self.member = own.repeat(copies) if members > 1 else None
         masks = [self._mask(g) for g in self.generators] if self.dropout else []
         self.masks = torch.stack(masks).repeat(copies, 1) if masks else None
         self._noise: list[tuple[Tensor, Tensor]] = []
@@ -125,10 +131,9 @@ class Dream:
         Returns:
             reward ``[N]``, terminated ``[N]`` (the end was predicted), truncated ``[N]`` (the horizon is reached).
         """
-        uniform, normal = self._next_noise()
-        noise = (uniform[self.luck], normal[self.luck])
+        uniform, normal = (part.t().index_select(1, self.luck).t() for part in self._next_noise())
         self.z, reward, end, self.state = self.model.step(
-            self.z, actions, self.state, self.temperature, noise, self.masks
+            self.z, actions, self.state, self.temperature, (uniform, normal), self.masks, self.member
         )
         self.action = actions
         self.elapsed += 1
@@ -140,10 +145,10 @@ class Dream:
         self.z, self.luck, self.elapsed = self.z[lanes], self.luck[lanes], self.elapsed[lanes]
         self.state, self.action = take(self.state, lanes), self.action[lanes]
         self.masks = None if self.masks is None else self.masks[lanes]
+        self.member = None if self.member is None else self.member[lanes]
 
     def restart(self, lanes: Tensor) -> None:
         """Begin anew in the masked lanes, each from a start drawn by its own generator."""
-        self.action = self.action * ~lanes[:, None].to(self.action.device)
         begun, places = torch.nonzero(lanes).flatten(), list[int]()
         for lane in begun.tolist():
             generator = self.generators[lane]
@@ -154,8 +159,12 @@ class Dream:
             self.elapsed[lane] = 0
             if self.masks is not None:
                 self.masks[lane] = self._mask(generator)
+            if self.member is not None:
+                self.member[lane] = torch.randint(self.model.mdnrnn.members, (1,), generator=generator)
         device = self.model.device
-        self.state = put(self.state, begun.to(device), take(self.starts.state, torch.tensor(places, device=device)))
+        begun, starts = begun.to(device), torch.tensor(places, device=device)
+        self.state = put(self.state, begun, take(self.starts.state, starts))
+        self.action = self.action.index_fill(0, begun, 0.0)
 
     def _mask(self, generator: torch.Generator) -> Tensor:
         return dropout_mask((self.model.mdnrnn.hidden_size,), self.dropout, generator).to(self.model.device)

@@ -23,12 +23,14 @@ from worldmodels.world_model import WorldModel
 class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """Many dreams at once, a Gymnasium ``VectorEnv``: ``gymnasium.make_vec("worldmodels/Dream-v0", 16, run=PATH)``.
 
-    Observations are what a controller sees, ``[z, h]`` by default. A predicted end terminates, the horizon truncates;
-    a finished lane is reset by the following step (``AutoresetMode.NEXT_STEP``), whose action it ignores.
+    Observations are what a controller sees, ``[z, h]`` by default. A predicted end terminates, the horizon truncates.
 
     Args:
         run: a run directory (its newest finished round) or ``pretrained/NAME``, or a loaded :class:`WorldModel`.
         render_mode: ``rgb_array`` draws the dream through V's decoder.
+        autoreset_mode: what becomes of a lane that is over, as Gymnasium defines it. ``NEXT_STEP``: the following step
+            resets it and ignores its action. ``SAME_STEP``: it is reset at once, and the last observation of the
+            episode is in ``info["final_obs"]``. ``DISABLED``: nothing, until ``reset(options={"reset_mask": ...})``.
     """
 
     metadata = {  # noqa: RUF012
@@ -48,8 +50,11 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         device: str = "cpu",
         render_mode: str | None = None,
         dropout: float = 0.0,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         super().__init__()
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         if run is None:
             raise UserError('A dream needs a world model: gymnasium.make("worldmodels/Dream-v0", run="runs/NAME").')
         model = run if isinstance(run, WorldModel) else WorldModel.load(run, pick_device(device))
@@ -71,7 +76,17 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin every lane anew; the seed, or every lane's own, decides starts and noise."""
+        """Begin every lane anew; the seed, or every lane's own, decides starts and noise.
+
+        Args:
+            options: with a ``reset_mask [N]``, only its lanes begin anew, and all go on with the luck they have.
+
+        Raises:
+            UserError: the mask is none, or comes with a seed.
+        """
+        mask = (options or {}).get("reset_mask")
+        if mask is not None:
+            return self._reset_some(mask, seed), {}
         first = seed if isinstance(seed, int) or seed is None else next((s for s in seed if s is not None), None)
         super().reset(seed=first, options=options)
         own = [None] * self.num_envs if isinstance(seed, int) or seed is None else seed
@@ -84,21 +99,44 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     def step(
         self, actions: Any
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One step in every lane; lanes that ended in the last step are reset instead."""
-        reset = torch.from_numpy(self._finished)
+        """One step in every lane; what becomes of those that are over, says ``autoreset_mode``.
+
+        Raises:
+            UserError: a lane is over, and nobody has reset it (``DISABLED``).
+        """
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._finished.any():
+            over = ", ".join(map(str, np.flatnonzero(self._finished)[:8]))
+            raise UserError(f'Lanes that are over ({over}) have to be reset, by reset(options={{"reset_mask": mask}}).')
         reward, terminated, truncated = (
             value.cpu().numpy() for value in self.dream.step(self._action_vectors(actions))
         )
         if self._finished.any():
-            self.dream.restart(reset)
-        kept = ~self._finished
+            self.dream.restart(torch.from_numpy(self._finished))
+        kept, info = ~self._finished, dict[str, Any]()
         terminated, truncated = terminated & kept, truncated & kept
         self._finished = terminated | truncated
-        return self._observe(), np.where(kept, reward, 0.0).astype(np.float64), terminated, truncated, {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._finished.any():
+            last = self._observe()
+            for lane in np.flatnonzero(self._finished).tolist():
+                info = self._add_info(info, {"final_obs": last[lane], "final_info": {}}, lane)
+            self._restart(self._finished)
+        return self._observe(), np.where(kept, reward, 0.0).astype(np.float64), terminated, truncated, info
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The dreamed frames, one ``[64, 64, 3]`` per lane."""
         return tuple(self.dream.model.decode(self.dream.z)) if self.render_mode == "rgb_array" else None
+
+    def _reset_some(self, mask: NDArray[np.bool_], seed: object) -> NDArray[np.float32]:
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise UserError(f"A reset_mask is an array of {self.num_envs} booleans, one for each lane.")
+        if seed is not None:
+            raise UserError("Lanes that a reset_mask names go on with the luck they have; a seed is for all lanes.")
+        self._restart(mask)
+        return self._observe()
+
+    def _restart(self, lanes: NDArray[np.bool_]) -> None:
+        self.dream.restart(torch.from_numpy(lanes))
+        self._finished = self._finished & ~lanes
 
     def _observe(self) -> NDArray[np.float32]:
         return self.dream.features().float().cpu().numpy().copy()

@@ -11,7 +11,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from worldmodels.mixture import Mixture, Prediction
+from worldmodels.mixture import Mixture, Prediction, together
+
+MANY = 64  #: lanes from which on work is laid out for many of them; it is the same to the last digits but one
 
 State = dict[str, Tensor]
 """M's memory of N lanes: named tensors ``[N, ...]``, all of them zero where an episode begins.
@@ -62,6 +64,9 @@ class Dynamics(nn.Module, ABC):
     With its weights in bfloat16 (``dynamics.bfloat16()``) it multiplies matrices in that, and remembers and predicts
     in float32: dreams are then about twice as fast on CPUs that have instructions for it.
 
+    With several ``members`` every head is there as often, each fitted to its own choice of episodes: where they
+    differ, M does not know. All read the same memory, so that a controller sees the same whoever speaks.
+
     Args:
         hidden_size: width of the output ``h``, which the heads read.
     """
@@ -74,11 +79,13 @@ class Dynamics(nn.Module, ABC):
         self.latent_size, self.action_size = latent_size, action_size
         self.hidden_size, self.mixtures = hidden_size, mixtures
 
-    def add_heads(self, reward_head: bool, termination_head: bool) -> None:
-        """Make the heads. Weights are drawn in the order in which modules are made: a core comes first."""
-        self.mixture_head = nn.Linear(self.hidden_size, 3 * self.latent_size * self.mixtures)
-        self.reward_head = nn.Linear(self.hidden_size, 1) if reward_head else None
-        self.termination_head = nn.Linear(self.hidden_size, 1) if termination_head else None
+    def add_heads(self, reward_head: bool, termination_head: bool, members: int = 1) -> None:
+        """Make the heads, ``members`` of each. Weights are drawn in the order in which modules are made: a core comes
+        first."""
+        self.members = members
+        self.mixture_head = nn.Linear(self.hidden_size, members * 3 * self.latent_size * self.mixtures)
+        self.reward_head = nn.Linear(self.hidden_size, members) if reward_head else None
+        self.termination_head = nn.Linear(self.hidden_size, members) if termination_head else None
 
     @property
     def trainable_parameters(self) -> int:
@@ -124,19 +131,65 @@ class Dynamics(nn.Module, ABC):
         output, state = self.unroll(z, action, self.initial_state(len(z)) if state is None else state)
         return self.heads(output if dropout is None else output * dropout[:, None]), state
 
-    def predict(self, state: State, dropout: Tensor | None = None) -> Prediction:
-        """What comes next, from memory; ``dropout`` is a mask ``[N, hidden_size]`` on what the heads see."""
+    def predict(self, state: State, dropout: Tensor | None = None, member: Tensor | None = None) -> Prediction:
+        """What comes next, from memory.
+
+        Args:
+            dropout: a mask ``[N, hidden_size]`` on what the heads see.
+            member: whose word counts in each lane, ``[N]``; None is all members' together.
+        """
         output = self.outputs(state)["h"]
-        return self.heads(output if dropout is None else output * dropout)
+        output = output if dropout is None else output * dropout
+        return self.heads(output) if member is None or self.members == 1 else self._heads_of_lanes(output, member)
 
     def heads(self, output: Tensor) -> Prediction:
-        """The output ``[..., hidden_size]`` -> prediction ``[..., ...]``."""
+        """The output ``[..., hidden_size]`` -> prediction ``[..., ...]``, all members' together."""
+        if self.members > 1:
+            return together(self.each(output))
+        if output.dim() == 2 and len(output) >= MANY and output.device.type == "cpu":
+            return self._of_rows(self._rows(output, 0))
+        return self.each(output)[0]
+
+    def each(self, output: Tensor) -> list[Prediction]:
+        """What every member says, from the output ``[..., hidden_size]``."""
         # In memory the component comes before the dimension: work on one component is then work on whole rows.
-        shape = (*output.shape[:-1], 3, self.mixtures, self.latent_size)
+        shape = (*output.shape[:-1], self.members, 3, self.mixtures, self.latent_size)
         output = output.to(self.mixture_head.weight.dtype)
-        logits, mean, log_std = self.mixture_head(output).float().view(shape).transpose(-1, -2).unbind(-3)
-        return Prediction(
-            Mixture(logits, mean, log_std),
-            None if self.reward_head is None else self.reward_head(output).squeeze(-1).float(),
-            None if self.termination_head is None else self.termination_head(output).squeeze(-1).float(),
-        )
+        mixtures = self.mixture_head(output).float().view(shape).transpose(-1, -2).unbind(-4)
+        silent = [None] * self.members
+        rewards = silent if self.reward_head is None else self.reward_head(output).float().unbind(-1)
+        ends = silent if self.termination_head is None else self.termination_head(output).float().unbind(-1)
+        return [
+            Prediction(Mixture(*mixture.unbind(-3)), reward, end)
+            for mixture, reward, end in zip(mixtures, rewards, ends, strict=True)
+        ]
+
+    def _rows(self, output: Tensor, member: int) -> Tensor:
+        """All that a member says of ``[N, hidden_size]``, as one product whose columns are lanes: a dream of a thousand
+        samples from whole rows instead of pieces as long as a latent, in half the time."""
+        single = [head for head in (self.reward_head, self.termination_head) if head is not None]
+        parts = [(self.mixture_head, self._mixture_rows), *((head, 1) for head in single)]
+        rows = [(head, slice(member * count, (member + 1) * count)) for head, count in parts]
+        weight = torch.cat([head.weight[own] for head, own in rows])
+        bias = torch.cat([head.bias[own] for head, own in rows])
+        return torch.addmm(bias[:, None], weight, output.to(weight.dtype).t()).float()
+
+    def _of_rows(self, rows: Tensor) -> Prediction:
+        count = self._mixture_rows
+        mixture = rows[:count].view(3, self.mixtures, self.latent_size, -1).permute(0, 3, 2, 1).unbind()
+        single = iter(rows[count:])
+        reward = None if self.reward_head is None else next(single)
+        return Prediction(Mixture(*mixture), reward, None if self.termination_head is None else next(single))
+
+    def _heads_of_lanes(self, output: Tensor, member: Tensor) -> Prediction:
+        """Every lane hears its own member."""
+        counts = self._mixture_rows + (self.reward_head is not None) + (self.termination_head is not None)
+        rows = output.new_empty(counts, len(output))
+        for number in range(self.members):
+            lanes = torch.nonzero(member == number).flatten()
+            rows[:, lanes] = self._rows(output[lanes], number)
+        return self._of_rows(rows)
+
+    @property
+    def _mixture_rows(self) -> int:
+        return 3 * self.latent_size * self.mixtures

@@ -23,10 +23,11 @@ from worldmodels.configs import MDNRNNConfig
 from worldmodels.cores import make_dynamics
 from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
-from worldmodels.data.lineage import require_vae
+from worldmodels.data.lineage import require_transitions, require_vae
 from worldmodels.data.stream import LatentStream
 from worldmodels.diagnostics import diagnose, dream_strip
 from worldmodels.dynamics import Dynamics, State, dropout_mask, take
+from worldmodels.following import Bootstrap, Noise, draw_noise, follow
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
 from worldmodels.pictures import save_png
 from worldmodels.starts import DreamStarts
@@ -100,6 +101,7 @@ def fit_mdn_rnn(
     """
     config.check()
     vae_stage, inputs = require_vae(run, stores)
+    require_transitions(stores, config.reward_head)
     if start_from is not None:
         inputs["start_from"] = file_hash(start_from)
     sources = split(stores)
@@ -188,9 +190,13 @@ def _train(
 
     precision = settle(stage, config.precision, data.device, config.steps, one_step, "M, a batch of windows")
 
+    bootstrap = Bootstrap(mdnrnn.members, len(data.lengths), config.seed, data.device)
+    free = min(config.free_running, length - 1)
+
     def update(step: int) -> Mapping[str, Tensor]:
         generator, dropout = generator_for(config.seed, step), None
         state: State | None = None
+        noise: Noise | None = None
         if stream is None:
             joint = data.sample(config.batch_size, length, config.burn_in, generator)
         else:
@@ -199,15 +205,25 @@ def _train(
         if config.dropout:
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
             dropout = masks[mine].to(data.device)
+        if free:
+            noise = draw_noise(free, joint, mine, generator)
         windows = joint.part(mine)
         with autocast(data.device, precision):
-            prediction, after = mdnrnn(windows.z[:, :-1], windows.actions, state, dropout)
+            outputs, after = follow(mdnrnn, windows, state, dropout, noise)
+            predictions = mdnrnn.each(outputs)
         if stream is not None:
             stream.advance({name: ranks.join(part.float(), config.batch_size) for name, part in after.items()})
-        terms = mdn_rnn_loss(prediction, windows, config, reward_scale, joint)
+        if mdnrnn.members == 1:
+            terms = mdn_rnn_loss(predictions[0], windows, config, reward_scale, joint)
+        else:
+            parts_of_it = [
+                mdn_rnn_loss(said, bootstrap.of(windows, m), config, reward_scale, bootstrap.of(joint, m))
+                for m, said in enumerate(predictions)
+            ]
+            terms = {name: torch.stack([part[name] for part in parts_of_it]).mean() for name in parts_of_it[0]}
         descent.step(step, terms["loss"])
-        entropy = mixture_entropy(prediction.mixture.logits).mean() * (len(windows.z) / len(joint.z))
-        return {**terms, "mixture_entropy": entropy}
+        entropy = torch.stack([mixture_entropy(said.mixture.logits).mean() for said in predictions]).mean()
+        return {**terms, "mixture_entropy": entropy * (len(windows.z) / len(joint.z))}
 
     train(
         stage,
@@ -238,6 +254,7 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
     say(
         f"M: held-out latents {facts['z_nll_per_dim']:.3f} nats per dimension"
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
-        + ("" if recall is None else f"; {recall:.0%} of ends foreseen, {alarms:.2%} false alarms")
+        + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
+        + ("" if alarms is None else f"; {alarms:.2%} false alarms")
         + f". Look at {stage.path / 'dream.png'}"
     )

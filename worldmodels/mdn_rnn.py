@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from worldmodels.dynamics import Dynamics, State
 
+MANY_STEPS = 128  #: lanes from which on, on a CPU, PyTorch's own LSTM is faster: products and gates in one
+
 
 def at_start(state: State) -> Tensor:
     """1 where a memory is that of an episode's start, all zeros, else 0; ``[N, 1]``."""
@@ -38,11 +40,12 @@ class MDNRNN(Dynamics):
         reward_head: bool = True,
         termination_head: bool = True,
         start_flag: bool = False,
+        members: int = 1,
     ) -> None:
         super().__init__(latent_size, action_size, hidden_size, mixtures)
         self.start_flag = start_flag
         self.lstm = nn.LSTM(latent_size + action_size + int(start_flag), hidden_size, batch_first=True)
-        self.add_heads(reward_head, termination_head)
+        self.add_heads(reward_head, termination_head, members)
         # The paper's LSTM has one bias vector; PyTorch's second one stays zero. Forget gate bias 1 (Jozefowicz 2015).
         _, _, bias, second_bias = self.lstm.all_weights[0]
         nn.init.zeros_(second_bias).requires_grad_(False)
@@ -68,12 +71,15 @@ class MDNRNN(Dynamics):
         return output, {"h": h[0], "c": c[0]}
 
     def advance(self, z: Tensor, action: Tensor, state: State) -> State:
-        """One step, written out because a call of ``nn.LSTM`` for a single step costs more than its arithmetic."""
+        """One step, written out because for few lanes a call of ``nn.LSTM`` costs more than its arithmetic."""
         h, c = state["h"], state["c"]
         input_weights, recurrent_weights, bias, _ = self.lstm.all_weights[0]
+        if len(z) >= MANY_STEPS and z.device.type == "cpu" and bias.dtype == torch.float32:
+            # In bfloat16 it would also remember in that.
+            return self.unroll(z[:, None], action[:, None], state)[1]
         inputs = [z, action, at_start(state)] if self.start_flag else [z, action]
         gates = torch.addmm(bias, torch.cat(inputs, dim=1).to(bias.dtype), input_weights.t())
-        i, f, g, o = gates.addmm_(h.to(bias.dtype), recurrent_weights.t()).float().chunk(4, dim=1)
+        i, f, g, o = torch.addmm(gates, h.to(bias.dtype), recurrent_weights.t()).float().chunk(4, dim=1)
         c = torch.addcmul(torch.sigmoid(f) * c, torch.sigmoid(i), torch.tanh(g))
         return {"h": torch.sigmoid(o) * torch.tanh(c), "c": c}
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import reduce
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -24,6 +27,21 @@ class Prediction(NamedTuple):
     mixture: Mixture
     reward: Tensor | None
     termination: Tensor | None
+
+
+def together(members: Sequence[Prediction]) -> Prediction:
+    """What several say with equal weight: the mixture of their mixtures, the mean reward, the mean probability of the
+    end."""
+    weights = [F.log_softmax(one.mixture.logits, dim=-1) for one in members]
+    mixture = Mixture(
+        torch.cat(weights, dim=-1) - math.log(len(members)),
+        torch.cat([one.mixture.mean for one in members], dim=-1),
+        torch.cat([one.mixture.log_std for one in members], dim=-1),
+    )
+    rewards = [one.reward for one in members if one.reward is not None]
+    ends = [one.termination for one in members if one.termination is not None]
+    end = torch.sigmoid(torch.stack(ends)).mean(0).logit(eps=1e-6) if ends else None
+    return Prediction(mixture, torch.stack(rewards).mean(0) if rewards else None, end)
 
 
 def mixture_nll(mixture: Mixture, target: Tensor) -> Tensor:
@@ -59,12 +77,14 @@ def sample_mixture(mixture: Mixture, temperature: float, uniform: Tensor, normal
     """
     if temperature == 0:
         return likeliest(mixture)
-    weights = torch.exp((mixture.logits - mixture.logits.amax(-1, keepdim=True)) / temperature).unbind(-1)
-    threshold = uniform * sum(weights)
+    largest = reduce(torch.maximum, mixture.logits.unbind(-1))  # in the same layout; amax would choose its own
+    shifted = mixture.logits - largest[..., None]
+    weights = torch.exp(shifted if temperature == 1 else shifted / temperature).unbind(-1)
+    passed = list(accumulate(weights))
+    threshold = uniform * passed[-1]
     means, log_stds = mixture.mean.unbind(-1), mixture.log_std.unbind(-1)
-    mean, log_std, passed = means[0], log_stds[0], weights[0]
+    mean, log_std = means[0], log_stds[0]
     for k in range(1, len(weights)):
-        beyond = threshold >= passed  # u lies past the first k components: take at least component k
+        beyond = threshold >= passed[k - 1]  # u lies past the first k components: take at least component k
         mean, log_std = torch.where(beyond, means[k], mean), torch.where(beyond, log_stds[k], log_std)
-        passed = passed + weights[k]
     return mean + torch.exp(log_std) * (math.sqrt(temperature) * normal)

@@ -184,6 +184,7 @@ class WorldModel:
         temperature: float = 1.0,
         noise: tuple[Tensor, Tensor] | None = None,
         dropout: Tensor | None = None,
+        member: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, State]:
         """Imagine one step for N lanes.
 
@@ -192,6 +193,7 @@ class WorldModel:
             temperature: divides the mixture's logits and multiplies its variances; 0 takes the likeliest mean.
             noise: (uniform, normal), each ``[N, latent_size]``; drawn from the model's generator when None.
             dropout: a mask ``[N, hidden_size]`` on M's output, see :func:`worldmodels.dynamics.dropout_mask`.
+            member: which of M's members is followed in each lane, ``[N]``; None follows all together.
 
         Returns:
             next z ``[N, latent_size]``, reward ``[N]`` (1 without a reward head), probability of the end ``[N]``
@@ -205,8 +207,8 @@ class WorldModel:
         if noise is None:
             noise = self.noise(len(z), self.generator)
         state = self.mdnrnn.advance(z, action, state)
-        prediction = self.mdnrnn.predict(state, dropout)
-        following = sample_mixture(prediction.mixture, temperature, *noise)
+        prediction = self.mdnrnn.predict(state, dropout, member)
+        following = sample_mixture(prediction.mixture, temperature, *noise).contiguous()
         reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
         end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)
         return following, reward, end, state

@@ -9,6 +9,7 @@ which this machine's own matrix product, measured here too, could do the row's m
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.provenance import package_versions
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.dream import Dream
+from worldmodels.dream_env import DreamEnv
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
@@ -97,9 +99,9 @@ def matmul_rate(device: torch.device, size: int = 1024) -> float:
     return rate(lambda: a @ b, 2 * size**3, device, time.perf_counter)
 
 
-def world_model(device: torch.device) -> WorldModel:
+def world_model(device: torch.device, core: str = "lstm") -> WorldModel:
     """V and M of the paper's size; speed does not depend on what they know."""
-    return untrained_world_model(EnvConfig(), VAEConfig(), MDNRNNConfig(), device)
+    return untrained_world_model(EnvConfig(), VAEConfig(), MDNRNNConfig(core=core), device)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:
@@ -134,13 +136,15 @@ def network_rows(model: WorldModel, peak: float) -> Iterator[Row]:
         yield _dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32")
     for precision in formats[1:]:
         yield _dream_row(model, 1024, None, precision)
+    yield _dream_row(world_model(device, "transformer"), 1024, None, "float32", "M a transformer")
+    yield from _sb3_rows(model)
     for precision in formats:
         yield _vae_training_row(device, frames, peak, precision)
     for precision in formats:
         yield _mdn_rnn_training_row(device, peak / (3 * (lstm + head)) if precision == "float32" else None, precision)
 
 
-def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: Format) -> Row:
+def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: Format, note: str = "") -> Row:
     model = model.multiplying_in(precision)
     dream, spec = Dream(model, 1.0, 10**9), ControllerSpec("zh")
     controller = spec.build(model)
@@ -151,8 +155,29 @@ def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: Fo
     def step() -> None:
         dream.step(controller.act(parameters, dream.features()))
 
-    kind = f"{lanes} lanes, a controller each" + (", M in bfloat16" if precision == "bfloat16" else "")
+    note = "M in bfloat16" if precision == "bfloat16" else note
+    kind = f"{lanes} lanes, a controller each" + (f", {note}" if note else "")
     return Row(f"dream, {kind}", rate(step, lanes, model.device, time.perf_counter), "steps/s", floor)
+
+
+def _sb3_rows(model: WorldModel) -> Iterator[Row]:
+    """The dream as Stable-Baselines3 steps it: its own wrapper of single environments, and all lanes at once."""
+    if importlib.util.find_spec("stable_baselines3") is None:
+        say("The dream in Stable-Baselines3 is left out: it is not installed.")
+        return
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from worldmodels.sb3_env import DreamVecEnv
+
+    rates = []
+    for name, envs in (
+        ("DummyVecEnv, 16 lanes", DummyVecEnv([lambda: DreamEnv(model)] * 16)),
+        ("DreamVecEnv, 1024 lanes", DreamVecEnv(1024, model)),
+    ):
+        actions = np.zeros((envs.num_envs, model.action_spec.size), np.float32)
+        envs.reset()
+        rates.append(rate(lambda e=envs, a=actions: e.step(a), envs.num_envs, model.device, time.perf_counter))  # type: ignore[misc]
+        yield Row(f"dream in Stable-Baselines3, {name}", rates[-1], "steps/s", note=f"x {rates[-1] / rates[0]:.1f}")
 
 
 def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, precision: Format) -> Row:

@@ -24,6 +24,7 @@ class Arguments:
     """For which shell."""
 
     shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional] = "bash"
+    """Which shell."""
 
 
 def body(arguments: Arguments) -> None:

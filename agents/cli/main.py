@@ -21,6 +21,8 @@ COMMANDS = {
     "train-mdnrnn": "M: learn what comes next",
     "train-controller": "C: learn to act, in the real world or in the dream",
     "distil": "C imitates another agent, then evolution has the last word",
+    "import": "episodes from elsewhere: Minari, other projects' arrays, videos; or published weights",
+    "export": "a run's episodes as videos or a Minari data set, V and M as ONNX or torch.export",
     "iterate": "more rounds: collect with the agent, refit V and M, evolve on",
     "evaluate": "score an agent on test seeds of the stock environment",
     "watch": "a video of the agent, in the world or in its dream",
@@ -38,6 +40,9 @@ COMMANDS = {
     "bench": "how fast this machine is",
     "completion": "options by the Tab key, for bash, zsh or fish",
 }
+
+
+FILES = {"import": "import_episodes"}  #: where a command's own name would be no name for a module
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -76,7 +81,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 def command(name: str) -> Command[Any]:
     """A command by its name."""
-    found: Command[Any] = import_module(f"agents.cli.{name.replace('-', '_')}").COMMAND
+    found: Command[Any] = import_module(f"agents.cli.{FILES.get(name, name.replace('-', '_'))}").COMMAND
     return found
 
 

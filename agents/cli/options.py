@@ -23,7 +23,7 @@ import tyro
 
 from agents.cli.errors import stoppable, tell_errors
 from agents.cli.places import RUNS, new_run, newest_run, required_run
-from agents.pipeline.presets import PRESETS
+from agents.pipeline.presets import PRESETS, preset_for
 from rollouts.console import command, quoted, say
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
@@ -49,7 +49,7 @@ WorkerCount = Annotated[
     Workers,
     tyro.conf.arg(
         help="Worker processes for environments and dreams; 0 runs everything in one. ray, ray:auto or ray:HOST:PORT "
-        "uses the cores of a Ray cluster instead (docs/cluster.md). Results do not depend on it."
+        "uses the cores of a Ray cluster instead (docs/guide/gpus.md). Results do not depend on it."
     ),
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
@@ -104,12 +104,13 @@ def parse(of: Command[T], argv: Sequence[str]) -> T:
     """
     if "preset" not in of.names():
         return read(of, argv)
-    typed = typed_options(argv, "preset", "run")
+    typed = typed_options(argv, "preset", "run", "env.id")
     known = Path(typed["run"]) if typed["run"] else None if of.starts_run else newest_run()
     preset = _preset(typed["preset"], known)
     run = known or (new_run(preset) if of.starts_run else RUNS / "NAME")
     sections = [name for name in of.names() if hasattr(PRESETS[preset], name)]
-    defaults = {name: _default(name, preset, known, typed["preset"] is None) for name in sections}
+    world = typed["env.id"] or _world_of(known)
+    defaults = {name: _default(name, preset, world, known, typed["preset"] is None) for name in sections}
     arguments = read(of, argv, run=run, preset=preset, **defaults)
     if known is None and not of.starts_run:
         required_run()
@@ -189,9 +190,16 @@ def _preset(asked: str | None, run: Path | None) -> str:
     return preset
 
 
-def _default(section: str, preset: str, run: Path | None, use_saved: bool) -> Any:
-    """A section's value in the preset, or what its stage was made with."""
-    value = getattr(PRESETS[preset], section)
+def _world_of(run: Path | None) -> str | None:
+    """The environment that a run's episodes are of, if it has any."""
+    if run is None or not Stage(run, "rollouts").complete:
+        return None
+    return str(Stage(run, "rollouts").manifest["env"]["id"])
+
+
+def _default(section: str, preset: str, world: str | None, run: Path | None, use_saved: bool) -> Any:
+    """A section's value in the preset for this world, or what its stage was made with."""
+    value = getattr(preset_for(preset, world), section)
     if use_saved and run is not None:
         rollouts, stage = Stage(run, "rollouts"), STAGE_OF.get(section)
         if section == "env" and rollouts.complete:

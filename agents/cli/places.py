@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rollouts.console import command
 from rollouts.errors import UserError
-from rollouts.runs.layout import PRETRAINED
 from rollouts.runs.stage import Stage
 
 RUNS = Path("runs")
@@ -48,9 +47,10 @@ def default_agent() -> Path:
     Raises:
         UserError: there is neither.
     """
+    from agents.agent import pretrained_agents  # here: it brings PyTorch, which most of this file does not need
+
     finished = [run for run in all_runs() if Stage(run, "controller").complete]
-    released = [folder for folder in sorted(PRETRAINED.glob("*")) if Stage(folder, "controller").complete]
-    agents = [*finished, *(Path("pretrained", folder.name) for folder in released)]
+    agents = [*finished, *map(Path, pretrained_agents())]
     if not agents:
         raise UserError(f"There is no run under {RUNS}/ yet that has an agent. Make one: {command('quickstart')}")
     return agents[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,13 @@ from worldmodels.training.randomness import generator_for
 
 SHOWN = ("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
 ANIMATED = ("interpolation", "between", "walk", "attribute")
+USED = {
+    "label": ("grid", "files", "interpolation", "walk", "between"),
+    "truncation": ("grid", "files"),
+    "pictures": ("between",),
+    "attribute": ("attribute",),
+}
+"""What draws something with these options; elsewhere they would be ignored."""
 ENCODED = 2000  #: pictures that an attribute vector is taken from
 
 
@@ -79,11 +87,11 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
     if show == "interpolation":
-        return sampling.interpolation(model, rows, columns, rng)
+        return sampling.interpolation(model, rows, columns, rng, rows_of(arguments, trained))
     if show == "walk":
         if not 0 <= arguments.unit < model.latent_size:
             raise UserError(f"--unit must be 0 to {model.latent_size - 1}, got {arguments.unit}.")
-        return sampling.latent_walk(model, arguments.unit, rows, columns, rng)
+        return sampling.latent_walk(model, arguments.unit, rows, columns, rng, rows_of(arguments, trained))
     if show == "between":
         return between(arguments, trained)
     if show == "neighbours":
@@ -101,13 +109,21 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     return views[show](batch)
 
 
+def rows_of(arguments: Arguments, trained: Trained) -> Tensor | None:
+    """The class of every row, if any were asked for: they take turns."""
+    if not arguments.label:
+        return None
+    return trained.labels_of([arguments.label[row % len(arguments.label)] for row in range(arguments.rows)])
+
+
 def grid(arguments: Arguments, trained: Trained) -> Frames:
     """Samples; a model of classes shows one in every row, with its name."""
     model, rng = trained.model, generator_for(arguments.seed, 0)
     labels, names = asked(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     made = sampling.draw(model, count, rng, labels, arguments.truncation)
-    scale = max(2, -(-14 // trained.shape.size))  # so that a caption is no higher than a row
+    least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
+    scale = max(sheets.enlargement(trained.shape.size), least)
     return sheets.with_captions(sheets.picture(made, arguments.columns), names, scale)
 
 
@@ -138,7 +154,7 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
         raise UserError("--show between needs at least two pictures: --pictures A.jpg B.jpg")
     size, channels, model = trained.shape.size, trained.shape.channels, trained.model
     own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
-    x = torch.cat([to_tensor(picture[None]) for picture in own]).to(model.device)
+    x = to_tensor(np.stack(own)).to(model.device)
     label = None
     if model.classes:
         if len(arguments.label) != 1:
@@ -191,6 +207,9 @@ def body(arguments: Arguments) -> None:
         raise UserError("--rows must be at least 1 and --columns at least 2.")
     if arguments.truncation < 0:
         raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
+    for name, places in USED.items():
+        if getattr(arguments, name) and arguments.show not in places:
+            raise UserError(f"--{name} does nothing for --show {arguments.show}; it is for {', '.join(places)}.")
     run = arguments.run or newest_images()
     if arguments.show == "files":
         folder = arguments.out or run / "files"
@@ -208,7 +227,7 @@ def body(arguments: Arguments) -> None:
     if arguments.show == "grid" and trained.shape.size:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
-        save_png(draw(arguments, trained), out, scale=2)
+        save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
     else:
         sheets.save_gif(columns_of(draw(arguments, trained), trained.shape.size), out)
     say(f"Look at {out}")

@@ -1,4 +1,4 @@
-"""C: learn the controller by evolution or by an actor-critic, in the real environment or in the dream.
+"""C: learn to act (CMA-ES, PGPE with ClipUp, or another learner), in the real environment or in the dream.
 
 worldmodels train-controller --run runs/car
 worldmodels train-controller --run runs/car --controller.world dream --controller.temperature 1.15
@@ -55,10 +55,9 @@ COMMAND = Command(
     body,
     main=(
         *("run", "preset", "start_from", "device", "workers", "env.id"),
-        *("controller.world", "controller.spec.features", "controller.spec.hidden", "controller.generations"),
-        "controller.learner",
+        *("controller.world", "controller.spec.features", "controller.learner", "controller.generations"),
         *("controller.population", "controller.rollouts", "controller.sigma", "controller.strategy"),
         *("controller.principal", "controller.max_steps", "controller.patience", "controller.temperature"),
-        *("controller.starts", "controller.average", "controller.seed"),
+        "controller.seed",
     ),
 )

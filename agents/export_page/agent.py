@@ -14,6 +14,7 @@ from agents.controller import LinearController
 from agents.export_page.networks import layers_of
 from agents.export_page.tensors import Tensors
 from agents.export_page.words import words_for
+from agents.networks import NetworkController
 from agents.standardiser import SD_LIMIT
 from agents.viewing.human import FULL_TURN, action_names, bindings
 from agents.viewing.moments import step_seconds
@@ -40,13 +41,11 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
         title: what the page is called; by default its world.
 
     Raises:
-        UserError: its M is not an LSTM, it has no moments to begin from, or too many were asked for.
+        UserError: M is no LSTM, C is of no kind that is known here, or there are no moments to begin from.
     """
     model, tensors = agent.model, Tensors()
     if model.starts is None:
         raise UserError(f"The world model in {agent.folder} has no moments to begin from; fit M again to export it.")
-    if not isinstance(model.mdnrnn, MDNRNN):
-        raise UserError(f"A page dreams with an LSTM, and the M in {agent.folder} is none; see --mdnrnn.core.")
     if starts < 1:
         raise UserError(f"A page needs at least one moment to begin from, got --starts {starts}.")
     chosen = _different(model.starts, starts)
@@ -95,6 +94,8 @@ def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
     if not isinstance(mdnrnn, MDNRNN):
         raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
+    if mdnrnn.members > 1:
+        raise UserError(f"The page can dream with one M only, and this agent's has {mdnrnn.members} members.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]
     heads = [head for head in (mdnrnn.mixture_head, mdnrnn.reward_head, mdnrnn.termination_head) if head is not None]
     return {
@@ -115,13 +116,18 @@ def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
 
 
 def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
-    layers, start, controller = [], 0, agent.controller
-    if not isinstance(controller, LinearController):
-        raise UserError(f"The page knows the controllers that worldmodels evolves, not a {type(controller).__name__}.")
+    controller = agent.controller
+    if isinstance(controller, LinearController):
+        has_bias, activation, output = controller.bias, "tanh", "squash"
+    elif isinstance(controller, NetworkController):
+        has_bias, activation, output = True, controller.spec.activation, controller.spec.output
+    else:
+        raise UserError(f"A page cannot act with a {type(controller).__name__}; it knows linear ones and networks.")
+    layers, start = [], 0
     for rows, columns in controller.shapes:
         weights = agent.parameters[start : start + rows * columns].reshape(rows, columns)
         start += rows * columns
-        matrix, bias = (weights[:, :-1], weights[:, -1]) if controller.bias else (weights, None)
+        matrix, bias = (weights[:, :-1], weights[:, -1]) if has_bias else (weights, None)
         layers.append(
             {
                 "inputs": matrix.shape[1],
@@ -132,7 +138,10 @@ def _controller(agent: Agent, tensors: Tensors) -> dict[str, Any]:
         )
     standardiser = controller.standardiser
     scale = standardiser and {name: tensors.add(_array(getattr(standardiser, name))) for name in ("mean", "sd")}
-    return {"features": agent.spec.features, "standardiser": scale, "limit": SD_LIMIT, "layers": layers}
+    return {
+        **{"features": agent.spec.features, "standardiser": scale, "limit": SD_LIMIT},
+        **{"layers": layers, "activation": activation, "output": output},
+    }
 
 
 def _different(starts: DreamStarts, count: int) -> DreamStarts:

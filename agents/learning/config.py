@@ -13,7 +13,7 @@ from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
 from agents.learning.sac import SACConfig
 from agents.standardiser import Standardiser
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive, require_seed
 from worldmodels.dream import StartKind
 from worldmodels.training.precision import Precision
 from worldmodels.world_model import WorldModel
@@ -93,14 +93,11 @@ class ControllerConfig(EvolutionConfig):
         _ = self.controller
         if self.restarts < 0 or self.restarts == 1:
             raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
-        if self.seed < 0:
-            raise UserError(f"--controller.seed cannot be negative, got {self.seed}.")
-        if self.temperature < 0:
-            raise UserError(f"The temperature cannot be negative, got {self.temperature}.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--controller.dropout must be at least 0 and below 1, got {self.dropout}.")
-        if self.patience is not None and self.patience < 1:
-            raise UserError(f"--controller.patience must be at least one step, got {self.patience}.")
+        require_seed(self.seed, "controller.seed")
+        require_at_least(0, self, ("temperature", "dropout"), "controller.")
+        require_at_least(1, self, ("patience",), "controller.")
+        if self.dropout >= 1:
+            raise UserError(f"--controller.dropout must be below 1, got {self.dropout}.")
 
     @property
     def options(self) -> LearnerOptions:

@@ -73,8 +73,8 @@ class EvolutionConfig:
             )
         if not 0 <= self.whitening <= 1:
             raise UserError(f"--controller.whitening must be between 0 and 1, got {self.whitening}.")
-        if self.max_speed is not None and self.max_speed <= 0:
-            raise UserError(f"--controller.max-speed must be positive, got {self.max_speed}.")
+        if self.max_speed is not None:
+            require_positive(self, ("max_speed",), "controller.")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
         """What is evolved is what was asked for."""

@@ -61,7 +61,7 @@ class GhostShow:
         shown = self.real.advance(driver)
         lead = shown.moment.total - self._last.total
         more: dict[str, Any] = {"lead": number(lead, 1), "ghost": seen, "twin_over": self._last.over}
-        return dataclasses.replace(shown, twin=self._last, more=more)
+        return dataclasses.replace(shown, twin=self._last, beside="the agent's lap", more=more)
 
     def draw_every(self, frames: int) -> None:
         if self._ghost is not None:

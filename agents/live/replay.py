@@ -195,7 +195,7 @@ class Shelf:
         self.drives.delete(seed)
         return self.listed()
 
-    def film(self, store: str, seed: int, suffix: str) -> bytes:
+    def film(self, store: str, seed: int, format: str) -> bytes:
         """The whole episode as a video beside what V and M make of it."""
         episode, clips = self.load(store, seed), Clips(math.inf)
         world = tape_world(self.agent, episode)
@@ -203,8 +203,8 @@ class Shelf:
         for action in episode.actions:
             moment = world.step(action)
             clips.add(moment, [jpeg(view) for view in moment.views], [jpeg(tile) for _, tile in moment.tiles])
-        name = f"{self.agent.folder.name}-episode-{seed}.{suffix}"
-        return pack("file", {"name": name}, [clips.film(suffix, math.inf)()])
+        name = f"{self.agent.folder.name}-episode-{seed}.{format}"
+        return pack("file", {"name": name}, [clips.film(format, math.inf)()])
 
     def _read(self, file: Path) -> Facts | None:
         try:

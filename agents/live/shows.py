@@ -33,6 +33,7 @@ class Shown:
     by_hand: bool
     seed: int
     twin: Moment | None = None  #: the picture beside it
+    beside: str = "the dream of it"  #: what that picture is
     more: dict[str, Any] = field(default_factory=dict)  #: what only this show has to tell
 
 

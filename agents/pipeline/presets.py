@@ -11,6 +11,7 @@ from agents.pipeline.iterate import IterateConfig
 from agents.viewing.watch import WatchConfig
 from rollouts.collect import CollectConfig
 from rollouts.envs.config import EnvConfig
+from rollouts.envs.presets import PRESETS as WORLDS
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 
 
@@ -187,3 +188,36 @@ TAKECOVER = PipelineConfig(
 )
 
 PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "paper": PAPER, "takecover": TAKECOVER}
+
+
+def preset_for(name: str, env_id: str | None) -> PipelineConfig:
+    """The preset, for another environment without what it tunes to its own.
+
+    Whole episodes instead of hopeless ones that are given up, as many of the environment's own steps in one, every
+    one of them decided on; rewards where they fall, and learned, also where the preset's own world pays for survival.
+    """
+    preset = PRESETS[name]
+    if env_id is None or _world(env_id) == _world(preset.env.id):
+        return preset
+    first, later = preset.mdnrnn, preset.iterate
+    pays = first.reward_head or preset.controller.world == "dream"
+    return replace(
+        preset,
+        env=EnvConfig(env_id),
+        mdnrnn=replace(first, reward_spread=None, reward_head=pays),
+        controller=_whole_episodes(preset.controller, preset.env),
+        iterate=replace(
+            later,
+            mdnrnn=replace(later.mdnrnn, reward_spread=None),
+            controller=_whole_episodes(later.controller, preset.env),
+        ),
+    )
+
+
+def _world(env_id: str) -> str:
+    preset = WORLDS.get(env_id)
+    return env_id if preset is None else preset.reported_on or preset.name
+
+
+def _whole_episodes(config: ControllerConfig, env: EnvConfig) -> ControllerConfig:
+    return replace(config, patience=None, max_steps=config.max_steps * (env.action_repeat or 1))

@@ -12,6 +12,7 @@ from agents.learning.config import ControllerConfig
 from agents.records.commands import commands
 from agents.records.costs import Cost, costs
 from agents.records.experiments import own_report
+from agents.viewing.human import action_names
 from rollouts.console import duration
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import reported, resolve
@@ -72,6 +73,19 @@ def action_repeat(env: EnvConfig) -> str:
     )
 
 
+def pedal(env: EnvConfig) -> str:
+    """What its pedals are; empty if there are none."""
+    spec = resolve(env).action
+    if spec is None or not spec.pedals:
+        return ""
+    names = action_names(env, spec)
+    pairs = [f"{names[pedal.positive]} and {names[pedal.negative]}" for pedal in spec.pedals]
+    return (
+        f"**One pedal.** {'; '.join(pairs).capitalize()} of the action share one output of C, so that they are never "
+        "done at once; see `Pedal` in `rollouts/envs/actions.py`."
+    )
+
+
 def _what(folder: Path) -> str:
     vae, mdnrnn, controller = (Stage(folder, stage).manifest for stage in ("vae", "mdnrnn", "controller"))
     env, architecture = config_from_dict(EnvConfig, controller["env"]), mdnrnn["architecture"]
@@ -83,7 +97,7 @@ def _what(folder: Path) -> str:
         f"units with {architecture['mixtures']} Gaussians per latent; C, {controller['parameters']} weights on "
         f"[{', '.join(controller['spec']['features'])}]. V and M are stored at half precision."
     )
-    return "\n\n".join(part for part in (text, action_repeat(env)) if part)
+    return "\n\n".join(part for part in (text, action_repeat(env), pedal(env)) if part)
 
 
 def _use(name: str) -> str:

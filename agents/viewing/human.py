@@ -6,21 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollouts.envs.actions import ActionSpec
-from rollouts.envs.config import EnvConfig
+from rollouts.envs.config import Binding, EnvConfig
+from rollouts.envs.presets import resolve
 
 Action = NDArray[np.float32]
-Binding = tuple[str | None, str | None]
-"""The keys that push one action towards its lower and its upper limit."""
 
-NAMES = {
-    "carracing": ("steer", "gas", "brake"),
-    "carracing-fast": ("steer", "gas", "brake"),
-    "takecover": ("sidestep",),
-    "toy": ("push",),
-}
-_CAR: tuple[Binding, ...] = (("left", "right"), (None, "up"), (None, "down"))
-_BINDINGS = {"carracing": _CAR, "carracing-fast": _CAR}
-_AXES: tuple[Binding, ...] = (("left", "right"), ("down", "up"))
+_AXES: tuple[Binding, ...] = (("left", "right"), ("down", "up"), ("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"))
 DIGITS = tuple("123456789")
 KEYS = frozenset(("left", "right", "up", "down", *DIGITS))
 
@@ -29,17 +20,24 @@ FULL_TURN = 0.2
 
 
 def action_names(env: EnvConfig, spec: ActionSpec) -> tuple[str, ...]:
-    """What the numbers of the action vector are called."""
-    names = () if spec.kind == "discrete" else NAMES.get(env.id, ())
+    """What the numbers of the action vector are called, in the environment's preset or by their places."""
+    names = resolve(env).action_names if _of_preset(env, spec) else ()
     return names if len(names) == spec.size else tuple(f"action {number + 1}" for number in range(spec.size))
 
 
 def bindings(env: EnvConfig, spec: ActionSpec) -> tuple[Binding, ...]:
-    """The keys of every number of the action vector: arrows for continuous actions, digits for a choice."""
-    if spec.kind == "discrete":
-        return tuple((None, digit) for digit in DIGITS[: spec.size])
-    chosen = _BINDINGS.get(env.id, ())
-    return chosen if len(chosen) == spec.size else _AXES[: spec.size]
+    """The keys of every number of the action vector: those of the environment's preset; where it has none, digits for a
+    choice, and arrows, then pairs of digits, for continuous actions. What is left over has no keys."""
+    chosen = resolve(env).keys if _of_preset(env, spec) else ()
+    if len(chosen) != spec.size:
+        chosen = tuple((None, digit) for digit in DIGITS) if spec.kind == "discrete" else _AXES
+    return (*chosen, *[(None, None)] * spec.size)[: spec.size]
+
+
+def _of_preset(env: EnvConfig, spec: ActionSpec) -> bool:
+    """Whether names and keys of the preset are for these actions, not for another choice of them (CarRacing's)."""
+    action = resolve(env).action
+    return action is None or action.kind == spec.kind
 
 
 class Driver:

@@ -11,23 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import rollouts.envs.doom as doom
 from agents.agent import Agent
 from agents.viewing.human import Action, action_names
 from agents.viewing.panels import Bar, Panel
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
-from rollouts.envs.image_env import make_env
+from rollouts.envs.image_env import class_metadata, make_env
 from rollouts.envs.presets import reported, resolve
-from rollouts.envs.registration import register
 from worldmodels.dream import Dream, StartKind
 from worldmodels.dynamics import State
-from worldmodels.mixture import Prediction, likeliest, mixture_nll
+from worldmodels.mixture import Prediction, likeliest, mixture_nll, sample_mixture
+from worldmodels.training.randomness import generator_for
 
 USUAL_RATE = 50.0
 """Frames per second of an environment that does not say."""
@@ -74,16 +72,8 @@ def world_name(env: EnvConfig) -> str:
 
 def frame_rate(env: EnvConfig) -> float:
     """Frames per second of a world, as its class says; :data:`USUAL_RATE` where it does not or is not installed."""
-    register()
-    try:
-        if doom.is_doom(resolve(env).id):
-            doom.register()
-        entry = gym.spec(resolve(env).id).entry_point
-        maker = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    except (gym.error.Error, ImportError, AttributeError):
-        return USUAL_RATE
     skipped = dict(resolve(env).kwargs).get("frame_skip", 1)  # ViZDoom's rate is that of its tics, not of its steps
-    return float(getattr(maker, "metadata", {}).get("render_fps") or USUAL_RATE) / skipped
+    return float(class_metadata(resolve(env)).get("render_fps") or USUAL_RATE) / skipped
 
 
 def step_seconds(env: EnvConfig) -> float:
@@ -215,6 +205,7 @@ class DreamWorld:
         self.seed, self.step_count, self.returns = seed, 0, [0.0]
         self.surprise: float | None = None
         self.dream.reset([seed])
+        self._luck = generator_for(seed, 1)  # of futures that are only shown
         if start is not None:
             self.dream.z, self.dream.state = start
         self.first = self.agent.model.decode(self.dream.z)[0]
@@ -233,10 +224,12 @@ class DreamWorld:
         views: tuple[Frame, ...] = ()
         tiles: tuple[tuple[str, Frame], ...] = ()
         if shares:
-            points = [z, likeliest(foreseen.mixture), *(torch.lerp(z, dream.z, share) for share in shares)]
-            here, likely, *pictures = model.decode(torch.cat(points))
+            following = likeliest(foreseen.mixture), self._another(foreseen)
+            likely, other, *pictures = model.decode(
+                torch.cat([*following, *(torch.lerp(z, dream.z, share) for share in shares)])
+            )
             views = tuple(pictures)
-            tiles = ("where it began", self.first), ("the dream now", here), ("likeliest next", likely)
+            tiles = ("where it began", self.first), ("likeliest next", likely), ("or perhaps this", other)
         moment = Moment(
             title,
             self.step_count,
@@ -262,14 +255,19 @@ class DreamWorld:
     def close(self) -> None:
         """Nothing to let go of."""
 
+    def _another(self, foreseen: Prediction) -> Tensor:
+        """A next z ``[1, Z]`` that might have come as well."""
+        uniform, normal = self.agent.model.noise(1, self._luck)
+        return sample_mixture(foreseen.mixture, self.dream.temperature, uniform, normal)
+
     def _choose(self) -> None:
         self.chosen = self.agent.controller.act(self.agent.parameters, self.dream.features())[0].cpu().numpy()
 
 
-def side_by_side(real: Moment, dreamed: Moment) -> Moment:
-    """Reality and the dream that began in it as one moment: the large picture is real, the dream a tile."""
-    tiles = (*real.tiles[:2], ("the dream of it", dreamed.tiles[1][1])) if real.tiles and dreamed.tiles else real.tiles
-    return dataclasses.replace(real, title=f"{real.title}, and a dream of it", tiles=tiles)
+def side_by_side(real: Moment, other: Moment, caption: str = "the dream of it") -> Moment:
+    """Reality and what goes on beside it as one moment: the large picture is real, the other a tile."""
+    tiles = (*real.tiles[:2], (caption, other.views[0])) if real.tiles and other.views else real.tiles
+    return dataclasses.replace(real, title=f"{real.title}, and {caption}", tiles=tiles)
 
 
 def action_bars(agent: Agent, action: Action) -> tuple[Bar, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path
+from rollouts.transfer.videos import write_mp4
 
 Frame = NDArray[np.uint8]
 GIF_WIDTH = 600
@@ -26,28 +26,11 @@ def write_video(frames: Iterable[Frame], path: Path, fps: int) -> int:
     Raises:
         UserError: the suffix is neither .mp4 nor .gif, or there was no frame.
     """
-    writers = {".mp4": _write_mp4, ".gif": _write_gif}
+    writers = {".mp4": write_mp4, ".gif": _write_gif}
     if path.suffix not in writers:
         raise UserError(f"Videos are written as .mp4 or .gif, not {path.suffix or 'without a suffix'} ({path}).")
     with atomic_path(path) as temporary:
         return writers[path.suffix](frames, temporary, fps)
-
-
-def _write_mp4(frames: Iterable[Frame], path: Path, fps: int) -> int:
-    count = 0
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            if count == 0:
-                stream.height, stream.width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
-            even = np.ascontiguousarray(frame[: stream.height, : stream.width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-            count += 1
-        if count == 0:
-            raise UserError("There was no frame to write.")
-        container.mux(stream.encode(None))
-    return count
 
 
 def _write_gif(frames: Iterable[Frame], path: Path, fps: int) -> int:

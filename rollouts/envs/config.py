@@ -13,6 +13,8 @@ from rollouts.envs.actions import ActionSpec, Pedal
 from rollouts.runs.files import fingerprint
 
 Frame = NDArray[np.uint8]
+Binding = tuple[str | None, str | None]
+"""The keys that push one number of the action vector towards its lower and its upper limit."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class EnvConfig:
     """Which world. Options left at None are the preset's; for an id that has no preset they are worked out."""
 
     id: str = "carracing-fast"
-    """A preset (carracing, carracing-fast, takecover, toy) or the id of a Gymnasium environment with images."""
+    """A preset (carracing, carracing-fast, takecover, toy) or the id of a Gymnasium environment; MODULE:ID imports a
+    module of your own first."""
     kwargs: dict[str, str] = dataclasses.field(default_factory=dict)
     """Keyword arguments for gymnasium.make, e.g. --env.kwargs lap_complete_percent 1.0"""
     crop: tuple[int, int, int, int] | None = None
@@ -34,14 +37,23 @@ class EnvConfig:
     pedal: bool = False
     """Let one output of the controller drive two components of the action, as the preset says (gas and brake). The
     action vector stays what it is, for recordings and for M."""
+    key: str | None = None
+    """Which entry of a dictionary of observations is the picture; found by itself where there is just one."""
+    render: bool = False
+    """Observe what render() draws: for environments whose observations are no pictures."""
+    action_low: tuple[float, ...] | None = None
+    """Lower limits of the actions, one for all or one for each: for environments that set none."""
+    action_high: tuple[float, ...] | None = None
+    """Upper limits of the actions."""
 
 
 @dataclass(frozen=True)
 class EnvPreset:
-    """Everything that is particular to one environment."""
+    """Everything that is particular to one environment; what is left out is worked out from its spaces."""
 
     name: str
     id: str
+    """What Gymnasium calls it."""
     kwargs: tuple[tuple[str, Any], ...] = ()
     crop: tuple[int, int, int, int] | None = None
     size: int = 64
@@ -52,13 +64,27 @@ class EnvPreset:
     exploration: str = "held"
     reported_on: str | None = None
     """The preset that scores are measured on, where this one is only a faster twin."""
+    key: str | None = None
+    render: bool = False
+    action_low: tuple[float, ...] | None = None
+    action_high: tuple[float, ...] | None = None
+    action_names: tuple[str, ...] = ()
+    """What the numbers of the action vector are called."""
+    keys: tuple[Binding, ...] = ()
+    """What people hold to push them; names out of ``agents.viewing.human.KEYS``."""
+    shrink: str = ""
+    """``module:function`` that makes a cropped picture ``[H, W, 3]`` one of ``[size, size, 3]``; averages over areas
+    if empty."""
+    make: str = "gymnasium:make"
+    """``module:function`` that makes it in the place of ``gymnasium.make``, with the same arguments."""
 
     @property
     def observation_hash(self) -> str:
         """Identifies the preprocessing: data, models and agents with different hashes do not mix."""
         world = self.reported_on or self.name
         repeat = [self.action_repeat] if self.action_repeat > 1 else []
-        return fingerprint([world, self.crop, self.size, "area", *repeat])
+        source = ["render"] if self.render else [self.key] if self.key is not None else []
+        return fingerprint([world, self.crop, self.size, self.shrink or "area", *repeat, *source])
 
     @property
     def max_decisions(self) -> int | None:

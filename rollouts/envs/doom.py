@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 
 import gymnasium as gym
 
+from rollouts.console import extra
 from rollouts.errors import UserError
 
 T = TypeVar("T")
@@ -39,11 +40,6 @@ STALE_S = 60.0  #: an engine that has not started by then never will
 RESTARTS = 3  #: new engines for one step before the episode is given up
 
 _running: weakref.WeakSet[SteadyDoom] = weakref.WeakSet()
-
-
-def is_doom(env_id: str) -> bool:
-    """Whether this is one of ViZDoom's environments."""
-    return env_id.startswith("Vizdoom")
 
 
 def register() -> None:
@@ -64,10 +60,7 @@ def make(env_id: str, **options: Any) -> SteadyDoom:
     try:
         register()
     except ImportError as error:
-        raise UserError(
-            f"{env_id} needs ViZDoom, which is not installed here ({error}): pip install 'worldmodels[doom]', or in "
-            "this folder pip install -e '.[doom]'"
-        ) from error
+        raise UserError(f"{env_id} needs ViZDoom, which is not installed here ({error}): {extra('doom')}") from error
     return SteadyDoom(env_id, options)
 
 

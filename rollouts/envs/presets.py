@@ -1,12 +1,23 @@
-"""One record per world: crop, actions, exploration."""
+"""One record per world: crop, actions, their names and keys, exploration.
+
+A world of one's own needs no record. To give it one, put it beside the environment, in a module that
+``--env.id MODULE:NAME`` imports::
+
+    gymnasium.register("Lighthouse-v0", Lighthouse)
+    add_preset(EnvPreset("lighthouse", "Lighthouse-v0", crop=(0, 80, 0, 96), keys=(("left", "right"),)))
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
 from rollouts.envs.actions import ActionSpec, Pedal
-from rollouts.envs.config import EnvConfig, EnvPreset
+from rollouts.envs.config import Binding, EnvConfig, EnvPreset
+from rollouts.envs.homes import home_of, import_home
 from rollouts.errors import UserError
 from rollouts.runs.files import fingerprint
 from rollouts.runs.options import config_to_dict
@@ -20,6 +31,9 @@ _CAR_PEDAL = Pedal(positive=1, negative=2, offset=0.55, slack=0.15, creep=0.06)
 # H: doomrnn/doomreal.py. Below -1/3 MOVE_LEFT, above MOVE_RIGHT, which ViZDoom's wrapper numbers 2 and 1; 0 is nothing.
 _DODGE_ACTION = ActionSpec("threshold", (-1.0,), (1.0,), (1.0,), (0.0,), choices=(2, 0, 1))
 
+_CAR_NAMES = ("steer", "gas", "brake")
+_CAR_KEYS: tuple[Binding, ...] = (("left", "right"), (None, "up"), (None, "down"))
+
 PRESETS: dict[str, EnvPreset] = {
     preset.name: preset
     for preset in (
@@ -32,6 +46,9 @@ PRESETS: dict[str, EnvPreset] = {
             action=_CAR_ACTION,
             pedals=(_CAR_PEDAL,),
             exploration="brownian",
+            action_names=_CAR_NAMES,
+            keys=_CAR_KEYS,
+            make="rollouts.envs.car_racing:make",
         ),
         EnvPreset(
             "carracing-fast",
@@ -42,6 +59,9 @@ PRESETS: dict[str, EnvPreset] = {
             pedals=(_CAR_PEDAL,),
             exploration="brownian",
             reported_on="carracing",
+            action_names=_CAR_NAMES,
+            keys=_CAR_KEYS,
+            make="rollouts.envs.car_racing:make",
         ),
         # As ViZDoom ships it: skill 4, 320x240, no HUD, 1 point per tic survived. docs/takecover.md shows the crop:
         # above row 72 there is only ceiling, below row 200 only floor, and nothing of a fireball but its rim.
@@ -49,26 +69,86 @@ PRESETS: dict[str, EnvPreset] = {
             "takecover",
             "VizdoomTakeCover-v1",
             kwargs=(("frame_skip", 1),),
+            make="rollouts.envs.doom:make",
             crop=(72, 200, 0, 320),
             max_episode_steps=2100,
             action=_DODGE_ACTION,
             exploration="held",
+            action_names=("sidestep",),
         ),
-        EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50),
+        # As the authors' code of 2018 showed them, for their published weights: agents/weights_2018.py.
+        EnvPreset(
+            "carracing-2018",
+            "CarRacing-v3",
+            kwargs=(("lap_complete_percent", 1.0),),  # a lap then took every tile
+            crop=(0, 84, 0, 96),
+            max_episode_steps=1000,
+            action=_CAR_ACTION,
+            pedals=(_CAR_PEDAL,),
+            exploration="brownian",
+            action_names=_CAR_NAMES,
+            keys=_CAR_KEYS,
+            shrink="rollouts.envs.pixels_2018:shrink",
+            make="rollouts.envs.car_racing:make",
+        ),
+        EnvPreset(
+            "takecover-2018",
+            "VizdoomTakeCover-v1",
+            kwargs=(
+                ("episode_start_time", 14),
+                ("frame_skip", 1),
+                ("render_hud", True),
+                ("screen_resolution", "RES_640X480"),
+            ),
+            crop=(0, 400, 0, 640),  # all but the bar of indicators
+            max_episode_steps=2100,
+            action=_DODGE_ACTION,
+            action_names=("sidestep",),
+            shrink="rollouts.envs.pixels_2018:shrink",
+            make="rollouts.envs.doom:make",
+        ),
+        EnvPreset("toy", "worldmodels/Toy-v0", max_episode_steps=50, action_names=("push",)),
     )
 }
 
 
-def resolve(config: EnvConfig | str) -> EnvPreset:
-    """The full preset that a config asks for.
+def add_preset(preset: EnvPreset) -> EnvPreset:
+    """Make a world known by a name of its own; the same record may be added again.
 
     Raises:
-        UserError: an option makes no sense.
+        UserError: another world has that name.
+    """
+    if PRESETS.setdefault(preset.name, preset) != preset:
+        raise UserError(f"There is a preset {preset.name!r} already, of another world; give yours another name.")
+    return preset
+
+
+def registered(preset: EnvPreset) -> EnvSpec | None:
+    """What Gymnasium knows of a world that is registered."""
+    return gym.registry.get(preset.id.partition(":")[2] or preset.id)
+
+
+OPTIONS = ("crop", "size", "max_episode_steps", "action_repeat", "key", "action_low", "action_high")
+"""Options that take the place of the preset's."""
+
+
+def resolve(config: EnvConfig | str, imports: bool = True) -> EnvPreset:
+    """The full preset that a config asks for.
+
+    Args:
+        imports: import the module that an id names, which may register a preset.
+
+    Raises:
+        UserError: an option makes no sense, or the module cannot be imported.
     """
     config = EnvConfig(config) if isinstance(config, str) else config
-    preset = PRESETS.get(config.id) or EnvPreset(config.id, config.id)
-    options = ("crop", "size", "max_episode_steps", "action_repeat")
-    changes: dict[str, Any] = {key: value for key in options if (value := getattr(config, key)) is not None}
+    if imports:
+        import_home(config.id)
+    preset = PRESETS.get(config.id) or PRESETS.get(config.id.partition(":")[2])
+    preset = preset or EnvPreset(config.id, config.id, make=home_of(config.id).make)
+    changes: dict[str, Any] = {key: value for key in OPTIONS if (value := getattr(config, key)) is not None}
+    if config.render:
+        changes["render"] = True
     if config.kwargs:
         changes["kwargs"] = tuple(
             sorted({**dict(preset.kwargs), **{k: _literal(v) for k, v in config.kwargs.items()}}.items())
@@ -76,6 +156,8 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
     for key in ("size", "max_episode_steps", "action_repeat"):
         if key in changes and changes[key] < 1:
             raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
+    if config.render and config.key is not None:
+        raise UserError("--env.render observes what render() draws, --env.key an entry of the observations: give one.")
     if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:
         changes["action"] = None
     if config.pedal:
@@ -83,15 +165,29 @@ def resolve(config: EnvConfig | str) -> EnvPreset:
         if action is None or not preset.pedals:
             raise UserError(f"--env.pedal: {config.id} has no two components of an action that one pedal could drive.")
         changes["action"] = dataclasses.replace(action, pedals=preset.pedals)
+    if preset.action is not None and (config.action_low is not None or config.action_high is not None):
+        raise UserError(f"{preset.name} has limits of its own for its actions; leave out --env.action-low and -high.")
+    if preset.max_episode_steps is None and config.max_episode_steps is None:
+        spec = registered(preset)
+        changes["max_episode_steps"] = None if spec is None else spec.max_episode_steps
     return dataclasses.replace(preset, **changes)
+
+
+_FIRST_OPTIONS = ("id", "kwargs", "crop", "size", "max_episode_steps", "action_repeat")
 
 
 def identity(config: EnvConfig) -> str:
     """A fingerprint of the options; those that came later count where they are used, so that older runs go on."""
     options = config_to_dict(config)
-    if not config.pedal:
-        del options["pedal"]
-    return fingerprint(options)
+    return fingerprint({k: v for k, v in options.items() if k in _FIRST_OPTIONS or v not in (None, False)})
+
+
+def hint(env_id: str) -> str | None:
+    """What somebody should know who calls a world by Gymnasium's name for it that has a preset here."""
+    names = [preset.name for preset in PRESETS.values() if preset.id == env_id and preset.name != env_id]
+    if env_id == PRESETS["carracing"].id:
+        names.insert(0, "carracing-fast")
+    return f"{env_id} has a preset with its crop and actions: --env.id {' or '.join(names)}" if names else None
 
 
 def reported(config: EnvConfig) -> EnvConfig:

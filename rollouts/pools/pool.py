@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol
 
+from rollouts.console import extra
 from rollouts.errors import UserError
 from rollouts.pools.processes import WorkerPool
 
@@ -73,4 +74,4 @@ def check_workers(workers: Workers) -> None:
     if scheme != "ray" or (address not in ("", "auto") and not (colon and port.isdigit())):
         raise UserError(f"--workers takes a number, ray, ray:auto or ray:HOST:PORT, not {workers!r}.")
     if find_spec("ray") is None:
-        raise UserError(f"--workers {workers} needs Ray on this machine and on every node: pip install -e '.[ray]'")
+        raise UserError(f"--workers {workers} needs Ray on this machine and on every node: {extra('ray')}")

@@ -26,6 +26,12 @@ _given: tuple[Any, ...] = ()  #: to every task of this worker process: what the 
 _setup_error: Exception | None = None
 
 
+GUARD = (
+    'A script that uses worker processes needs the guard `if __name__ == "__main__":` around what it does: every '
+    "worker imports the script, and without the guard does it all again. Add it, or use workers=0."
+)
+
+
 class _StalledError(Exception):
     """No task has finished for too long."""
 
@@ -74,9 +80,12 @@ class WorkerPool:
     ) -> None:
         if workers < 0:
             raise UserError(f"The number of workers cannot be negative (got {workers}); 0 uses this process alone.")
+        refuse_unguarded()
         self.workers, self.stall_s, self.retries = workers, stall_s, retries
         self._setup, self._arguments = setup, arguments
         self._pool: ProcessPoolExecutor | None = None
+        self._processes: list[Any] = []
+        self._answered = False
         self._given_here: tuple[Any, ...] | None = None
 
     def __enter__(self) -> WorkerPool:
@@ -117,8 +126,12 @@ class WorkerPool:
             try:
                 for index, result in self._attempt(function, tasks, sorted(losses), running):
                     del losses[index]
+                    self._answered = True
                     yield index, result
             except (BrokenProcessPool, _StalledError) as loss:
+                if isinstance(loss, BrokenProcessPool) and self._never_started():
+                    self.close()
+                    raise UserError(f"The worker processes ended while they started. {GUARD}") from loss
                 self.close()
                 for index in list(running.values()) or [min(losses)]:
                     losses[index] += 1
@@ -127,6 +140,14 @@ class WorkerPool:
                         f"A task lost its worker process {self.retries + 1} times ({loss}). The usual cause is too "
                         "little memory: try fewer --workers, or --workers 0 to see the error itself."
                     ) from loss
+
+    def _never_started(self) -> bool:
+        """Whether a worker ended with an exception of Python's, exit status 1, before any task was done."""
+        if self._answered:
+            return False
+        for process in self._processes:
+            process.join(1.0)
+        return any(process.exitcode == 1 for process in self._processes)
 
     def _attempt(
         self,
@@ -149,6 +170,7 @@ class WorkerPool:
             assert self._pool is not None
             while len(running) < 2 * self.workers and (index := next(queue, None)) is not None:
                 running[self._pool.submit(_run_task, function, tasks[index])] = index
+            self._processes = list((self._pool._processes or {}).values()) or self._processes
 
         feed()
         while running:
@@ -159,6 +181,16 @@ class WorkerPool:
                 result = future.result()  # a lost task stays in ``running``
                 yield running.pop(future), result
             feed()
+
+
+def refuse_unguarded() -> None:
+    """Refuse to work in a process that is still importing the main script of the one that started it.
+
+    Raises:
+        UserError: it names the guard that the script lacks.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(GUARD)
 
 
 def default_workers() -> int:

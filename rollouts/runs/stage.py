@@ -36,6 +36,7 @@ class Stage:
         self.run, self.name, self.path = run, name, run / name
         self._before, self._opened = 0.0, time.perf_counter()
         self._noted = self._opened
+        self._typed: dict[str, list[str]] = {}  #: noted once something was done, not by a command that is refused
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -103,9 +104,8 @@ class Stage:
                 )
             stage.check_inputs(inputs)
             typed = [*(line for line in stage.manifest.get("commands", []) if line not in typed), *typed]
+            stage._typed = {"commands": typed}
             if not grown:
-                if not stage.complete and typed != stage.manifest.get("commands", []):
-                    stage.note(commands=typed)
                 return stage
         stage.path.mkdir(parents=True, exist_ok=True)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
@@ -165,7 +165,7 @@ class Stage:
         """To be called while the stage works: notes the time it has taken, so that no more than a few seconds of it
         are forgotten when the process is killed."""
         if time.perf_counter() - self._noted >= NOTE_EVERY:
-            write_json(self.path / "manifest.json", {**self.manifest, "seconds": self.seconds})
+            write_json(self.path / "manifest.json", {**self.manifest, **self._typed, "seconds": self.seconds})
             self._noted = time.perf_counter()
 
     def note(self, **facts: Any) -> None:
@@ -174,4 +174,5 @@ class Stage:
 
     def finish(self, **facts: Any) -> None:
         """Mark the stage complete and add ``facts`` (hashes of results, totals) and its time to its manifest."""
-        write_json(self.path / "manifest.json", {**self.manifest, **facts, "seconds": self.seconds, "complete": True})
+        ended = {"seconds": self.seconds, "complete": True}
+        write_json(self.path / "manifest.json", {**self.manifest, **self._typed, **facts, **ended})

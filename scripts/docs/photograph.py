@@ -31,7 +31,7 @@ from worldmodels.training.checkpoint import pick_device
 
 ROOT = Path(__file__).parents[2]
 WIDE, PHONE = (1440, 900), (390, 844)
-SCENES = ("real", "dream", "wake", "latents", "images")
+SCENES = ("real", "dream", "wake", "game", "ghost", "latents", "episodes", "images")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 

@@ -85,9 +85,7 @@ CONFIG = ControllerConfig(
 
 
 @pytest.mark.parametrize("hidden", [0, 5])
-def test_it_acts_as_its_teacher_and_is_continued_bit_by_bit(
-    hidden: int, teacher: Path, tiny_run: Path, tmp_path: Path
-):
+def test_it_acts_as_its_teacher_and_is_continued_bit_by_bit(hidden: int, teacher: Path, tiny_run: Path, tmp_path: Path):
     options = DistilConfig(str(teacher), episodes=6, updates=150, batch_size=64, learning_rate=0.05)
     spec = dataclasses.replace(CONFIG.spec, hidden=hidden)
     config = dataclasses.replace(CONFIG, distil=options, spec=spec)

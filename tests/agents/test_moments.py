@@ -95,6 +95,15 @@ def test_a_dream_is_the_same_for_the_same_seed_and_wilder_at_a_higher_temperatur
     assert spread[0.1] < spread[1.0] < spread[2.5]
 
 
+def test_a_dream_shows_what_else_might_come(agent: Agent):
+    """Another draw of the same forecast: at temperature 0 there is no other, and above it there is."""
+    for temperature, same in ((0.0, True), (2.0, False)):
+        world = DreamWorld(agent, temperature)
+        world.reset(1)
+        tiles = dict(world.step().tiles)
+        assert np.array_equal(tiles["likeliest next"], tiles["or perhaps this"]) == same
+
+
 def test_a_dream_begins_where_it_is_told(agent: Agent):
     real, dream = RealWorld(agent), DreamWorld(agent)
     real.reset(0)
@@ -181,5 +190,6 @@ def test_side_by_side_shows_the_dream_among_the_tiles(agent: Agent):
     dream.reset(0, (real.acting.z, real.acting.state))
     one, other = real.step(), dream.step()
     both = side_by_side(one, other)
-    assert np.array_equal(both.tiles[2][1], other.tiles[1][1])
+    assert np.array_equal(both.tiles[2][1], other.views[0])
+    assert side_by_side(one, other, "a ghost").title.endswith(", and a ghost")
     assert np.array_equal(next(panels_of(both)).view, one.views[0])

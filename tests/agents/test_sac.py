@@ -244,8 +244,14 @@ def test_it_finds_the_best_action_and_keeps_the_entropy_that_is_asked_for(tmp_pa
 
 SMALL = SACConfig(layers=(8,), episodes=5, updates=0.2, warm_up=20, batch_size=8, capacity=150)
 CONFIG = ControllerConfig(
-    learner="sac", spec=ControllerSpec("zh", latent="mean"), generations=4, max_steps=20, patience=8,
-    validation_every=2, validation_episodes=2, sac=SMALL,
+    learner="sac",
+    spec=ControllerSpec("zh", latent="mean"),
+    generations=4,
+    max_steps=20,
+    patience=8,
+    validation_every=2,
+    validation_episodes=2,
+    sac=SMALL,
 )
 
 

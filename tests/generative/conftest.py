@@ -43,6 +43,12 @@ def runs(images, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """Where the classifiers of all tests are kept, each trained once."""
+    return tmp_path_factory.mktemp("classifiers")
+
+
 @pytest.fixture
 def docs(monkeypatch):
     """The tools that write the documentation can be imported."""

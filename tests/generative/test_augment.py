@@ -139,6 +139,17 @@ def test_the_critic_sees_both_sides_disturbed_and_samples_are_not():
     assert made.max() <= 1
 
 
+def test_the_autoencoder_of_began_sees_both_sides_disturbed():
+    shown = []
+    model = build(dataclasses.replace(preset("began", "tiny"), diffaugment="colour"), Shape(16, 3), CPU)
+    model.game.augment = lambda x, batch: x + 5
+    model.game.critic.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].detach()))
+    model.game.critic_loss(batch(4, side=16))
+    model.game.generator_loss(batch(4, side=16))
+    assert len(shown) == 3
+    assert min(part.min() for part in shown) > 3.9
+
+
 def test_real_and_fake_have_disturbances_of_their_own():
     config = dataclasses.replace(preset("gan", "tiny"), diffaugment="translation")
     game = build(config, Shape(16, 3), CPU).game
@@ -149,8 +160,9 @@ def test_real_and_fake_have_disturbances_of_their_own():
 
 def test_points_are_not_augmented():
     for options in ({"flip": True}, {"crop": 0.1}, {"diffaugment": "all"}):
-        with pytest.raises(UserError, match=r"[Pp]oints"):
-            dataclasses.replace(preset("gan", points=True), **options).check_networks(points=True)
+        for name in ("gan", "began"):
+            with pytest.raises(UserError, match=r"[Pp]oints"):
+                dataclasses.replace(preset(name, points=True), **options).check_networks(points=True)
     with pytest.raises(UserError, match=r"--crop must be in \[0, 1\)"):
         dataclasses.replace(preset("gan"), crop=1.0).check()
 

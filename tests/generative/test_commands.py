@@ -76,8 +76,11 @@ def test_named_classes_single_files_and_own_pictures(animals, monkeypatch, capsy
     assert "a model without classes" in capsys.readouterr().err
     assert sample("ae", "--show", "grid") == 2
     assert "--show reconstructions" in capsys.readouterr().err
+    for show in ("interpolation", "walk", "neighbours"):  # of noise that nobody has taught it to decode
+        assert sample("ae", "--show", show) == 2
     pictures = ("--pictures", str(animals / "cats" / "0.png"), str(animals / "dogs" / "1.png"))
-    assert sample("vae", "--show", "between", *pictures, "--out", "between.gif") == 0
+    for model in ("vae", "ae"):
+        assert sample(model, "--show", "between", *pictures, "--out", "between.gif") == 0
     assert sample("vae", "--show", "between", "--pictures", "one.png") == 2
     shutil.rmtree(animals)  # from here on, nothing may need the data
     assert sample("cgan", "--out", "grid.png", "--columns", "3") == 0
@@ -91,6 +94,9 @@ def test_named_classes_single_files_and_own_pictures(animals, monkeypatch, capsy
     assert sorted(path.name for path in Path("dogs").iterdir()) == [f"dogs-{i:04}.png" for i in range(10)]
     with Image.open("dogs/dogs-0000.png") as single:
         assert single.size == (16, 16)
+    assert sample("cgan", "--show", "walk", "--label", "owls") == 0
+    assert sample("cgan", "--show", "walk", "--truncation", "1") == 2
+    assert "--truncation does nothing for --show walk; it is for grid, files" in capsys.readouterr().err
     assert sample("sngan", "--show", "interpolation") == 0
     assert sample("sngan", "--show", "neighbours") == 2
     assert "There is no file or folder" in capsys.readouterr().err
@@ -131,6 +137,14 @@ def test_mistakes_end_with_status_2_and_one_sentence(script, arguments, monkeypa
 )
 def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
     assert train_images.parse(train_images.COMMAND, arguments).model == model
+
+
+def test_options_for_photos_are_there():
+    arguments = ("--preset", "photos", "--data", "photos/", "--fit", "pad", "--skip-broken", "--no-flip")
+    parsed = train_images.parse(train_images.COMMAND, arguments)
+    assert parsed.model == "sngan"
+    assert (parsed.config.fit, parsed.config.skip_broken, parsed.config.flip) == ("pad", True, False)
+    assert (parsed.config.size, parsed.config.diffaugment) == (64, "all")
 
 
 @pytest.mark.usefixtures("docs")

@@ -137,11 +137,11 @@ def test_evaluation_of_images(runs, images, tmp_path):
     )
 
 
-def test_features_are_scaled_over_all_classes_even_of_sorted_data(images, tmp_path):
+def test_features_are_scaled_over_all_classes_even_of_sorted_data(images, cache):
     samples = load_samples(images)
     order = np.argsort(samples.train_labels)
     by_class = dataclasses.replace(samples, train=samples.train[order], train_labels=samples.train_labels[order])
-    features = features_for(by_class, tmp_path)
+    features = features_for(by_class, cache)
     known = features.extract(to_tensor(by_class.train))
     assert known.mean(0).abs().max() < 1e-4
     assert known.std(0).max() < 1.01
@@ -221,7 +221,7 @@ def test_labels_are_drawn_by_the_datas_shares():
     assert not torch.equal(labels, labels.sort().values)
 
 
-def test_a_perfect_conditional_sampler_of_uneven_data_scores_what_real_data_do(uneven, tmp_path, monkeypatch):
+def test_a_perfect_conditional_sampler_of_uneven_data_scores_what_real_data_do(uneven, cache, tmp_path, monkeypatch):
     """One that returns training images of the class it is asked for; asked for both equally often, it would not."""
     samples = load_samples(uneven)
 
@@ -237,7 +237,7 @@ def test_a_perfect_conditional_sampler_of_uneven_data_scores_what_real_data_do(u
     trained = Trained("perfect", preset("cgan"), Perfect(), tmp_path, shape, ("0", "1"), tuple(samples.label_shares))
     trained.__dict__["samples"] = samples
     monkeypatch.setattr(evaluation, "Stage", lambda *_: SimpleNamespace(manifest={}))
-    found = evaluation.evaluate(trained, tmp_path)["measures"]
+    found = evaluation.evaluate(trained, cache)["measures"]
     assert found["class_kl"] < 0.01
     assert found["label_accuracy"] == 1
     assert found["kernel"] < found["floor"]["kernel"] + 0.05
@@ -256,6 +256,20 @@ def test_held_out_images_are_spread_over_all_classes(uneven):
 def test_too_few_samples_are_refused(uneven):
     with pytest.raises(UserError, match="from so few nothing can be said"):
         evaluate_reference(load_samples(uneven), Path("nowhere"), count=5)
+
+
+def test_pictures_in_a_file_are_measured_as_those_in_memory(uneven, cache):
+    inside, outside = (evaluate_reference(load_samples(uneven, memory_gb=gb), cache) for gb in (1.0, 1e-6))
+    assert inside["measures"] == outside["measures"]
+    assert inside["data_hash"] == outside["data_hash"]
+
+
+def test_measures_of_points_have_a_floor(tmp_path):
+    config = dataclasses.replace(preset("gan", "tiny", points=True), data="ring", steps=2, log_every=1)
+    fit_images("gan", config, tmp_path, CPU)
+    found = evaluate(load_trained(tmp_path, CPU), tmp_path, count=500)["measures"]
+    assert found["samples"] == 500
+    assert found["floor"]["earth_movers"] < 0.3 < found["earth_movers"]
 
 
 def test_nearest_images_are_found_part_by_part():

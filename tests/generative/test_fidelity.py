@@ -5,11 +5,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from rollouts.errors import UserError
-from worldmodels.generative.measures.inception import inception_measures
+from worldmodels.generative.data.samples import Samples
+from worldmodels.generative.measures.inception import evaluate_inception, inception_measures
+from worldmodels.generative.models.base import ImageModel, Shape
+from worldmodels.generative.models.registry import preset
+from worldmodels.generative.models.trained import Trained
 
 
 @pytest.fixture
@@ -56,3 +62,32 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     (tmp_path / "weights.pth").touch()
     with pytest.raises(UserError, match="torch-fidelity"):
         inception_measures(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8), tmp_path / "weights.pth")
+
+
+def test_fid_is_taken_over_all_pictures_with_labels_by_their_shares(asked: dict[str, Any], tmp_path: Path):
+    """Data are often sorted by class: the first of them are no sample of all."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(60) >= 45).astype(np.int64)
+    pictures = rng.integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
+    samples = Samples("x", pictures[:50], pictures[50:], labels[:50], labels[50:], ("a", "b"))
+    wanted: list[Tensor] = []
+
+    class Recorder(ImageModel):
+        classes, network = 2, torch.nn.Linear(1, 1)
+
+        def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
+            assert condition is not None
+            wanted.append(condition)
+            return torch.zeros(count, 1, 8, 8)
+
+    trained = Trained("x", preset("cgan"), Recorder(), tmp_path, Shape.of(samples), ("a", "b"), (0.9, 0.1))
+    trained.__dict__["samples"] = samples
+    (tmp_path / "weights.pth").touch()
+    found = evaluate_inception(trained, tmp_path / "weights.pth")
+    assert (len(asked["input1"]), len(asked["input2"]), found["fid_samples"], found["fid_real"]) == (60, 60, 60, 60)
+    assert torch.bincount(torch.cat(wanted)).tolist() == [54, 6]
+    assert torch.equal(asked["input2"][59], torch.from_numpy(pictures[59, :, :, 0]).expand(3, -1, -1))
+    assert asked["cuda"] is False
+    wanted.clear()
+    assert evaluate_inception(trained, tmp_path / "weights.pth", count=20)["fid_samples"] == 20
+    assert len(asked["input1"]) == 20

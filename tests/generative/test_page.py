@@ -13,11 +13,11 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.usefixtures("docs")
-def test_the_page(runs, images, tmp_path):
+def test_the_page(runs, images, cache):
     import images_page
 
-    rows = [evaluate(load_trained(runs / name, CPU), tmp_path) for name in ("vae", "cgan")]
-    rows += [evaluate_reference(load_samples(images), tmp_path)]
+    rows = [evaluate(load_trained(runs / name, CPU), cache) for name in ("vae", "cgan")]
+    rows += [evaluate_reference(load_samples(images), cache)]
     rows += [{"model": "wgan", "data": images, "failed": "all samples are alike", "measures": {}}]
     page = images_page.document(rows, "python x.py", "images")
     for row in ("| vae | ", "| cgan | ", "| real data | ", "| wgan | failed: all samples are alike"):

@@ -138,7 +138,7 @@ def test_nothing_is_left_of_a_collection_whose_processes_are_killed(tmp_path: Pa
     code = (
         "from pathlib import Path\n"
         "from rollouts.collect import CollectConfig, collect\n"
-        "from rollouts.envs import EnvConfig\n"
+        "from rollouts.envs.config import EnvConfig\n"
         "if __name__ == '__main__':\n"
         "    collect(CollectConfig(episodes=500), EnvConfig('takecover'), Path('run'), 1)\n"
     )

@@ -75,7 +75,7 @@ def test_an_unknown_box_is_spanned_by_its_limits():
     box = gym.spaces.Box(np.array([-2, 0], np.float32), np.array([2, 10], np.float32))
     spec = natural_action(box, "some/Game-v0")
     assert (spec.scale, spec.offset) == ((2.0, 5.0), (0.0, 5.0))
-    with pytest.raises(UserError, match="bounded one-dimensional Box"):
+    with pytest.raises(UserError, match=r"sets no limits .*--env\.action-low"):
         natural_action(gym.spaces.Box(-np.inf, np.inf, (2,)), "some/Game-v0")
 
 
@@ -118,7 +118,7 @@ def test_runs_made_before_there_were_pedals_are_still_of_the_same_world():
         (EnvConfig("NoSuchEnv-v0"), r"'NoSuchEnv-v0' could not be made .* Expected one of carracing, "),
         (EnvConfig("not an id!"), "could not be made"),
         (EnvConfig("toy", kwargs={"colour": "blue"}), "unexpected keyword argument 'colour'"),
-        (EnvConfig("CartPole-v1"), "CartPole-v1 has no image observations .*AddRenderObservation"),
+        (EnvConfig("CartPole-v1"), "CartPole-v1 has no image observations.*--env.render"),
         (EnvConfig("toy", crop=(0, 65, 0, 64)), r"crop \(0, 65, 0, 64\) .* does not fit frames of \(64, 64\)"),
         (EnvConfig("toy", crop=(9, 9, 0, 64)), "does not fit"),
         (EnvConfig("toy", pedal=True), r"--env\.pedal: toy has no two components"),

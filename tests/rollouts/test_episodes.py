@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import fields, replace
 
 import numpy as np
@@ -143,3 +144,56 @@ def test_a_file_with_pickled_objects_is_refused_and_nothing_in_it_runs(tmp_path)
 def test_an_empty_store_says_how_to_fill_it(tmp_path):
     with pytest.raises(UserError, match="collect"):
         EpisodeStore(tmp_path / "nothing").require_episodes()
+
+
+def _npy_of(shape: str, descr: str, content: bytes = bytes(64)) -> bytes:
+    """The bytes of a .npy file whose header says what it likes."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + content
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("rewards", _npy_of("(100000000000,)", "<f4"), "promises"),
+        ("rewards", _npy_of("(-3,)", "<f4"), "promises"),
+        ("rewards", _npy_of("(3,)", "<f4"), "promises"),
+        ("rewards", _npy_of("(9999999999999999999999999,)", "<f4"), "promises"),
+        ("rewards", _npy_of("(8,)", "<c8"), "no plain numbers"),
+        ("rewards", _npy_of("(8,)", "|O"), "pickled objects"),
+        ("rewards", _npy_of("(", "<f4"), "not a readable episode"),
+        ("seed", _npy_of("(8,)", "<f8"), "not a readable episode"),
+    ],
+    ids=["huge", "negative", "short", "beyond 64 bits", "complex", "objects", "no header", "many seeds"],
+)
+def test_a_false_header_is_refused_before_memory_is_set_aside(name, array, message, tmp_path):
+    store = EpisodeStore(tmp_path)
+    file = store.append(small_episode(1))
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry: archive.read(entry) for entry in archive.namelist()}
+    entries[f"{name}.npy"] = array
+    with zipfile.ZipFile(file, "w") as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    with pytest.raises(UserError, match=message) as error:
+        store.load(file)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"observations": np.zeros((4, 8, 8, 3), np.float32)}, "observations is of type float32"),
+        ({"observations": np.zeros((4, 3, 8, 8), np.uint8)}, r"\[T\+1, H, W, 3\]"),
+        ({"actions": np.zeros(3, np.float32)}, "actions is of type float32 and shape"),
+        ({"rewards": np.array([0, np.nan, 1], np.float32)}, "rewards has numbers that are not finite, first at step 1"),
+        ({"actions": np.full((3, 2), np.inf, np.float32)}, "actions has numbers that are not finite, first at step 0"),
+        ({"rewards": np.zeros(3, np.complex64)}, "rewards is of type complex64"),
+        ({"terminated": np.array([True, False, False])}, "ends in step 0, and goes on for 2 more"),
+        ({"terminated": np.zeros(3)}, "terminated is of type float64"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_an_episode_holds_its_arrays_to_their_types_and_shapes(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(small_episode(), **changes)

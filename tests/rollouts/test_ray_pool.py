@@ -119,7 +119,7 @@ def test_a_node_with_another_version_is_refused():
 
 def test_a_killed_process_leaves_no_workers_behind(cluster: Any):
     program = (
-        "import os, sys, time; from rollouts.pools import open_pool\n"
+        "import os, sys, time; from rollouts.pools.pool import open_pool\n"
         "pool = open_pool(sys.argv[1])\n"
         "print(next(pool.run(os.getpid, [()]))[1], flush=True)\n"
         "list(pool.run(time.sleep, [(600,)] * 4))"

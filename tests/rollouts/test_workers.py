@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -137,3 +139,29 @@ def test_fitness_is_the_same_for_any_number_of_workers(tiny_run: Path):
             outcomes.append(evaluator(candidates, [7, 8, 9], 30))
     assert np.array_equal(outcomes[0].returns, outcomes[1].returns)
     assert np.array_equal(outcomes[0].lengths, outcomes[1].lengths)
+
+
+UNGUARDED = """
+import pathlib
+from rollouts.collect import CollectConfig, collect
+from rollouts.envs.config import EnvConfig
+from rollouts.errors import UserError
+
+try:
+    collect(CollectConfig(episodes=4, max_steps=5), EnvConfig("toy"), pathlib.Path("run"), workers=2)
+except UserError as error:
+    print(error)
+    raise SystemExit(1)
+"""
+
+
+def test_a_script_without_the_main_guard_is_recognised_and_its_workers_do_not_begin_the_work(tmp_path: Path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+    )
+    said = [line for line in result.stdout.splitlines() if "ended while they started" in line]
+    assert len(said) == 1, result.stdout + result.stderr
+    assert '`if __name__ == "__main__":`' in said[0]
+    assert not list(tmp_path.rglob("*.npz"))

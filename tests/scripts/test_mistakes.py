@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,8 +92,21 @@ def test_collecting_what_cannot_be_is_refused(arguments: tuple[str, ...], told: 
         ("train_mdnrnn", ("--mdnrnn.burn-in", 99), "--mdnrnn.burn-in must be shorter"),
         ("train_controller", ("--controller.temperature", -1), "temperature cannot be negative"),
         ("train_controller", ("--controller.population", 1), "at least 4"),
-        ("train_controller", ("--env.id", "carracing"), "preprocessing"),
+        ("train_controller", ("--env.id", "carracing"), "Use the model's own environment"),
         ("iterate", ("--iterate.rounds", -1), "cannot be negative"),
+        ("iterate", ("--iterate.refit-vae", -1), "--iterate.refit-vae cannot be negative"),
+        ("iterate", ("--iterate.noise", "nan"), "--iterate.noise must be a finite number and at least 0, got nan"),
+        ("iterate", ("--iterate.mdnrnn.seed", -1), "--iterate.mdnrnn.seed must be 0 to"),
+        ("iterate", ("--iterate.controller.sigma", "inf"), "--iterate.controller.sigma must be a finite positive"),
+        ("train_vae", ("--vae.learning-rate", "nan"), "--vae.learning-rate must be a finite positive number, got nan"),
+        ("train_vae", ("--vae.seed", -1), "--vae.seed must be 0 to"),
+        ("train_mdnrnn", ("--mdnrnn.seed", -1), "--mdnrnn.seed must be 0 to"),
+        ("train_mdnrnn", ("--mdnrnn.reward-weight", "inf"), "--mdnrnn.reward-weight must be a finite number"),
+        ("train_controller", ("--controller.seed", 2**63), "--controller.seed must be 0 to"),
+        ("train_controller", ("--controller.temperature", "nan"), "--controller.temperature must be a finite number"),
+        ("sharpen_vae", ("--seed", -1), "--seed must be 0 to"),
+        ("sweep_temperature", ("--sweep.temperatures", "nan"), "must be numbers of at least 0"),
+        ("watch", ("--watch.seed", -1), "--watch.seed must be 0 to"),
         ("evaluate", ("--episodes", 0), "At least one episode"),
         ("evaluate", ("--seed", -1), "test seeds"),
         ("evaluate", ("--env.id", "CartPole-v1"), "preprocessing"),
@@ -109,6 +123,30 @@ def test_options_that_make_no_sense_are_refused(
         shutil.rmtree(run / {"train_vae": "vae", "train_mdnrnn": "mdnrnn", "train_controller": "controller"}[script])
     name = "--agent" if script in ("evaluate", "watch") else "--run"
     assert told in refused(script, name, run, *arguments)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--vae.seed", -1),
+        ("--mdnrnn.learning-rate", "nan"),
+        ("--controller.sigma", "inf"),
+        ("--iterate.controller.population", 1),
+        ("--iterate.vae.steps", 0),
+        ("--evaluate.seed", -1),
+        ("--watch.temperature", -1),
+    ],
+)
+def test_the_pipeline_checks_the_options_of_all_stages_before_the_first(option: tuple[object, ...], refused: Refused):
+    sentence = refused("pipeline", "--preset", "tiny", "--run", "new", *option)
+    assert str(option[0]) in sentence or "population of at least 4" in sentence or "test seeds" in sentence
+    assert not Path("new").exists()
+
+
+def test_suggested_commands_can_be_pasted_into_a_shell(refused: Refused):
+    assert call("collect", "--preset", "tiny", "--run", "a 'b'", "--collect.episodes", 1, *COMMON) == 0
+    suggested = refused("train_controller", "--run", "a 'b'").partition("Make it first: ")[2]
+    assert shlex.split(suggested)[-2:] == ["--run", "a 'b'"]
 
 
 @pytest.mark.parametrize("arguments", [("--vae.no-such-option", "1"), ("--vae.steps", "many"), ("--precision",)])

@@ -20,7 +20,7 @@ from agents.pipeline.iterate import episodes_of
 from agents.records.commands import commands, worked_out
 from agents.records.costs import costs, rounds_of
 from agents.records.experiments import keep
-from agents.records.model_card import _origin, action_repeat
+from agents.records.model_card import _origin, action_repeat, pedal
 from agents.records.release import compare, release
 from rollouts import EnvConfig, UserError
 from rollouts.runs.files import read_json, write_json
@@ -36,7 +36,7 @@ from worldmodels.training.checkpoint import load_tensors, save_tensors
 def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for released agents that is empty."""
     folder = tmp_path / "package" / "pretrained"
-    for module in ("rollouts.runs.layout", "agents.agent", "agents.cli.places", "agents.records.release"):
+    for module in ("rollouts.runs.layout", "agents.agent", "agents.records.release"):
         monkeypatch.setattr(f"{module}.PRETRAINED", folder)
     return folder
 
@@ -241,6 +241,11 @@ def test_without_runs_the_pretrained_agent_is_shown(
 )
 def test_the_card_tells_which_weights_the_agent_is(generation: int, average: int, told: str):
     assert told in _origin(generation, average)
+
+
+def test_a_pedal_is_explained_where_there_is_one():
+    assert pedal(EnvConfig("carracing-fast")) == pedal(EnvConfig("Unknown-v0")) == ""
+    assert "Gas and brake of the action share one output" in pedal(EnvConfig("carracing-fast", pedal=True))
 
 
 def test_action_repeat_is_explained_where_there_is_any():

@@ -196,6 +196,91 @@ def test_rendering_gives_one_frame_per_lane_and_none_unasked(make_model, envs):
     assert envs.render() is None
 
 
+def modes(make_model, *names: str) -> list[DreamVectorEnv]:
+    """The same dreams, which differ in what becomes of lanes that are over."""
+    model = make_model(ends=60)
+    return [DreamVectorEnv(8, model, horizon=15, starts="episode", autoreset_mode=name) for name in names]
+
+
+def test_modes_are_those_of_gymnasium(make_model):
+    for mode in AutoresetMode:
+        for named in (mode, mode.value):
+            envs = DreamVectorEnv(2, make_model(), autoreset_mode=named)
+            assert envs.autoreset_mode is envs.metadata["autoreset_mode"] is mode
+    assert DreamVectorEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    made = gym.make_vec("worldmodels/Dream-v0", 2, run=make_model(), autoreset_mode="SameStep")
+    assert made.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+
+
+def test_the_same_step_resets_a_lane_and_keeps_its_last_observation(make_model):
+    envs, actions = modes(make_model, "SameStep")[0], random_actions(200, 8)
+    envs.reset(seed=0)
+    ends = 0
+    for action in actions:
+        observation, reward, terminated, truncated, info = envs.step(action)
+        over = terminated | truncated
+        assert reward.all()  # every step is one of an episode
+        assert not observation[over, 4:].any()  # episodes begin without memory
+        assert observation[~over, 4:].any(1).all()
+        assert ("final_obs" in info) == bool(over.any())
+        if over.any():
+            assert np.array_equal(info["_final_obs"], over)
+            assert np.array_equal(info["_final_info"], over)
+            assert all((last is not None) == ended for last, ended in zip(info["final_obs"], over, strict=True))
+            assert np.stack(info["final_obs"][over])[:, 4:].any(1).all()
+        ends += int(over.sum())
+    assert ends > 50
+
+
+def test_all_modes_dream_the_same_first_episode(make_model):
+    runs = []
+    for envs in modes(make_model, "NextStep", "SameStep", "Disabled"):
+        seen, over = [envs.reset(seed=0)[0]], np.zeros(8, bool)
+        while not over.any():
+            observation, _, terminated, truncated, info = envs.step(random_actions(1, 8)[0])
+            over = terminated | truncated
+            for lane in np.flatnonzero(info.get("_final_obs", [])):
+                observation[lane] = info["final_obs"][lane]
+            seen.append(observation)
+        runs.append(np.stack(seen))
+    for other in runs[1:]:
+        np.testing.assert_array_equal(other, runs[0])
+
+
+def test_without_autoreset_lanes_wait_for_a_mask(make_model):
+    envs = modes(make_model, "Disabled")[0]
+    envs.reset(seed=0)
+    over = np.zeros(8, bool)
+    while not over.any():
+        before, _, terminated, truncated, _ = envs.step(random_actions(1, 8)[0])
+        over = terminated | truncated
+    lane = int(np.flatnonzero(over)[0])
+    with pytest.raises(UserError, match=rf"over \({lane}.*reset_mask"):
+        envs.step(random_actions(1, 8)[0])
+    for mask in (over[:3], over.astype(int), over.tolist()):
+        with pytest.raises(UserError, match="array of 8 booleans"):
+            envs.reset(options={"reset_mask": mask})
+    with pytest.raises(UserError, match="a seed is for all lanes"):
+        envs.reset(seed=1, options={"reset_mask": over})
+    after, _ = envs.reset(options={"reset_mask": over})
+    np.testing.assert_array_equal(after[~over], before[~over])
+    assert not after[over, 4:].any()
+    envs.step(random_actions(1, 8)[0])
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_gymnasiums_own_statistics_count_episodes_in_every_mode(make_model, mode):
+    envs, lengths = RecordEpisodeStatistics(modes(make_model, mode)[0]), []
+    envs.reset(seed=0)
+    for action in random_actions(100, 8):
+        *_, info = envs.step(action)
+        if "episode" in info:
+            lengths += info["episode"]["l"][info["_episode"]].tolist()
+    assert len(lengths) > 20
+    assert max(lengths) == 15
+    assert min(lengths) >= 1
+
+
 def test_episode_statistics_can_be_recorded_around_it(envs):
     recorder = RecordEpisodeStatistics(envs)
     _, rewards, terminated, truncated = play(envs, random_actions(60, 8))

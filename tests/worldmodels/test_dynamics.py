@@ -21,8 +21,10 @@ from worldmodels import WorldModel
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.cores import CORES, make_dynamics
 from worldmodels.dream import Dream, feature_size
-from worldmodels.dynamics import Dynamics, State, put, take, tile, where
+from worldmodels.dynamics import MANY, Dynamics, State, put, take, tile, where
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+from worldmodels.mdn_rnn import MANY_STEPS
+from worldmodels.mixture import sample_mixture
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import load_state, save_tensors
 
@@ -194,7 +196,7 @@ def test_it_trains_dreams_and_resumes_bit_for_bit(core: str, tiny_run: Path, tmp
     dream.restart(truncated)
     dream.keep(torch.tensor([3, 1]))
     assert dream.features().isfinite().all()
-    with pytest.raises(UserError, match=r"outputs of M \(h\), not 'zch'"):
+    with pytest.raises(UserError, match=r"outputs of M \(h\).*not 'zch'"):
         feature_size(model, "zch")
 
 
@@ -245,3 +247,30 @@ def test_a_run_of_before_there_were_cores_is_found_finished(tiny_run: Path, tmp_
     made = fit_mdn_rnn(config_from_dict(MDNRNNConfig, now), run, [EpisodeStore(run / "rollouts" / "episodes")], CPU)
     assert made.stat() == weights
     assert np.isfinite(read_json(run / "mdnrnn" / "diagnostics.json")["z_nll_per_dim"])
+
+
+@pytest.mark.parametrize("core", NAMES)
+@pytest.mark.parametrize("heads", [(True, True), (False, True), (False, False)])
+@torch.no_grad()
+def test_many_lanes_at_once_are_many_times_a_few(core: str, heads: tuple[bool, bool]):
+    """What is laid out for a thousand lanes says of each what would be said of it alone."""
+    torch.manual_seed(1)
+    shape = MDNRNNConfig(core=core, hidden_size=16, mixtures=3, reward_head=heads[0], termination_head=heads[1])
+    dynamics, (z, actions) = make_dynamics(shape.architecture(4, 2)), drawn(150, 3)
+    assert len(z) >= max(MANY, MANY_STEPS)
+    together = dynamics(z[:, :2], actions[:, :2])[1]
+    parts = [take(together, torch.arange(start, start + 50)) for start in (0, 50, 100)]
+    together = dynamics.advance(z[:, 2], actions[:, 2], together)
+    whole, noise = dynamics.predict(together), (torch.rand(150, 4), torch.randn(150, 4))
+    drawn_together = sample_mixture(whole.mixture, 1.2, *noise)
+    for start, part in zip((0, 50, 100), parts, strict=True):
+        lanes = slice(start, start + 50)
+        state = dynamics.advance(z[lanes, 2], actions[lanes, 2], part)
+        torch.testing.assert_close(take(together, lanes), state, atol=1e-6, rtol=1e-5)
+        alone = dynamics.predict(state)
+        for one, other in zip((*whole.mixture, *whole[1:]), (*alone.mixture, *alone[1:]), strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                torch.testing.assert_close(one[lanes], other, atol=1e-5, rtol=1e-5)
+        own = sample_mixture(alone.mixture, 1.2, *(part[lanes] for part in noise))
+        torch.testing.assert_close(drawn_together[lanes], own, atol=1e-5, rtol=1e-5)

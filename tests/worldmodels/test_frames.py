@@ -26,10 +26,8 @@ def store_of_numbered_frames(folder: Path) -> EpisodeStore:
         observations = rng.integers(0, 256, (frames, SIDE, SIDE, 3), dtype=np.uint8)
         observations[:, 0, 0, 0] = range(number, number + frames)
         number += frames
-        nothing = np.zeros(frames - 1)
-        store.append(
-            Episode(observations, nothing[:, None].astype(np.float32), *[nothing.astype(bool)] * 3, seed, "numbered")
-        )
+        nothing = np.zeros(frames - 1, np.float32)
+        store.append(Episode(observations, nothing[:, None], nothing, *[nothing.astype(bool)] * 2, seed, "numbered"))
     return store
 
 
@@ -86,12 +84,10 @@ def test_with_little_memory_no_more_is_read_at_a_time_and_frames_still_come_abou
 @pytest.mark.parametrize("memory", [80, 240])
 def test_no_more_memory_is_taken_than_was_given(memory, tmp_path):
     """In frames; 240 are all. To them come the episode that is being unpacked, 20, and buffers for that."""
-    store, rng, nothing = EpisodeStore(tmp_path), np.random.default_rng(0), np.zeros(19)
+    store, rng, nothing = EpisodeStore(tmp_path), np.random.default_rng(0), np.zeros(19, np.float32)
     for seed in range(12):
         observations = rng.integers(0, 256, (20, 128, 128, 3), dtype=np.uint8)
-        store.append(
-            Episode(observations, nothing[:, None].astype(np.float32), *[nothing.astype(bool)] * 3, seed, "noise")
-        )
+        store.append(Episode(observations, nothing[:, None], nothing, *[nothing.astype(bool)] * 2, seed, "noise"))
     batches = FrameBatches([(store, file) for file in store.files], 10, seed=0, memory=memory * observations[0].nbytes)
     tracemalloc.start()
     for step in range(48):

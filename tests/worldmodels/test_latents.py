@@ -127,7 +127,7 @@ def test_a_reward_is_spread_more_to_before_it_than_to_after_it():
 def test_windows_stand_at_their_place_whatever_their_neighbours():
     episodes = [latent_episode(steps, number) for number, steps in enumerate((5, 9, 3))]
     windows = LatentWindows(episodes, CPU).sample(200, 4, 0, torch.Generator().manual_seed(0))
-    for z, actions, rewards, terminated, counts, _ in zip(*vars(windows).values(), strict=True):
+    for z, actions, rewards, terminated, counts, *_ in zip(*vars(windows).values(), strict=True):
         number, start = int(z[0, 0]), int(z[0, 1])
         steps = len(episodes[number])
         assert z[:, 0].tolist() == [number] * 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -142,10 +142,11 @@ class Windows:
     terminated: Tensor  #: [N, L]
     counts: Tensor  #: [N, L]
     pictured: Tensor  #: [N, L]
+    episode: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))  #: [N] which one each is of
 
     def part(self, rows: slice) -> Windows:
         """Some of the windows."""
-        return Windows(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Windows(*(getattr(self, name.name)[rows] for name in fields(self)))
 
 
 class LatentWindows:
@@ -207,4 +208,5 @@ class LatentWindows:
             self.terminated[steps].float(),
             (exists & warm).to(self.device).float(),
             shows.to(self.device).float(),
+            episode.to(self.device),
         )

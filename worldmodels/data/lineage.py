@@ -57,6 +57,23 @@ def require_vae(run: Path, stores: Sequence[EpisodeStore]) -> tuple[Stage, dict[
     return stage, {"observation_hash": observation_hash, "vae": weights, "episodes": data_hash(stores)}
 
 
+def require_transitions(stores: Sequence[EpisodeStore], reward_head: bool) -> None:
+    """Refuse imported episodes that lack what M learns from.
+
+    Raises:
+        UserError: there are no actions in them, or no rewards for a reward head.
+    """
+    for store in stores:
+        manifest = Stage(store.path.parent.parent, "rollouts").manifest
+        if not manifest.get("actions", True):
+            raise UserError(f"The episodes in {store.path} were imported without actions; M learns from what was done.")
+        if reward_head and not manifest.get("rewards", True):
+            raise UserError(
+                f"The episodes in {store.path} were imported without rewards: leave out M's reward head, with "
+                "--mdnrnn.no-reward-head."
+            )
+
+
 def data_hash(stores: Sequence[EpisodeStore]) -> str:
     """Identifies the episodes by name and size, without reading them."""
     return fingerprint([(file.name, file.stat().st_size) for store in stores for file in store.files])

@@ -14,6 +14,7 @@ from worldmodels.generative.data.batches import Batches, held_out
 from worldmodels.generative.models.base import ImageConfig, Shape, build
 from worldmodels.generative.models.trained import about
 from worldmodels.generative.objectives.units import Trainer
+from worldmodels.generative.sheets import enlargement
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import load_state, save_tensors
 from worldmodels.training.loop import train
@@ -70,7 +71,7 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     for key, part in parts.items():
         part.load_state_dict(state[key])
     view = next(iter(model.views().values()))
-    save_png(view(seen._replace(rng=generator_for(0, 0))), stage.path / "samples.png", scale=2)
+    save_png(view(seen._replace(rng=generator_for(0, 0))), stage.path / "samples.png", enlargement(shape.size))
     save_tensors(model.network.state_dict(), weights)
     stage.finish(weights=file_hash(weights), architecture=shape._asdict(), data=about(samples))
     say(f"{name}: done. Look at {stage.path / 'samples.png'}")

@@ -31,6 +31,20 @@ def require_encoder(model: ImageModel) -> Encode:
     return model.encode
 
 
+def require_prior(model: ImageModel) -> Encode:
+    """The decoder of a model whose latents come from N(0, 1).
+
+    Raises:
+        UserError: it has no latents, or no distribution of them.
+    """
+    if not model.draws:
+        raise UserError(
+            "This model has no distribution of latents: look at its reconstructions, or at the way between two "
+            "pictures of yours (--show between)."
+        )
+    return require_decoder(model)
+
+
 def require_decoder(model: ImageModel) -> Encode:
     """The model's decoder of latents.
 
@@ -70,25 +84,37 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
 
 
 @torch.no_grad()
-def interpolation(model: ImageModel, rows: int, columns: int, rng: torch.Generator) -> Frames:
-    """Rows of samples between two random latents each, along the sphere."""
+def interpolation(
+    model: ImageModel, rows: int, columns: int, rng: torch.Generator, labels: Tensor | None = None
+) -> Frames:
+    """Rows of samples between two random latents each, along the sphere.
+
+    Args:
+        labels: of the rows, for a model of classes; by default they go round all.
+    """
+    decode = require_prior(model)
     start, end = torch.randn(2, rows, model.latent_size, generator=rng).to(model.device).unbind()
     z = torch.stack([slerp(start, end, i / (columns - 1)) for i in range(columns)], 1).flatten(0, 1)
-    return picture(require_decoder(model)(z, _label_per_row(model, rows, columns)), columns)
+    return picture(decode(z, _label_per_row(model, rows, columns, labels)), columns)
 
 
 @torch.no_grad()
-def latent_walk(model: ImageModel, unit: int, rows: int, columns: int, rng: torch.Generator) -> Frames:
-    """Rows of samples in which one latent unit goes from -3 to 3 and the others keep still."""
+def latent_walk(
+    model: ImageModel, unit: int, rows: int, columns: int, rng: torch.Generator, labels: Tensor | None = None
+) -> Frames:
+    """Rows of samples in which one latent unit goes from -3 to 3 and the others keep still; ``labels`` as above."""
+    decode = require_prior(model)
     z = torch.randn(rows, model.latent_size, generator=rng).to(model.device).repeat_interleave(columns, 0)
     z[:, unit] = torch.linspace(-3, 3, columns, device=model.device).repeat(rows)
-    return picture(require_decoder(model)(z, _label_per_row(model, rows, columns)), columns)
+    return picture(decode(z, _label_per_row(model, rows, columns, labels)), columns)
 
 
-def _label_per_row(model: ImageModel, rows: int, columns: int) -> Tensor | None:
+def _label_per_row(model: ImageModel, rows: int, columns: int, labels: Tensor | None) -> Tensor | None:
     if not model.classes:
         return None
-    return torch.arange(rows, device=model.device).repeat_interleave(columns) % model.classes
+    if labels is None:
+        labels = torch.arange(rows) % model.classes
+    return labels.to(model.device).repeat_interleave(columns)
 
 
 @torch.no_grad()

@@ -14,6 +14,11 @@ from rollouts.runs.files import atomic_path
 from worldmodels.pictures import Frames, grid, to_uint8
 
 
+def enlargement(size: int) -> int:
+    """How much a grid of pictures of this side is enlarged: small ones (and points) twice, large ones not at all."""
+    return 1 if size > 100 else 2
+
+
 def picture(x: Tensor, columns: int) -> Frames:
     """Images ``[N, C, S, S]`` in [0, 1] as a grid, or points ``[N, 2+]`` as a scatter plot of [-2, 2]^2."""
     return grid(rgb(x), columns) if x.ndim == 4 else scatter(x)

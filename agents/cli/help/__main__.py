@@ -6,7 +6,8 @@ from agents.cli.help import FOLDER, screen
 from agents.cli.main import COMMANDS, command
 
 if __name__ == "__main__":
+    texts = {f"{name}.txt": screen(name, command(name)) + "\n" for name in COMMANDS}
     for old in FOLDER.glob("*.txt"):
         old.unlink()
-    for name in COMMANDS:
-        (FOLDER / f"{name}.txt").write_text(screen(name, command(name)) + "\n")
+    for name, text in texts.items():
+        (FOLDER / name).write_text(text)

@@ -46,6 +46,7 @@ const sigmoid = (x) => 1 / (1 + exp(-x));
 function cosineOfTurns(turns) {
   const quarter = Math.round(turns * 4), a = (turns - quarter / 4) * 6.283185307179586, q = a * a;
   const sine = a * (1 - (q / 6) * (1 - (q / 20) * (1 - (q / 42) * (1 - (q / 72) * (1 - (q / 110) * (1 - q / 156))))));
-  const cosine = 1 - (q / 2) * (1 - (q / 12) * (1 - (q / 30) * (1 - (q / 56) * (1 - (q / 90) * (1 - (q / 132) * (1 - q / 182))))));
+  const cosine = 1 - (q / 2) * (1 - (q / 12) * (1 - (q / 30) * (1 - (q / 56) * (1 - (q / 90) * (1 - (q / 132)
+    * (1 - q / 182))))));
   return [cosine, -sine, -cosine, sine][quarter % 4];
 }

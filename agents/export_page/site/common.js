@@ -4,6 +4,14 @@
 
 const $ = (id) => document.getElementById(id);
 
+const grouped = (count) => count.toLocaleString("en");
+
+// Put words and numbers where the page has a place for them.
+function say(words) {
+  for (const [name, word] of Object.entries(words))
+    for (const place of document.querySelectorAll(`[data-say="${name}"]`)) place.textContent = word;
+}
+
 let hush;
 function note(text) {
   $("note").textContent = text;
@@ -26,7 +34,9 @@ async function copyAddress() {
 }
 
 // The part of a slider's track before its thumb.
-const fill = (input) => input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
+function fill(input) {
+  input.style.setProperty("--at", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
+}
 
 // A random seed, short enough to be told on the telephone.
 const anySeed = () => Math.floor(Math.random() * 100_000);

@@ -1,16 +1,17 @@
-// C: the controller, one layer of weights (or two) from what it sees to what it does.
+// C: the controller, one layer of weights (or a few) from what it sees to what it does.
 
 "use strict";
 
 class Controller {
   // layers: [{ inputs, outputs, weight [outputs, inputs], bias or null }]; action: the ActionSpec; features: "zh";
-  // standardiser: { mean, sd } of what is seen, or null, and the limit at which it is clipped.
-  constructor({ layers, features, standardiser, limit }, action, tensor) {
+  // standardiser: { mean, sd } of what is seen, or null, and the limit at which it is clipped; activation: between the
+  // layers; output: how the last numbers become an action.
+  constructor({ layers, features, standardiser, limit, activation, output }, action, tensor) {
     this.layers = layers.map((layer) => ({
       ...layer, weight: tensor(layer.weight), bias: layer.bias === null ? null : tensor(layer.bias),
     }));
     this.standardiser = standardiser && { mean: tensor(standardiser.mean), sd: tensor(standardiser.sd), limit };
-    Object.assign(this, { features, action });
+    Object.assign(this, { features, activation: ACTIVATIONS[activation], output, action });
   }
 
   // previous: the action before, zeros at the start.
@@ -22,14 +23,23 @@ class Controller {
       values = values.map((value, index) => Math.min(Math.max((value - mean[index]) / sd[index], -limit), limit));
     }
     this.layers.forEach((layer, number) => {
-      if (number) values = values.map(tanh);
+      if (number) values = values.map((value) => this.activation(value));
       values = Array.from({ length: layer.outputs }, (_, output) => {
-        let sum = layer.bias ? layer.bias[output] : 0;
-        for (let input = 0; input < layer.inputs; input++) sum += layer.weight[output * layer.inputs + input] * values[input];
+        let sum = layer.bias ? layer.bias[output] : 0, at = output * layer.inputs;
+        for (let input = 0; input < layer.inputs; input++, at++) sum += layer.weight[at] * values[input];
         return sum;
       });
     });
-    return this.squash(values);
+    return this.output === "squash" || this.action.kind === "discrete" ? this.squash(values) : this.limited(values);
+  }
+
+  // Numbers as they are, or tanh of them scaled to all of the action's range; kept within it.
+  limited(raw) {
+    const { low, high } = this.action;
+    return Float32Array.from(raw, (value, index) => {
+      const scaled = low[index] + ((tanh(value) + 1) / 2) * (high[index] - low[index]);
+      return Math.min(Math.max(this.output === "scale" ? scaled : value, low[index]), high[index]);
+    });
   }
 
   squash(raw) {

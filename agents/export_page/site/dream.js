@@ -19,11 +19,14 @@ class Dream {
       const all = tensor(model.starts[name]);
       return Array.from({ length: count }, (_, row) => all.subarray(row * width, (row + 1) * width));
     };
-    this.starts = { mean: rows("mean", latents), logvar: rows("logvar", latents), h: rows("h", hidden), c: rows("c", hidden) };
+    const [mean, logvar] = ["mean", "logvar"].map((name) => rows(name, latents));
+    const [h, c] = ["h", "c"].map((name) => rows(name, hidden));
+    this.starts = { mean, logvar, h, c };
     this.temperature = 1;
   }
 
-  // Begin at one of the starts, or at the promising one that the seed says; what V saw there is drawn once more, as in every dream.
+  // Begin at one of the starts, or at the promising one that the seed says. What V saw there is drawn once more, as in
+  // every dream.
   reset(seed, start = null) {
     this.seed = seed;
     this.noise = new Noise(seed);
@@ -47,7 +50,8 @@ class Dream {
   // One decision: this.z becomes what M imagines to follow the action.
   step(action = this.chosen) {
     const count = this.model.latents, step = this.steps + 1;
-    const uniform = this.noise.uniforms(step, STREAM.component, count), normal = this.noise.normals(step, STREAM.place, count);
+    const uniform = this.noise.uniforms(step, STREAM.component, count);
+    const normal = this.noise.normals(step, STREAM.place, count);
     this.memory = this.mdnrnn.advance(this.z, action, this.memory);
     const prediction = this.mdnrnn.predict(this.memory);
     this.z = this.mdnrnn.sample(prediction, this.temperature, uniform, normal);

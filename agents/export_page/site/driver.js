@@ -14,11 +14,10 @@ class Driver {
     return this.action.keys.some((pair) => pair.some((key) => this.held.has(key)));
   }
 
-  // Hands off: zero where an action may be zero, its lowest value elsewhere; the first choice of several.
+  // Hands off: zero where an action may be zero, its nearest limit elsewhere.
   rest() {
-    const { kind, low, high } = this.action;
-    return Float32Array.from(low, (_, index) =>
-      kind === "discrete" ? Number(index === 0) : Math.min(Math.max(0, low[index]), high[index]));
+    const { low, high } = this.action;
+    return Float32Array.from(low, (_, index) => Math.min(Math.max(0, low[index]), high[index]));
   }
 
   // The action for the next `seconds`, from where `agents` left.
@@ -30,13 +29,14 @@ class Driver {
   driven(seconds) {
     const { kind, low, high, keys, fullTurn } = this.action, wanted = this.rest();
     if (kind === "discrete") {
-      const pressed = keys.findIndex(([, up]) => this.held.has(up));
-      return pressed < 0 ? wanted : wanted.map((_, index) => Number(index === pressed));
+      const pressed = keys.findIndex(([, up]) => this.held.has(up)); // the first of several
+      return wanted.map((_, index) => Number(index === pressed));
     }
     return wanted.map((aim, index) => {
-      const [down, up] = keys[index].map((key) => this.held.has(key));
+      const [down, up] = (keys[index] ?? []).map((key) => this.held.has(key)); // there may be more actions than keys
       if (down !== up) aim = up ? high[index] : low[index];
-      const reach = ((high[index] - low[index]) / 2) * (Math.max(seconds, 1e-3) / fullTurn); // hands turn a wheel gradually
+      // A key is pressed at once, a hand turns a wheel.
+      const reach = ((high[index] - low[index]) / 2) * (Math.max(seconds, 1e-3) / fullTurn);
       const turned = this.last[index] + Math.min(Math.max(aim - this.last[index], -reach), reach);
       return Math.min(Math.max(turned, low[index]), high[index]);
     });

@@ -4,7 +4,8 @@
 
 const SAMPLES = 15; // on the strip, beside which others can be asked for
 
-const network = new Network(new Arena(bytesOf(MODEL.kernel)), MODEL.decoder, unpack(MODEL), MODEL.latents + MODEL.classes.length);
+const inputs = MODEL.latents + MODEL.classes.length;
+const network = new Network(new Arena(bytesOf(MODEL.kernel)), MODEL.decoder, unpack(MODEL), inputs);
 const latents = new Latents($("numbers"), MODEL.effects, (z) => show($("picture"), draw(z, state.label), network.output));
 const state = { label: 0, seed: anySeed(), from: null, to: null };
 
@@ -28,7 +29,8 @@ function between(a, b, share) {
 
 function strip() {
   $("starts").replaceChildren(...Array.from({ length: SAMPLES }, (_, index) => {
-    const card = document.createElement("button"), canvas = document.createElement("canvas"), z = sample(state.seed + index);
+    const [card, canvas] = ["button", "canvas"].map((name) => document.createElement(name));
+    const z = sample(state.seed + index);
     show(canvas, draw(z, state.label), network.output);
     card.append(canvas);
     card.setAttribute("aria-label", `Picture ${index + 1} of ${SAMPLES}`);
@@ -107,8 +109,7 @@ $("label").addEventListener("change", () => {
   tell();
 });
 
-$("count").textContent = String(MODEL.latents);
-$("agent").textContent = `worldmodels · ${MODEL.model} · ${MODEL.weights.toLocaleString("en")} weights`;
+say({ latents: MODEL.latents, model: MODEL.model, weights: grouped(MODEL.weights) });
 $("label-box").hidden = !MODEL.classes.length;
 $("label").replaceChildren(...MODEL.classes.map((name, index) => new Option(name, String(index))));
 open();

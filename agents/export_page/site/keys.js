@@ -2,7 +2,10 @@
 
 "use strict";
 
-const KEY_NAMES = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", KeyA: "left", KeyD: "right", KeyW: "up", KeyS: "down" };
+const KEY_NAMES = {
+  ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down",
+  KeyA: "left", KeyD: "right", KeyW: "up", KeyS: "down",
+};
 const GLYPHS = { left: "←", up: "↑", down: "↓", right: "→" }, LETTERS = { up: "W", left: "A", down: "S", right: "D" };
 
 class Keys {

@@ -17,7 +17,7 @@ class Latents {
   }
 
   group(title, units) {
-    const group = document.createElement("div"), head = document.createElement("h2"), grid = document.createElement("div");
+    const [group, head, grid] = ["div", "h2", "div"].map((name) => document.createElement(name));
     head.textContent = title;
     grid.className = "grid";
     grid.append(...units.map((unit) => this.slider(unit)));
@@ -26,16 +26,23 @@ class Latents {
   }
 
   slider(unit) {
-    const label = document.createElement("label"), input = document.createElement("input"), value = document.createElement("output");
+    const [label, input, value] = ["label", "input", "output"].map((name) => document.createElement(name));
     Object.assign(input, { type: "range", min: -4, max: 4, step: 0.05, value: 0 });
     input.setAttribute("aria-label", `number ${unit + 1}`);
     value.setAttribute("aria-live", "off");
-    input.addEventListener("input", () => { this.touched = true; this.z[unit] = Number(input.value); this.write(unit); this.draw(); });
-    input.addEventListener("dblclick", () => { this.z[unit] = 0; this.write(unit); this.draw(); });
+    input.addEventListener("input", () => this.change(unit, Number(input.value)));
+    input.addEventListener("dblclick", () => this.change(unit, 0));
     label.append(Object.assign(document.createElement("span"), { textContent: `z${unit + 1}` }), input, value);
     this.inputs[unit] = { input, value };
     this.write(unit);
     return label;
+  }
+
+  change(unit, number) {
+    this.touched = true;
+    this.z[unit] = number;
+    this.write(unit);
+    this.draw();
   }
 
   set(z) {

@@ -8,8 +8,7 @@ const PANEL = 8; // columns of B that lie together
 class Arena {
   // kernel: the bytes of matmul.wasm, or null to do without.
   constructor(kernel) {
-    const runs = kernel && typeof WebAssembly === "object" && WebAssembly.validate(kernel);
-    this.kernel = runs ? new WebAssembly.Instance(new WebAssembly.Module(kernel)).exports : null;
+    this.kernel = kernel && exportsOf(kernel);
     this.floats = this.kernel ? new Float32Array(this.kernel.memory.buffer) : new Float32Array(1 << 14);
     this.used = 0;
   }
@@ -34,12 +33,6 @@ class Arena {
     }
   }
 
-  put(values) {
-    const at = this.allocate(values.length);
-    this.floats.set(values, at);
-    return at;
-  }
-
   // A matrix [inner, columns] as panels of eight columns; the last one is filled up with zeros.
   pack(matrix, inner, columns) {
     const panels = Math.ceil(columns / PANEL), at = this.allocate(panels * inner * PANEL);
@@ -56,12 +49,24 @@ class Arena {
   }
 }
 
+// What the kernel offers; null where the browser knows no SIMD, or the server's security policy forbids WebAssembly.
+function exportsOf(kernel) {
+  if (typeof WebAssembly !== "object" || !WebAssembly.validate(kernel)) return null;
+  try {
+    return new WebAssembly.Instance(new WebAssembly.Module(kernel)).exports;
+  } catch (error) {
+    if (error instanceof WebAssembly.CompileError) return null;
+    throw error;
+  }
+}
+
 // As matmul.wat, to the last bit: Math.fround rounds to single precision.
 function multiply(floats, a, b, c, rows, inner, panels) {
   const round = Math.fround;
   for (let panel = 0; panel < panels; panel++)
     for (let row = 0; row < rows; row++) {
-      let c0 = round(0), c1 = round(0), c2 = round(0), c3 = round(0), c4 = round(0), c5 = round(0), c6 = round(0), c7 = round(0);
+      let c0 = round(0), c1 = round(0), c2 = round(0), c3 = round(0);
+      let c4 = round(0), c5 = round(0), c6 = round(0), c7 = round(0);
       const end = a + (row + 1) * inner;
       for (let at = a + row * inner, from = b + panel * inner * PANEL; at < end; at++, from += PANEL) {
         const x = floats[at];

@@ -24,7 +24,7 @@ class MDNRNN {
 
   // The memory after seeing z and doing an action: a new { h, c }.
   advance(z, action, { h, c }) {
-    const { arena, latents, actions, hidden } = this, atStart = c.every((value) => value === 0);
+    const { arena, hidden } = this, atStart = c.every((value) => value === 0);
     const inputs = this.startFlag ? [...z, ...action, Number(atStart)] : [...z, ...action];
     arena.floats.set(inputs, this.input);
     arena.floats.set(h, this.input + inputs.length);
@@ -38,7 +38,8 @@ class MDNRNN {
     return following;
   }
 
-  // What a memory says of the next moment: logits, means and log sigmas [mixtures * latents], reward, probability of the end.
+  // What a memory says of the next moment: logits, means and log sigmas, [mixtures * latents] each, the reward, and the
+  // probability of the end.
   predict({ h }) {
     const { arena, latents, mixtures, rewardHead, terminationHead, headsBias } = this, count = mixtures * latents;
     arena.floats.set(h, this.input);

@@ -76,8 +76,8 @@ class Convolution {
     arena.multiply(this.windows, weight, this.product, places);
     const floats = arena.floats;
     for (let place = 0, to = output.at; place < places; place++)
-      for (let channel = 0, from = this.product + place * weight.stride; channel < output.channels; channel++, from++, to++)
-        floats[to] = floats[from] + bias[channel];
+      for (let channel = 0; channel < output.channels; channel++, to++)
+        floats[to] = floats[this.product + place * weight.stride + channel] + bias[channel];
   }
 
   unfold() {

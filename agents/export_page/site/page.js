@@ -2,7 +2,6 @@
 
 "use strict";
 
-const grouped = (count) => count.toLocaleString("en");
 
 const dream = new Dream(MODEL), driver = new Driver(MODEL.action);
 const keys = new Keys($("pad"), MODEL.action, driver);
@@ -10,9 +9,10 @@ const curves = {
   total: new Curve($("total-curve"), MODEL.words.total, [0, 1], MODEL.mdnrnn.rewardHead ? 1 : 0),
   end: new Curve($("end-curve"), "chance that the dream ends", [0, 1], 1),
 };
-const latents = new Latents($("numbers"), MODEL.effects, (z) => show($("latent-picture"), dream.paint(z), dream.vae.output));
+const paint = (canvas) => (z) => show(canvas, dream.paint(z), dream.vae.output);
+const latents = new Latents($("numbers"), MODEL.effects, paint($("latent-picture")));
 const player = new Player(dream, driver, {
-  draw: (z) => show($("picture"), dream.paint(z), dream.vae.output),
+  draw: paint($("picture")),
   decided,
   ended: () => begin({ seed: (state.seed + 1) % MOST_SEEDS, start: state.start, z: state.z }),
 });
@@ -128,22 +128,19 @@ slider("temperature", () => Number($("temperature").value), (tau) => tau.toFixed
   $("temperature-words").textContent = TEMPERATURES.find(([most]) => tau <= most)[1];
 });
 $("temperature").addEventListener("change", tell);
-slider("speed", () => 2 ** $("speed").value, (speed) => `${Number(speed.toFixed(2))}×`, (speed) => { player.speed = speed; });
+slider("speed", () => 2 ** $("speed").value, (speed) => `${Number(speed.toFixed(2))}×`, (speed) => {
+  player.speed = speed;
+});
 
 // What is built once
 
 function build() {
   const { words, parameters: count, mdnrnn } = MODEL;
-  $("lead").innerHTML = "No game runs here. A neural network that has watched <span></span> imagines every picture you see.";
-  $("lead").querySelector("span").textContent = words.world;
-  $("latents-lead").textContent = `To V, a picture is ${MODEL.latents} numbers. Move one and see what it stands for; then let a dream begin in what you made.`;
-  $("hint").innerHTML = `<span class="for-keys">Hold ${keys.told()}; let go and the agent goes on.</span>`
-    + `<span class="for-touch">Hold a button; let go and the agent goes on.</span>`;
-  $("how-v").textContent = `It turns a picture into ${MODEL.latents} numbers and back: its idea of what is in it. ${grouped(count.V)} weights.`;
-  $("how-m").textContent = `From those numbers, the action and its memory of ${mdnrnn.hidden} numbers it says what may come next, the reward, and whether it all ends. ${grouped(count.M)} weights.`;
-  $("how-c").textContent = `It looks at the numbers of V and of M's memory, and decides. It is tiny on purpose, and was not taught by gradients: the best of many candidates were bred further. ${grouped(count.C)} weights.`;
-  $("agent").textContent = `worldmodels · agent ${MODEL.agent}`;
-  $("total-name").textContent = words.total;
+  say({
+    ...{ world: words.world, total: words.total, agent: MODEL.agent, latents: MODEL.latents, memory: mdnrnn.hidden },
+    ...{ V: grouped(count.V), M: grouped(count.M), C: grouped(count.C) },
+  });
+  $("keys-told").innerHTML = keys.told();
   $("end-box").hidden = !mdnrnn.terminationHead;
   $("actions").replaceChildren(...MODEL.action.names.map((name) => {
     const row = document.createElement("div");
@@ -167,7 +164,7 @@ function gallery() {
     card.dataset.start = String(row);
     card.title = warm[row] ? "a moment in the middle of an episode" : "the start of an episode";
     card.setAttribute("aria-label", `Begin at moment ${index + 1} of ${count}: ${card.title}`);
-    show(canvas, dream.paint(dream.starts.mean[row]), dream.vae.output);
+    paint(canvas)(dream.starts.mean[row]);
     card.append(canvas);
     card.addEventListener("click", () => begin({ seed: state.seed, start: row }));
     return card;

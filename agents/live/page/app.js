@@ -3,28 +3,40 @@
 import { read, write } from "./address.js";
 import { connect, looks, slider } from "./controls.js";
 import { $, download, make, note } from "./dom.js";
+import { Episodes } from "./episodes.js";
+import { Fan } from "./fan.js";
+import { Game } from "./game.js";
+import { Gamepads } from "./gamepad.js";
+import { drawGhost } from "./ghost.js";
 import { help } from "./help.js";
 import { Images } from "./images.js";
 import { Keys } from "./keys.js";
 import { Latents } from "./latents.js";
 import { Link } from "./link.js";
+import { Nightmares } from "./nightmares.js";
 import { SCENES, watched } from "./scenes.js";
 import { Watch } from "./watch.js";
 
 const state = { scene: "real", paused: false, hello: null, agent: read().agent ?? "" };
-const watch = new Watch();
+const watch = new Watch((moment) => { game.told(moment); drawGhost(moment); });
 const link = new Link(receive, (open) => {
   document.body.classList.toggle("lost", !open);
   if (!open) $("meter").textContent = "no connection";
 }, () => state.agent);
 const keys = new Keys($("pad"), (held) => link.send("keys", { held }));
-const latents = new Latents(link), images = new Images(link, note);
+const latents = new Latents(link), images = new Images(link, note), game = new Game(link);
+const nightmares = new Nightmares(link, begun), episodes = new Episodes(link, begun);
+const fan = new Fan(link, () => { if (!state.paused) press.pause(); }, () => ["dream", "episodes"].includes(state.scene));
+new Gamepads(keys, () => press.pause());
 
 async function receive(header, blobs) {
   if (header.kind === "moment") await watch.player.add(header, blobs);
   else if (header.kind === "hello") hello(header);
   else if (header.kind === "note") note(header.text);
   else if (header.kind === "file") download(header.name, blobs[0]);
+  else if (header.kind === "fan") await fan.receive(header, blobs);
+  else if (header.kind === "nightmares") await nightmares.receive(header, blobs);
+  else if (header.kind === "episodes") episodes.receive(header);
   else if (header.kind.startsWith("image_")) await images.receive(header, blobs);
   else await latents.receive(header, blobs);
 }
@@ -41,6 +53,7 @@ function hello(header) {
   document.querySelector("[data-go=images]").hidden = !header.images.length;
   images.build(header.images);
   latents.reset();
+  episodes.reset();
   for (const one of Object.values(sliders)) one.again();
   link.send("hide", { on: document.hidden });
   if (state.paused) link.send("pause", { on: true });
@@ -55,7 +68,8 @@ function hints() {
     make("span", { className: "for-touch", textContent: "Hold the buttons to take over; let go and the agent goes on." }));
   help([
     [own.join(" "), "drive: hold to take over"], ["T", "keep the wheel"], ["Space", "pause"], ["N", "one step"], ["R", "begin anew"],
-    ["C", "capture this moment for the latents"], ["K", "part from reality again (Wake up)"], ["B", "small pictures smooth or crisp"],
+    ["C", "capture this moment for the latents"], ["F", "a fan of futures"],
+    ["K", "part from reality again (Wake up)"], ["G", "I am dreaming! (Game)"], ["B", "small pictures smooth or crisp"],
     ["L", "dark or light"], ["X", "fill the screen"], [keys.digits ? "Shift+1 …" : "1 …", "the tabs"], ["?", "this help"],
   ]);
 }
@@ -69,12 +83,25 @@ function go(scene) {
   for (const tab of document.querySelectorAll("[data-go]")) {
     if (tab.dataset.go === scene) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
   }
+  for (const part of document.querySelectorAll("[data-in]"))
+    part.classList.toggle("elsewhere", !part.dataset.in.split(" ").includes(scene));
   $("sentence").textContent = SCENES[scene].sentence(state.hello);
   watch.turn(scene);
+  fan.close();
+  game.reset();
   keys.release();
   link.send("scene", { name: scene });
   if (scene === "images") images.open();
+  if (scene === "dream") nightmares.ask();
+  if (scene === "episodes") episodes.ask();
   remember();
+}
+
+// Something else is shown from its beginning.
+function begun() {
+  fan.close();
+  watch.forget();
+  if (state.paused) link.send("step");
 }
 
 function remember() {
@@ -94,18 +121,21 @@ const press = {
   ...looks(() => { watch.redraw(); latents.draw(); }),
   pause: () => {
     state.paused = !state.paused;
+    if (!state.paused) fan.close();
     document.body.classList.toggle("paused", state.paused);
     $("pause").lastChild.textContent = state.paused ? "Play" : "Pause";
     link.send("pause", { on: state.paused });
   },
-  step: () => { if (!state.paused) press.pause(); link.send("step"); },
+  step: () => { if (!state.paused) press.pause(); fan.close(); link.send("step"); },
   restart: () => {
     const [start, capture] = $("start").value.split(" ");
     link.send("restart", { start, capture: Number(capture ?? -1) });
-    watch.forget();
-    if (state.paused) link.send("step");
+    game.reset();
+    begun();
   },
   wake: () => { watch.curves.apart.clear(); link.send("wake"); },
+  fan: () => fan.open(),
+  guess: () => game.guess(),
   capture: () => { link.send("capture"); note("Captured: it is among the latents."); },
   "latent-capture": () => press.capture(),
   record: () => link.send("record", { on: !watch.recording }),

@@ -24,7 +24,11 @@ export function sharp(canvas) {
   return { pen, width, height };
 }
 
-export function clear(canvas) { canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height); }
+export function clear(canvas) {
+  const pen = canvas.getContext("2d");
+  pen.resetTransform();
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+}
 
 const short = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(2)).toString());
 

@@ -14,9 +14,9 @@ export function help(rows) {
   const keys = make("dl", {}, ...rows.flatMap(([key, text]) =>
     [make("dt", {}, ...key.split(" ").map((one) => make("kbd", { textContent: one }))), make("dd", { textContent: text })]));
   const words = make("dl", { className: "words" }, ...WORDS.flatMap(([word, text]) => [make("dt", { textContent: word }), make("dd", { textContent: text })]));
-  const close = make("button", { textContent: "Close", autofocus: true });
+  const close = make("button", { className: "text", textContent: "Close", autofocus: true });
   close.addEventListener("click", () => $("keys").close());
-  $("keys").replaceChildren(make("h2", { id: "keys-name", textContent: "Keys" }), keys, make("h2", { textContent: "Words" }), words, close);
+  $("keys").replaceChildren(make("h2", { id: "keys-name" }, "Keys", close), keys, make("h2", { textContent: "Words" }), words);
 }
 
 export function toggleHelp() { if ($("keys").open) $("keys").close(); else $("keys").showModal(); }

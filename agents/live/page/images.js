@@ -16,6 +16,7 @@ export class Images {
     $("image-share").addEventListener("input", () => this.drawPath());
     $("attribute-item").addEventListener("click", () => { this.item = Math.floor(Math.random() * 1e6); this.change(); });
     $("image-grid").addEventListener("click", (event) => this.pick(event));
+    $("image-grid").addEventListener("keydown", (event) => this.key(event));
   }
 
   build(names) {
@@ -86,9 +87,24 @@ export class Images {
     const box = $("image-grid").getBoundingClientRect(), { columns, cells } = this.sheet;
     const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
     const row = Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(cells / columns));
-    this.ends = [this.ends[1], Math.min(row * columns + column, cells - 1)];
+    this.choose(this.ends[1], Math.min(row * columns + column, cells - 1));
+  }
+
+  // Arrows move B, Enter makes it A.
+  key(event) {
+    if (!this.sheet) return;
+    const { columns, cells } = this.sheet, [first, second] = this.ends;
+    const moved = second + ({ ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key] ?? 0);
+    if (event.key === "Enter") this.choose(second, first);
+    else if (moved !== second && moved >= 0 && moved < cells) this.choose(first, moved);
+    else return;
+    event.preventDefault();
+  }
+
+  choose(first, second) {
+    this.ends = [first, second];
     this.drawSheet();
-    this.link.send("image_path", { first: this.ends[0], second: this.ends[1] });
+    this.link.send("image_path", { first, second });
   }
 
   drawSheet() {

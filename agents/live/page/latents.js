@@ -129,13 +129,14 @@ export class Latents {
   card(id, name, bitmap) {
     const figure = document.createElement("figure");
     figure.dataset.id = id;
-    figure.innerHTML = `<img alt=""><figcaption></figcaption><div class="ends"><button class="pick-a" aria-label="Path from here">A</button><button class="pick-b" aria-label="Path to here">B</button><button class="drop" title="Forget" aria-label="Forget">×</button></div>`;
+    figure.innerHTML = `<button class="look"><img alt=""></button><figcaption></figcaption><div class="ends"><button class="pick-a" aria-label="Path from here">A</button><button class="pick-b" aria-label="Path to here">B</button><button class="drop" title="Forget" aria-label="Forget">×</button></div>`;
     const canvas = document.createElement("canvas");
     paint(canvas, bitmap);
-    figure.firstChild.src = canvas.toDataURL();
-    figure.firstChild.alt = name;
-    figure.children[1].textContent = name;
-    figure.firstChild.addEventListener("click", () => { this.wanted = true; this.link.send("look", { capture: id }); });
+    const [look, caption] = figure.children;
+    look.firstChild.src = canvas.toDataURL();
+    look.setAttribute("aria-label", `Look at ${name}`);
+    caption.textContent = name;
+    look.addEventListener("click", () => { this.wanted = true; this.link.send("look", { capture: id }); });
     figure.querySelector(".pick-a").addEventListener("click", () => this.pick("first", id));
     figure.querySelector(".pick-b").addEventListener("click", () => this.pick("second", id));
     figure.querySelector(".drop").addEventListener("click", () => this.link.send("forget", { capture: id }));

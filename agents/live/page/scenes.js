@@ -15,8 +15,22 @@ export const SCENES = {
     caption: "the real world",
     twin: "the dream of it",
   },
+  game: {
+    sentence: () => "Reality turns into a dream, and nobody tells you when. Drive, and press the button as soon as you notice.",
+    caption: "real, or a dream?",
+    twin: "the dream",
+  },
+  ghost: {
+    sentence: () => "Your lap against the agent's, on the same track at the same time. Where you do not drive, the agent does: then you stay level.",
+    caption: "your lap",
+    twin: "the agent's lap",
+  },
   latents: {
     sentence: ({ latents }) => `All that the agent sees of a picture are ${latents} numbers, z. Drag one and see what it paints.`,
+  },
+  episodes: {
+    sentence: () => "What was recorded, played again: the pictures V and M learn from, with what they make of them now.",
+    caption: "recorded",
   },
   images: { sentence: () => "Image models of your own training: samples, the way from one to another, and what changes with an attribute." },
 };

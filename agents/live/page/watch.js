@@ -5,8 +5,8 @@ import { Curve, clear, paint } from "./draw.js";
 import { Player } from "./player.js";
 import { SCENES } from "./scenes.js";
 
-const COLOURS = { total: "--accent", apart: "--warm", reward: "--accent", surprise: "--warm", end: "--bad" };
-const DIGITS = { total: 1, apart: 2, reward: 2, surprise: 2, end: 2 };
+const COLOURS = { total: "--accent", apart: "--warm", reward: "--accent", lead: "--accent", surprise: "--warm", end: "--bad" };
+const DIGITS = { total: 1, lead: 1, apart: 2, reward: 2, surprise: 2, end: 2 };
 const OUTPUTS = { total: "return" };
 
 export class Watch {
@@ -31,7 +31,7 @@ export class Watch {
     this.scene = scene;
     const { caption, twin, total } = SCENES[scene];
     this.player.drop();
-    for (const canvas of [$("main"), $("twin"), ...$("tiles").querySelectorAll("canvas")]) clear(canvas);
+    for (const canvas of [$("main"), $("twin"), $("overlay"), ...$("tiles").querySelectorAll("canvas")]) clear(canvas);
     for (const name of Object.keys(this.curves)) this.value(name, null);
     if (caption) $("main-caption").textContent = caption;
     if (twin) $("twin-caption").textContent = twin;

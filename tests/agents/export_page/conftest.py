@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from agents import Agent
-from agents.controller import ControllerSpec
+from agents.controller import ControllerSpec, Spec
 from agents.export_page import describe_agent, write_page
 from rollouts import EnvConfig
 from rollouts.envs.actions import ActionSpec
@@ -37,7 +37,7 @@ ARGUMENTS = (  # as root in a container, and with nothing to call home for
     "--disable-sync",
 )
 CORE = ("arithmetic", "noise", "tensors", "matmul", "network", "mdnrnn", "controller", "dream", "driver", "model")
-WIDE = ActionSpec("box", (-1.0, 0.0), (1.0, 1.0), (1.0, 0.5), (0.0, 0.5))
+WIDE = ActionSpec("box", (-1.0, 0.0, 0.2), (1.0, 1.0, 0.8), (1.0, 0.5, 1.0), (0.0, 0.5, 0.1))
 CHOICE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))
 
 MakeAgent = Callable[..., Agent]
@@ -49,7 +49,7 @@ Compute = Callable[[Path, str], Any]
 def make_agent(make_model: Callable[..., WorldModel]) -> MakeAgent:
     """Makes agents with random weights, large enough that they act; options are those of ``make_model``."""
 
-    def make(spec: ControllerSpec | None = None, **options: Any) -> Agent:
+    def make(spec: Spec | None = None, **options: Any) -> Agent:
         model, spec = make_model(**options), spec or ControllerSpec("zh")
         controller = spec.build(model)
         parameters = torch.randn(controller.parameter_count, generator=torch.Generator().manual_seed(1))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +16,7 @@ from agents.export_page.folder import SITE
 from rollouts.errors import UserError
 from tests.agents.export_page.conftest import MakeAgent, Released
 from tests.faults.helpers import call
+from worldmodels.cores import core_named
 
 LARGEST = 20_000_000  #: bytes of a page
 
@@ -64,6 +67,15 @@ def test_as_different_starts_as_are_asked_for(make_agent: MakeAgent):
         assert set(starts["promising"]) <= set(range(kept))
     with pytest.raises(UserError, match="--starts 0"):
         describe_agent(agent, starts=0)
+
+
+def test_an_agent_that_no_page_can_run_is_refused(make_agent: MakeAgent):
+    agent = make_agent()
+    with pytest.raises(UserError, match="cannot act with a Mock"):
+        describe_agent(replace(agent, controller=Mock(wraps=agent.controller)))
+    agent.model.mdnrnn = core_named("transformer")(4, 1, 8, 3)
+    with pytest.raises(UserError, match="LSTM"):
+        describe_agent(agent)
     agent.model.starts = None
     with pytest.raises(UserError, match="no moments to begin from"):
         describe_agent(agent)
@@ -73,6 +85,9 @@ def test_the_command(
     tmp_path: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    assert call("export_page", "--help") == 0
+    told = capsys.readouterr().out
+    assert all(option in told for option in ("--agent", "--images", "--out", "--title", "--starts"))
     assert call("export_page", "--agent", tiny_run) == 2
     assert "--out FOLDER" in capsys.readouterr().err
     assert call("export_page", "--agent", tiny_run, "--out", "dream", "--title", "A tiny dream", "--starts", 3) == 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agents import Agent
 from agents.controller import ControllerSpec
 from agents.export_page import describe_agent, write_page
+from agents.networks import NetworkSpec
 from agents.viewing.human import Driver
 from rollouts.envs.actions import Pedal
 from rollouts.envs.presets import resolve
@@ -89,12 +90,17 @@ AGENTS: dict[str, dict[str, Any]] = {
         "spec": ControllerSpec("zha", standardised=True),
         "action_spec": replace(CAR, pedals=(Pedal(positive=1, negative=2, offset=0.5, slack=0.15, creep=0.06),)),
     },
+    "a network, scaled": {"spec": NetworkSpec(layers=(6, 5), output="scale"), "action_spec": WIDE},
+    "a network, clipped": {
+        "spec": NetworkSpec("z", layers=(6,), activation="tanh", output="clip"),
+        "action_spec": WIDE,
+    },
     "Take Cover's M": {"start_flag": True, "reward_head": False, "ends": 1.0},
 }
 
 
 def page_of(agent: Agent, folder: Path) -> Path:
-    write_page(describe_agent(agent, starts=4), folder / "page")
+    write_page(describe_agent(agent, starts=8), folder / "page")
     return folder / "page"
 
 
@@ -113,7 +119,8 @@ def start_of(agent: Agent, page: dict[str, Any]) -> int:
 def test_a_dream_is_pytorchs(kind: str, make_agent: MakeAgent, tmp_path: Path, in_engine: Compute):
     agent = make_agent(**AGENTS[kind])
     folder = page_of(agent, tmp_path)
-    page = in_engine(folder, DREAM % {"temperature": 1.15, "seed": 7, "start": 0, "steps": STEPS})
+    start = "MODEL.starts.warm.indexOf(false)" if agent.model.mdnrnn.start_flag else 0
+    page = in_engine(folder, DREAM % {"temperature": 1.15, "seed": 7, "start": start, "steps": STEPS})
     agree(page, dream_in_pytorch(agent, page, start_of(agent, page), 1.15))
 
 
@@ -249,7 +256,8 @@ def test_noise_is_uniform_normal_and_independent(exported: Path, in_engine: Comp
 def test_keys_drive_as_in_python(spec: Any, make_agent: MakeAgent, tmp_path: Path, in_engine: Compute):
     agent = make_agent(action_spec=spec)
     driver = Driver(agent.env, spec)
-    held = [[], ["right"], ["right"], ["right", "left"], ["up"], ["2"], ["left", "down"], [], ["3", "right"], ["down"]]
+    held = [[], ["3", "2"], ["right"], ["right"], ["right", "left"], ["up"], ["2"], ["left", "down"], []]
+    held += [["3", "right"], ["down"]]
     agents = np.random.default_rng(0).uniform(0, 1, (len(held), spec.size)).astype(np.float32)
     expected = []
     for keys, action in zip(held, agents, strict=True):

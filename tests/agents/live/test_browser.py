@@ -21,7 +21,10 @@ import numpy as np
 import pytest
 import torch
 
+from agents.agent import Agent
+from agents.live.library import Library
 from agents.live.packets import unpack
+from agents.live.recorder import Drives
 from agents.live.session import Shared
 from tests.agents.live.conftest import Running, viewer_threads
 from worldmodels.generative.fit import fit_images
@@ -191,10 +194,10 @@ def test_the_last_seconds_are_downloaded(kind: str, page: Page, tmp_path: Path):
         assert sum(1 for _ in video.decode(video=0)) >= 4
 
 
-def test_driving_is_recorded(page: Page, shared: Shared):
+def test_driving_is_recorded(page: Page, drives: Drives):
     page.page.click("#record")
     page.page.keyboard.down("d")
-    page.until(lambda: len(shared.drives.store) == 1, "an episode on disk")
+    page.until(lambda: len(drives.store) == 1, "an episode on disk")
     page.page.keyboard.up("d")
     expect(page.page.locator("#note")).to_contain_text("human")
     expect(page.page.locator("#record")).to_contain_text("1 saved")
@@ -320,6 +323,129 @@ def test_a_phone_across_shows_the_picture_between_the_thumbs(browser: Any, serve
     page.context.close()
 
 
+def test_a_fan_of_futures_lies_over_the_paused_picture(page: Page):
+    page.next_moments(3)
+    page.page.keyboard.press("f")
+    expect(page.page.locator("#meter")).to_have_text("paused")
+    expect(page.page.locator("#fan-text")).to_contain_text("16 dreams", timeout=PATIENCE)
+    painted = (
+        "canvas => { const empty = document.createElement('canvas'); empty.width = canvas.width;"
+        "empty.height = canvas.height; return empty.toDataURL() !== canvas.toDataURL(); }"
+    )
+    page.until(lambda: page.page.locator("#overlay").evaluate(painted), "ghosts over the picture")
+    before = page.page.input_value("#fan-at")
+    page.until(lambda: page.page.input_value("#fan-at") != before, "the next stop")
+    page.page.keyboard.press("Space")
+    expect(page.page.locator("#fan-box")).to_be_hidden()
+    assert not page.page.locator("#overlay").evaluate(painted)
+
+
+def test_the_game_is_played_to_its_truth(page: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agents.live.game.EARLIEST", 0.1)
+    monkeypatch.setattr("agents.live.game.LATEST", 0.2)
+    page.go("game")
+    page.until(lambda: any(moment["scene"] == "game" for moment in page.moments), "the game")
+    expect(page.page.locator("#twin")).to_be_hidden()
+    expect(page.page.locator(".curves")).to_be_hidden()
+    page.page.keyboard.press("g")
+    expect(page.page.locator("#verdict")).to_contain_text(re.compile("You noticed|Too early"), timeout=PATIENCE)
+    expect(page.page.locator("#main-caption")).to_have_text("reality")
+    page.page.keyboard.press("r")
+    expect(page.page.locator("#verdict")).to_be_hidden()
+
+
+def test_a_ghost_drives_beside(page: Page):
+    page.go("ghost")
+    page.until(lambda: bool(page.moments) and page.moments[-1].get("lead") is not None, "a lead")
+    assert page.page.locator("#twin").is_visible()
+    expect(page.page.locator("#lead")).not_to_be_empty()
+
+
+def test_a_nightmare_is_dreamed_on(page: Page):
+    page.next_moments(20)
+    page.go("dream")
+    expect(page.page.locator("#nightmares button").first).to_be_visible(timeout=PATIENCE)
+    page.moments.clear()
+    page.page.locator("#nightmares button").first.click()
+    page.until(lambda: any(moment["step"] == 0 for moment in page.moments), "a new dream")
+
+
+def test_a_recorded_episode_is_found_played_and_deleted(page: Page, drives: Drives, toy_episodes: list[Any]):
+    for episode in toy_episodes[:2]:
+        drives.save(episode)
+    page.go("episodes")
+    expect(page.page.locator("#episode-rows tr")).to_have_count(2, timeout=PATIENCE)
+    page.until(lambda: bool(page.moments) and page.moments[-1]["scene"] == "episodes", "the first of them")
+    longest = max(toy_episodes[:2], key=len)
+    page.page.fill("#least-steps", str(len(longest)))
+    expect(page.page.locator("#episode-rows tr")).to_have_count(1)
+    page.page.click("#episode-rows button")
+    page.until(lambda: page.moments[-1]["seed"] == longest.seed, "the longest")
+    with page.page.expect_download() as download:
+        page.page.click("#episode-gif")
+    assert download.value.suggested_filename == f"toy-episode-{longest.seed}.gif"
+    page.page.on("dialog", lambda dialog: dialog.accept())
+    page.page.click("#episode-delete")
+    page.page.fill("#least-steps", "")
+    expect(page.page.locator("#episode-rows tr")).to_have_count(1, timeout=PATIENCE)
+    assert len(drives.store) == 1
+
+
+def test_a_z_is_dreamed_on_and_the_strongest_come_first(page: Page):
+    page.go("latents")
+    expect(page.page.locator("#walk figure")).to_have_count(4, timeout=PATIENCE)
+    titles = [one.get_attribute("title") for one in page.page.locator("#walk figure").all()]
+    effects = [float(re.findall(r"[\d.]+", title)[0]) for title in titles]
+    assert effects == sorted(effects, reverse=True)
+    page.page.click("#latent-zero")
+    page.until(lambda: page.page.get_attribute("#bars", "aria-valuenow") == "0.00", "z of zeros")
+    page.page.wait_for_timeout(300)
+    page.moments.clear()
+    page.page.keyboard.press("d")
+    page.until(lambda: bool(page.moments) and page.moments[0]["scene"] == "dream", "the dream")
+    page.until(lambda: any(moment["z"] == [0.0] * 4 for moment in page.moments), "a dream that begins at zero")
+
+
+def test_small_pictures_are_smooth_or_crisp(page: Page):
+    page.next_moments(2)
+    look = "canvas => getComputedStyle(canvas).imageRendering"
+    assert page.page.locator("#tiles canvas").first.evaluate(look) == "pixelated"
+    page.page.keyboard.press("b")
+    assert page.page.locator("#tiles canvas").first.evaluate(look) == "auto"
+
+
+def test_a_gamepad_drives(browser: Any, server: Running):
+    page = Page(
+        browser,
+        server.url,
+        "window.stick = 0; const button = (at) => ({ pressed: false, value: 0 });"
+        "navigator.getGamepads = () => [{ axes: [window.stick, 0], buttons: Array.from({ length: 16 }, button) }];",
+    )
+    page.next_moments(1)
+    page.page.evaluate("dispatchEvent(new Event('gamepadconnected')); window.stick = 1;")
+    page.until(lambda: page.moments[-1]["action"] == [1.0], "the wheel fully turned")
+    page.page.evaluate("window.stick = 0.1;")
+    page.until(lambda: not page.moments[-1]["by_hand"], "the agent at the wheel again")
+    page.context.close()
+    assert page.complaints == []
+
+
+def test_another_agent_is_picked(browser: Any, toy_agent: Agent, tiny_run: Path, tmp_path: Path):
+    library = Library(toy_agent, tiny_run.parent, Drives(tmp_path / "human", toy_agent.env))
+    running = Running(Shared.of(library, tmp_path))
+    page = Page(browser, running.url)
+    assert page.page.input_value("#agent") == "toy"
+    page.page.select_option("#agent", tiny_run.name)
+    page.until(lambda: tiny_run.name in page.page.title(), "the other agent")
+    assert page.page.url.endswith(f"&agent={tiny_run.name}")
+    page.next_moments(2)
+    page.page.reload()
+    page.until(lambda: page.page.input_value("#agent") == tiny_run.name, "the same agent after a reload")
+    page.context.close()
+    running.stop()
+    assert page.complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_to_complain_of(scheme: str, browser: Any, server: Running):
     package = pytest.importorskip("axe_playwright_python", reason="LEFT OUT, accessibility: axe-playwright-python")
@@ -355,6 +481,10 @@ def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     path = page.pixels("#image-path")
     page.slide("#image-share", 20)
     page.until(lambda: page.pixels("#image-path") != path, "a step on the way")
+    path = page.pixels("#image-path")
+    page.page.focus("#image-grid")
+    page.page.keyboard.press("ArrowDown")
+    page.until(lambda: page.pixels("#image-path") != path, "the way to another picture")
     expect(page.page.locator("#attributes label")).to_have_count(2)
     for hidden in page.page.locator("[hidden]").all():
         assert not hidden.is_visible()

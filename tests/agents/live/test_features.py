@@ -33,7 +33,7 @@ def job(session: Session) -> tuple[dict, list[bytes]]:
 def test_a_fan_begins_in_the_shown_moment_and_spreads(session: Session, tell: Tell):
     for _ in range(3):
         shown = step(session)
-    before = session.real.now[0].clone()
+    before = session.theatre.real.now[0].clone()
     tell("fan")
     header, blobs = job(session)
     assert header["futures"] == FUTURES
@@ -45,7 +45,7 @@ def test_a_fan_begins_in_the_shown_moment_and_spreads(session: Session, tell: Te
     sheet = picture(blobs[-1])
     side = sheet.shape[0] // 4
     assert len({sheet[: 2 * side : side, : 2 * side : side].tobytes(), sheet[side:, side:].tobytes()}) == 2
-    assert torch.equal(session.real.now[0], before)  # nothing of what is on the page has moved
+    assert torch.equal(session.theatre.real.now[0], before)  # nothing of what is on the page has moved
     tell("fan")
     assert job(session)[0]["spread"] != header["spread"]  # other luck each time
 
@@ -95,23 +95,23 @@ def test_a_game_does_not_give_itself_away(session: Session, tell: Tell):
 
 @pytest.mark.usefixtures("soon")
 def test_reality_comes_first_and_the_dream_goes_on_from_it(session: Session, tell: Tell):
-    seconds = session.real.world.seconds
+    seconds = session.theatre.real.world.seconds
     tell("scene", name="game")
-    switch = session.game._switch
+    switch = session.theatre.game._switch
     assert 0.1 / seconds <= switch <= 0.3 / seconds
     pictures = [picture(unpack(session.advance())[1][0]).astype(int) for _ in range(switch + 1)]
-    seen = session.agent.model.decode(session.real.place[0])[0]
+    seen = session.agent.model.decode(session.theatre.real.place[0])[0]
     assert np.abs(pictures[-1] - seen).mean() < 4  # the dream begins where reality is
     for _ in range(3):
         session.advance()
-    assert session.game.twin.step_count == 4
+    assert session.theatre.game.twin.step_count == 4
 
 
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("late", [-1, 4])
 def test_a_guess_is_followed_by_the_truth(late: int, session: Session, tell: Tell):
     tell("scene", name="game")
-    switch = session.game._switch
+    switch = session.theatre.game._switch
     for _ in range(switch + late):
         session.advance()
     tell("guess")
@@ -129,7 +129,7 @@ def test_a_guess_is_followed_by_the_truth(late: int, session: Session, tell: Tel
 def test_an_endless_player_is_told(session: Session, tell: Tell, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("agents.live.game.LONGEST", 0.1)
     tell("scene", name="game")
-    moments = [step(session) for _ in range(session.game._switch + 4)]
+    moments = [step(session) for _ in range(session.theatre.game._switch + 4)]
     assert (moments[-1]["phase"], moments[-1]["guess"]) == ("told", None)
 
 
@@ -140,11 +140,11 @@ def test_a_ghost_drives_the_same_seed_as_the_agent_would_alone(session: Session,
     tell("scene", name="ghost")
     tell("keys", held=frozenset(("right",)))
     moments = [step(session) for _ in range(6)]
-    ghost = session.ghost._last
+    ghost = session.theatre.ghost._last
     assert ghost is not None
     assert (moments[-1]["twins"], ghost.step) == (1, 5)
     alone = RealWorld(session.agent)
-    alone.reset(session.real.world.seed)
+    alone.reset(session.theatre.real.world.seed)
     wanted = [alone.step() for _ in range(6)][-1]
     alone.close()
     assert np.allclose(ghost.z, wanted.z)
@@ -152,17 +152,17 @@ def test_a_ghost_drives_the_same_seed_as_the_agent_would_alone(session: Session,
     assert moments[-1]["ghost"] is None  # toy does not say where another block would be
     tell("restart", start="recorded", capture=-1)
     step(session)
-    assert session.ghost.ghost.seed == session.real.world.seed
+    assert session.theatre.ghost.ghost.seed == session.theatre.real.world.seed
 
 
 def test_a_ghost_at_its_end_waits(session: Session, tell: Tell):
     tell("scene", name="ghost")
     step(session)
-    last = session.ghost._last
+    last = session.theatre.ghost._last
     assert last is not None
-    session.ghost._last = type(last)(**{**vars(last), "over": "It has ended."})
+    session.theatre.ghost._last = type(last)(**{**vars(last), "over": "It has ended."})
     assert [step(session)["twin_over"] for _ in range(3)] == ["It has ended."] * 3
-    assert session.ghost.ghost.step_count == 1
+    assert session.theatre.ghost.ghost.step_count == 1
 
 
 # Nightmares
@@ -182,7 +182,7 @@ def test_the_worst_moments_are_kept_apart_from_each_other(session: Session, tell
     assert told[0]["surprise"] == pytest.approx(max(surprises.values()), abs=0.01)
     for seed in {one["seed"] for one in told}:
         steps = sorted(one["step"] for one in told if one["seed"] == seed)
-        assert all(np.diff(steps) * session.real.world.seconds >= APART)
+        assert all(np.diff(steps) * session.theatre.real.world.seconds >= APART)
 
 
 def test_a_dream_begins_in_a_nightmare(session: Session, tell: Tell):
@@ -275,7 +275,7 @@ def test_an_episode_is_exported_whole(session: Session, tell: Tell, recorded: li
     assert header["name"] == f"toy-episode-{episode.seed}.mp4"
     with av.open(io.BytesIO(content)) as video:
         frames = sum(1 for _ in video.decode(video=0))
-    assert frames == pytest.approx(len(episode) * session.real.world.seconds * 25, abs=2)
+    assert frames == pytest.approx(len(episode) * session.theatre.real.world.seconds * 25, abs=2)
 
 
 def test_a_damaged_episode_is_left_out(session: Session, tell: Tell, recorded: list[Episode], drives: Drives):

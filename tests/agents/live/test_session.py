@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import random
 import threading
 import time
 import tracemalloc
@@ -17,10 +18,12 @@ from PIL import Image
 
 from agents import Agent
 from agents.live import Session
+from agents.live.commands import COMMANDS, SCENES, STARTS, Command
 from agents.live.library import Library, drives_of, name_of
 from agents.live.pace import PAUSE_AT_END
 from agents.live.packets import picture, unpack
 from agents.live.recorder import KEPT_SECONDS, Drives
+from agents.live.replay import STORES
 from agents.live.session import Shared
 from agents.pipeline.presets import TINY
 from agents.viewing.moments import RealWorld
@@ -136,7 +139,7 @@ def test_dreams_begin_where_they_are_told(session: Session, tell: Tell):
     for _ in range(3):
         session.advance()
     tell("capture")
-    captured, real = session.real.place[0][0].numpy(), session.real.now[0][0].numpy()
+    captured, real = session.theatre.real.place[0][0].numpy(), session.theatre.real.now[0][0].numpy()
     tell("scene", name="dream")
     starts = {}
     for start, capture in (("recorded", -1), ("episode", -1), ("real", -1), ("imagined", -1), ("captured", 0)):
@@ -175,12 +178,12 @@ def test_an_episode_that_is_over_is_followed_by_another(session: Session, tell: 
 
 def test_every_viewer_has_tracks_of_its_own(shared: Shared):
     one, two = Session(shared), Session(shared)
-    assert one.real.world.seed != two.real.world.seed
-    assert min(one.real.world.seed, two.real.world.seed) >= HUMAN
-    before = two.real.step_count
+    assert one.theatre.real.world.seed != two.theatre.real.world.seed
+    assert min(one.theatre.real.world.seed, two.theatre.real.world.seed) >= HUMAN
+    before = two.theatre.real.step_count
     for _ in range(3):
         one.advance()
-    assert two.real.step_count == before
+    assert two.theatre.real.step_count == before
     one.close()
     two.close()
 
@@ -325,12 +328,12 @@ def test_the_last_seconds_become_a_video(kind: str, session: Session, tell: Tell
 
 def test_what_is_driven_is_kept_and_v_and_m_can_learn_from_it(session: Session, tell: Tell, drives: Drives, tmp_path):
     tell("record", on=True)
-    seed = session.real.world.seed
+    seed = session.theatre.real.world.seed
     tell("keys", held=frozenset(("right",)))
-    frames, moment = [session.real.world.frame], {"over": ""}
+    frames, moment = [session.theatre.real.world.frame], {"over": ""}
     while not moment["over"]:
         moment = step(session)
-        frames.append(session.real.world.frame)
+        frames.append(session.theatre.real.world.frame)
     assert moment["saved"] == 1
     (episode,) = list(drives.store)
     assert (episode.seed, episode.policy) == (seed, "human")
@@ -358,7 +361,7 @@ def test_episodes_in_which_nobody_drove_are_not_kept(session: Session, tell: Tel
 def test_seeds_go_on_after_the_episodes_that_are_there(session: Session, tell: Tell, drives: Drives):
     tell("record", on=True)
     tell("keys", held=frozenset(("left",)))
-    seed = session.real.world.seed
+    seed = session.theatre.real.world.seed
     session.advance()
     session.close()
     assert Drives(drives.run, session.agent.env).next_seed() == seed + 1
@@ -369,10 +372,10 @@ def test_two_servers_of_one_agent_do_not_overwrite_each_others_episodes(
 ):
     other = Session(Shared.of(Library(toy_agent, tmp_path, Drives(drives.run, toy_agent.env)), tmp_path))
     for session in (mine := Session(shared), other):
-        session.real.record(True)
-        session.keys(frozenset(("left",)))
+        session.theatre.real.record(True)
+        session.theatre.keys(frozenset(("left",)))
         session.advance()
-    assert mine.real.world.seed == other.real.world.seed
+    assert mine.theatre.real.world.seed == other.theatre.real.world.seed
     other.advance()
     for session in (mine, other):
         session.close()
@@ -392,7 +395,7 @@ def test_an_episode_is_kept_until_it_is_saved(
 
     tell("record", on=True)
     tell("keys", held=frozenset(("right",)))
-    seed = session.real.world.seed
+    seed = session.theatre.real.world.seed
     with monkeypatch.context() as disk:
         disk.setattr(drives, "save", full)
         with pytest.raises(UserError, match="disk is full"):
@@ -418,7 +421,7 @@ def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
     tell("scene", name="dream")
 
     def kept_after(seconds: float) -> int:
-        for _ in range(round(seconds / session.dream.world.seconds)):
+        for _ in range(round(seconds / session.theatre.dream.world.seconds)):
             session.advance()
         return sum(len(blob) for kept in session.clips._past for blob in (*kept.views, *kept.tiles))
 
@@ -433,3 +436,35 @@ def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
     assert full < 20e6
     assert max(later, last) < 1.1 * full
     assert grown < full + 3e6  # what came took the place of what went
+
+
+def test_no_order_of_commands_ends_a_session(session: Session):
+    """Two hundred commands, most of them sense in some order, now and then with steps between them."""
+    rng = random.Random(0)
+    values = {
+        "name": lambda: rng.choice(SCENES),
+        "start": lambda: rng.choice(STARTS),
+        "held": lambda: frozenset(rng.sample(["left", "right"], rng.randint(0, 2))),
+        "on": lambda: rng.random() < 0.5,
+        "z": lambda: tuple(rng.gauss(0, 2) for _ in range(rng.choice([0, 4, 4, 9]))),
+        "strengths": lambda: (1.0, 2.0),
+        "store": lambda: rng.choice(STORES),
+        "format": lambda: rng.choice(["mp4", "gif"]),
+        "value": lambda: rng.choice([1, 2, 3]),
+        "share": lambda: rng.random(),
+        "seconds": lambda: 1.0,
+        "truncation": lambda: 1.0,
+    }
+    names = [name for name in COMMANDS if name not in ("clip", "episode_export", "walk")]
+    refused = 0
+    for _ in range(200):
+        name = rng.choice([*names, "scene", "scene"])
+        arguments = {key: values.get(key, lambda: rng.choice([0, 1, 2, 77]))() for key in COMMANDS[name]}
+        try:
+            session.do(Command(name, arguments))
+        except UserError:
+            refused += 1
+        session.jobs.clear()
+        if session.theatre.show is not None and rng.random() < 0.3:
+            session.advance()
+    assert 0 < refused < 40

@@ -19,7 +19,7 @@ from rollouts.errors import UserError
 
 Pixels = NDArray[np.uint8]
 WINDOW = 256  #: pictures that are decoded ahead
-MANY = 2000  #: pictures from which on a progress bar is shown
+MANY = 20_000  #: pictures from which on a progress bar is shown
 
 
 class PictureFile:

@@ -154,14 +154,18 @@ def _generated(model: ImageModel, samples: Samples, cache: Path, count: int | No
     labels = labels_by_share(count, samples.label_shares) if model.classes else None
     made = model.draw(count, generator_for(0, 2), labels).cpu()
     if not samples.are_images:
-        return {**point_measures(made, samples), "samples": count}
+        return {**point_measures(made, samples), "floor": _floats(_real_points(samples, count)), "samples": count}
     features = features_for(samples, cache, model.device)
     found = image_measures(made, _held_out(samples, count), samples, features, labels)
     floor = _real_measures(samples, features, count)
     if samples.name == STACKED:
         wanted = labels_by_share(STACKED_COUNT, samples.label_shares) if model.classes else None
         found |= stacked_measures(model.draw(STACKED_COUNT, generator_for(0, 3), wanted).cpu(), samples, cache)
-    return {**found, "floor": {k: v for k, v in floor.items() if isinstance(v, float)}, "samples": count}
+    return {**found, "floor": _floats(floor), "samples": count}
+
+
+def _floats(found: Measures) -> dict[str, float]:
+    return {name: value for name, value in found.items() if isinstance(value, float)}
 
 
 def samples_of(samples: Samples, count: int | None) -> int:
@@ -192,6 +196,11 @@ def _real_measures(samples: Samples, features: Features, count: int) -> Measures
     return found
 
 
+def _real_points(samples: Samples, count: int) -> Measures:
+    chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
+    return point_measures(to_tensor(samples.train[chosen]), samples)
+
+
 def evaluate_reference(
     samples: Samples, cache: Path, count: int | None = None, device: torch.device = CPU
 ) -> dict[str, Any]:
@@ -203,8 +212,7 @@ def evaluate_reference(
         if samples.name == STACKED:
             found |= stacked_measures(to_tensor(samples.train[:STACKED_COUNT]), samples, cache)
     else:
-        chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
-        found = point_measures(to_tensor(samples.train[chosen]), samples)
+        found = _real_points(samples, count)
     return _file("real data", samples, {**found, "samples": count}, 0.0, time.perf_counter() - began)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rollouts.console import extra
 from rollouts.errors import UserError
 from worldmodels.generative.data.store import Pictures
 from worldmodels.generative.measures.evaluation import labels_by_share
@@ -73,7 +74,7 @@ def inception_measures(
     try:
         from torch_fidelity import calculate_metrics
     except ImportError as error:
-        raise UserError("FID needs the package torch-fidelity: pip install 'worldmodels[fidelity]'") from error
+        raise UserError(f"FID needs the package torch-fidelity: {extra('fidelity')}") from error
     found = calculate_metrics(
         input1=Bytes(made),
         input2=Bytes(real) if isinstance(real, Tensor) else real,

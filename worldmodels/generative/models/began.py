@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,6 +13,7 @@ from worldmodels.generative.models.gan import GeneratorModel
 from worldmodels.generative.networks.coders import began_critic, began_generator, mlp_coder
 from worldmodels.generative.networks.modules import Autoencoder
 from worldmodels.generative.networks.perceptrons import mlp_generator
+from worldmodels.generative.objectives.augment import Policy, augmenter, refuse_augmented_points
 from worldmodels.generative.objectives.began import BEGAN
 from worldmodels.generative.objectives.units import Unit
 from worldmodels.training.loop import Stateful
@@ -33,6 +34,8 @@ class BEGANConfig(ImageConfig):
     the one that is easiest to reconstruct, 1."""
     gain: float = 0.05
     """Step size of the balance k. The paper's 0.001 is meant for a hundred times as many steps."""
+    diffaugment: Policy = "none"
+    """Disturb what the autoencoder sees, real and fake alike, so that few pictures last longer."""
     average_decay: float = 0.995
     """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
 
@@ -55,8 +58,16 @@ class BEGANConfig(ImageConfig):
             self.gamma,
             self.gain,
             self.average_decay,
+            augmenter(self.diffaugment),
         )
         return BEGANModel(game)
+
+    def for_photos(self) -> BEGANConfig:
+        return replace(super().for_photos(), diffaugment="all", average_decay=0.998)
+
+    def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        refuse_augmented_points(self.diffaugment, points)
 
     def check(self) -> None:
         super().check()

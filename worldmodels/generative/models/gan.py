@@ -26,7 +26,7 @@ from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.patchgan import patchgan
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.networks.resnet import resnet_critic, resnet_generator
-from worldmodels.generative.objectives.augment import Policy, diffaugment
+from worldmodels.generative.objectives.augment import Policy, augmenter, refuse_augmented_points
 from worldmodels.generative.objectives.gan import GAN, Penalty, around_real, between_real_and_fake
 from worldmodels.generative.objectives.losses import (
     HINGE,
@@ -113,7 +113,7 @@ class GANConfig(ImageConfig):
             self.penalty_weight,
             self.clip or None,
             self.average_decay,
-            None if self.diffaugment == "none" else partial(diffaugment, policy=self.diffaugment),
+            augmenter(self.diffaugment),
         )
         return GANModel(game)
 
@@ -172,8 +172,7 @@ class GANConfig(ImageConfig):
 
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)
-        if points and self.diffaugment != "none":
-            raise UserError("--diffaugment is for pictures, and these are points; leave it out.")
+        refuse_augmented_points(self.diffaugment, points)
         if self.batch_norm and (points or self.architecture in ("resnet", "foster")):
             networks = "Perceptrons for points" if points else f"The networks of --architecture {self.architecture}"
             raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")

@@ -6,11 +6,14 @@ has no undisturbed picture to compare with, they do not learn to look disturbed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from rollouts.errors import UserError
 from worldmodels.generative.objectives.units import Batch
 
 Policy = Literal["none", "colour", "translation", "cutout", "colour-translation", "all"]
@@ -24,6 +27,21 @@ POLICIES: dict[Policy, tuple[str, ...]] = {
 }
 SHIFT = 1 / 8  #: of the side, at most, in either direction
 HOLE = 1 / 2  #: side of the hole, as a share of the picture's
+
+
+def augmenter(policy: Policy) -> Callable[[Tensor, Batch], Tensor] | None:
+    """What an objective applies to whatever its critic sees; None for no disturbance."""
+    return None if policy == "none" else partial(diffaugment, policy=policy)
+
+
+def refuse_augmented_points(policy: Policy, points: bool) -> None:
+    """Points have no colours, and nothing to cut out.
+
+    Raises:
+        UserError: they are to be disturbed.
+    """
+    if points and policy != "none":
+        raise UserError("--diffaugment is for pictures, and these are points; leave it out.")
 
 
 def diffaugment(x: Tensor, batch: Batch, policy: Policy) -> Tensor:

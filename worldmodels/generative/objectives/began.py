@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.generative.networks.modules import Autoencoder, Generator
-from worldmodels.generative.objectives.gan import MakeOptimiser
+from worldmodels.generative.objectives.gan import Augment, MakeOptimiser
 from worldmodels.generative.objectives.losses import autoencoder_error, began_convergence, began_critic, began_next_k
 from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
 from worldmodels.training.loop import Stateful
@@ -22,6 +22,7 @@ class BEGAN:
     Args:
         gamma: the ratio E L(G(z)) / E L(x) to hold; lower gives sharper and more uniform images.
         gain: lambda_k of the paper, the step size of k.
+        augment: disturbs whatever the autoencoder sees, real and fake, differentiably (``augment.py``).
     """
 
     def __init__(
@@ -33,15 +34,20 @@ class BEGAN:
         gamma: float = 0.75,
         gain: float = 1e-3,
         average_decay: float = 0.0,
+        augment: Augment | None = None,
     ) -> None:
         self.generator, self.critic, self.gamma, self.gain = generator, critic, gamma, gain
         self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
         self.average = Average(generator, average_decay)
         self.k = torch.zeros(())
+        self.augment = augment
 
     def generate(self, batch: Batch) -> Tensor:
         """As many fakes as there are data in the batch."""
         return self.generator(batch.normal(len(batch.x), self.generator.latent_size))
+
+    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
+        return x if self.augment is None else self.augment(x, batch)
 
     def errors(self, x: Tensor) -> Tensor:
         """L(x) of every sample, ``[N]``."""
@@ -51,7 +57,7 @@ class BEGAN:
         """The autoencoder's side; moves ``k`` once, after using it."""
         with torch.no_grad():
             fake = self.generate(batch)
-        real_error, fake_error = self.errors(batch.x), self.errors(fake)
+        real_error, fake_error = self.errors(self._shown(batch.x, batch)), self.errors(self._shown(fake, batch))
         k = self.k.to(real_error.device)
         loss = began_critic(real_error, fake_error, k)
         self.k = began_next_k(k, real_error, fake_error, self.gamma, self.gain)
@@ -59,7 +65,7 @@ class BEGAN:
         return Loss(loss.total, {"critic": loss.total, "convergence": convergence, "k": k})
 
     def generator_loss(self, batch: Batch) -> Loss:
-        loss = self.errors(self.generate(batch)).mean()
+        loss = self.errors(self._shown(self.generate(batch), batch)).mean()
         return Loss(loss, {"generator": loss})
 
     def units(self) -> list[Unit]:

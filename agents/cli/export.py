@@ -1,0 +1,86 @@
+"""Export: a run's episodes, or its V and M, for other programs.
+
+worldmodels export --what videos --run runs/car --out films
+worldmodels export --what minari --run runs/car --out datasets --id carracing/random-v0
+worldmodels export --what onnx --run pretrained/carracing --out model   # or torch: programs of torch.export
+
+Minari data sets have every pixel and action as they are, and can be imported again; videos are for people, with
+actions and rewards in .npz files beside them. V and M are compared with the originals as they are written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from agents.cli.options import AgentName, Command
+from agents.cli.places import default_agent
+from agents.viewing.moments import step_seconds
+from rollouts.console import say
+from rollouts.envs.actions import ActionSpec
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.image_env import make_env
+from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
+from rollouts.runs.layout import located, round_folder
+from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
+from rollouts.transfer.exports import export_data_set, export_videos
+from worldmodels.exporting import export_model
+from worldmodels.training.threads import one_thread
+from worldmodels.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to export, of which run, and where to."""
+
+    what: Literal["videos", "minari", "onnx", "torch"] | None = None
+    """Episodes as videos or as a Minari data set; or V and M as ONNX or as programs of torch.export."""
+    agent: AgentName = None
+    """Run directory or, for V and M, pretrained/NAME. Default: the newest run."""
+    out: Path | None = None
+    """The folder to write to."""
+    round: int = 0
+    """Which round's episodes: 0 for those of the first pass."""
+    id: str = "worldmodels/episodes-v0"
+    """What the Minari data set is called: NAMESPACE/NAME-vN."""
+
+
+def body(arguments: Arguments) -> None:
+    """Write, and say what was written."""
+    if arguments.what is None or arguments.out is None:
+        raise UserError("Say what to export and where to: --what videos, minari, onnx or torch, and --out FOLDER.")
+    run, out = located(arguments.agent or default_agent()), arguments.out
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; --out takes a folder.")
+    if arguments.what in ("onnx", "torch"):
+        with one_thread():
+            files = export_model(WorldModel.load(run), out, "onnx" if arguments.what == "onnx" else "torch")
+        say(f"Wrote {', '.join(str(file) for file in files)}.")
+        return
+    stage = Stage.require(round_folder(run, arguments.round), "rollouts", "collect")
+    env, store = config_from_dict(EnvConfig, stage.manifest["env"]), EpisodeStore(stage.path / "episodes")
+    if arguments.what == "videos":
+        count = export_videos(store, out, max(round(1 / step_seconds(env)), 1))
+        say(f"{count} videos are in {out}.")
+    else:
+        say(f"The data set is in {export_data_set(store, out, arguments.id, env, _actions(env, store))}.")
+
+
+def _actions(env: EnvConfig, store: EpisodeStore) -> ActionSpec:
+    """What the episodes' actions may be: the environment's limits, or where it cannot be made, those that occurred."""
+    try:
+        made = make_env(env)
+    except UserError:
+        actions = np.concatenate([episode.actions for episode in store])
+        low, high = (tuple(limit.tolist()) for limit in (actions.min(0), actions.max(0)))
+        return ActionSpec("box", low, high, low, high)
+    made.close()
+    return made.action_spec
+
+
+COMMAND = Command(__doc__, Arguments, body, main=("what", "agent", "out", "round", "id"))

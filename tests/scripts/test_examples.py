@@ -1,0 +1,48 @@
+"""The examples do what their first lines say, in small."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+from agents.pipeline.presets import PRESETS
+from tests.faults.helpers import MICRO
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_they_are_short():
+    lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    assert len(lengths) == 3
+    assert max(lengths.values()) < 60
+
+
+def test_an_environment_of_ones_own_goes_through_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(PRESETS, "tiny", MICRO)
+    run(monkeypatch, "own_environment.py", "--run", tmp_path / "run")
+    assert (tmp_path / "run" / "round-1" / "evaluation.json").exists()
+    gym.registry.pop("Lighthouse-v0")
+
+
+def test_v_as_a_feature_extractor(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    run(monkeypatch, "v_as_features.py", "--run", tiny_run, "--steps", 40)
+    assert "with R²" in capsys.readouterr().out
+
+
+def test_a_policy_from_the_dream_is_scored_in_reality(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    pytest.importorskip("stable_baselines3")
+    options = ("--run", tiny_run, "--steps", 64, "--episodes", 2, "--out", tmp_path / "ppo")
+    run(monkeypatch, "sb3_in_the_dream.py", *options)
+    assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
+    assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
