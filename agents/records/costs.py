@@ -55,7 +55,8 @@ def _stages(folder: Path) -> list[Stage]:
 
 def history(stage: Stage) -> list[dict[str, Any]]:
     """The generations of a controller's evolution, validation's steps and seconds included."""
-    records, config = read_json_lines(stage.path / "history.jsonl", "fitness"), stage.config(ControllerConfig)
+    records: list[dict[str, Any]] = [*read_json_lines(stage.path / "history.jsonl", "fitness")]
+    config = stage.config(ControllerConfig)
     env = resolve(recorded_env(stage.manifest))
     whole = config.validation_episodes * (env.max_decisions or config.max_steps)
     for record in records:

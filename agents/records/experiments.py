@@ -168,7 +168,7 @@ def read(folder: Path) -> list[Experiment]:
             Experiment(
                 path.parent.name,
                 **read_json(path),
-                curve=read_json_lines(path.with_name("history.jsonl"), "generation"),
+                curve=[*read_json_lines(path.with_name("history.jsonl"), "generation")],
                 evaluation=read_json(score) if score.exists() else None,
             )
         )
