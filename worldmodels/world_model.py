@@ -15,6 +15,7 @@ from torch import Tensor
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from rollouts.runs.layout import located, newest_round
@@ -91,7 +92,7 @@ class WorldModel:
         model = cls(
             vae.on(device),
             mdnrnn.to(device),
-            config_from_dict(EnvConfig, manifest["env"]),
+            recorded_env(manifest),
             spec,
             manifest["observation_hash"],
             DreamStarts.load(starts_file, device) if starts_file.exists() else None,
