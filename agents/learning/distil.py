@@ -68,6 +68,10 @@ class DistilConfig:
         """C is what was asked for, linear or with a hidden layer: evolution goes on with it."""
         return spec
 
+    def decisions(self, max_steps: int) -> int:
+        """Of all episodes."""
+        return self.episodes * max_steps
+
     def begin(self, task: Task) -> Distillation:
         """Raises:
         UserError: there is no such agent, or it acts otherwise than C does.

@@ -73,6 +73,10 @@ class DreamerConfig:
         """The actor's mean as a controller; it sees what ``spec`` says."""
         return NetworkSpec(spec.features, spec.latent, self.layers)
 
+    def decisions(self, max_steps: int) -> int:
+        """Of all dreams, whose length is not that of an episode."""
+        return self.updates * self.lanes * self.horizon
+
     def begin(self, task: Task) -> Dreamer:
         """Raises:
         UserError: actions are discrete.

@@ -88,6 +88,10 @@ class EvolutionConfig:
             raise UserError("Principal and centred are of plain z, c and h: no standardised features, no action.")
         return spec
 
+    def decisions(self, max_steps: int) -> int:
+        """Of all candidates in all episodes."""
+        return self.population * self.rollouts * max_steps
+
     def begin(self, task: Task) -> Evolution:
         """Over all weights, or along directions: weights on what is seen less its mean, or on its principal ones."""
 

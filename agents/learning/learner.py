@@ -98,4 +98,7 @@ class LearnerOptions(Protocol):
     def shape(self, spec: ControllerSpec) -> Spec:
         """The controller that is learned, where ``spec`` says what it sees."""
 
+    def decisions(self, max_steps: int) -> int:
+        """What one iteration takes, at most, where an episode has ``max_steps`` decisions."""
+
     def begin(self, task: Task) -> Learner: ...

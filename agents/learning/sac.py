@@ -82,6 +82,10 @@ class SACConfig:
         """The actor's mean as a controller; it sees what ``spec`` says."""
         return NetworkSpec(spec.features, spec.latent, self.layers)
 
+    def decisions(self, max_steps: int) -> int:
+        """Of all episodes."""
+        return self.episodes * max_steps
+
     def begin(self, task: Task) -> SAC:
         """Raises:
         UserError: actions are discrete.

@@ -152,10 +152,10 @@ def _costs(config: Sections, pace: _Pace) -> Iterator[Cost]:
 
 
 def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int, real: float) -> float:
-    lanes = options.generations * options.population * options.rollouts
     validations = options.generations // options.validation_every * options.validation_episodes
     steps = min(options.max_steps, whole) if options.world == "real" else options.max_steps
-    return lanes * steps * share * pace.decision(options) + validations * whole * real
+    decisions = options.generations * options.options.decisions(steps)
+    return decisions * share * pace.decision(options) + validations * whole * real
 
 
 def _seconds(step: Callable[[], object], repeats: int = 3) -> float:

@@ -200,7 +200,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
                 "fitness_min": round(float(fitness.min()), 2),
                 "fitness_mean": round(float(fitness.mean()), 2),
                 "fitness_max": round(float(fitness.max()), 2),
-                "sigma": round(record["sigma"], 5),
+                **({"sigma": round(record["sigma"], 5)} if "sigma" in record else {}),  # evolutions have one
                 **{name: before[name] + count for name, count in steps.items()},
                 "seconds": round(seconds, 1),
             }

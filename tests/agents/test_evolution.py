@@ -198,7 +198,7 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
         ({"racing": 0.5, "ranked": True}, "and --controller.ranked"),
         ({"restarts": 1}, "must be 0 or at least 2, to choose among, got 1"),
         ({"centred": True, "principal": 3}, "principal directions are so"),
-        ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
+        ({"seed": -1}, r"--controller\.seed must be 0 to .*, got -1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object], message: str):
@@ -341,6 +341,9 @@ class RandomSearchConfig:
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
         return spec
+
+    def decisions(self, max_steps: int) -> int:
+        return self.episodes * max_steps
 
     def begin(self, task: Task) -> RandomSearch:
         return RandomSearch(self, task)
