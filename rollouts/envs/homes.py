@@ -54,8 +54,8 @@ def import_home(env_id: str) -> None:
                 f"{env_id} needs the package {home.package} ({error}): pip install {home.package}"
             ) from error
         raise UserError(
-            f"The environment {env_id!r} could not be made: its module cannot be imported ({error}). Run the command in "
-            f"the folder of {home.module.partition('.')[0]}.py with PYTHONPATH=. before it, or install it."
+            f"The environment {env_id!r} could not be made: its module cannot be imported ({error}). Run the command "
+            f"in the folder of {home.module.partition('.')[0]}.py with PYTHONPATH=. before it, or install it."
         ) from error
     except UserError:
         raise
