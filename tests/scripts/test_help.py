@@ -45,7 +45,7 @@ def test_one_thing_has_one_name():
     """A run that is written to, an agent that is used, a world, episodes: the same option in all commands."""
     flags = {name: {option.flag for option in options_of(command(name))} for name in COMMANDS}
     assert {name for name, found in flags.items() if "--agent" in found} == {
-        *("collect", "evaluate", "watch", "play", "release", "export-page"),
+        *("collect", "evaluate", "watch", "play", "release", "export", "export-page"),
     }
     every = set().union(*flags.values())
     assert not {flag for flag in every if flag.split(".")[-1].lstrip("-") in ("env", "games", "checkpoint", "out-file")}
