@@ -244,7 +244,7 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
     (tmp_path / "broken_game.py").write_text("1 / 0\n")
     with pytest.raises(UserError, match=r"cannot be imported \(No module named 'no_such_game'\).*PYTHONPATH"):
         make_env("no_such_game:Game-v0")
-    with pytest.raises(UserError, match="raised ZeroDivisionError"):
+    with pytest.raises(UserError, match="its module raised ZeroDivisionError"):
         make_env("broken_game:Game-v0")
 
 
