@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,8 @@ class LearnerOptions(Protocol):
 
     That field is its registration: its name is what ``--controller.learner`` takes.
     """
+
+    worlds: ClassVar[Sequence[str]]  #: in which it can learn: real, dream
 
     def check(self) -> None:
         """Refuse what makes no sense.

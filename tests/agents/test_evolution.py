@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -330,6 +330,7 @@ def test_it_is_continued_by_its_state_and_without_one_by_being_told_again(
 class RandomSearchConfig:
     """Options of a learner of 30 lines: try weights nearby, keep the better ones."""
 
+    worlds: ClassVar[Sequence[str]] = ("real", "dream")
     reach: float = 0.5
     """Standard deviation of what is tried."""
     episodes: int = 4

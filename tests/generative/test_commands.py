@@ -220,12 +220,12 @@ def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsy
     assert "old" in page.read_text()
     assert run_command("publish_images", monkeypatch) == 0
     facts = json.loads(Path("default.json").read_text())
-    before, told, after = page.read_text().partition("after 4 steps")
+    before, told, after = page.read_text().partition("A class-conditional GAN after ")
     assert before.startswith("before\n<!-- images:begin -->\n![")
     assert after.endswith("\n<!-- images:end -->\nafter\n")
     assert (
         f"{facts['own']['measures']['label_accuracy']:.1%} of {facts['own']['measures']['samples']:,}" in told + after
     )
-    assert f"(real images: {facts['real']['measures']['kernel']:.2f};" in after
+    assert f"(real images: {facts['real']['measures']['kernel']:.2f})" in after
     with Image.open("default.png") as shown, Image.open("runs/cgan/images/samples.png") as samples:
         assert shown.width == samples.width // 2
