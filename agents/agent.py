@@ -17,10 +17,11 @@ from agents.networks import spec_of
 from agents.senses import Senses
 from agents.standardiser import Standardiser
 from rollouts.envs.config import EnvConfig, Frame
+from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from rollouts.runs.layout import PRETRAINED, located, newest_round
-from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.dynamics import State
 from worldmodels.training.checkpoint import load_tensors, save_tensors
@@ -97,7 +98,7 @@ class Agent:
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
         manifest = Stage(folder, "controller").manifest
-        env, validation = config_from_dict(EnvConfig, manifest["env"]), manifest.get("validation")
+        env, validation = recorded_env(manifest), manifest.get("validation")
         model = WorldModel.from_folder(folder, device, fast).act_through(env)
         spec = spec_of(manifest["spec"])
         kept = load_tensors(folder / "controller" / "weights.safetensors")

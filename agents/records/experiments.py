@@ -19,11 +19,10 @@ from agents.learning.history import steps_taken
 from agents.records.commands import commands
 from agents.records.costs import Cost, costs, history, rounds_of
 from rollouts.console import command
-from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, read_json, read_json_lines, replace_folder, write_json, write_json_lines
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 
@@ -169,7 +168,7 @@ def read(folder: Path) -> list[Experiment]:
             Experiment(
                 path.parent.name,
                 **read_json(path),
-                curve=read_json_lines(path.with_name("history.jsonl"), "generation"),
+                curve=[*read_json_lines(path.with_name("history.jsonl"), "generation")],
                 evaluation=read_json(score) if score.exists() else None,
             )
         )
@@ -188,7 +187,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
         before = _before(books, number)
         stage = Stage(folder, "controller")
         config = stage.config(ControllerConfig)
-        repeat = resolve(config_from_dict(EnvConfig, stage.manifest["env"])).action_repeat
+        repeat = resolve(recorded_env(stage.manifest)).action_repeat
         seconds, records = before["seconds"], history(stage)
         for index, record in enumerate(records):
             fitness = np.array(record["fitness"])
@@ -201,7 +200,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
                 "fitness_min": round(float(fitness.min()), 2),
                 "fitness_mean": round(float(fitness.mean()), 2),
                 "fitness_max": round(float(fitness.max()), 2),
-                "sigma": round(record["sigma"], 5),
+                **({"sigma": round(record["sigma"], 5)} if "sigma" in record else {}),  # evolutions have one
                 **{name: before[name] + count for name, count in steps.items()},
                 "seconds": round(seconds, 1),
             }
