@@ -142,7 +142,7 @@ def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
 def test_options_for_photos_are_there():
     arguments = ("--preset", "photos", "--data", "photos/", "--fit", "pad", "--skip-broken", "--no-flip")
     parsed = train_images.parse(train_images.COMMAND, arguments)
-    assert parsed.model == "sngan"
+    assert parsed.model == "gan"
     assert (parsed.config.fit, parsed.config.skip_broken, parsed.config.flip) == ("pad", True, False)
     assert (parsed.config.size, parsed.config.diffaugment) == (64, "all")
 
