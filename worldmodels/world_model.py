@@ -79,10 +79,10 @@ class WorldModel:
         stage = Stage.require(run, "mdnrnn", "train-mdnrnn")
         manifest = stage.manifest
         weights = vae_stage.path / "weights.safetensors"
-        if weights.exists() and manifest["vae"] != file_hash(weights):
-            raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
         vae = built(vae_stage, lambda shape: ConvVAE(**shape))
         load_weights(vae, weights)
+        if manifest["vae"] != file_hash(weights):
+            raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
         spec = config_from_dict(ActionSpec, manifest["action_spec"])
         mdnrnn = built(stage, make_dynamics)
         load_weights(mdnrnn, stage.path / "weights.safetensors")
