@@ -127,8 +127,17 @@ def _longest(env: EnvConfig) -> tuple[int, bool]:
 
 
 def summarise(returns: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
-    """Mean, standard deviation, standard error, and the bootstrap 95 % interval of the mean (10,000 resamples)."""
+    """Mean, standard deviation, standard error, and the bootstrap 95 % interval of the mean (10,000 resamples).
+
+    Raises:
+        UserError: a return is not a finite number.
+    """
     values = np.asarray(returns, float)
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} returns are no finite numbers: no score. The "
+            "weights or the environment are broken."
+        )
     rng = np.random.default_rng(0)
     means = values[rng.integers(len(values), size=(10_000, len(values)))].mean(1)
     low, high = np.percentile(means, (2.5, 97.5))

@@ -31,7 +31,7 @@ from worldmodels.following import Bootstrap, Noise, draw_noise, follow
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
 from worldmodels.pictures import save_png
 from worldmodels.starts import DreamStarts
-from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.training.checkpoint import built, load_state, load_weights, save_tensors
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, Stateful, train
 from worldmodels.training.optimiser import Descent
@@ -114,7 +114,7 @@ def fit_mdn_rnn(
 
     env = recorded_env(Stage(stores[0].path.parent.parent, "rollouts").manifest)
     action_spec = make_env(env).action_spec
-    vae = ConvVAE(**vae_stage.manifest["architecture"])
+    vae = built(vae_stage, lambda shape: ConvVAE(**shape))
     load_weights(vae, vae_stage.path / "weights.safetensors")
     vae = vae.on(device).eval()
     with ranks.leader_first():

@@ -26,7 +26,7 @@ from worldmodels.dynamics import Dynamics, State
 from worldmodels.mixture import sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.starts import DreamStarts
-from worldmodels.training.checkpoint import load_weights
+from worldmodels.training.checkpoint import built, load_weights
 from worldmodels.training.precision import Format
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
@@ -81,12 +81,12 @@ class WorldModel:
         stage = Stage.require(run, "mdnrnn", "train-mdnrnn")
         manifest = stage.manifest
         weights = vae_stage.path / "weights.safetensors"
-        if weights.exists() and manifest["vae"] != file_hash(weights):
-            raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
-        vae = ConvVAE(**vae_stage.manifest["architecture"])
+        vae = built(vae_stage, lambda shape: ConvVAE(**shape))
         load_weights(vae, weights)
+        if manifest["vae"] != file_hash(weights):
+            raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
         spec = config_from_dict(ActionSpec, manifest["action_spec"])
-        mdnrnn = make_dynamics(manifest["architecture"])
+        mdnrnn = built(stage, make_dynamics)
         load_weights(mdnrnn, stage.path / "weights.safetensors")
         starts_file = stage.path / "starts.safetensors"
         model = cls(

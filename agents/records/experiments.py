@@ -6,7 +6,6 @@ generation, with everything spent up to then), and ``evaluation.json`` the score
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,15 @@ from rollouts.console import command
 from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
-from rollouts.runs.files import file_hash, read_json, read_json_lines, replace_folder, write_json, write_json_lines
+from rollouts.runs.files import (
+    file_hash,
+    read_json,
+    read_json_lines,
+    remove_folder,
+    replace_folder,
+    write_json,
+    write_json_lines,
+)
 from rollouts.runs.stage import Stage
 
 
@@ -86,7 +93,8 @@ def keep(
     if after is not None:
         books, told, points = _continued(folder, after, name, books, told, points)
     target, made = folder / name, folder / f".{name}.new"
-    shutil.rmtree(made, ignore_errors=True)
+    if made.exists():
+        remove_folder(made)
     write_json(
         made / "experiment.json",
         {

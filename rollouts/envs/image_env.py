@@ -29,6 +29,7 @@ from rollouts.envs.observations import NoPictureError, find_eye
 from rollouts.envs.presets import PRESETS, registered, resolve
 from rollouts.envs.registration import register
 from rollouts.errors import UserError
+from rollouts.pools.life import beat
 
 T = TypeVar("T")
 VIEW = 256  #: pixels of an observation's longer side where people see it in the place of a drawing
@@ -169,6 +170,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One decision: the action is done ``action_repeat`` times, or until the episode ends."""
+        beat()
         total = 0.0
         for left in reversed(range(self.preset.action_repeat)):
             done = self.action_spec.to_env(action)  # a fresh one: an environment may change what it is handed
