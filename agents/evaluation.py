@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agents.agent import Agent
 from agents.fitness import PoolEvaluator, RealTask
-from agents.lanes import Outcome
+from agents.lanes import Outcome, check_observations
 from rollouts.collect import record_episode
 from rollouts.console import progress_bar
 from rollouts.envs.config import EnvConfig
@@ -101,6 +101,7 @@ def evaluate(
 
 def play(task: RealTask, weights: NDArray[np.float64], seeds: Sequence[int], workers: Workers) -> Outcome:
     """Whole real episodes of one controller ``[P]``, one for each seed."""
+    check_observations(task.model, task.env)
     limit, _ = episode_limit(task.env)
     with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
         return evaluator(weights[None], seeds, limit, progress=f"evaluate on {resolve(task.env).id}")

@@ -31,6 +31,8 @@ class MDNRNN(Dynamics):
             need not be told: a memory of nothing but zeros is that of a start.
     """
 
+    constants = frozenset({"lstm.bias_hh_l0"})
+
     def __init__(
         self,
         latent_size: int = 32,

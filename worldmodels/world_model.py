@@ -36,6 +36,8 @@ from worldmodels.vae import ConvVAE, Encoder, fast_encoder
 class WorldModel:
     """V + M: sees, remembers and foresees, for many lanes at once.
 
+    Whether gradients are wanted is the caller's business (``torch.inference_mode``); loaded models are frozen.
+
     Args:
         env: the world it models; action_spec: how that world is acted in.
         observation_hash: the preprocessing of the frames it was fitted to.
@@ -95,7 +97,7 @@ class WorldModel:
             spec,
             manifest["observation_hash"],
             DreamStarts.load(starts_file, device) if starts_file.exists() else None,
-        )
+        ).frozen()
         model.use_fast_encoder(fast)
         return model
 
@@ -107,6 +109,15 @@ class WorldModel:
         fast = state.pop("fast")
         self.__dict__.update(state)
         self.use_fast_encoder(fast)
+
+    def frozen(self) -> WorldModel:
+        """From now on no gradient reaches its weights: what is imagined costs no memory, whoever forgets to say so.
+
+        Gradients still pass through :meth:`step` to actions and to whatever chose them.
+        """
+        self.vae.requires_grad_(False)
+        self.mdnrnn.requires_grad_(False)
+        return self
 
     def multiplying_in(self, precision: Format) -> WorldModel:
         """This model, or a copy of it whose M multiplies in bfloat16."""
@@ -144,7 +155,6 @@ class WorldModel:
     def latent_size(self) -> int:
         return self.vae.latent_size
 
-    @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """uint8 frames ``[N, 64, 64, 3]`` -> mean and log variance ``[N, latent_size]``."""
         if self._fast_encoder is not None:
@@ -160,7 +170,6 @@ class WorldModel:
         """M's memory at the start of an episode."""
         return self.mdnrnn.initial_state(lanes)
 
-    @torch.inference_mode()
     def remember(self, z: Tensor, action: Tensor, state: State) -> State:
         """M's memory after seeing ``z`` and doing ``action``; what acting in the real world needs of M."""
         return self.mdnrnn.advance(z, action, state)
@@ -169,7 +178,6 @@ class WorldModel:
         """What a controller may see of M's memory, by names of one letter, ``[N, size]`` each."""
         return self.mdnrnn.outputs(state)
 
-    @torch.inference_mode()
     def step(
         self,
         z: Tensor,

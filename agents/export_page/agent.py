@@ -21,6 +21,7 @@ from agents.viewing.moments import step_seconds
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
 from worldmodels.dream import join_features
+from worldmodels.dynamics import Dynamics
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.starts import DreamStarts
 from worldmodels.training.randomness import generator_for
@@ -89,8 +90,10 @@ def describe_agent(agent: Agent, starts: int = STARTS, title: str | None = None)
     }
 
 
-def _mdnrnn(mdnrnn: MDNRNN, tensors: Tensors) -> dict[str, Any]:
+def _mdnrnn(mdnrnn: Dynamics, tensors: Tensors) -> dict[str, Any]:
     """M with its two products joined into one matrix each: [inputs, h] to the gates, h to all heads."""
+    if not isinstance(mdnrnn, MDNRNN):
+        raise UserError(f"The page can dream with an LSTM as M only, and this agent's is a {type(mdnrnn).__name__}.")
     if mdnrnn.members > 1:
         raise UserError(f"The page can dream with one M only, and this agent's has {mdnrnn.members} members.")
     input_weights, recurrent_weights, bias, _ = mdnrnn.lstm.all_weights[0]

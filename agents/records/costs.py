@@ -55,7 +55,8 @@ def _stages(folder: Path) -> list[Stage]:
 
 def history(stage: Stage) -> list[dict[str, Any]]:
     """The generations of a controller's evolution, validation's steps and seconds included."""
-    records, config = read_json_lines(stage.path / "history.jsonl", "fitness"), stage.config(ControllerConfig)
+    records: list[dict[str, Any]] = [*read_json_lines(stage.path / "history.jsonl", "fitness")]
+    config = stage.config(ControllerConfig)
     env = resolve(recorded_env(stage.manifest))
     whole = config.validation_episodes * (env.max_decisions or config.max_steps)
     for record in records:
@@ -78,10 +79,12 @@ def _cost(number: int, stage: Stage) -> Cost:
     elif stage.name == "controller":
         records, repeat = history(stage), resolve(recorded_env(manifest)).action_repeat
         environment, imagined = steps_taken(records, config["world"], repeat).values()
-        what = (
-            f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes in the "
-            f"{config['world']} world, {manifest['parameters']} weights on [{', '.join(config['spec']['features'])}]"
-        )
+        learner = config.get("learner", "evolution")
+        how = f"{len(records)} iterations of {learner}"
+        if learner == "evolution":
+            how = f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes"
+        seen = ", ".join(config["spec"]["features"])
+        what = f"{how} in the {config['world']} world, {manifest['parameters']} weights on [{seen}]"
         generations = sum(record["seconds"] + record["validation_seconds"] for record in records)
         seconds = max(seconds or 0.0, generations)  # manifests did not always tell
     else:

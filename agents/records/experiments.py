@@ -176,7 +176,7 @@ def read(folder: Path) -> list[Experiment]:
             Experiment(
                 path.parent.name,
                 **read_json(path),
-                curve=read_json_lines(path.with_name("history.jsonl"), "generation"),
+                curve=[*read_json_lines(path.with_name("history.jsonl"), "generation")],
                 evaluation=read_json(score) if score.exists() else None,
             )
         )
@@ -208,7 +208,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
                 "fitness_min": round(float(fitness.min()), 2),
                 "fitness_mean": round(float(fitness.mean()), 2),
                 "fitness_max": round(float(fitness.max()), 2),
-                "sigma": round(record["sigma"], 5),
+                **({"sigma": round(record["sigma"], 5)} if "sigma" in record else {}),  # evolutions have one
                 **{name: before[name] + count for name, count in steps.items()},
                 "seconds": round(seconds, 1),
             }

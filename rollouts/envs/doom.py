@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from rollouts.console import extra
 from rollouts.errors import UserError
@@ -77,6 +78,11 @@ class SteadyDoom(gym.Wrapper[Any, Any, Any, Any]):
         self._done: list[Any] = []
         super().__init__(self._start())
         _running.add(self)
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """That of the game: what it is made of again need not be steady."""
+        return self.env.spec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         # Without a seed the engine's own would be lost with it: one is drawn here, from the wrapped generator.

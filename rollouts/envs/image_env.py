@@ -50,7 +50,7 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
     options: dict[str, Any] = {"disable_env_checker": True, **dict(preset.kwargs)}
     if preset.max_episode_steps is not None:
         options["max_episode_steps"] = preset.max_episode_steps
-    draws = "rgb_array" if render_mode is not None or preset.render else None
+    draws = "rgb_array" if preset.render else render_mode
     try:
         env = _made(preset, options, draws)
     except UserError:
@@ -184,8 +184,10 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
                 self.between()
         return self._see(observation), total, terminated, truncated, info
 
-    def render(self) -> Frame:
+    def render(self) -> Any:
         """A large picture for people, ``[H, W, 3]``: the environment's drawing, or its observation if it draws none."""
+        if self.render_mode == "human":
+            return self.env.render()
         if self._draws:
             try:
                 return _drawing(self.env.render())

@@ -18,7 +18,7 @@ from rollouts.envs.config import EnvConfig
 from rollouts.episodes import Episode
 from rollouts.errors import UserError
 from rollouts.runs.files import fingerprint
-from rollouts.runs.options import config_to_dict
+from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.transfer.recording import BadRecordingError, Recording, Source
 
 CHUNK = 32  #: episodes that are in memory at a time while a data set is written
@@ -78,7 +78,7 @@ def minari_source(name: str) -> Source:
         [f"episode {index} of {name}" for index in range(count)],
         read,
         identity,
-        ours if ours is not None else None if spec is None else spec.id,
+        ours if ours is not None else None if spec is None else EnvConfig(spec.id),
         space,
         _action(actions),
     )
@@ -136,11 +136,11 @@ def _buffer(make: Any, number: int, episode: Episode) -> Any:
     )
 
 
-def _note(data: Any) -> str | None:
+def _note(data: Any) -> EnvConfig | None:
     """The world that one of our own exports is of: its actions are vectors already."""
     try:
-        return str(json.loads(data.storage.metadata["description"])["worldmodels"]["env"]["id"])
-    except (KeyError, TypeError, ValueError):
+        return config_from_dict(EnvConfig, json.loads(data.storage.metadata["description"])["worldmodels"]["env"])
+    except (KeyError, TypeError, ValueError, AttributeError, UserError):
         return None
 
 
