@@ -99,10 +99,11 @@ class Agent:
     @classmethod
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
-        manifest = Stage(folder, "controller").manifest
+        stage = Stage(folder, "controller")
+        manifest = stage.manifest
         env, validation = recorded_env(manifest), manifest.get("validation")
         model = WorldModel.from_folder(folder, device, fast).act_through(env)
-        spec = spec_of(manifest["spec"])
+        spec = stage.described("spec", spec_of)
         _require_its_own_model(folder, manifest)
         kept = load_tensors(folder / "controller" / "weights.safetensors")
         if "selected" not in kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class WorldModel:
         load_weights(vae, weights)
         if manifest["vae"] != file_hash(weights):
             raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
-        spec = config_from_dict(ActionSpec, manifest["action_spec"])
+        spec = stage.described("action_spec", partial(config_from_dict, ActionSpec))
         mdnrnn = built(stage, make_dynamics)
         load_weights(mdnrnn, stage.path / "weights.safetensors")
         starts_file = stage.path / "starts.safetensors"

@@ -33,6 +33,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rollouts.console import extra
 from rollouts.errors import UserError
+from rollouts.runs.place import alive, place
 
 T = TypeVar("T")
 SHARED_MEMORY = Path("/dev/shm")
@@ -165,9 +166,10 @@ def launcher() -> Path:
     sweep_shared_memory()
     temporary = Path(tempfile.gettempdir())
     for other in temporary.glob("worldmodels-doom-*-*"):
-        if not Path("/proc", other.name.split("-")[2]).exists():
+        process, where = other.name.split("-")[2:4]
+        if where == place() and process.isdigit() and not alive(int(process)) and not other.is_symlink():
             shutil.rmtree(other, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"worldmodels-doom-{os.getpid()}-", dir=temporary))
+    folder = Path(tempfile.mkdtemp(prefix=f"worldmodels-doom-{os.getpid()}-{place()}-", dir=temporary))
     atexit.register(_clear, folder)
     watch, engine = Path(__file__).with_name("die_with_parent.py"), Path(vizdoom.__file__).with_name("vizdoom")
     command = shlex.join([sys.executable, "-I", "-S", str(watch), str(os.getpid()), str(engine)])

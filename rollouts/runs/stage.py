@@ -11,7 +11,7 @@ A run is a folder; each stage owns one sub-folder with
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,6 +106,16 @@ class Stage:
             return config_from_dict(cls, values)
         except UserError as error:
             raise UserError(f"{values.path}: {error}") from error
+
+    def described(self, name: str, make: Callable[[Any], T]) -> T:
+        """What the manifest tells under ``name``, as ``make`` reads it; what it refuses is said to be in this file."""
+        manifest = self.manifest
+        try:
+            return make(manifest[name])
+        except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{manifest.path} is damaged ({name}: {error}). Delete the folder {self.path} to make it anew."
+            ) from error
 
     @classmethod
     def open(

@@ -71,7 +71,8 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path: Path):
     other.kill()
     other.communicate()
     assert (tmp_path / NAME).exists()
-    assert json.loads((lock(tmp_path).path).read_text() or "{}") != {"pid": other.pid}
+    held = lock(tmp_path)
+    assert json.loads(held.path.read_text())["pid"] == os.getpid()
 
 
 def test_a_process_may_take_a_folder_twice_and_lets_go_when_it_forgets(tmp_path: Path):
@@ -103,7 +104,8 @@ def test_where_a_disk_knows_no_locks_the_file_itself_says_who_is_there(
     told = {"host": "box", "pid": pid, "since": "then", "place": place() if where == "here" else "other"}
     (tmp_path / NAME).write_text(json.dumps(told))
     if taken_over:
-        assert json.loads(lock(tmp_path).path.read_text())["pid"] == os.getpid()
+        held = lock(tmp_path)
+        assert json.loads(held.path.read_text())["pid"] == os.getpid()
     else:
         with pytest.raises(UserError, match=r"box, process \d+, since then.*knows no locks.*delete .*\.lock"):
             lock(tmp_path)

@@ -84,7 +84,9 @@ def test_no_program_does_either_unless_it_imported_the_module_itself(load, evil:
 
 def test_after_trust_it_is_imported(evil: Path, tmp_path: Path):
     command = ("evaluate", "--agent", evil, "--episodes", 1, "--workers", 0)
-    assert call(*command, "--trust") == 0
+    assert call(*command) == 2
+    assert not executed(evil)
+    call(*command, "--trust")  # refused later, as another world than that of its M
     assert executed(evil)
 
 

@@ -145,7 +145,7 @@ def test_options_in_the_documents_exist():
         of_model = Command(None, type(config), print, main=())
         known["train-images"] |= {flag for option in options_of(of_model) for flag in flags(option)}
     for found in known.values():  # what play, watch and others take as well
-        found |= {"--help", "--help-all", *(["--run"] if "--agent" in found else [])}
+        found |= {"--help", "--help-all", "--trust", *(["--run"] if "--agent" in found else [])}
     documents = [root / "README.md", *(root / "docs").rglob("*.md")]
     typed = [(document.name, *found) for document in documents for found in commands_in(document)]
     assert len(typed) > 20
