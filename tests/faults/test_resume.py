@@ -90,8 +90,8 @@ def test_a_stage_that_is_broken_off_again_and_again_ends_as_if_it_had_not_been(
     stage: str, finished: Path, tmp_path: Path
 ):
     run = before(stage, finished, tmp_path / "run")
-    for place, times in PLACES[stage]:
-        with interrupted_at(place, times):
+    for spot, times in PLACES[stage]:
+        with interrupted_at(spot, times):
             STAGES[stage](run)
     STAGES[stage](run)
     produced = {"round-1": {"evaluation.json", "real.mp4", "dream.mp4"}}.get(stage, set())
@@ -104,8 +104,8 @@ def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(
 ):
     whole, parts = (before("controller", finished, tmp_path / name) for name in ("whole", "parts"))
     evolve(config, whole, MICRO.env, 0, CPU)
-    for place, times in ((f"agents.learning.strategies.{strategy}.tell", 3), ("agents.fitness.evaluate_lanes", 2)):
-        with interrupted_at(place, times):
+    for spot, times in ((f"agents.learning.strategies.{strategy}.tell", 3), ("agents.fitness.evaluate_lanes", 2)):
+        with interrupted_at(spot, times):
             evolve(config, parts, MICRO.env, 0, CPU)
     evolve(config, parts, MICRO.env, 0, CPU)
     assert differences(whole, parts) == []
