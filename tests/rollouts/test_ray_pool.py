@@ -87,8 +87,8 @@ def node_here() -> str:
 class StuckOn(RealTask):
     """Real lanes that never get going on one node, which a marker tells."""
 
-    node: str
-    marker: Path
+    node: str = ""
+    marker: Path = Path()  # noqa: RUF009
 
     def lanes(self) -> Lanes:
         if node_here() == self.node:
