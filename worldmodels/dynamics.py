@@ -149,7 +149,8 @@ class Dynamics(nn.Module, ABC):
         """The output ``[..., hidden_size]`` -> prediction ``[..., ...]``, all members' together."""
         if self.members > 1:
             return together(self.each(output))
-        if output.dim() == 2 and len(output) >= MANY and output.device.type == "cpu":
+        many = not torch.compiler.is_compiling() and len(output) >= MANY  # programs have one way for all
+        if output.dim() == 2 and many and output.device.type == "cpu":
             return self._of_rows(self._rows(output, 0))
         return self.each(output)[0]
 

@@ -125,12 +125,14 @@ class Stage:
         config: Any,
         inputs: Mapping[str, str] | None = None,
         growable: tuple[str, ...] = (),
+        adopts: bool = False,
     ) -> Stage:
         """Start the stage, or continue it if the folder holds the same configuration and inputs.
 
         A folder in which nothing was made yet (its first command was refused, say) is started anew.
         ``growable`` names the options that may be larger than before (``--vae.steps 20000`` trains on); an option
-        that is ``auto`` stays what it was.
+        that is ``auto`` stays what it was. A stage that ``adopts`` takes over results that lie there and of which
+        nobody can tell what they were made with; others refuse them.
 
         Raises:
             UserError: the folder was made with other options, or from other inputs, or another process works in it.
@@ -138,7 +140,8 @@ class Stage:
         stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
         typed = [line] if (line := command_line()) else []
         sweep(run)
-        stage._refuse_unknown_results()
+        if not adopts:
+            stage._refuse_unknown_results()
         if stage.path.exists() and not stage.complete:  # before its files are looked at
             stage._lock = lock(stage.path)
         if stage.begun:

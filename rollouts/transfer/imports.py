@@ -41,8 +41,9 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
         "observation_hash": world.preset.observation_hash,
         "imported": source.identity,
     }
-    stage = Stage.open(run, "rollouts", CollectConfig(episodes=len(source.names)), inputs)
-    store = EpisodeStore(stage.path / "episodes")
+    store = EpisodeStore(Stage(run, "rollouts").path / "episodes")
+    here = any(Path(name).resolve().parent == store.path.resolve() for name in source.names)
+    stage = Stage.open(run, "rollouts", CollectConfig(episodes=len(source.names)), inputs, adopts=here)
     if stage.complete:
         return store
     broken: list[str] = []

@@ -24,7 +24,8 @@ from agents.standardiser import Standardiser
 from rollouts import EnvConfig, UserError
 from rollouts.collect import CollectConfig, collect
 from rollouts.errors import require_positive
-from rollouts.runs.files import read_json_lines, write_json
+from rollouts.runs.files import read_json, read_json_lines, write_json
+from rollouts.runs.layout import PRETRAINED
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION, evolution_seed
@@ -416,3 +417,14 @@ def test_a_learner_that_does_not_exist_is_refused_by_name():
         Searching(learner="ppo").check()
     with pytest.raises(UserError, match=r"--controller.random-search.episodes must be positive, got 0"):
         Searching(learner="random_search", random_search=RandomSearchConfig(episodes=0)).check()
+
+
+@pytest.mark.parametrize("name", ["carracing", "carracing_dream", "takecover"])
+def test_options_from_before_there_were_other_learners_are_read(name: str):
+    """They are flat, as evolution's still are."""
+    stage = Stage(PRETRAINED / name, "controller")
+    saved, config = read_json(stage.path / "config.json"), stage.config(ControllerConfig)
+    assert "learner" not in saved
+    assert (config.learner, config.population, config.sigma) == ("evolution", saved["population"], saved["sigma"])
+    assert config.options is config
+    assert config.controller is config.spec

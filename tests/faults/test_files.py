@@ -153,9 +153,7 @@ def test_only_a_last_line_is_left_out_and_told_of(bad: bytes, tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("name", ["history.jsonl", "metrics.jsonl"])
-def test_an_evolution_with_a_damaged_line_is_not_gone_on_with(
-    name: str, run: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_an_evolution_with_a_damaged_line_is_not_gone_on_with(name: str, run: Path, capsys: pytest.CaptureFixture[str]):
     path, manifest = run / "controller" / name, run / "controller" / "manifest.json"
     write_json(manifest, {**read_json(manifest), "complete": False})
     lines = path.read_bytes().split(b"\n")
