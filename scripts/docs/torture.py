@@ -98,7 +98,8 @@ def kill(finished: Path, run: Path, stage: str, rng: random.Random) -> dict[str,
     """Kill a stage after random times until it is through; twice as long each time, so that it comes to an end."""
     for name in STAGES[: STAGES.index(stage)]:
         shutil.copytree(finished / name, run / name)
-    command = [sys.executable, str(ROOT / "tests" / "faults" / "victim.py"), COMMAND_OF[stage], *COMMON]
+    command = [sys.executable, str(ROOT / "tests" / "faults" / "victim.py"), COMMAND_OF[stage]]
+    command += COMMON if stage == "controller" else COMMON[:4]  # fitting has no workers
     command += ["--run", str(run)]
     kills, patience = 0, rng.uniform(2.0, 12.0)
     while True:
