@@ -98,7 +98,9 @@ def kill(finished: Path, run: Path, stage: str, rng: random.Random) -> dict[str,
     """Kill a stage after random times until it is through; twice as long each time, so that it comes to an end."""
     for name in STAGES[: STAGES.index(stage)]:
         shutil.copytree(finished / name, run / name)
-    command = [sys.executable, str(ROOT / "tests" / "faults" / "victim.py"), COMMAND_OF[stage], *COMMON, "--run", run]
+    command = [sys.executable, str(ROOT / "tests" / "faults" / "victim.py"), COMMAND_OF[stage]]
+    command += COMMON if stage == "controller" else COMMON[:4]  # fitting has no workers
+    command += ["--run", str(run)]
     kills, patience = 0, rng.uniform(2.0, 12.0)
     while True:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
@@ -169,7 +171,7 @@ def break_file(path: Path, kind: str, finished: Path, rng: random.Random) -> Non
 def quietly(command: str, run: Path) -> tuple[int, str]:
     """A command in this process: its exit status, -1 for a traceback, and what it said."""
     said = io.StringIO()
-    options = ("--run", run, *COMMON)
+    options: tuple[object, ...] = ("--run", run, *COMMON)
     if command == "evaluate":
         options = ("--agent", run, "--episodes", "1", "--workers", "0")
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

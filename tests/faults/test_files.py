@@ -84,7 +84,7 @@ def test_a_score_that_is_no_number_is_an_error():
 @pytest.mark.parametrize("name", ["vae", "mdnrnn"])
 def test_a_controller_is_not_scored_on_another_model_than_its_own(name: str, run: Path, tmp_path: Path):
     shutil.rmtree(run / "round-1")
-    for stage_of in {name, "mdnrnn"}:  # V and M fit each other
+    for stage_of in dict.fromkeys((name, "mdnrnn")):  # V and M fit each other
         manifest, weights = run / stage_of / "manifest.json", run / stage_of / "weights.safetensors"
         if stage_of == name:
             save_tensors({key: value * 1.01 for key, value in load_tensors(weights).items()}, tmp_path / "other")
