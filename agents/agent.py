@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +19,14 @@ from agents.networks import spec_of
 from agents.senses import Senses
 from agents.standardiser import Standardiser
 from rollouts.envs.config import EnvConfig, Frame
+from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from rollouts.runs.layout import PRETRAINED, located, newest_round
-from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.dynamics import State
-from worldmodels.training.checkpoint import load_tensors, save_tensors
+from worldmodels.training.checkpoint import is_whole, load_tensors, save_tensors
 from worldmodels.world_model import WorldModel
 
 
@@ -96,11 +99,15 @@ class Agent:
     @classmethod
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
-        manifest = Stage(folder, "controller").manifest
-        env, validation = config_from_dict(EnvConfig, manifest["env"]), manifest.get("validation")
+        stage = Stage(folder, "controller")
+        manifest = stage.manifest
+        env, validation = recorded_env(manifest), manifest.get("validation")
         model = WorldModel.from_folder(folder, device, fast).act_through(env)
-        spec = spec_of(manifest["spec"])
+        spec = stage.described("spec", spec_of)
+        _require_its_own_model(folder, manifest)
         kept = load_tensors(folder / "controller" / "weights.safetensors")
+        if "selected" not in kept:
+            raise UserError(f"{folder / 'controller' / 'weights.safetensors'} holds no controller; evolve it again.")
         controller = spec.build(model, Standardiser.among(kept))
         parameters = kept["selected"].float().to(device)
         if len(parameters) != controller.parameter_count:
@@ -134,7 +141,8 @@ class Agent:
                 if (source := self.folder / folder / name).exists():
                     (run / folder).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, run / folder / name)
-        stage = Stage.open(run, "controller", self.spec, {"vae": file_hash(run / "vae" / "weights.safetensors")})
+        inputs = {name: file_hash(run / name / "weights.safetensors") for name in ("vae", "mdnrnn")}
+        stage = Stage.open(run, "controller", self.spec, inputs)
         standardiser = self.controller.standardiser
         tensors = {"selected": self.parameters, **(standardiser.tensors() if standardiser else {})}
         save_tensors(tensors, stage.path / "weights.safetensors")
@@ -144,6 +152,25 @@ class Agent:
     def begin(self, seed: int) -> Acting:
         """Start acting in one episode."""
         return Acting(self, seed)
+
+
+def _require_its_own_model(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a controller beside a V or an M that it was not made on.
+
+    A release notes the hashes of its own files; those that C was made from are of full precision, elsewhere.
+
+    Raises:
+        UserError: it names the two.
+    """
+    for name in ("vae", "mdnrnn"):
+        weights = folder / name / "weights.safetensors"
+        known = manifest.get(name) or (manifest["inputs"].get(name) if is_whole(weights) else None)
+        if known is not None and known != file_hash(weights):
+            raise UserError(
+                f"The controller in {folder / 'controller'} was made on another {name} ({known}) than the one in "
+                f"{weights.parent} ({file_hash(weights)}): delete the folder {folder / 'controller'} and evolve it "
+                "again."
+            )
 
 
 class Acting:

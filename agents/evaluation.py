@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agents.agent import Agent
 from agents.fitness import PoolEvaluator, RealTask
-from agents.lanes import Outcome
+from agents.lanes import Outcome, check_observations
 from rollouts.collect import record_episode
 from rollouts.console import progress_bar
 from rollouts.envs.config import EnvConfig
@@ -101,6 +101,7 @@ def evaluate(
 
 def play(task: RealTask, weights: NDArray[np.float64], seeds: Sequence[int], workers: Workers) -> Outcome:
     """Whole real episodes of one controller ``[P]``, one for each seed."""
+    check_observations(task.model, task.env)
     limit, _ = episode_limit(task.env)
     with PoolEvaluator(task, workers, lanes_per_task=5) as evaluator:
         return evaluator(weights[None], seeds, limit, progress=f"evaluate on {resolve(task.env).id}")
@@ -126,8 +127,17 @@ def _longest(env: EnvConfig) -> tuple[int, bool]:
 
 
 def summarise(returns: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
-    """Mean, standard deviation, standard error, and the bootstrap 95 % interval of the mean (10,000 resamples)."""
+    """Mean, standard deviation, standard error, and the bootstrap 95 % interval of the mean (10,000 resamples).
+
+    Raises:
+        UserError: a return is not a finite number.
+    """
     values = np.asarray(returns, float)
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} returns are no finite numbers: no score. The "
+            "weights or the environment are broken."
+        )
     rng = np.random.default_rng(0)
     means = values[rng.integers(len(values), size=(10_000, len(values)))].mean(1)
     low, high = np.percentile(means, (2.5, 97.5))

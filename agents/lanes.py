@@ -17,6 +17,7 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.envs.presets import resolve
 from rollouts.errors import UserError
+from rollouts.pools.life import beat
 from worldmodels.dream import Features
 from worldmodels.world_model import WorldModel
 
@@ -112,6 +113,7 @@ def rollout(
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     active, waited = torch.arange(count), np.zeros(count, np.int64)
     for _ in range(max_steps):
+        beat()
         reward, terminated, truncated = lanes.step(act(lanes.features(), active))
         gains = reward.cpu().double().numpy()
         where = active.numpy()

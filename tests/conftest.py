@@ -120,7 +120,7 @@ def make_model() -> Callable[..., WorldModel]:
             action_spec,
             resolve("toy").observation_hash,
             starts,
-        )
+        ).frozen()
 
     return make
 

@@ -98,7 +98,6 @@ class Dream:
         self.starts: DreamStarts = model.starts.only(starts)
         self.dropout = dropout
 
-    @torch.inference_mode()
     def reset(self, seeds: Sequence[int], copies: int = 1) -> None:
         """Begin ``copies`` x ``len(seeds)`` lanes; lane i has seed ``i % len(seeds)``.
 
@@ -126,7 +125,6 @@ class Dream:
         """What controllers see, ``[N, F]``."""
         return join_features(self.z, self.model.outputs(self.state), self.features_kind, self.action)
 
-    @torch.inference_mode()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Advance all lanes by one step with ``actions [N, A]``.
 
@@ -149,7 +147,6 @@ class Dream:
         self.masks = None if self.masks is None else self.masks[lanes]
         self.member = None if self.member is None else self.member[lanes]
 
-    @torch.inference_mode()
     def restart(self, lanes: Tensor) -> None:
         """Begin anew in the masked lanes, each from a start drawn by its own generator."""
         begun, places = torch.nonzero(lanes).flatten(), list[int]()

@@ -72,6 +72,7 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._finished = np.zeros(num_envs, np.bool_)
 
+    @torch.inference_mode()
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -94,6 +95,7 @@ class DreamVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self._finished[:] = False
         return self._observe(), {}
 
+    @torch.inference_mode()
     def step(
         self, actions: Any
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:

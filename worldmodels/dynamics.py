@@ -7,6 +7,7 @@ one line in ``worldmodels/cores.py``. What trains, dreams, diagnoses and acts kn
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,7 @@ class Dynamics(nn.Module, ABC):
         hidden_size: width of the output ``h``, which the heads read.
     """
 
+    constants: ClassVar[frozenset[str]] = frozenset()  #: parameters that training leaves as they are
     reward_head: nn.Linear | None
     termination_head: nn.Linear | None
 
@@ -89,7 +91,8 @@ class Dynamics(nn.Module, ABC):
 
     @property
     def trainable_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+        """How many numbers training changes; of a frozen M, has changed."""
+        return sum(parameter.numel() for name, parameter in self.named_parameters() if name not in self.constants)
 
     @abstractmethod
     def initial_state(self, lanes: int) -> State:
@@ -146,7 +149,8 @@ class Dynamics(nn.Module, ABC):
         """The output ``[..., hidden_size]`` -> prediction ``[..., ...]``, all members' together."""
         if self.members > 1:
             return together(self.each(output))
-        if output.dim() == 2 and len(output) >= MANY and output.device.type == "cpu":
+        many = not torch.compiler.is_compiling() and len(output) >= MANY  # programs have one way for all
+        if output.dim() == 2 and many and output.device.type == "cpu":
             return self._of_rows(self._rows(output, 0))
         return self.each(output)[0]
 

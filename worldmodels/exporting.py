@@ -1,8 +1,7 @@
 """V and M for other programs: as ONNX, or as programs of torch.export, each held to the original when it is written.
 
 Three files: ``encoder`` (V sees), ``decoder`` (V draws) and ``dynamics`` (M's step: remember, then foresee), and
-``model.json``, which says what goes in and out. Batches may have any size, except where torch.export cannot follow a
-network for any (the transformer's memory): then they are of one.
+``model.json``, which says what goes in and out. Batches may have any size.
 """
 
 from __future__ import annotations
@@ -99,11 +98,11 @@ def export_model(model: WorldModel, folder: Path, form: Format) -> list[Path]:
     if form == "onnx":
         _require_onnx()
     folder.mkdir(parents=True, exist_ok=True)
-    written, sizes = [], dict[str, int | None]()
+    written = []
     for part in parts_of(model):
         path = folder / f"{part.name}{SUFFIX[form]}"
         with torch.no_grad(), _quietly(), atomic_path(path) as temporary:
-            program, lanes = _traced(part)
+            program = _traced(part)
             if form == "torch":
                 torch.export.save(program, temporary.with_suffix(".pt2"))
                 temporary.with_suffix(".pt2").replace(temporary)
@@ -118,10 +117,9 @@ def export_model(model: WorldModel, folder: Path, form: Format) -> list[Path]:
                     external_data=False,
                     verbose=False,
                 )
-            _hold(part, temporary, form, lanes)
-        sizes[part.name] = lanes
+            _hold(part, temporary, form)
         written.append(path)
-    write_json(folder / "model.json", _facts(model, sizes))
+    write_json(folder / "model.json", _facts(model))
     return [*written, folder / "model.json"]
 
 
@@ -157,18 +155,18 @@ def parts_of(model: WorldModel) -> list[Part]:
     ]
 
 
-def _traced(part: Part) -> tuple[torch.export.ExportedProgram, int | None]:
-    """The network as a program, and the only size of a batch that it takes, or None for any."""
+def _traced(part: Part) -> torch.export.ExportedProgram:
+    """The network as a program for batches of any size."""
     try:
-        return torch.export.export(part.module, tuple(part.inputs.values()), dynamic_shapes=_any_batch(part)), None
-    except torch._dynamo.exc.UserError:  # it depends on the size
-        one = tuple(value[:1].clone() for value in part.inputs.values())
-        return torch.export.export(part.module, one), 1
+        return torch.export.export(part.module, tuple(part.inputs.values()), dynamic_shapes=_any_batch(part))
+    except torch._dynamo.exc.UserError as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"The {part.name} cannot be exported for batches of any size: {reason}") from error
 
 
-def _hold(part: Part, path: Path, form: Format, lanes: int | None) -> None:
-    """Refuse what does not compute the same, where it can be in a batch of another size than it was exported with."""
-    inputs = {name: torch.cat([value, value.flip(0)])[:lanes] for name, value in part.inputs.items()}
+def _hold(part: Part, path: Path, form: Format) -> None:
+    """Refuse what does not compute the same, in a batch of another size than it was exported with."""
+    inputs = {name: torch.cat([value, value.flip(0)]) for name, value in part.inputs.items()}
     wanted = part.module(*inputs.values())
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     for name, ours, theirs in zip(part.outputs, wanted, run_exported(path, form, inputs), strict=True):
@@ -177,7 +175,7 @@ def _hold(part: Part, path: Path, form: Format, lanes: int | None) -> None:
             raise UserError(f"The exported {part.name} differs from the original by {difference:g} in {name}.")
 
 
-def _facts(model: WorldModel, sizes: dict[str, int | None]) -> dict[str, Any]:
+def _facts(model: WorldModel) -> dict[str, Any]:
     """What a program needs to know that uses the files."""
     preset = resolve(model.env)
     return {
@@ -192,7 +190,6 @@ def _facts(model: WorldModel, sizes: dict[str, int | None]) -> dict[str, Any]:
             part.name: {
                 "inputs": {name: list(value.shape[1:]) for name, value in part.inputs.items()},
                 "outputs": part.outputs,
-                "batch": sizes[part.name] or "any",
             }
             for part in parts_of(model)
         },

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rollouts.console import say, size
-from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import make_env
+from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.files import file_hash, write_json
-from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.cores import make_dynamics
@@ -31,7 +31,7 @@ from worldmodels.following import Bootstrap, Noise, draw_noise, follow
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
 from worldmodels.pictures import save_png
 from worldmodels.starts import DreamStarts
-from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
+from worldmodels.training.checkpoint import built, load_state, load_weights, save_tensors
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, Stateful, train
 from worldmodels.training.optimiser import Descent
@@ -112,9 +112,9 @@ def fit_mdn_rnn(
     if stage.complete and weights.exists():
         return weights
 
-    env = config_from_dict(EnvConfig, Stage(stores[0].path.parent.parent, "rollouts").manifest["env"])
+    env = recorded_env(Stage(stores[0].path.parent.parent, "rollouts").manifest)
     action_spec = make_env(env).action_spec
-    vae = ConvVAE(**vae_stage.manifest["architecture"])
+    vae = built(vae_stage, lambda shape: ConvVAE(**shape))
     load_weights(vae, vae_stage.path / "weights.safetensors")
     vae = vae.on(device).eval()
     with ranks.leader_first():

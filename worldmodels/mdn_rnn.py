@@ -31,6 +31,8 @@ class MDNRNN(Dynamics):
             need not be told: a memory of nothing but zeros is that of a start.
     """
 
+    constants = frozenset({"lstm.bias_hh_l0"})
+
     def __init__(
         self,
         latent_size: int = 32,
@@ -74,7 +76,8 @@ class MDNRNN(Dynamics):
         """One step, written out because for few lanes a call of ``nn.LSTM`` costs more than its arithmetic."""
         h, c = state["h"], state["c"]
         input_weights, recurrent_weights, bias, _ = self.lstm.all_weights[0]
-        if len(z) >= MANY_STEPS and z.device.type == "cpu" and bias.dtype == torch.float32:
+        many = not torch.compiler.is_compiling() and len(z) >= MANY_STEPS  # programs have one way for all
+        if many and z.device.type == "cpu" and bias.dtype == torch.float32:
             # In bfloat16 it would also remember in that.
             return self.unroll(z[:, None], action[:, None], state)[1]
         inputs = [z, action, at_start(state)] if self.start_flag else [z, action]

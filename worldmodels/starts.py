@@ -45,6 +45,8 @@ class DreamStarts:
     def load(cls, path: Path, device: torch.device) -> DreamStarts:
         """As :meth:`tensors` were saved."""
         tensors = {name: value.to(device) for name, value in load_tensors(path).items()}
+        if missing := {"mean", "logvar", "warm"} - tensors.keys():
+            raise UserError(f"{path} is damaged (it has no {', '.join(sorted(missing))}); fit M again.")
         mean, logvar, warm = (tensors.pop(name) for name in ("mean", "logvar", "warm"))
         state = {name: value.float() for name, value in tensors.items()}
         return cls(mean.float(), logvar.float(), state, warm.bool())

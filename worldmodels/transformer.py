@@ -129,7 +129,7 @@ class CausalTransformer(Dynamics):
     def advance(self, z: Tensor, action: Tensor, state: State) -> State:
         """One step, with the keys and values of those before it at hand."""
         x = _times(self.embed, torch.cat([z, action], dim=-1))
-        there = torch.cat([state["filled"], state["filled"].new_ones(len(z), 1)], dim=1)
+        there = torch.cat([state["filled"], state["filled"].new_ones(z.shape[0], 1)], dim=1)
         unseen, after = _minus_infinity(there)[:, None], dict[str, Tensor]()
         for name, block in zip(self._names, self.blocks, strict=True):
             x, after[name] = block.step(x, state[name], unseen)  # type: ignore[operator]

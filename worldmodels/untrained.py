@@ -24,4 +24,4 @@ def untrained_world_model(env: EnvConfig, vae: VAEConfig, mdnrnn: MDNRNNConfig, 
     latents = torch.randn(STARTS, vae.latent_size, device=device)
     never = torch.zeros(STARTS, dtype=torch.bool, device=device)
     starts = DreamStarts(latents, torch.zeros_like(latents), memory.initial_state(STARTS), never)
-    return WorldModel(eyes, memory, env, world.action_spec, world.preset.observation_hash, starts)
+    return WorldModel(eyes, memory, env, world.action_spec, world.preset.observation_hash, starts).frozen()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from rollouts.runs.layout import located, newest_round
@@ -25,7 +27,7 @@ from worldmodels.dynamics import Dynamics, State
 from worldmodels.mixture import sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.starts import DreamStarts
-from worldmodels.training.checkpoint import load_weights
+from worldmodels.training.checkpoint import built, load_weights
 from worldmodels.training.precision import Format
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
@@ -33,6 +35,8 @@ from worldmodels.vae import ConvVAE, Encoder, fast_encoder
 
 class WorldModel:
     """V + M: sees, remembers and foresees, for many lanes at once.
+
+    Whether gradients are wanted is the caller's business (``torch.inference_mode``); loaded models are frozen.
 
     Args:
         env: the world it models; action_spec: how that world is acted in.
@@ -78,22 +82,22 @@ class WorldModel:
         stage = Stage.require(run, "mdnrnn", "train-mdnrnn")
         manifest = stage.manifest
         weights = vae_stage.path / "weights.safetensors"
-        if weights.exists() and manifest["vae"] != file_hash(weights):
-            raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
-        vae = ConvVAE(**vae_stage.manifest["architecture"])
+        vae = built(vae_stage, lambda shape: ConvVAE(**shape))
         load_weights(vae, weights)
-        spec = config_from_dict(ActionSpec, manifest["action_spec"])
-        mdnrnn = make_dynamics(manifest["architecture"])
+        if manifest["vae"] != file_hash(weights):
+            raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
+        spec = stage.described("action_spec", partial(config_from_dict, ActionSpec))
+        mdnrnn = built(stage, make_dynamics)
         load_weights(mdnrnn, stage.path / "weights.safetensors")
         starts_file = stage.path / "starts.safetensors"
         model = cls(
             vae.on(device),
             mdnrnn.to(device),
-            config_from_dict(EnvConfig, manifest["env"]),
+            recorded_env(manifest),
             spec,
             manifest["observation_hash"],
             DreamStarts.load(starts_file, device) if starts_file.exists() else None,
-        )
+        ).frozen()
         model.use_fast_encoder(fast)
         return model
 
@@ -105,6 +109,15 @@ class WorldModel:
         fast = state.pop("fast")
         self.__dict__.update(state)
         self.use_fast_encoder(fast)
+
+    def frozen(self) -> WorldModel:
+        """From now on no gradient reaches its weights: what is imagined costs no memory, whoever forgets to say so.
+
+        Gradients still pass through :meth:`step` to actions and to whatever chose them.
+        """
+        self.vae.requires_grad_(False)
+        self.mdnrnn.requires_grad_(False)
+        return self
 
     def multiplying_in(self, precision: Format) -> WorldModel:
         """This model, or a copy of it whose M multiplies in bfloat16."""
@@ -142,7 +155,6 @@ class WorldModel:
     def latent_size(self) -> int:
         return self.vae.latent_size
 
-    @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """uint8 frames ``[N, 64, 64, 3]`` -> mean and log variance ``[N, latent_size]``."""
         if self._fast_encoder is not None:
@@ -158,7 +170,6 @@ class WorldModel:
         """M's memory at the start of an episode."""
         return self.mdnrnn.initial_state(lanes)
 
-    @torch.inference_mode()
     def remember(self, z: Tensor, action: Tensor, state: State) -> State:
         """M's memory after seeing ``z`` and doing ``action``; what acting in the real world needs of M."""
         return self.mdnrnn.advance(z, action, state)
@@ -167,7 +178,6 @@ class WorldModel:
         """What a controller may see of M's memory, by names of one letter, ``[N, size]`` each."""
         return self.mdnrnn.outputs(state)
 
-    @torch.inference_mode()
     def step(
         self,
         z: Tensor,

@@ -9,9 +9,8 @@ which this machine's own matrix product, measured here too, could do the row's m
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,55 +19,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.cli.dream_rows import dream_row, sb3_rows
 from agents.cli.machine import processor
+from agents.cli.measuring import Row, rate, world_model
 from agents.cli.options import Command, Device
 from agents.controller import ControllerSpec
 from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
 from agents.learning.cma_es import CMAES
 from rollouts.console import say
-from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import make_env, preprocess
 from rollouts.runs.files import atomic_path, write_json
 from rollouts.runs.provenance import package_versions
-from worldmodels.configs import MDNRNNConfig, VAEConfig
-from worldmodels.dream import Dream
-from worldmodels.dream_env import DreamEnv
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.precision import Format, autocast, has_bfloat16
 from worldmodels.training.threads import one_thread
-from worldmodels.untrained import untrained_world_model
 from worldmodels.vae import ConvVAE, fast_encoder, vae_loss
 from worldmodels.world_model import WorldModel
-
-SECONDS = 2.0  #: per row
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement."""
-
-    what: str
-    rate: float  #: per second
-    unit: str
-    floor: float | None = None  #: what arithmetic alone would allow, per second
-    note: str = ""
-
-
-def rate(step: Callable[[], object], amount: int, device: torch.device, clock: Callable[[], float]) -> float:
-    """How much ``step`` gets done per second of ``clock``, after a warm-up."""
-    for _ in range(2):
-        step()
-    start, wall, done = clock(), time.perf_counter(), 0
-    while time.perf_counter() - wall < SECONDS:
-        step()
-        done += amount
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return done / (clock() - start)
 
 
 def environment_rows() -> Iterator[Row]:
@@ -97,11 +67,6 @@ def matmul_rate(device: torch.device, size: int = 1024) -> float:
     """Floating-point operations per second of a float32 matrix product."""
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     return rate(lambda: a @ b, 2 * size**3, device, time.perf_counter)
-
-
-def world_model(device: torch.device, core: str = "lstm") -> WorldModel:
-    """V and M of the paper's size; speed does not depend on what they know."""
-    return untrained_world_model(EnvConfig(), VAEConfig(), MDNRNNConfig(core=core), device)
 
 
 def flops(module: nn.Module, *inputs: Tensor) -> int:
@@ -133,51 +98,15 @@ def network_rows(model: WorldModel, peak: float) -> Iterator[Row]:
     if len(formats) == 1:
         say("Rows in bfloat16 are left out: this device has no arithmetic for it.")
     for lanes in (64, 256, 1024, 4096):
-        yield _dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32")
+        yield dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32")
     for precision in formats[1:]:
-        yield _dream_row(model, 1024, None, precision)
-    yield _dream_row(world_model(device, "transformer"), 1024, None, "float32", "M a transformer")
-    yield from _sb3_rows(model)
+        yield dream_row(model, 1024, None, precision)
+    yield dream_row(world_model(device, "transformer"), 1024, None, "float32", "M a transformer")
+    yield from sb3_rows(model)
     for precision in formats:
         yield _vae_training_row(device, frames, peak, precision)
     for precision in formats:
         yield _mdn_rnn_training_row(device, peak / (3 * (lstm + head)) if precision == "float32" else None, precision)
-
-
-def _dream_row(model: WorldModel, lanes: int, floor: float | None, precision: Format, note: str = "") -> Row:
-    model = model.multiplying_in(precision)
-    dream, spec = Dream(model, 1.0, 10**9), ControllerSpec("zh")
-    controller = spec.build(model)
-    dream.reset(range(16), lanes // 16)
-    parameters = torch.randn(lanes, controller.parameter_count, device=model.device) * 0.1
-
-    @torch.inference_mode()
-    def step() -> None:
-        dream.step(controller.act(parameters, dream.features()))
-
-    note = "M in bfloat16" if precision == "bfloat16" else note
-    kind = f"{lanes} lanes, a controller each" + (f", {note}" if note else "")
-    return Row(f"dream, {kind}", rate(step, lanes, model.device, time.perf_counter), "steps/s", floor)
-
-
-def _sb3_rows(model: WorldModel) -> Iterator[Row]:
-    """The dream as Stable-Baselines3 steps it: its own wrapper of single environments, and all lanes at once."""
-    if importlib.util.find_spec("stable_baselines3") is None:
-        say("The dream in Stable-Baselines3 is left out: it is not installed.")
-        return
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
-    from worldmodels.sb3_env import DreamVecEnv
-
-    rates = []
-    for name, envs in (
-        ("DummyVecEnv, 16 lanes", DummyVecEnv([lambda: DreamEnv(model)] * 16)),
-        ("DreamVecEnv, 1024 lanes", DreamVecEnv(1024, model)),
-    ):
-        actions = np.zeros((envs.num_envs, model.action_spec.size), np.float32)
-        envs.reset()
-        rates.append(rate(lambda e=envs, a=actions: e.step(a), envs.num_envs, model.device, time.perf_counter))  # type: ignore[misc]
-        yield Row(f"dream in Stable-Baselines3, {name}", rates[-1], "steps/s", note=f"x {rates[-1] / rates[0]:.1f}")
 
 
 def _vae_training_row(device: torch.device, frames: np.ndarray, peak: float, precision: Format) -> Row:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.stopping import exit_status, stoppable_by_signals
 
 #: What a full, read-only or misnamed disk answers; anything else is a bug and keeps its traceback.
 _DISK_ERRORS = (
@@ -40,7 +41,8 @@ def stoppable(run: Path | None) -> Iterator[None]:
 def tell_errors(work: Callable[[], None]) -> None:
     """Do a command's work; a user's mistake or a full disk becomes one sentence and exit status 2."""
     try:
-        work()
+        with stoppable_by_signals():
+            work()
     except BrokenPipeError:  # the reader of --help had seen enough
         os._exit(1)
     except OSError as error:
@@ -56,4 +58,4 @@ def tell_errors(work: Callable[[], None]) -> None:
         sys.exit(2)
     except KeyboardInterrupt as stop:
         say(f"Stopped.{stop}")
-        sys.exit(130)
+        sys.exit(exit_status())

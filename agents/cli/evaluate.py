@@ -19,8 +19,8 @@ from agents.cli.options import AgentName, Command, WorkerCount
 from agents.cli.places import default_agent
 from agents.evaluation import EvaluateConfig, evaluate, save_report, table
 from rollouts.envs.config import EnvConfig
+from rollouts.envs.trust import recorded_env
 from rollouts.pools.processes import default_workers
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 OWN = "its-own"
@@ -57,7 +57,7 @@ def world(asked: EnvConfig, agent: str) -> EnvConfig | None:
         return asked if asked.id != OWN else None
     if agent == "random":
         return dataclasses.replace(asked, id=EnvConfig().id)
-    own = config_from_dict(EnvConfig, Stage(find_agent(agent), "controller").manifest["env"])
+    own = recorded_env(Stage(find_agent(agent), "controller").manifest)
     changed = {f.name: value for f in dataclasses.fields(asked) if (value := getattr(asked, f.name)) and f.name != "id"}
     return dataclasses.replace(own, **changed)
 

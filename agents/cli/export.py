@@ -23,10 +23,10 @@ from rollouts.console import say
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import make_env
+from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.layout import located, round_folder
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 from rollouts.transfer.exports import export_data_set, export_videos
 from worldmodels.exporting import export_model
@@ -63,7 +63,7 @@ def body(arguments: Arguments) -> None:
         say(f"Wrote {', '.join(str(file) for file in files)}.")
         return
     stage = Stage.require(round_folder(run, arguments.round), "rollouts", "collect")
-    env, store = config_from_dict(EnvConfig, stage.manifest["env"]), EpisodeStore(stage.path / "episodes")
+    env, store = recorded_env(stage.manifest), EpisodeStore(stage.path / "episodes")
     if arguments.what == "videos":
         count = export_videos(store, out, max(round(1 / step_seconds(env)), 1))
         say(f"{count} videos are in {out}.")

@@ -1,6 +1,6 @@
 """Import: episodes from elsewhere become a run's, or the paper's published weights an agent.
 
-worldmodels import --source D4RL/pen/human-v2 --run runs/pen --env.render   # a Minari data set
+worldmodels import --source atari/pong/expert-v0 --run runs/pong   # a Minari data set
 worldmodels import --source recordings/ --run runs/mine --env.id mygame:MyGame-v0
 worldmodels import --source WorldModelsExperiments/carracing --run runs/paper-car
 
@@ -20,7 +20,7 @@ from rollouts.console import command, say
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
-from rollouts.transfer.imports import import_episodes
+from rollouts.transfer.imports import NO_WORLD, import_episodes
 from rollouts.transfer.sources import Kind, open_source
 
 
@@ -36,7 +36,7 @@ class Arguments:
     """What the source is, where that cannot be seen."""
     skip_broken: bool = False
     """Leave out episodes that cannot be imported, instead of refusing them all."""
-    env: EnvConfig = field(default_factory=lambda: EnvConfig(""))
+    env: EnvConfig = field(default_factory=lambda: NO_WORLD)
 
 
 def body(arguments: Arguments) -> None:

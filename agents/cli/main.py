@@ -89,4 +89,9 @@ def overview() -> str:
     """All commands, a line each."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(["worldmodels COMMAND [options]; every command explains itself with --help.", "", *lines])
+    ends = [
+        "",
+        "Any command, with --trust: follow what a run that is loaded names, modules of its environment included",
+        "(docs/guide/other-peoples-agents.md).",
+    ]
+    return "\n".join(["worldmodels COMMAND [options]; every command explains itself with --help.", "", *lines, *ends])

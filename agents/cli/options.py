@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,11 +24,10 @@ from agents.cli.errors import stoppable, tell_errors
 from agents.cli.places import RUNS, new_run, newest_run, required_run
 from agents.pipeline.presets import PRESETS, preset_for
 from rollouts.console import command, quoted, say
-from rollouts.envs.config import EnvConfig
+from rollouts.envs.trust import note_typed, recorded_env
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers, check_workers
 from rollouts.runs.files import read_json, write_json
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 STAGE_OF = {"collect": "rollouts", "vae": "vae", "mdnrnn": "mdnrnn", "controller": "controller"}
@@ -82,7 +80,7 @@ class Command(Generic[T]):
         def work() -> None:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not self.joins_group:
                 raise UserError("Only train-vae and train-mdnrnn share their work among processes of torchrun.")
-            typed = list(sys.argv[1:] if argv is None else argv)
+            typed = note_typed(sys.argv[1:] if argv is None else argv)
             arguments: Any = (self.parse or parse)(self, typed)
             check(arguments)
             run = getattr(arguments, "run", None) if "preset" in self.names() else None
@@ -194,7 +192,7 @@ def _world_of(run: Path | None) -> str | None:
     """The environment that a run's episodes are of, if it has any."""
     if run is None or not Stage(run, "rollouts").complete:
         return None
-    return str(Stage(run, "rollouts").manifest["env"]["id"])
+    return recorded_env(Stage(run, "rollouts").manifest).id
 
 
 def _default(section: str, preset: str, world: str | None, run: Path | None, use_saved: bool) -> Any:
@@ -203,7 +201,7 @@ def _default(section: str, preset: str, world: str | None, run: Path | None, use
     if use_saved and run is not None:
         rollouts, stage = Stage(run, "rollouts"), STAGE_OF.get(section)
         if section == "env" and rollouts.complete:
-            return config_from_dict(EnvConfig, rollouts.manifest["env"])
+            return recorded_env(rollouts.manifest)
         if stage and (run / stage / "config.json").exists():
             return Stage(run, stage).config(type(value))
     return value
@@ -218,4 +216,5 @@ def _begun(run: Path, preset: str) -> Iterator[None]:
         yield
     finally:
         if [file.name for file in run.iterdir()] == ["run.json"]:
-            shutil.rmtree(run)
+            (run / "run.json").unlink()
+            run.rmdir()

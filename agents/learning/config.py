@@ -8,6 +8,7 @@ from typing import Literal, cast
 from agents.controller import ControllerSpec, Spec
 from agents.fitness import DreamTask
 from agents.learning.distil import DistilConfig
+from agents.learning.dreamer import DreamerConfig
 from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
 from agents.learning.sac import SACConfig
@@ -35,6 +36,8 @@ class ControllerConfig(EvolutionConfig):
     """What improves C: 'evolution', or one of the learners below that have options of their own."""
     sac: SACConfig = field(default_factory=SACConfig)
     """Soft actor-critic: --controller.learner sac."""
+    dreamer: DreamerConfig = field(default_factory=DreamerConfig)
+    """Actor-critic in the dream: --controller.learner dreamer."""
     distil: DistilConfig = field(default_factory=DistilConfig)
     """Imitation of another agent: --controller.learner distil."""
     generations: int = 1800
@@ -83,6 +86,9 @@ class ControllerConfig(EvolutionConfig):
             "restart_generations",
         )
         require_positive(self, positive, "controller.")
+        if self.world not in self.options.worlds:
+            only = self.options.worlds[0]
+            raise UserError(f"The learner {self.learner!r} learns in the {only} world only: --controller.world {only}")
         EvolutionConfig.check(self) if self.learner == "evolution" else self.options.check()
         _ = self.controller
         if self.restarts < 0 or self.restarts == 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ LANES_PER_TASK = 4  #: episodes that one worker plays side by side; results depe
 class DistilConfig:
     """How C imitates another agent."""
 
+    worlds: ClassVar[Sequence[str]] = ("real",)
     teacher: str | None = None
     """The agent to imitate: a run directory, or pretrained/NAME."""
     episodes: int = 8
@@ -66,6 +67,10 @@ class DistilConfig:
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
         """C is what was asked for, linear or with a hidden layer: evolution goes on with it."""
         return spec
+
+    def decisions(self, max_steps: int) -> int:
+        """Of all episodes."""
+        return self.episodes * max_steps
 
     def begin(self, task: Task) -> Distillation:
         """Raises:
@@ -201,13 +206,9 @@ def demonstrate(
 
     Args:
         driver: C's weights ``[P]``, or None where the teacher drives.
-
-    Raises:
-        UserError: the lanes are dreams, of which a teacher with another V would see nothing.
     """
     lanes, controller, device = kept
-    if not isinstance(lanes, RealLanes):
-        raise UserError("An agent is imitated in the real world: --controller.world real")
+    assert isinstance(lanes, RealLanes)
     eyes = Senses(teacher.model, teacher.spec.features, teacher.spec.latent, seeds)
     watched = torch.arange(len(seeds))
 

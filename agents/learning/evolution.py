@@ -5,9 +5,9 @@ Fitness is the only thing that a strategy depends on, so ``history.jsonl`` alone
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from worldmodels.training.checkpoint import load_tensors, save_tensors
 class EvolutionConfig:
     """How C is evolved. The defaults are the paper's for CarRacing."""
 
+    worlds: ClassVar[Sequence[str]] = ("real", "dream")
     strategy: StrategyName = "cma"
     """Evolution: CMA-ES with a full or ('sep-cma') a diagonal covariance, or PGPE with ClipUp."""
     population: int = 64
@@ -86,6 +87,10 @@ class EvolutionConfig:
         if (self.principal is not None or self.centred) and (spec.standardised or "a" in spec.features):
             raise UserError("Principal and centred are of plain z, c and h: no standardised features, no action.")
         return spec
+
+    def decisions(self, max_steps: int) -> int:
+        """Of all candidates in all episodes."""
+        return self.population * self.rollouts * max_steps
 
     def begin(self, task: Task) -> Evolution:
         """Over all weights, or along directions: weights on what is seen less its mean, or on its principal ones."""

@@ -20,9 +20,10 @@ import torch
 
 from agents.learning.learner import Array, Learner
 from rollouts.console import say
+from rollouts.errors import UserError
 from rollouts.runs.files import read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
-from worldmodels.training.checkpoint import load_state, save_state
+from worldmodels.training.checkpoint import load_newest_state, save_state
 from worldmodels.training.loop import MetricsLog
 
 SPARE_MEANS = 8  #: last weights that are kept though fewer are averaged, should more be asked for later
@@ -113,8 +114,14 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
     path = stage.path / "history.jsonl"
     history = read_json_lines(path, "fitness")
     course = Course(learner, RecentMeans(average))
-    if history and (stage.path / "state.pt").exists():
-        _restore(course, load_state(stage.path / "state.pt", torch.device("cpu")), history, initial)
+    if history and (state := _newest_state(stage)) is not None:
+        try:
+            _restore(course, state, history, initial)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            raise UserError(
+                f"{stage.path / 'state.pt'} does not fit this stage ({type(error).__name__}: {error}). Delete "
+                f"{stage.path} to make it anew."
+            ) from error
     for record in history[len(course.history) :]:
         if not learner.repeat(record):
             break
@@ -125,6 +132,15 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
     if path.exists():
         write_json_lines(path, course.history)
     return course
+
+
+def _newest_state(stage: Stage) -> dict[str, Any] | None:
+    """The learner's last state that is whole; None where everything is done again from the history, which is longer."""
+    try:
+        return load_newest_state(stage, torch.device("cpu"))
+    except UserError as error:
+        say(f"{str(error).split(' Delete ')[0]} The history is gone through again instead.")
+        return None
 
 
 def _restore(course: Course, state: Mapping[str, Any], history: Sequence[dict[str, Any]], initial: Array) -> None:

@@ -127,7 +127,7 @@ def evolve(
             steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
             log_iteration(log, record, facts, learner.weights, steps)
             append_json_line(
-                stage.path / "history.jsonl", record
+                stage.path / "history.jsonl", record, sync=True
             )  # last: an iteration that is not in the history is done, and logged, again
             if due or time.monotonic() - saved >= SAVE_EVERY:
                 course.save(stage.path / "state.pt")
@@ -216,6 +216,8 @@ def _validation(real: Evaluator, seeds: Sequence[int], weights: NDArray[np.float
     start = time.perf_counter()
     outcome = real(weights[None], seeds)
     returns = outcome.returns
+    if not np.isfinite(returns).all():
+        raise UserError("A validation return is not a finite number: the environment or the world model is broken.")
     return {
         "validation": float(returns.mean()),
         "validation_sd": float(returns.std(ddof=1)) if len(returns) > 1 else 0.0,

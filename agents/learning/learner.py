@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,8 @@ class LearnerOptions(Protocol):
     That field is its registration: its name is what ``--controller.learner`` takes.
     """
 
+    worlds: ClassVar[Sequence[str]]  #: in which it can learn: real, dream
+
     def check(self) -> None:
         """Refuse what makes no sense.
 
@@ -95,5 +97,8 @@ class LearnerOptions(Protocol):
 
     def shape(self, spec: ControllerSpec) -> Spec:
         """The controller that is learned, where ``spec`` says what it sees."""
+
+    def decisions(self, max_steps: int) -> int:
+        """What one iteration takes, at most, where an episode has ``max_steps`` decisions."""
 
     def begin(self, task: Task) -> Learner: ...

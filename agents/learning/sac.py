@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ LANES_PER_TASK = 4  #: episodes that one worker explores side by side; results d
 class SACConfig:
     """How the actor-critic learns."""
 
+    worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (256, 256)
     """Units of the hidden layers, of the actor and of each critic."""
     episodes: int = 8
@@ -80,6 +81,10 @@ class SACConfig:
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
         """The actor's mean as a controller; it sees what ``spec`` says."""
         return NetworkSpec(spec.features, spec.latent, self.layers)
+
+    def decisions(self, max_steps: int) -> int:
+        """Of all episodes."""
+        return self.episodes * max_steps
 
     def begin(self, task: Task) -> SAC:
         """Raises:

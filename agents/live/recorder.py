@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from rollouts.envs.config import EnvConfig, Frame
 from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError
+from rollouts.runs.files import remove_folder
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
@@ -154,7 +154,7 @@ class Drives:
             if len(self.store):
                 self._finish(stage)
             else:
-                shutil.rmtree(stage.path)
+                remove_folder(stage.path)
 
     def _finish(self, stage: Stage) -> None:
         preset = resolve(self.env)

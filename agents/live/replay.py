@@ -160,7 +160,7 @@ class Shelf:
         return self.stores[store].load(self.stores[store].file(seed))
 
     def listed(self) -> bytes:
-        """What there is, without pictures; takes a moment for many episodes."""
+        """What there is, without pictures; a millisecond for each episode, the first time."""
         rows = []
         for name, store in self.stores.items():
             for file in store.files[::-1][:MOST_LISTED]:

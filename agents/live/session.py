@@ -69,7 +69,7 @@ class Session:
             "clip": self.clip,
             "fan": self.futures,
             "scan": lambda: self.jobs.append(lambda: self.nightmares.scan(self.shelf.stores.values())),
-            "episodes": lambda: self.jobs.append(self.shelf.listed),
+            "episodes": lambda: [self.shelf.listed()],
             "episode_measure": lambda: self.jobs.append(self.shelf.measured),
             "episode_play": self.play_episode,
             "episode_delete": lambda seed: [self.shelf.delete(seed)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from worldmodels.world_model import WorldModel
 
 FIRST, LATER = 0.5, 0.9  #: share of the longest fitness episode that drivers of the first pass and of a round last
 USUAL_LENGTH = 1000  #: decisions of an episode whose environment names no limit
+SOME = 30  #: decisions of a first measurement; a second one is three times as long
 FILM = 0.12  #: seconds per filmed decision, drawing and encoding
 
 
@@ -49,12 +51,14 @@ class _Pace:
 
     def __init__(self, model: WorldModel, config: Sections, workers: Workers) -> None:
         self.model, self.config = model, config
+        self.vae = copy.deepcopy(model.vae).requires_grad_()
+        self.mdnrnn = copy.deepcopy(model.mdnrnn).requires_grad_()
         cores = os.cpu_count() or 1
         self.hands = cores if isinstance(workers, str) else min(max(workers, 1), cores)
 
     def vae_step(self, options: VAEConfig) -> float:
         """One optimiser step of V."""
-        device, vae = self.model.device, self.model.vae
+        device, vae = self.model.device, self.vae
         frames = np.random.default_rng(0).integers(0, 255, (min(options.batch_size, 64), 64, 64, 3)).astype(np.uint8)
         noise = torch.zeros(len(frames), options.latent_size, device=device)
 
@@ -72,7 +76,7 @@ class _Pace:
 
         def step(precision: Format) -> None:
             with autocast(model.device, precision):
-                prediction, _ = model.mdnrnn(z, action)
+                prediction, _ = self.mdnrnn(z, action)
             mixture_nll(prediction.mixture, z).mean().backward()
 
         precision = choose(options.precision, model.device, options.steps, step, "M")
@@ -98,10 +102,18 @@ class _Pace:
     def _lanes_step(self, lanes: Lanes, options: ControllerConfig, count: int) -> float:
         controller = options.spec.build(self.model)
         nothing, some = np.zeros((1, controller.parameter_count)), range(count)
-        with one_thread():
+
+        def seconds(steps: int) -> tuple[float, int]:
             start = time.perf_counter()
-            outcome = evaluate_lanes(lanes, controller, nothing, some, 40, None, self.model.device)
-            return (time.perf_counter() - start) / int(outcome.lengths.sum()) / self.hands
+            outcome = evaluate_lanes(lanes, controller, nothing, some, steps, None, self.model.device)
+            return time.perf_counter() - start, int(outcome.lengths.sum())
+
+        with one_thread():
+            seconds(1)  # makes the lanes
+            (few, fewer), (many, more) = seconds(SOME), seconds(3 * SOME)
+        step = max(many - few, 0.1 * many) / max(more - fewer, 1)
+        begun = max(few - fewer * step, 0.0) / count
+        return (step + begun / (FIRST * options.max_steps)) / self.hands
 
     def stock_step(self) -> float:
         """One step of the environment that scores are measured on."""
@@ -135,14 +147,15 @@ def _costs(config: Sections, pace: _Pace) -> Iterator[Cost]:
     if rounds.rounds:
         yield Cost("C again", rounds.rounds * _evolution(rounds.controller, pace, LATER, whole, real))
     stock = config.evaluate.episodes * whole * resolve(config.env).action_repeat * pace.stock_step()
-    yield Cost("score and films", stock + FILM * (whole + config.watch.max_steps))
+    filmed = min(-(-config.watch.max_steps // resolve(config.env).action_repeat), whole)
+    yield Cost("score and films", stock + 2 * FILM * filmed)
 
 
 def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int, real: float) -> float:
-    lanes = options.generations * options.population * options.rollouts
     validations = options.generations // options.validation_every * options.validation_episodes
     steps = min(options.max_steps, whole) if options.world == "real" else options.max_steps
-    return lanes * steps * share * pace.decision(options) + validations * whole * real
+    decisions = options.generations * options.options.decisions(steps)
+    return decisions * share * pace.decision(options) + validations * whole * real
 
 
 def _seconds(step: Callable[[], object], repeats: int = 3) -> float:

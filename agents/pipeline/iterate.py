@@ -16,12 +16,11 @@ from agents.learning.learn import evolve
 from agents.recording import agent_policy
 from rollouts.collect import CollectConfig, collect
 from rollouts.console import say
-from rollouts.envs.config import EnvConfig
+from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import named_within, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.layout import round_folder
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig, MDNRNNTraining, VAEConfig, VAETraining
 from worldmodels.data.lineage import reuse_vae
@@ -84,7 +83,7 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
         UserError: the first pass is missing.
     """
     config.check()
-    env = config_from_dict(EnvConfig, Stage.require(run, "controller", "train-controller").manifest["env"])
+    env = recorded_env(Stage.require(run, "controller", "train-controller").manifest)
     Stage.require(run, "rollouts", "collect")
     vae = VAEConfig.of(Stage(run, "vae").config(VAEConfig), config.vae)
     mdnrnn = MDNRNNConfig.of(Stage(run, "mdnrnn").config(MDNRNNConfig), config.mdnrnn)

@@ -13,9 +13,8 @@ from agents.pipeline.iterate import episodes_of
 from agents.pipeline.presets import PRESETS, PipelineConfig
 from agents.records.costs import STAGES
 from rollouts.collect import CollectConfig
-from rollouts.envs.config import EnvConfig
+from rollouts.envs.trust import recorded_env
 from rollouts.runs.files import read_json
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.data.lineage import data_hash
@@ -107,7 +106,7 @@ def _recording(folder: Path, preset: PipelineConfig) -> list[str]:
     if who == "agent":
         weights, _, noise = rest.partition(" noise ")
         return ["--agent", f"AGENT-{weights}", "--noise", noise, *options]
-    env = config_from_dict(EnvConfig, stage.manifest["env"])
+    env = recorded_env(stage.manifest)
     return [*_differences("env", env, preset.env), *options]
 
 

@@ -10,11 +10,10 @@ from typing import Any
 from agents.agent import find_agent
 from agents.learning.config import ControllerConfig
 from agents.learning.history import steps_taken
-from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.envs.trust import recorded_env
 from rollouts.runs.files import read_json, read_json_lines
 from rollouts.runs.layout import round_folder, round_number
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 STAGES = ("rollouts", "vae", "mdnrnn", "controller")
@@ -56,8 +55,9 @@ def _stages(folder: Path) -> list[Stage]:
 
 def history(stage: Stage) -> list[dict[str, Any]]:
     """The generations of a controller's evolution, validation's steps and seconds included."""
-    records, config = read_json_lines(stage.path / "history.jsonl", "fitness"), stage.config(ControllerConfig)
-    env = resolve(config_from_dict(EnvConfig, stage.manifest["env"]))
+    records: list[dict[str, Any]] = [*read_json_lines(stage.path / "history.jsonl", "fitness")]
+    config = stage.config(ControllerConfig)
+    env = resolve(recorded_env(stage.manifest))
     whole = config.validation_episodes * (env.max_decisions or config.max_steps)
     for record in records:
         validated = "validation" in record
@@ -73,16 +73,18 @@ def _cost(number: int, stage: Stage) -> Cost:
     environment = imagined = 0
     seconds = manifest.get("seconds")
     if stage.name == "rollouts":
-        repeat = resolve(config_from_dict(EnvConfig, manifest["env"])).action_repeat
+        repeat = resolve(recorded_env(manifest)).action_repeat
         environment = manifest["steps"] * repeat
         what = f"{manifest['episodes']} episodes ({manifest['policy']}), mean return {manifest['mean_return']:.0f}"
     elif stage.name == "controller":
-        records, repeat = history(stage), resolve(config_from_dict(EnvConfig, manifest["env"])).action_repeat
+        records, repeat = history(stage), resolve(recorded_env(manifest)).action_repeat
         environment, imagined = steps_taken(records, config["world"], repeat).values()
-        what = (
-            f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes in the "
-            f"{config['world']} world, {manifest['parameters']} weights on [{', '.join(config['spec']['features'])}]"
-        )
+        learner = config.get("learner", "evolution")
+        how = f"{len(records)} iterations of {learner}"
+        if learner == "evolution":
+            how = f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes"
+        seen = ", ".join(config["spec"]["features"])
+        what = f"{how} in the {config['world']} world, {manifest['parameters']} weights on [{seen}]"
         generations = sum(record["seconds"] + record["validation_seconds"] for record in records)
         seconds = max(seconds or 0.0, generations)  # manifests did not always tell
     else:

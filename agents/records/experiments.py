@@ -6,7 +6,6 @@ generation, with everything spent up to then), and ``evaluation.json`` the score
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +18,18 @@ from agents.learning.history import steps_taken
 from agents.records.commands import commands
 from agents.records.costs import Cost, costs, history, rounds_of
 from rollouts.console import command
-from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
-from rollouts.runs.files import file_hash, read_json, read_json_lines, replace_folder, write_json, write_json_lines
-from rollouts.runs.options import config_from_dict
+from rollouts.runs.files import (
+    file_hash,
+    read_json,
+    read_json_lines,
+    remove_folder,
+    replace_folder,
+    write_json,
+    write_json_lines,
+)
 from rollouts.runs.stage import Stage
 
 
@@ -87,7 +93,8 @@ def keep(
     if after is not None:
         books, told, points = _continued(folder, after, name, books, told, points)
     target, made = folder / name, folder / f".{name}.new"
-    shutil.rmtree(made, ignore_errors=True)
+    if made.exists():
+        remove_folder(made)
     write_json(
         made / "experiment.json",
         {
@@ -169,7 +176,7 @@ def read(folder: Path) -> list[Experiment]:
             Experiment(
                 path.parent.name,
                 **read_json(path),
-                curve=read_json_lines(path.with_name("history.jsonl"), "generation"),
+                curve=[*read_json_lines(path.with_name("history.jsonl"), "generation")],
                 evaluation=read_json(score) if score.exists() else None,
             )
         )
@@ -188,7 +195,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
         before = _before(books, number)
         stage = Stage(folder, "controller")
         config = stage.config(ControllerConfig)
-        repeat = resolve(config_from_dict(EnvConfig, stage.manifest["env"])).action_repeat
+        repeat = resolve(recorded_env(stage.manifest)).action_repeat
         seconds, records = before["seconds"], history(stage)
         for index, record in enumerate(records):
             fitness = np.array(record["fitness"])
@@ -201,7 +208,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
                 "fitness_min": round(float(fitness.min()), 2),
                 "fitness_mean": round(float(fitness.mean()), 2),
                 "fitness_max": round(float(fitness.max()), 2),
-                "sigma": round(record["sigma"], 5),
+                **({"sigma": round(record["sigma"], 5)} if "sigma" in record else {}),  # evolutions have one
                 **{name: before[name] + count for name, count in steps.items()},
                 "seconds": round(seconds, 1),
             }

@@ -16,8 +16,8 @@ from agents.viewing.human import action_names
 from rollouts.console import duration
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import reported, resolve
+from rollouts.envs.trust import recorded_env
 from rollouts.runs.files import read_json
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 
 
@@ -88,7 +88,7 @@ def pedal(env: EnvConfig) -> str:
 
 def _what(folder: Path) -> str:
     vae, mdnrnn, controller = (Stage(folder, stage).manifest for stage in ("vae", "mdnrnn", "controller"))
-    env, architecture = config_from_dict(EnvConfig, controller["env"]), mdnrnn["architecture"]
+    env, architecture = recorded_env(controller), mdnrnn["architecture"]
     world = resolve(reported(env)).id
     core = {"lstm": "an LSTM"}.get(name := architecture.get("core", "lstm"), f"a {name}")
     text = (
@@ -192,7 +192,7 @@ def _origin(generation: int, average: int) -> str:
 
 
 def _limits(folder: Path, parity: Parity) -> str:
-    env = config_from_dict(EnvConfig, Stage(folder, "controller").manifest["env"])
+    env = recorded_env(Stage(folder, "controller").manifest)
     world = resolve(reported(env)).id
     return (
         f"* It knows `{world}` as those package versions draw it, and nothing else: other colours, sizes or physics "

@@ -99,8 +99,12 @@ def _write_stages(source: Path, folder: Path) -> None:
         before = Stage(source, stage).manifest
         manifest = {fact: before[fact] for fact in (*FACTS, *facts) if fact in before}
         manifest["weights"] = hashes[stage]
-        if stage == "mdnrnn":
+        if stage != "vae":
             manifest["vae"] = hashes["vae"]
+        if stage == "controller":
+            manifest["mdnrnn"] = hashes["mdnrnn"]
+        if stage == "mdnrnn" and starts.exists():
+            manifest["starts"] = file_hash(folder / stage / starts.name)
         write_json(folder / stage / "config.json", read_json(source / stage / "config.json"))
         write_json(folder / stage / "manifest.json", manifest)
 

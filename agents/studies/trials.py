@@ -20,10 +20,10 @@ from agents.learning.learn import evolve
 from agents.standardiser import Standardiser
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import reported
+from rollouts.envs.trust import recorded_env
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import atomic_path, file_hash, read_json, write_json
 from rollouts.runs.layout import newest_round, round_folder
-from rollouts.runs.options import config_from_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import TEST
 from worldmodels.training.checkpoint import load_tensors
@@ -46,7 +46,7 @@ def world_model_folder(run: Path, number: int | None) -> Path:
 
 def world_of(folder: Path) -> EnvConfig:
     """The environment that a world model was fitted to."""
-    return config_from_dict(EnvConfig, Stage(folder, "mdnrnn").manifest["env"])
+    return recorded_env(Stage(folder, "mdnrnn").manifest)
 
 
 def trial(

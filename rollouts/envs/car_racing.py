@@ -45,6 +45,7 @@ from gymnasium.envs.box2d.car_racing import (
     ZOOM,
     CarRacing,
 )
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from rollouts.envs import car_tracks
@@ -282,8 +283,12 @@ def make(env_id: str, **options: Any) -> gym.Env[Any, Any]:
     return UnseenSteps(gym.make(env_id, **options))
 
 
-class UnseenSteps(gym.Wrapper[Any, Any, Any, Any]):
+class UnseenSteps(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """CarRacing with a step that is not drawn: drawing is nearly all of its time."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
 
     def step_unseen(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As ``step``; there is an observation only if the episode ends with it."""

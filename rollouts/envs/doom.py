@@ -29,9 +29,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from rollouts.console import extra
 from rollouts.errors import UserError
+from rollouts.runs.place import alive, place
 
 T = TypeVar("T")
 SHARED_MEMORY = Path("/dev/shm")
@@ -77,6 +79,11 @@ class SteadyDoom(gym.Wrapper[Any, Any, Any, Any]):
         self._done: list[Any] = []
         super().__init__(self._start())
         _running.add(self)
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """That of the game: what it is made of again need not be steady."""
+        return self.env.spec
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         # Without a seed the engine's own would be lost with it: one is drawn here, from the wrapped generator.
@@ -159,9 +166,10 @@ def launcher() -> Path:
     sweep_shared_memory()
     temporary = Path(tempfile.gettempdir())
     for other in temporary.glob("worldmodels-doom-*-*"):
-        if not Path("/proc", other.name.split("-")[2]).exists():
+        process, where = other.name.split("-")[2:4]
+        if where == place() and process.isdigit() and not alive(int(process)) and not other.is_symlink():
             shutil.rmtree(other, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"worldmodels-doom-{os.getpid()}-", dir=temporary))
+    folder = Path(tempfile.mkdtemp(prefix=f"worldmodels-doom-{os.getpid()}-{place()}-", dir=temporary))
     atexit.register(_clear, folder)
     watch, engine = Path(__file__).with_name("die_with_parent.py"), Path(vizdoom.__file__).with_name("vizdoom")
     command = shlex.join([sys.executable, "-I", "-S", str(watch), str(os.getpid()), str(engine)])

@@ -54,12 +54,12 @@ def import_home(env_id: str) -> None:
                 f"{env_id} needs the package {home.package} ({error}): pip install {home.package}"
             ) from error
         raise UserError(
-            f"The module of --env.id {env_id} cannot be imported ({error}). Run the command in the folder of "
-            f"{home.module.partition('.')[0]}.py with PYTHONPATH=. before it, or install it."
+            f"The environment {env_id!r} could not be made: its module cannot be imported ({error}). Run the command "
+            f"in the folder of {home.module.partition('.')[0]}.py with PYTHONPATH=. before it, or install it."
         ) from error
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"The module of --env.id {env_id} cannot be imported: it raised {type(error).__name__} ({error})."
+            f"The environment {env_id!r} could not be made: its module raised {type(error).__name__} ({error})."
         ) from error

@@ -29,6 +29,7 @@ from rollouts.envs.observations import NoPictureError, find_eye
 from rollouts.envs.presets import PRESETS, registered, resolve
 from rollouts.envs.registration import register
 from rollouts.errors import UserError
+from rollouts.pools.life import beat
 
 T = TypeVar("T")
 VIEW = 256  #: pixels of an observation's longer side where people see it in the place of a drawing
@@ -49,7 +50,7 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
     options: dict[str, Any] = {"disable_env_checker": True, **dict(preset.kwargs)}
     if preset.max_episode_steps is not None:
         options["max_episode_steps"] = preset.max_episode_steps
-    draws = "rgb_array" if render_mode is not None or preset.render else None
+    draws = "rgb_array" if preset.render else render_mode
     try:
         env = _made(preset, options, draws)
     except UserError:
@@ -169,6 +170,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One decision: the action is done ``action_repeat`` times, or until the episode ends."""
+        beat()
         total = 0.0
         for left in reversed(range(self.preset.action_repeat)):
             done = self.action_spec.to_env(action)  # a fresh one: an environment may change what it is handed
@@ -182,8 +184,10 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
                 self.between()
         return self._see(observation), total, terminated, truncated, info
 
-    def render(self) -> Frame:
+    def render(self) -> Any:
         """A large picture for people, ``[H, W, 3]``: the environment's drawing, or its observation if it draws none."""
+        if self.render_mode == "human":
+            return self.env.render()
         if self._draws:
             try:
                 return _drawing(self.env.render())

@@ -21,6 +21,8 @@ from types import TracebackType
 from typing import Any
 
 from rollouts.errors import UserError
+from rollouts.pools import life
+from rollouts.pools.life import Life
 
 _given: tuple[Any, ...] = ()  #: to every task of this worker process: what the setup returned, if there is one
 _setup_error: Exception | None = None
@@ -36,8 +38,9 @@ class _StalledError(Exception):
     """No task has finished for too long."""
 
 
-def _start_worker(pickled_setup: bytes) -> None:
+def _start_worker(pickled_setup: bytes, shared: tuple[Any, Any]) -> None:
     global _given, _setup_error
+    life.join(shared)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
     def leave_with_parent() -> None:
@@ -54,10 +57,14 @@ def _start_worker(pickled_setup: bytes) -> None:
         _setup_error = error
 
 
-def _run_task(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+def _run_task(function: Callable[..., Any], task: tuple[Any, ...], index: int) -> Any:
     if _setup_error is not None:
         raise _setup_error
-    return function(*_given, *task)
+    life.at(index)
+    try:
+        return function(*_given, *task)
+    finally:
+        life.at(None)
 
 
 class WorkerPool:
@@ -66,7 +73,8 @@ class WorkerPool:
     Args:
         workers: number of processes.
         setup: called once in every worker with ``arguments``; what it returns is every task's first argument.
-        stall_s: when no task has finished for so many seconds, the workers are taken for stuck and replaced.
+        stall_s: when no task has finished, and none has taken a step (:func:`rollouts.pools.life.beat`), for so many
+            seconds, the workers are taken for stuck and replaced.
         retries: how often a task may be lost with its worker before the pool gives up.
     """
 
@@ -85,6 +93,7 @@ class WorkerPool:
         self._setup, self._arguments = setup, arguments
         self._pool: ProcessPoolExecutor | None = None
         self._processes: list[Any] = []
+        self._life: Life | None = None
         self._answered = False
         self._given_here: tuple[Any, ...] | None = None
 
@@ -132,8 +141,9 @@ class WorkerPool:
                 if isinstance(loss, BrokenProcessPool) and self._never_started():
                     self.close()
                     raise UserError(f"The worker processes ended while they started. {GUARD}") from loss
+                guilty = self._guilty(isinstance(loss, BrokenProcessPool)) or list(running.values()) or [min(losses)]
                 self.close()
-                for index in list(running.values()) or [min(losses)]:
+                for index in set(guilty) & losses.keys():
                     losses[index] += 1
                 if max(losses.values()) > self.retries:
                     raise UserError(
@@ -149,6 +159,19 @@ class WorkerPool:
             process.join(1.0)
         return any(process.exitcode == 1 for process in self._processes)
 
+    def _guilty(self, died: bool) -> list[int]:
+        """The tasks of the workers that died, or that are stuck: those that only waited, or ran beside, did nothing.
+
+        Nobody is known to have died where the system does not tell the dead from those that the pool then ended.
+        """
+        assert self._life is not None
+        if not died:
+            return self._life.tasks()
+        for process in self._processes:
+            process.join(1.0)
+        dead = [p.pid for p in self._processes if p.exitcode not in (None, 0, -signal.SIGTERM)]
+        return self._life.tasks(dead) or self._life.tasks()
+
     def _attempt(
         self,
         function: Callable[..., Any],
@@ -159,23 +182,22 @@ class WorkerPool:
         if self._pool is None:
             # "spawn": forked copies of a process that has used torch or OpenCV threads can deadlock.
             # Pickled here: left to multiprocessing, torch would move this process's tensors to shared memory.
-            setup = pickle.dumps((self._setup, self._arguments))
-            self._pool = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), _start_worker, (setup,)
-            )
+            setup, context = pickle.dumps((self._setup, self._arguments)), multiprocessing.get_context("spawn")
+            self._life = Life(context, self.workers)
+            self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (setup, self._life.shared))
         queue = iter(indices)
 
         def feed() -> None:
             # One task in reserve per worker keeps them busy; more would only be lost with a broken pool.
             assert self._pool is not None
             while len(running) < 2 * self.workers and (index := next(queue, None)) is not None:
-                running[self._pool.submit(_run_task, function, tasks[index])] = index
+                running[self._pool.submit(_run_task, function, tasks[index], index)] = index
             self._processes = list((self._pool._processes or {}).values()) or self._processes
 
         feed()
         while running:
             done, _ = wait(running, timeout=self.stall_s, return_when=FIRST_COMPLETED)
-            if not done:
+            if not done and not (self._life is not None and self._life.moved()):
                 raise _StalledError(f"No result for {self.stall_s:.0f} s.")
             for future in done:
                 result = future.result()  # a lost task stays in ``running``

@@ -7,12 +7,21 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.runs.place import alive, place
+
+WINDOWS = os.name == "nt"
+RETRIES, RETRY_S = 20, 0.1  #: Windows refuses to replace a file that somebody reads at that moment
+ABANDONED_S = 86_400.0  #: a temporary file of another machine or container that nobody has touched for a day
+#: What systems answer that cannot sync a folder.
+_NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOTSUP, errno.EPERM)
 
 
 @contextmanager
@@ -23,12 +32,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UserError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{place()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows syncs only what is open for writing
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _move(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
@@ -40,9 +50,41 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _move(temporary: Path, path: Path) -> None:
+    """Put a file in its place; on Windows as soon as nobody reads the old one."""
+    for left in reversed(range(RETRIES if WINDOWS else 1)):
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if not left:
+                raise
+            time.sleep(RETRY_S)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system can."""
+    if WINDOWS:
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # a folder that may be written to and not be read
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def replace_folder(folder: Path, target: Path) -> None:
-    """Put ``folder`` in the place of ``target``, which is there, old or new, but for the moment between two renames."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    """Put ``folder`` in the place of ``target``, which is there, old or new, but for the moment between two renames.
+
+    Of a link, only the link is replaced.
+    """
+    aside = target.with_name(f".{target.name}.{os.getpid()}-{place()}.tmp")
     if target.exists():
         target.rename(aside)
     try:
@@ -51,82 +93,133 @@ def replace_folder(folder: Path, target: Path) -> None:
         if aside.exists():
             aside.rename(target)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.is_symlink():
+        aside.unlink()
+    else:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder and all that is in it.
+
+    Raises:
+        UserError: it is a link to another one, which may be somebody else's.
+    """
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link to {folder.readlink()}, which is not deleted; remove the link yourself.")
+    shutil.rmtree(folder)
 
 
 def sweep(folder: Path) -> None:
-    """Delete what killed processes left half-written in ``folder``; files of processes that live are kept."""
+    """Delete what killed processes left half-written in ``folder``; files of processes that live are kept.
+
+    Numbers of processes mean nothing in another container or on another machine: of those, files go after a day.
+    """
     for file in folder.rglob(".*.tmp"):
-        owner = file.name.split(".")[-2]
-        if owner.isdigit() and int(owner) != os.getpid() and not _alive(int(owner)):
-            file.unlink(missing_ok=True)
+        process, _, where = file.name.split(".")[-2].partition("-")
+        if not process.isdigit() or file.is_dir() or (int(process) == os.getpid() and where == place()):
+            continue
+        try:
+            if not alive(int(process)) if where == place() else time.time() - file.stat().st_mtime > ABANDONED_S:
+                file.unlink(missing_ok=True)
+        except FileNotFoundError:  # its process has just finished it
+            continue
 
 
-def _alive(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 is Ctrl-C
-        return True
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
+class Facts(dict[str, Any]):
+    """What a JSON file holds. One that lacks something is named with what it lacks."""
+
+    def __init__(self, values: Mapping[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self.path} is damaged (it has no {key!r}). {_anew(self.path)}")
+
+
+def _anew(path: Path) -> str:
+    return f"Delete the folder {path.parent} to make it anew."
 
 
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Facts:
     """Read a JSON object; a damaged file is named.
 
     Raises:
         UserError: the file is missing or is no JSON object.
     """
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Delete it and run its stage again.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}). {_anew(path)}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged (it holds no object). Delete it and run its stage again.")
-    return value
+        raise UserError(f"{path} is damaged (it holds no object). {_anew(path)}")
+    return Facts(value, path)
 
 
-def read_json_lines(path: Path, key: str) -> list[dict[str, Any]]:
-    """Records of a file with one JSON object per line, up to the first that is damaged (cut short by a kill, say).
+def read_json_lines(path: Path, key: str) -> list[Facts]:
+    """Records of a file with one JSON object per line; a last line that a kill cut short is left out.
 
     ``key`` is one that every whole record has. A missing file has no records.
+
+    Raises:
+        UserError: another line than the last is damaged; the file stays as it is.
     """
-    records = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    records: list[Facts] = []
+    lines = path.read_bytes().rstrip(b"\n").split(b"\n") if path.exists() and path.stat().st_size else []
+    for number, line in enumerate(lines, 1):
+        fault = None
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if not isinstance(record, dict) or key not in record:
-            break
-        records.append(record)
+            record = json.loads(line.decode("utf-8"))
+            if not isinstance(record, dict):
+                fault = "it is no object"
+            elif key not in record:
+                fault = f"it has no {key!r}"
+        except (ValueError, RecursionError) as error:
+            fault = str(error)
+        if fault is None:
+            records.append(Facts(record, path))
+        elif number < len(lines):
+            raise UserError(
+                f"Line {number} of {path} is damaged ({fault}); {len(lines) - number} more follow it, and nothing was "
+                f"changed. Put back a copy of that file, or delete the folder {path.parent} to start that stage anew."
+            )
+        elif line.strip():
+            say(f"The last line of {path} was cut short; what it told of is done again.")
     return records
 
 
 def write_json_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Replace the file by these records, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one record at the end."""
-    with path.open("a") as file:
+def append_json_line(path: Path, record: Mapping[str, Any], sync: bool = False) -> None:
+    """Add one record at the end; with ``sync``, so that it lasts through a power cut."""
+    with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(record) + "\n")
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def fingerprint(value: object) -> str:
     """Twelve hexadecimal digits that identify a JSON-like value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def bytes_hash(content: bytes) -> str:
+    """Twelve hexadecimal digits that identify a file's content, which was read already."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def file_hash(path: Path) -> str:

@@ -11,18 +11,31 @@ A run is a folder; each stage owns one sub-folder with
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rollouts.console import command
+from rollouts.console import command, say
 from rollouts.errors import UserError
-from rollouts.runs.files import read_json, sweep, write_json
+from rollouts.runs.files import Facts, file_hash, read_json, sweep, write_json
+from rollouts.runs.lock import NAME as LOCK
+from rollouts.runs.lock import Lock, lock
 from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.runs.provenance import command_line, git_commit, package_versions
 
 FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
+OLDER_STATE = "state.older.pt"  #: the checkpoint before the last, as long as the stage is not finished
+HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the manifest of a finished stage
+#: What a manifest's entries are, where it has them.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
+    **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage"), str),
+    **dict.fromkeys(("commands", "earlier_versions"), list),
+    **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
+    "seconds": (int, float),
+    "complete": bool,
+}
 T = TypeVar("T")
 
 
@@ -36,16 +49,23 @@ class Stage:
         self.run, self.name, self.path = run, name, run / name
         self._before, self._opened = 0.0, time.perf_counter()
         self._noted = self._opened
-        self._typed: dict[str, list[str]] = {}  #: noted once something was done, not by a command that is refused
+        self._typed: dict[str, Any] = {}  #: noted once something was done, not by a command that is refused
+        self._lock: Lock | None = None
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Facts:
         manifest = read_json(self.path / "manifest.json")
         if manifest.get("format") != FORMAT_VERSION:
             raise UserError(
                 f"{self.path} is of format {manifest.get('format')}, this version reads format {FORMAT_VERSION}. "
                 "Use the version it was made with, or delete that folder to make it anew."
             )
+        for name, kind in _KINDS.items():
+            value = manifest.get(name)
+            if name in manifest and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+                raise UserError(
+                    f"{manifest.path} is damaged ({name} is {value!r}). Delete the folder {self.path} to make it anew."
+                )
         return manifest
 
     @property
@@ -55,15 +75,47 @@ class Stage:
     @property
     def begun(self) -> bool:
         """Whether there is anything in it that its options and inputs have shaped."""
-        own = {"config.json", "manifest.json"}
+        return self._made_something and not self._lacks
+
+    @property
+    def _made_something(self) -> bool:
+        """Whether there is a result in it, of whatever it was made from."""
+        own = {"config.json", "manifest.json", LOCK}
         files = list(self.path.iterdir()) if self.path.exists() else []
-        results = [file for file in files if file.name not in own and "tfevents" not in file.name]
-        made = any(file.is_dir() or file.stat().st_size for file in results)
-        return made and own <= {file.name for file in files}
+        results = [
+            file for file in files if file.name not in own and "tfevents" not in file.name and file.suffix != ".tmp"
+        ]
+        return any(file.is_dir() or file.stat().st_size for file in results)
+
+    @property
+    def _lacks(self) -> str | None:
+        """Which of the two files that say what it was made with is not there."""
+        return next((name for name in ("manifest.json", "config.json") if not (self.path / name).exists()), None)
+
+    def _refuse_unknown_results(self) -> None:
+        if self._made_something and self._lacks:
+            raise UserError(
+                f"{self.path} holds results and no {self._lacks}: nobody can tell what they were made with. Delete "
+                "that folder to start the stage anew."
+            )
 
     def config(self, cls: type[T]) -> T:
         """The stage's configuration as it was resolved when the stage ran."""
-        return config_from_dict(cls, read_json(self.path / "config.json"))
+        values = read_json(self.path / "config.json")
+        try:
+            return config_from_dict(cls, values)
+        except UserError as error:
+            raise UserError(f"{values.path}: {error}") from error
+
+    def described(self, name: str, make: Callable[[Any], T]) -> T:
+        """What the manifest tells under ``name``, as ``make`` reads it; what it refuses is said to be in this file."""
+        manifest = self.manifest
+        try:
+            return make(manifest[name])
+        except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{manifest.path} is damaged ({name}: {error}). Delete the folder {self.path} to make it anew."
+            ) from error
 
     @classmethod
     def open(
@@ -73,19 +125,25 @@ class Stage:
         config: Any,
         inputs: Mapping[str, str] | None = None,
         growable: tuple[str, ...] = (),
+        adopts: bool = False,
     ) -> Stage:
         """Start the stage, or continue it if the folder holds the same configuration and inputs.
 
         A folder in which nothing was made yet (its first command was refused, say) is started anew.
         ``growable`` names the options that may be larger than before (``--vae.steps 20000`` trains on); an option
-        that is ``auto`` stays what it was.
+        that is ``auto`` stays what it was. A stage that ``adopts`` takes over results that lie there and of which
+        nobody can tell what they were made with; others refuse them.
 
         Raises:
-            UserError: the folder was made with other options, or from other inputs.
+            UserError: the folder was made with other options, or from other inputs, or another process works in it.
         """
         stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
         typed = [line] if (line := command_line()) else []
         sweep(run)
+        if not adopts:
+            stage._refuse_unknown_results()
+        if stage.path.exists() and not stage.complete:  # before its files are looked at
+            stage._lock = lock(stage.path)
         if stage.begun:
             stage._before = stage.manifest.get("seconds", 0.0)
             before = stage._options_before(type(config))
@@ -104,10 +162,11 @@ class Stage:
                 )
             stage.check_inputs(inputs)
             typed = [*(line for line in stage.manifest.get("commands", []) if line not in typed), *typed]
-            stage._typed = {"commands": typed}
+            stage._typed = {"commands": typed, **({} if stage.complete and not grown else stage._other_versions())}
             if not grown:
                 return stage
         stage.path.mkdir(parents=True, exist_ok=True)
+        stage._lock = lock(stage.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
             stage.path / "manifest.json",
             {
@@ -119,11 +178,30 @@ class Stage:
                 "versions": package_versions(),
                 "git_commit": git_commit(),
                 "seconds": stage._before,
+                **{name: value for name, value in stage._typed.items() if name == "earlier_versions"},
                 **({"precision": stage.manifest["precision"]} if stage.begun and "precision" in stage.manifest else {}),
             },
         )
         write_json(stage.path / "config.json", wanted)
         return stage
+
+    def _other_versions(self) -> dict[str, Any]:
+        """For the manifest, if the stage was begun with other versions than those of now: both."""
+        manifest, now, commit = self.manifest, package_versions(), git_commit()
+        before = {"versions": manifest.get("versions", {}), "git_commit": manifest.get("git_commit")}
+        names = sorted(set(before["versions"]) | set(now)) if before["versions"] else []
+        unlike = [
+            f"{name} {before['versions'].get(name, 'none')}, now {now.get(name, 'none')}"
+            for name in names
+            if before["versions"].get(name) != now.get(name)
+        ]
+        if before["git_commit"] and before["git_commit"] != commit:
+            unlike.append(f"commit {str(before['git_commit'])[:12]}, now {str(commit)[:12]}")
+        if not unlike:
+            return {}
+        say(f"{self.path} was begun with other versions ({'; '.join(unlike)}); what follows may differ from it.")
+        earlier = [*manifest.get("earlier_versions", []), before]
+        return {"earlier_versions": earlier, "versions": now, "git_commit": commit}
 
     def _options_before(self, cls: type[Any]) -> dict[str, Any]:
         """What the stage was made with: options that came since have their defaults; another kind stays as it is."""
@@ -150,6 +228,7 @@ class Stage:
             UserError: it is missing or unfinished; the message names the command that makes it.
         """
         stage = cls(run, name)
+        stage._refuse_unknown_results()
         if not (stage.path / "manifest.json").exists():
             raise UserError(f"{run} has no '{name}' stage yet. Make it first: {command(made_by, '--run', run)}")
         if not stage.complete:
@@ -173,6 +252,13 @@ class Stage:
         write_json(self.path / "manifest.json", {**self.manifest, **facts})
 
     def finish(self, **facts: Any) -> None:
-        """Mark the stage complete and add ``facts`` (hashes of results, totals) and its time to its manifest."""
+        """Mark the stage complete and add ``facts`` (totals) and its time to its manifest, with the hashes of its
+        weights; other processes may then work in it."""
         ended = {"seconds": self.seconds, "complete": True}
-        write_json(self.path / "manifest.json", {**self.manifest, **self._typed, **facts, **ended})
+        files = {name: self.path / f"{name}.safetensors" for name in HASHED}
+        hashes = {name: file_hash(file) for name, file in files.items() if file.exists()}
+        (self.path / OLDER_STATE).unlink(missing_ok=True)
+        write_json(self.path / "manifest.json", {**self.manifest, **self._typed, **facts, **hashes, **ended})
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None

@@ -17,6 +17,7 @@ from rollouts.runs.stage import Stage
 from rollouts.seeds import COLLECTION, EVOLUTION, collection_seed
 from rollouts.transfer.recording import BadRecordingError, Source, World, converted
 
+NO_WORLD = EnvConfig("")  #: take what the source says
 SHOWN = 3  #: broken recordings that are named
 
 
@@ -40,8 +41,9 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
         "observation_hash": world.preset.observation_hash,
         "imported": source.identity,
     }
-    stage = Stage.open(run, "rollouts", CollectConfig(episodes=len(source.names)), inputs)
-    store = EpisodeStore(stage.path / "episodes")
+    store = EpisodeStore(Stage(run, "rollouts").path / "episodes")
+    here = any(Path(name).resolve().parent == store.path.resolve() for name in source.names)
+    stage = Stage.open(run, "rollouts", CollectConfig(episodes=len(source.names)), inputs, adopts=here)
     if stage.complete:
         return store
     broken: list[str] = []
@@ -89,12 +91,16 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
 def _named(env: EnvConfig, source: Source) -> EnvConfig:
     if env.id:
         return env
-    if source.env_id is None:
+    if source.env is None:
         raise UserError(
             f"Which world are the {source.kind} of? Give it with --env.id, as it is called for collecting; any name "
             "will do for V alone."
         )
-    return dataclasses.replace(env, id=source.env_id)
+    if ":" in source.env.id:  # whoever made the source must not choose a module that is imported here
+        name = source.env.id
+        raise UserError(f"The {source.kind} are of {name}, which names a module: type --env.id {name}.")
+    typed = {name: value for name, value in vars(env).items() if value != getattr(NO_WORLD, name)}
+    return dataclasses.replace(source.env, **typed)
 
 
 def _world(env: EnvConfig, source: Source) -> World:

@@ -15,10 +15,11 @@ import numpy as np
 
 from rollouts.envs.actions import ActionSpec, natural_action
 from rollouts.envs.config import EnvConfig
+from rollouts.envs.trust import recorded_env
 from rollouts.episodes import Episode
 from rollouts.errors import UserError
-from rollouts.runs.files import fingerprint
-from rollouts.runs.options import config_to_dict
+from rollouts.runs.files import Facts, fingerprint
+from rollouts.runs.options import config_from_dict, config_to_dict
 from rollouts.transfer.recording import BadRecordingError, Recording, Source
 
 CHUNK = 32  #: episodes that are in memory at a time while a data set is written
@@ -49,6 +50,8 @@ def minari_source(name: str) -> Source:
         space, actions, count = data.observation_space, data.action_space, data.total_episodes
         spec, ours = data.env_spec, _note(data)
         identity = fingerprint([data.spec.dataset_id, count, int(data.total_steps)])
+    except UserError:
+        raise
     except Exception as error:  # what Minari raises is not documented, and a damaged set may raise anything
         raise UserError(
             f"There is no folder {name}, and no Minari data set of that id that can be read ({_short(error)}); "
@@ -78,7 +81,7 @@ def minari_source(name: str) -> Source:
         [f"episode {index} of {name}" for index in range(count)],
         read,
         identity,
-        ours if ours is not None else None if spec is None else spec.id,
+        ours if ours is not None else None if spec is None else EnvConfig(spec.id),
         space,
         _action(actions),
     )
@@ -136,12 +139,18 @@ def _buffer(make: Any, number: int, episode: Episode) -> Any:
     )
 
 
-def _note(data: Any) -> str | None:
-    """The world that one of our own exports is of: its actions are vectors already."""
+def _note(data: Any) -> EnvConfig | None:
+    """The world that one of our own exports is of: its actions are vectors already.
+
+    Raises:
+        UserError: it would import a module that was not named here.
+    """
     try:
-        return str(json.loads(data.storage.metadata["description"])["worldmodels"]["env"]["id"])
-    except (KeyError, TypeError, ValueError):
+        note = {"env": json.loads(data.storage.metadata["description"])["worldmodels"]["env"]}
+        config_from_dict(EnvConfig, note["env"])
+    except (KeyError, TypeError, ValueError, AttributeError, UserError):
         return None
+    return recorded_env(Facts(note, Path("The description of the Minari data set")))
 
 
 def _action(space: gym.Space[Any]) -> ActionSpec | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollouts.envs.actions import ActionSpec
-from rollouts.envs.config import EnvPreset, Frame
+from rollouts.envs.config import EnvConfig, EnvPreset, Frame
 from rollouts.envs.image_env import preprocess
 from rollouts.envs.observations import Eye, NoPictureError, find_eye
 from rollouts.episodes import Episode
@@ -46,7 +46,7 @@ class Source:
     names: list[str]  #: one for each episode, for messages
     read: Callable[[int], Recording]  #: raises BadRecordingError
     identity: str  #: changes when the episodes do
-    env_id: str | None = None  #: the world they are of, where the source says it
+    env: EnvConfig | None = None  #: the world they are of, where the source says it
     space: gym.Space[Any] | None = None  #: of observations
     action: ActionSpec | None = None  #: where the source says it and the world cannot be made
     has_actions: bool = True

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollouts.arrays import DAMAGE, array_names, read_arrays
+from rollouts.envs.config import EnvConfig
 from rollouts.episodes import NAMES, EpisodeStore
 from rollouts.errors import UserError
 from rollouts.transfer.minari_sets import minari_source
@@ -105,7 +106,12 @@ def _arrays(path: Path, kind: Kind) -> Source:
             raise BadRecordingError(str(error)) from None
 
     return Source(
-        kind, [str(file) for file in files], read, files_identity(files), "carracing", has_rewards=kind != "hardmaru"
+        kind,
+        [str(file) for file in files],
+        read,
+        files_identity(files),
+        EnvConfig("carracing"),
+        has_rewards=kind != "hardmaru",
     )
 
 

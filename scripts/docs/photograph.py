@@ -109,7 +109,7 @@ def opened(browser: Any, url: str, size: tuple[int, int], scheme: str) -> Any:
     page = context.new_page()
     page.set_default_timeout(120_000)
     page.goto(url)
-    page.wait_for_selector("#agent option")
+    page.wait_for_selector("#sentence:not(:empty)")
     page.wait_for_selector("#tiles canvas")
     return page
 

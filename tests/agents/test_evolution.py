@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ from agents.standardiser import Standardiser
 from rollouts import EnvConfig, UserError
 from rollouts.collect import CollectConfig, collect
 from rollouts.errors import require_positive
-from rollouts.runs.files import read_json_lines, write_json
+from rollouts.runs.files import read_json, read_json_lines, write_json
+from rollouts.runs.layout import PRETRAINED
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION, evolution_seed
@@ -198,7 +199,7 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
         ({"racing": 0.5, "ranked": True}, "and --controller.ranked"),
         ({"restarts": 1}, "must be 0 or at least 2, to choose among, got 1"),
         ({"centred": True, "principal": 3}, "principal directions are so"),
-        ({"seed": -1}, "--controller.seed cannot be negative, got -1"),
+        ({"seed": -1}, r"--controller\.seed must be 0 to .*, got -1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(change: dict[str, object], message: str):
@@ -330,6 +331,7 @@ def test_it_is_continued_by_its_state_and_without_one_by_being_told_again(
 class RandomSearchConfig:
     """Options of a learner of 30 lines: try weights nearby, keep the better ones."""
 
+    worlds: ClassVar[Sequence[str]] = ("real", "dream")
     reach: float = 0.5
     """Standard deviation of what is tried."""
     episodes: int = 4
@@ -340,6 +342,9 @@ class RandomSearchConfig:
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
         return spec
+
+    def decisions(self, max_steps: int) -> int:
+        return self.episodes * max_steps
 
     def begin(self, task: Task) -> RandomSearch:
         return RandomSearch(self, task)
@@ -412,3 +417,14 @@ def test_a_learner_that_does_not_exist_is_refused_by_name():
         Searching(learner="ppo").check()
     with pytest.raises(UserError, match=r"--controller.random-search.episodes must be positive, got 0"):
         Searching(learner="random_search", random_search=RandomSearchConfig(episodes=0)).check()
+
+
+@pytest.mark.parametrize("name", ["carracing", "carracing_dream", "takecover"])
+def test_options_from_before_there_were_other_learners_are_read(name: str):
+    """They are flat, as evolution's still are."""
+    stage = Stage(PRETRAINED / name, "controller")
+    saved, config = read_json(stage.path / "config.json"), stage.config(ControllerConfig)
+    assert "learner" not in saved
+    assert (config.learner, config.population, config.sigma) == ("evolution", saved["population"], saved["sigma"])
+    assert config.options is config
+    assert config.controller is config.spec

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from agents.agent import Agent
 from agents.viewing.panels import HEIGHT, TEXT_SIZE, TITLE_SIZE, WIDTH, Bar, Panel, draw
 from agents.viewing.video import GIF_WIDTH, write_video
 from agents.viewing.watch import WatchConfig, panels, watch
+from rollouts.envs.car_racing import FastCarRacing
 from rollouts.errors import UserError
 
 PANEL = Panel(
@@ -157,6 +159,33 @@ def test_nothing_is_left_of_a_video_that_fails_in_the_middle(suffix: str, tmp_pa
 def test_other_suffixes_are_refused(name: str, tmp_path: Path):
     with pytest.raises(UserError, match=r"as \.mp4 or \.gif"):
         write_video(moving(1), tmp_path / name, 25)
+
+
+@pytest.mark.parametrize(("fps", "seconds"), [(12, 2.0), (17, 24 / 17), (25, 0.96), (35, 24 / 35), (100, 0.48)])
+def test_a_gif_lasts_as_long_as_it_should(fps: int, seconds: float, tmp_path: Path):
+    write_video(moving(24), tmp_path / "bar.gif", fps)
+    with Image.open(tmp_path / "bar.gif") as picture:
+        total = 0.0
+        for frame in range(picture.n_frames):
+            picture.seek(frame)
+            total += picture.info["duration"] / 1000
+    assert total == pytest.approx(seconds, abs=0.006)
+
+
+def test_a_gif_keeps_the_colour_of_small_things(tmp_path: Path):
+    """A palette for each picture that spends all on grass and road turns a red car brown."""
+    env = FastCarRacing(render_mode="rgb_array")
+    observation, _ = env.reset(seed=1)
+    for _ in range(60):
+        observation = env.step(np.array([0.1, 0.6, 0.0], np.float32))[0]
+    tile = cv2.resize(observation[:84], (64, 64), interpolation=cv2.INTER_AREA)
+    tiles = [("seen", tile), ("kept", cv2.GaussianBlur(tile, (5, 5), 2))]
+    panel = draw(dataclasses.replace(PANEL, view=env.render(), tiles=tiles))
+    write_video([panel], tmp_path / "car.gif", 25)
+    size = (GIF_WIDTH, HEIGHT * GIF_WIDTH // WIDTH)
+    wanted = np.asarray(Image.fromarray(panel).resize(size, Image.Resampling.BOX)).astype(int)
+    with Image.open(tmp_path / "car.gif") as picture:
+        assert np.abs(np.asarray(picture.convert("RGB")) - wanted).max() < 25
 
 
 def test_letters_are_legible_at_the_size_of_a_gif():

@@ -135,7 +135,8 @@ def interrupted_at(place: str, times: int) -> Iterator[None]:
 
 def snapshot(folder: Path) -> dict[str, Any]:
     """Every file under a folder with what has to be equal in it. TensorBoard's events hold times and are left out."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and "tfevents" not in file.name)
+    left_out = ("tfevents", ".lock")  # a lock says who works, not what was made
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and not any(part in f.name for part in left_out))
     return {str(file.relative_to(folder)): _content(file) for file in files}
 
 

@@ -108,7 +108,7 @@ def test_every_stage_tells_of_a_full_disk_and_goes_on(
 def test_a_line_of_a_log_that_does_not_fit_is_told(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "history.jsonl")
 
     run = Path(shutil.copytree(finished, tmp_path / "run", copy_function=os.link))

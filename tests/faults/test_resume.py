@@ -20,6 +20,7 @@ from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, read_json, write_json
+from rollouts.runs.place import place
 from tests.faults.helpers import CPU, MICRO, Interrupted, differences, interrupted_at, snapshot
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
@@ -89,8 +90,8 @@ def test_a_stage_that_is_broken_off_again_and_again_ends_as_if_it_had_not_been(
     stage: str, finished: Path, tmp_path: Path
 ):
     run = before(stage, finished, tmp_path / "run")
-    for place, times in PLACES[stage]:
-        with interrupted_at(place, times):
+    for spot, times in PLACES[stage]:
+        with interrupted_at(spot, times):
             STAGES[stage](run)
     STAGES[stage](run)
     produced = {"round-1": {"evaluation.json", "real.mp4", "dream.mp4"}}.get(stage, set())
@@ -103,8 +104,8 @@ def test_evolution_in_the_dream_continues_as_if_it_had_not_been_broken_off(
 ):
     whole, parts = (before("controller", finished, tmp_path / name) for name in ("whole", "parts"))
     evolve(config, whole, MICRO.env, 0, CPU)
-    for place, times in ((f"agents.learning.strategies.{strategy}.tell", 3), ("agents.fitness.evaluate_lanes", 2)):
-        with interrupted_at(place, times):
+    for spot, times in ((f"agents.learning.strategies.{strategy}.tell", 3), ("agents.fitness.evaluate_lanes", 2)):
+        with interrupted_at(spot, times):
             evolve(config, parts, MICRO.env, 0, CPU)
     evolve(config, parts, MICRO.env, 0, CPU)
     assert differences(whole, parts) == []
@@ -189,7 +190,7 @@ def test_history_is_never_open_for_writing_as_a_whole(finished: Path, tmp_path: 
 
 def test_what_a_killed_process_left_half_written_is_swept_away_and_the_rest_is_not(finished: Path, tmp_path: Path):
     run = before("vae", finished, tmp_path / "run")
-    dead, alive = (run / "rollouts" / f".episode.npz.{pid}.tmp" for pid in (2**22 + 1, 1))
+    dead, alive = (run / "rollouts" / f".episode.npz.{pid}-{place()}.tmp" for pid in (2**22 + 1, 1))
     for file in (dead, alive):
         file.write_bytes(b"half")
     STAGES["rollouts"](run)

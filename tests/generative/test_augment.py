@@ -173,6 +173,7 @@ def test_the_preset_for_photos_augments_and_fits(name):
     config.check()
     config.check_networks(points=False)
     assert (config.flip, config.size) == (True, 64)
+    build(config, Shape(64, 3), CPU)
 
 
 @pytest.mark.parametrize("size", [128, 256])

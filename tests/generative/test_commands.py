@@ -142,7 +142,7 @@ def test_the_default_model_needs_no_labels_the_data_may_lack(arguments, model):
 def test_options_for_photos_are_there():
     arguments = ("--preset", "photos", "--data", "photos/", "--fit", "pad", "--skip-broken", "--no-flip")
     parsed = train_images.parse(train_images.COMMAND, arguments)
-    assert parsed.model == "sngan"
+    assert parsed.model == "gan"
     assert (parsed.config.fit, parsed.config.skip_broken, parsed.config.flip) == ("pad", True, False)
     assert (parsed.config.size, parsed.config.diffaugment) == (64, "all")
 
@@ -220,12 +220,12 @@ def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsy
     assert "old" in page.read_text()
     assert run_command("publish_images", monkeypatch) == 0
     facts = json.loads(Path("default.json").read_text())
-    before, told, after = page.read_text().partition("after 4 steps")
+    before, told, after = page.read_text().partition("A class-conditional GAN after ")
     assert before.startswith("before\n<!-- images:begin -->\n![")
     assert after.endswith("\n<!-- images:end -->\nafter\n")
     assert (
         f"{facts['own']['measures']['label_accuracy']:.1%} of {facts['own']['measures']['samples']:,}" in told + after
     )
-    assert f"(real images: {facts['real']['measures']['kernel']:.2f};" in after
+    assert f"(real images: {facts['real']['measures']['kernel']:.2f})" in after
     with Image.open("default.png") as shown, Image.open("runs/cgan/images/samples.png") as samples:
         assert shown.width == samples.width // 2

@@ -17,6 +17,7 @@ from agents.pipeline.presets import PRESETS, PipelineConfig
 from rollouts import UserError
 from rollouts.runs.files import atomic_path, file_hash, fingerprint, read_json, replace_folder, write_json
 from rollouts.runs.options import config_from_dict, config_to_dict
+from rollouts.runs.place import place
 from rollouts.runs.stage import Stage
 
 
@@ -148,12 +149,17 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     stage = begin_stage(tmp_path)
-    abandoned, alive = (stage.path / f".state.pt.{pid}.tmp" for pid in (dead.pid, os.getppid()))
-    abandoned.touch()
-    alive.touch()
+    names = (f"{dead.pid}-{place()}", f"{os.getppid()}-{place()}", f"{dead.pid}-0c0ffee0", str(dead.pid))
+    abandoned, *others = (stage.path / f".state.pt.{name}.tmp" for name in names)
+    for file in (abandoned, *others):
+        file.touch()
     begin_stage(tmp_path)
     assert not abandoned.exists()
-    assert alive.exists()
+    assert all(file.exists() for file in others)  # a process of another container is not known to be dead
+    for file in others[1:]:
+        os.utime(file, (0, 0))
+    begin_stage(tmp_path)
+    assert [file.exists() for file in others] == [True, False, False]
 
 
 def test_a_stage_that_is_needed_but_not_finished_names_the_script_that_makes_it(tmp_path):

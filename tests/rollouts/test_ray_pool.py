@@ -87,8 +87,8 @@ def node_here() -> str:
 class StuckOn(RealTask):
     """Real lanes that never get going on one node, which a marker tells."""
 
-    node: str
-    marker: Path
+    node: str = ""
+    marker: Path = Path()
 
     def lanes(self) -> Lanes:
         if node_here() == self.node:
@@ -195,7 +195,7 @@ def test_a_node_killed_in_the_middle_of_a_generation_changes_nothing_and_is_repl
         expected = evaluator(candidates, [7, 8], 30)
     killer = threading.Thread(target=kill_the_node)
     killer.start()
-    with PoolEvaluator(StuckOn(*parts, victim.node_id, marker), address, 4) as evaluator:
+    with PoolEvaluator(StuckOn(*parts, node=victim.node_id, marker=marker), address, 4) as evaluator:
         outcome = evaluator(candidates, [7, 8], 30)
     killer.join()
     assert marker.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -228,6 +229,11 @@ def test_what_goes_out_as_a_minari_data_set_comes_back_bit_for_bit(store: Episod
     back = import_episodes(open_source(str(path)), tmp_path / "run", ELSEWHERE)
     assert all(same(one, other) for one, other in zip(store, back, strict=True))
     assert Stage(tmp_path / "run", "rollouts").manifest["env"]["id"] == "toy"
+    other = EnvConfig("toy", size=64, max_episode_steps=30)
+    small = open_source(str(export_data_set(store, tmp_path / "sets", "toy/other-v0", other, TOY_ACTION)))
+    import_episodes(small, tmp_path / "second", EnvConfig("", action_repeat=2))
+    env = Stage(tmp_path / "second", "rollouts").manifest["env"]
+    assert (env["id"], env["size"], env["max_episode_steps"], env["action_repeat"]) == ("toy", 64, 30, 2)
     with pytest.raises(UserError, match="exists already"):
         export_data_set(store, tmp_path / "sets", "toy/held-v0", TOY, TOY_ACTION)
     with pytest.raises(UserError, match="cannot be written"):
@@ -263,10 +269,19 @@ def test_minari_data_sets_of_others_are_read(tmp_path: Path, monkeypatch: pytest
     assert episode.terminated.tolist() == [False, False, True]
 
 
+@needs_minari
+def test_no_data_set_chooses_a_module_that_is_imported(store: EpisodeStore, tmp_path: Path):
+    hostile = EnvConfig("antigravity:Toy-v0")
+    path = export_data_set(store, tmp_path / "sets", "toy/held-v0", hostile, TOY_ACTION)
+    with pytest.raises(UserError, match=r"names a module: type --env\.id antigravity:Toy-v0"):
+        import_episodes(open_source(str(path)), tmp_path / "run", ELSEWHERE)
+    assert "antigravity" not in sys.modules
+
+
 def test_without_minari_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(__import__("sys").modules, "minari", None)
+    monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(UserError, match=r"pip install 'minari\[hdf5\]'"):
-        open_source("D4RL/pen/human-v2")
+        open_source("atari/pong/expert-v0")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from rollouts.collect import CollectConfig, collect
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
+from rollouts.pools.life import beat
 from rollouts.pools.processes import WorkerPool, default_workers
 from rollouts.runs.files import sweep
 
@@ -51,6 +52,22 @@ def add(one: int, other: int) -> int:
     return one + other
 
 
+def step_slowly(number: int) -> int:
+    for _ in range(7):
+        time.sleep(0.2)
+        beat()
+    return square(number)
+
+
+def die_beside_others(number: int, marker: Path, times: int) -> int:
+    if number == 0 and len(list(marker.glob("*"))) < times:
+        time.sleep(0.3)  # until the others are at work
+        (marker / str(time.monotonic_ns())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.1)
+    return square(number)
+
+
 def results(pool: WorkerPool, function: object, tasks: list[tuple]) -> list[object]:
     with pool:
         return [result for _, result in sorted(pool.run(function, tasks))]
@@ -60,6 +77,21 @@ def results(pool: WorkerPool, function: object, tasks: list[tuple]) -> list[obje
 def test_tasks_of_a_worker_that_died_or_stalled_are_done_again(function, tmp_path: Path):
     pool = WorkerPool(2, stall_s=2.5)
     assert results(pool, function, [(n, tmp_path / "marker") for n in range(6)]) == [0, 1, 4, 9, 16, 25]
+
+
+def test_a_task_that_takes_steps_is_not_stuck_however_long_it_takes():
+    with WorkerPool(1, retries=0) as pool:
+        assert list(pool.run(square, [(2,)])) == [(0, 4)]  # its start, of some seconds, is no step
+        pool.stall_s = 0.6
+        assert list(pool.run(step_slowly, [(3,)])) == [(0, 9)]
+
+
+def test_only_the_task_of_the_worker_that_died_is_blamed(tmp_path: Path):
+    """The first task loses its worker as often as is allowed; each time, others are lost with it and not blamed."""
+    pool, blamed, original = WorkerPool(3, retries=2), [], WorkerPool._guilty
+    pool._guilty = lambda died: blamed.append(original(pool, died)) or blamed[-1]  # type: ignore[method-assign]
+    assert results(pool, die_beside_others, [(n, tmp_path, 2) for n in range(6)]) == [0, 1, 4, 9, 16, 25]
+    assert blamed == [[0], [0]]
 
 
 def test_a_task_that_always_kills_its_worker_ends_in_a_sentence_although_others_succeed():

@@ -142,7 +142,7 @@ def test_watch_writes_a_video_that_can_be_read_back(suffix: str, world: str, scr
     assert call("watch", "--agent", scripted_run, "--out", out, *options, *COMMON) == 0
     if suffix == ".gif":
         with Image.open(out) as picture:
-            assert (picture.n_frames, picture.size) == (3, (480, 278))
+            assert (picture.n_frames, picture.size) == (3, (600, 348))
     else:
         with av.open(str(out)) as container:
             frames = list(container.decode(video=0))

@@ -128,3 +128,17 @@ def test_a_model_without_starts_cannot_dream(make_model):
     model.starts = None
     with pytest.raises(UserError, match="without starting points"):
         Dream(model)
+
+
+def test_gradients_pass_through_a_dream_to_actions_and_stop_at_the_models_weights(make_model):
+    dream = Dream(make_model(), horizon=5)
+    dream.reset([1, 2, 3])
+    actions = torch.zeros(3, 1, requires_grad=True)
+    for _ in range(3):
+        reward, _, _ = dream.step(actions)
+    assert torch.autograd.grad(reward.sum() + dream.z.sum(), actions)[0].abs().min() > 0
+    parts = (dream.model.vae, dream.model.mdnrnn)
+    assert not any(weight.requires_grad for part in parts for weight in part.parameters())
+    dream.reset([1, 2, 3])
+    dream.step(torch.zeros(3, 1))
+    assert not dream.z.requires_grad  # nothing is kept for a gradient that nobody asked for

@@ -121,3 +121,10 @@ def test_within_it_products_have_the_format_and_weights_keep_theirs():
         assert layer(x).dtype == torch.bfloat16
     assert layer.weight.dtype == torch.float32
     assert has_bfloat16(CPU) in (True, False)
+
+
+def test_no_image_model_asks_for_a_low_precision_by_itself():
+    from worldmodels.generative.models.registry import MODELS, preset
+
+    sizes = ("tiny", "quick", "laptop", "photos")
+    assert {preset(name, size).precision for name in MODELS for size in sizes} == {"auto"}

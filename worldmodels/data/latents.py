@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from worldmodels.pictures import to_float
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder, reparameterise
 
 HalfArray = NDArray[np.float16]
+MARK = ".worldmodels-cache"  #: in folders that this program made, and may throw away
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ def encode_sources(
         UserError: no episode was readable.
     """
     folder = cache / vae_hash
-    for other in cache.glob("*") if cache.exists() else ():
+    for other in cache.glob("*") if cache.exists() and not (cache.is_symlink() or cache.parent.is_symlink()) else ():
         if other != folder:
-            shutil.rmtree(other)
+            _discard(other)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
     encode = fast_encoder(vae) or encoder(vae, device)
     episodes = []
     with progress_bar(len(sources), "encode", "episode") as bar:
@@ -92,6 +94,16 @@ def encode_sources(
     if not episodes:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return episodes
+
+
+def _discard(folder: Path) -> None:
+    """Delete another V's cache: what this program wrote, in a folder that it made, and nothing through a link."""
+    if folder.is_symlink() or not (folder / MARK).is_file():
+        return
+    for file in (*folder.glob("episode-*.npz"), folder / MARK):
+        file.unlink()
+    with suppress(OSError):  # something else lies in it
+        folder.rmdir()
 
 
 def _read(path: Path, file: Path, source: str | None) -> LatentEpisode | None:

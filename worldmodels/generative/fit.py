@@ -18,6 +18,7 @@ from worldmodels.generative.sheets import enlargement
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import load_state, save_tensors
 from worldmodels.training.loop import train
+from worldmodels.training.precision import Format, settle
 from worldmodels.training.randomness import generator_for
 
 SEEN = 128  #: held-out samples that are looked at during training
@@ -45,12 +46,18 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     batches = Batches(
         samples, config.batch_size, config.seed, device, model.low, model.condition_of, config.flip, config.crop
     )
+    trial = build(config, shape, device).units()
+
+    def one_step(precision: Format) -> None:
+        Trainer(trial, batches, config.seed, half=precision == "bfloat16")(0)
+
+    precision = settle(stage, config.precision, device, config.steps, one_step, name)
     trainer = Trainer(
         model.units(),
         batches,
         config.seed,
         (lambda step: 1 - step / config.steps) if config.decay else (lambda step: 1.0),
-        half=config.precision == "bfloat16",
+        half=precision == "bfloat16",
     )
     what = f"{shape.size}x{shape.size} images" if shape.size else "points"
     say(f"{name}: {len(samples.train):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")

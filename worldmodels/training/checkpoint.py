@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from rollouts.console import say
 from rollouts.errors import UserError
-from rollouts.runs.files import atomic_path
+from rollouts.runs.files import atomic_path, bytes_hash, read_json
+from rollouts.runs.stage import HASHED, OLDER_STATE, Stage
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -24,17 +27,45 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
+    """Read a safetensors file, and hold it to the hash in the manifest beside it, if there is one.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: it is missing or damaged, is not the file that its stage wrote, or holds numbers that are not finite.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist.")
+    content = path.read_bytes()
+    known = _hash_beside(path)
+    if known is not None and known != bytes_hash(content):
+        raise UserError(
+            f"{path} is damaged, or of another run: its hash is {bytes_hash(content)}, and {known} in the manifest "
+            f"beside it. Put back a copy of that file, or delete the folder {path.parent} and run that stage again."
+        )
     try:
-        return load_file(path)
+        tensors = load(content)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); delete its folder and run that stage again.") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{path} is damaged or comes from a training that failed ({name} holds numbers that are not finite); "
+                f"delete the folder {path.parent} and run that stage again."
+            )
+    return tensors
+
+
+def _hash_beside(path: Path) -> str | None:
+    """What the finished stage noted of its own file; None for a file or a version that notes nothing."""
+    manifest = path.with_name("manifest.json")
+    if path.stem not in HASHED or not manifest.exists():
+        return None
+    known = read_json(manifest).get(path.stem)
+    return None if known is None else str(known)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether weights are at full precision: halves, of a release, are other files than those that C was made from."""
+    return all(tensor.dtype != torch.float16 for tensor in load_tensors(path).values())
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -45,16 +76,41 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     try:
         module.load_state_dict(load_tensors(path))
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError, TypeError) as error:
         raise UserError(f"{path} does not fit its configuration: {' '.join(str(error).split())}") from error
 
 
+def built(stage: Stage, make: Callable[[Mapping[str, Any]], nn.Module]) -> Any:
+    """The network that a stage's manifest describes.
+
+    It is first made without memory and counted: what a file claims must not decide how much is asked for.
+
+    Raises:
+        UserError: the description is damaged, or of a network that is larger than its weights.
+    """
+    manifest, weights = stage.manifest, stage.path / "weights.safetensors"
+    try:
+        with torch.device("meta"):
+            bytes_at_least = 2 * sum(parameter.numel() for parameter in make(manifest["architecture"]).parameters())
+        if weights.exists() and bytes_at_least > weights.stat().st_size:
+            raise UserError(f"{weights} does not fit its configuration: {manifest.path} describes a larger network.")
+        return make(manifest["architecture"])
+    except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{manifest.path} is damaged (its architecture makes no network: {reason}). Delete the folder "
+            f"{stage.path} and run that stage again."
+        ) from error
+
+
 def save_state(state: Mapping[str, Any], path: Path) -> None:
-    """Write a training state (tensors, numbers, strings, containers of them), atomically."""
+    """Write a training state (tensors, numbers, strings, containers of them), atomically; the one before is kept."""
     content = io.BytesIO()  # given a path, torch turns a full disk into an error that no longer says so
     torch.save(dict(state), content)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
+        if path.exists():
+            path.replace(path.with_name(OLDER_STATE))
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
@@ -64,11 +120,38 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
         UserError: it is damaged.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not look at them
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} has another checksum than when it was written")
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError("it holds no dictionary")
+    except Exception as error:  # torch and zipfile raise many kinds for a damaged file
         raise UserError(
-            f"The checkpoint {path} is damaged ({type(error).__name__}). Delete it to start that stage again."
+            f"The checkpoint {path} is damaged ({type(error).__name__}). Delete the folder {path.parent} to start that "
+            "stage anew."
         ) from error
+    return state
+
+
+def load_newest_state(stage: Stage, device: torch.device) -> dict[str, Any] | None:
+    """The stage's last training state, or the one before if that is damaged; None if it has none yet.
+
+    Raises:
+        UserError: the states that there are are damaged.
+    """
+    newest, older = stage.path / "state.pt", stage.path / OLDER_STATE
+    if not newest.exists():  # a kill between two renames
+        return load_state(older, device) if older.exists() else None
+    try:
+        return load_state(newest, device)
+    except UserError as error:
+        if not older.exists():
+            raise
+        state = load_state(older, device)
+        newest.unlink(missing_ok=True)  # so that it does not take the place of the whole one
+        say(f"{str(error).split(' Delete ')[0]} The one before it is continued from.")
+        return state
 
 
 def pick_device(name: str) -> torch.device:

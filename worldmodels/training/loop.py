@@ -20,9 +20,11 @@ from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
 from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
-from worldmodels.training.checkpoint import load_state, save_state
+from rollouts.stopping import asked, finishing
+from worldmodels.training.checkpoint import load_newest_state, save_state
 from worldmodels.training.distributed import Ranks
 
+SAVE_EVERY = 60.0  #: seconds after which a checkpoint is due, whatever the number of steps
 WARM_UP, PROBE = 3, 7  #: steps left out of, and used for, the estimate of what a training will take
 
 
@@ -73,7 +75,9 @@ def train(
         parts: what is saved and restored.
         update: does step ``step`` (counted from 0) and returns scalars, whose means are logged.
         log_every: steps between lines in the log; checked for NaN here, so that the device is not waited for.
-        checkpoint_every: steps between checkpoints; rounded up to a multiple of ``log_every``.
+        checkpoint_every: steps between checkpoints; rounded up to a multiple of ``log_every``. Where that takes longer
+            than a minute, there are more, with every so many lines of the log; and one when the process is asked to
+            end, which it then does with :class:`KeyboardInterrupt`.
         report: called before every checkpoint with pictures and diagnostics to draw; what it keeps in one of
             ``parts`` is saved, and if it ends the training, the same command comes to the same end.
         headline: the metrics shown beside the progress bar.
@@ -81,28 +85,23 @@ def train(
     Raises:
         UserError: a loss is not finite, or the checkpoint is damaged or of another version.
     """
-    state_path, first = stage.path / "state.pt", 0
-    if state_path.exists():
-        # On the CPU: what belongs on a device is moved there, and Adam's step counters, which do not, stay here.
-        state = load_state(state_path, torch.device("cpu"))
-        if missing := {"step", *parts} - state.keys():
-            raise UserError(
-                f"{state_path} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
-                f"{stage.path} to make it anew."
-            )
-        first = int(state["step"])
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+    first, sums, count = _continued(stage, parts)
     if first >= steps:
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, sums, count = Ranks.here(), dict[str, Tensor](), 0
+    ranks, state_path, saved = Ranks.here(), stage.path / "state.pt", time.monotonic()
+
+    def save(step: int) -> None:
+        """Everything that the next step and the next line in the log are made from."""
+        pending = {"sums": {name: value.cpu() for name, value in sums.items()}, "count": count} if count else {}
+        save_state({"step": step, **{name: part.state_dict() for name, part in parts.items()}, **pending}, state_path)
+
     log = MetricsLog(stage.path, first) if ranks.leads else None
     start = warm = time.perf_counter()
-    with progress_bar(steps, stage.name, "step", first) as bar:
+    with finishing(), progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
             for name, value in update(step).items():
-                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach()
+                sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value.detach()
             count += 1
             done = step + 1
             if done == first + WARM_UP:
@@ -112,6 +111,10 @@ def train(
                 say(f"{stage.name}: about {duration(left)} to go, and {size(_memory(parts))} per checkpoint.")
             bar.update()
             if done % log_every and done != steps:
+                if asked() and ranks.count == 1:
+                    _refuse_nan(stage, done, {name: float(total) for name, total in sums.items()})
+                    save(done)
+                    raise KeyboardInterrupt
                 continue
             means = {name: total / count for name, total in ranks.add_scalars(sums).items()}
             _refuse_nan(stage, done, means)
@@ -121,12 +124,40 @@ def train(
             log.scalars(done, {**means, "seconds": round(time.perf_counter() - start, 3)})
             stage.tick()
             bar.set_postfix({name: f"{means[name]:.4g}" for name in headline}, refresh=False)
-            if done % checkpoint_every == 0 or done == steps:
+            scheduled = done % checkpoint_every == 0 or done == steps
+            if scheduled:
                 report(done, log)
-                save_state({"step": done, **{name: part.state_dict() for name, part in parts.items()}}, state_path)
+            if scheduled or asked() or time.monotonic() - saved >= SAVE_EVERY:
+                save(done)
+                saved = time.monotonic()
+            if asked() and done != steps:
+                raise KeyboardInterrupt
     if log is not None:
         log.close()
     ranks.wait()
+
+
+def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int]:
+    """Take over the last checkpoint: the steps that are done, and the sums since the last line in the log, of so many
+    of them."""
+    # On the CPU: what belongs on a device is moved there, and Adam's step counters, which do not, stay here.
+    state = load_newest_state(stage, torch.device("cpu"))
+    if state is None:
+        return 0, {}, 0
+    if missing := {"step", *parts} - state.keys():
+        raise UserError(
+            f"{stage.path / 'state.pt'} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
+            f"{stage.path} to make it anew."
+        )
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0))
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{stage.path / 'state.pt'} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
+            f"{stage.path} to make it anew."
+        ) from error
 
 
 def _memory(parts: Mapping[str, Stateful]) -> int:

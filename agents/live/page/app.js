@@ -81,7 +81,10 @@ function go(scene) {
   state.scene = scene;
   document.body.dataset.scene = scene;
   for (const tab of document.querySelectorAll("[data-go]")) {
-    if (tab.dataset.go === scene) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
+    if (tab.dataset.go === scene) {
+      tab.setAttribute("aria-current", "page");
+      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else tab.removeAttribute("aria-current");
   }
   for (const part of document.querySelectorAll("[data-in]"))
     part.classList.toggle("elsewhere", !part.dataset.in.split(" ").includes(scene));

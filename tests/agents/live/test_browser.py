@@ -320,6 +320,11 @@ def test_a_phone_across_shows_the_picture_between_the_thumbs(browser: Any, serve
         box = button.bounding_box()
         assert box["x"] + box["width"] <= picture["x"] or box["x"] >= picture["x"] + picture["width"]
         assert box["y"] + box["height"] <= 390
+    page.page.evaluate("location.hash = '#game'")
+    expect(page.page.locator("#guess")).to_be_in_viewport(ratio=1)
+    expect(page.page.locator("[data-go=game]")).to_be_in_viewport(ratio=1)
+    picture, button = (page.page.locator(one).bounding_box() for one in ("#main", "#guess"))
+    assert button["x"] >= picture["x"] + picture["width"]
     page.context.close()
 
 

@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,7 @@ from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below
 from worldmodels.pictures import Frames
 from worldmodels.training.loop import Stateful
+from worldmodels.training.precision import Precision
 
 View = Callable[[Batch], Frames]
 Encode = Callable[[Tensor, Tensor | None], Tensor]
@@ -189,8 +190,8 @@ class ImageConfig:
     """Decides initial weights, batches, noise, and what is held out."""
     log_every: int = 20
     """Steps between lines in the log."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 convolutions are up to twice as fast on recent CPUs and GPUs."""
+    precision: Precision = "auto"
+    """What networks multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     checkpoint_every: int = 200
     """Steps between checkpoints, sample grids and checks for collapse."""
 

@@ -91,8 +91,16 @@ def load_trained(run: Path, device: torch.device) -> Trained:
     name = str(manifest["inputs"]["model"])
     if name not in MODELS:
         raise UserError(f"{stage.path} holds a model called {name!r}; known are {', '.join(MODELS)}.")
-    config, shape = stage.config(type(MODELS[name])), Shape(**manifest["architecture"])
-    model = build(config, shape, device)
+    config = stage.config(type(MODELS[name]))
+    try:
+        shape = Shape(**manifest["architecture"])
+        model = build(config, shape, device)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{manifest.path} is damaged (its architecture makes no network: {reason}). Delete the folder {stage.path} "
+            "and train again."
+        ) from error
     load_weights(model.network, stage.path / "weights.safetensors")
     known = manifest["data"] if "data" in manifest else _found_about(config, shape)
     return Trained(name, config, model, run, shape, tuple(known["class_names"]), tuple(known["label_shares"]))

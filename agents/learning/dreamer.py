@@ -1,0 +1,248 @@
+"""An actor-critic that learns in the dream alone (after Hafner et al. 2023), as a learner of C.
+
+One update: dream a few steps from recorded moments, with the actor as it stands; let a critic say what the last state
+is worth; average over all lengths of look-ahead (lambda-returns); make what went better than expected more likely. The
+critic is fitted to the same returns. C is the actor's mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.controller import Controller, ControllerSpec, perceptron, squash
+from agents.lanes import Lanes
+from agents.learning.actors import Actor, follow, split
+from agents.learning.learner import Array, Progress, Task, World
+from agents.networks import NetworkController, NetworkSpec
+from rollouts.errors import UserError, require_positive
+from rollouts.seeds import evolution_seed
+from worldmodels.training.randomness import generator_for
+from worldmodels.training.threads import one_thread
+
+LANES_PER_TASK = 128  #: dreams that one worker has side by side; results depend on it, so it is no option
+LOW, HIGH = 0.05, 0.95  #: quantiles of returns whose distance is their scale (Hafner et al. 2023)
+SCALE_KEPT = 0.99  #: share of that scale which stays from one update to the next
+
+
+@dataclass(frozen=True)
+class DreamerConfig:
+    """How the actor-critic learns in the dream."""
+
+    worlds: ClassVar[Sequence[str]] = ("dream",)
+    layers: tuple[int, ...] = (256, 256)
+    """Units of the hidden layers, of actor and critic."""
+    updates: int = 50
+    """Updates per iteration."""
+    lanes: int = 256
+    """Dreams per update."""
+    horizon: int = 15
+    """Steps of a dream, after which the critic says what the rest is worth."""
+    gamma: float = 0.99
+    """Discount per decision."""
+    trace: float = 0.95
+    """Lambda: 0 trusts the critic after one step, 1 only at the horizon."""
+    learning_rate: float = 3e-4
+    """Adam's, of actor and critic."""
+    entropy: float = 3e-4
+    """Worth of the actor's entropy, in scaled returns."""
+    tau: float = 0.02
+    """Share of the critic that its slow copy, which says what states are worth, takes over in every update."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UserError: it names the option.
+        """
+        require_positive(self, ("updates", "lanes", "horizon", "learning_rate"), "controller.dreamer.")
+        for name in ("gamma", "tau"):
+            if not 0 < getattr(self, name) <= 1:
+                value = getattr(self, name)
+                raise UserError(f"--controller.dreamer.{name} must be above 0 and at most 1, got {value}.")
+        if not 0 <= self.trace <= 1 or self.entropy < 0:
+            raise UserError("--controller.dreamer.trace lies between 0 and 1, and entropy is not negative.")
+
+    def shape(self, spec: ControllerSpec) -> NetworkSpec:
+        """The actor's mean as a controller; it sees what ``spec`` says."""
+        return NetworkSpec(spec.features, spec.latent, self.layers)
+
+    def decisions(self, max_steps: int) -> int:
+        """Of all dreams, whose length is not that of an episode."""
+        return self.updates * self.lanes * self.horizon
+
+    def begin(self, task: Task) -> Dreamer:
+        """Raises:
+        UserError: actions are discrete.
+        """
+        return Dreamer(self, task)
+
+
+class Imagined(NamedTuple):
+    """Dreams of T steps in N lanes."""
+
+    features: Tensor  #: [T + 1, N, F]
+    raw: Tensor  #: raw outputs that were drawn [T, N, A]
+    rewards: Tensor  #: [T, N]
+    going: Tensor  #: 0 where the step ended the dream, else 1 [T, N]
+
+
+class Critic(nn.Module):
+    """What a state is worth: a perceptron with LayerNorm, that begins at zero."""
+
+    def __init__(self, inputs: int, layers: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        sizes, parts = [inputs, *layers], list[nn.Module]()
+        for before, after in zip(sizes, layers, strict=False):
+            linear = nn.Linear(before, after)
+            with torch.no_grad():
+                linear.weight.copy_(torch.randn(after, before, generator=generator) / before**0.5)
+                linear.bias.zero_()
+            parts += [linear, nn.LayerNorm(after), nn.SiLU()]
+        last = nn.Linear(sizes[-1], 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*parts, last)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[..., F]`` -> ``[...]``."""
+        values: Tensor = self.layers(features)[..., 0]
+        return values
+
+
+class Dreamer:
+    """The learner: an actor, a critic, its slow copy, and the scale of returns."""
+
+    def __init__(self, options: DreamerConfig, task: Task) -> None:
+        controller = task.controller
+        assert isinstance(controller, NetworkController)
+        if controller.action_spec.kind == "discrete":
+            raise UserError("The actor-critic needs continuous actions; take --controller.learner evolution here.")
+        self.options, self.seed, self.device = options, task.seed, task.model.device
+        generator = generator_for(task.seed, 0)
+        self.actor = Actor(controller.inputs, controller.shapes[-1][0], options.layers, generator)
+        if task.warm:
+            self.actor.take_mean(torch.from_numpy(task.initial).float())
+        self.critic = Critic(controller.inputs, options.layers, generator).to(self.device)
+        self.slow = deepcopy(self.critic).requires_grad_(False)
+        self.actor.to(self.device)
+        self.optimisers = [torch.optim.Adam(part.parameters(), options.learning_rate) for part in self._learning()]
+        self.scale = 0.0
+
+    def _learning(self) -> tuple[nn.Module, nn.Module]:
+        return self.actor, self.critic
+
+    @property
+    def weights(self) -> Array:
+        return self.actor.mean_weights().double().cpu().numpy()
+
+    @property
+    def results(self) -> dict[str, Array]:
+        """The whole actor, standard deviations included."""
+        return {"actor": self.actor.weights().cpu().numpy()}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        networks = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "slow")}
+        return {**networks, "scale": self.scale, "optimisers": [one.state_dict() for one in self.optimisers]}
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        for name in ("actor", "critic", "slow"):
+            getattr(self, name).load_state_dict(state[name])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.scale = state["scale"]
+        return True
+
+    def repeat(self, record: Mapping[str, Any]) -> bool:
+        """Gradients cannot be had again from returns."""
+        return False
+
+    def improve(self, world: World, iteration: int) -> Progress:
+        """So many updates, each from dreams of its own."""
+        options, returns, sums = self.options, list[float](), torch.zeros(3)
+        for update in range(options.updates):
+            number = iteration * options.updates + update
+            seeds = [evolution_seed(self.seed, number, lane) for lane in range(options.lanes)]
+            blocks = [seeds[i : i + LANES_PER_TASK] for i in range(0, len(seeds), LANES_PER_TASK)]
+            weights = self.actor.weights().cpu()
+            found = dict(world.run(imagine, [(weights, block, options.horizon) for block in blocks]))
+            dreams = [found[index] for index in range(len(blocks))]
+            joined = Imagined(*(torch.cat(parts, 1).to(self.device) for parts in zip(*dreams, strict=True)))
+            sums += self._update(joined)
+            alive = torch.cat([torch.ones_like(joined.going[:1]), joined.going[:-1]]).cumprod(0)
+            returns.append(float((alive * joined.rewards).sum(0).mean()))
+        entropy, loss, value = (sums / options.updates).tolist()
+        facts = {"entropy": entropy, "critic_loss": loss, "value": value, "scale": self.scale}
+        return Progress(np.array(returns), options.updates * options.lanes * options.horizon, facts)
+
+    def _update(self, dreams: Imagined) -> Tensor:
+        """One step of actor and critic: the entropy, the critic's loss, and what states are worth."""
+        options = self.options
+        with torch.no_grad():
+            values = self.slow(dreams.features)
+            targets = lambda_returns(dreams.rewards, options.gamma * dreams.going, values, options.trace)
+            alive = torch.cat([torch.ones_like(dreams.going[:1]), dreams.going[:-1]]).cumprod(0)
+            spread = float(targets.quantile(HIGH) - targets.quantile(LOW))
+            self.scale = SCALE_KEPT * self.scale + (1 - SCALE_KEPT) * spread if self.scale else spread
+            advantage = (targets - values[:-1]) / max(1.0, self.scale)
+        mean, log_std = self.actor(dreams.features[:-1])
+        log_prob = (-0.5 * ((dreams.raw - mean) / log_std.exp()) ** 2 - log_std).sum(-1)
+        entropy = log_std.sum(-1)  # of the raw outputs, but for a constant
+        loss = -(alive * (advantage * log_prob + options.entropy * entropy)).mean()
+        fit = (alive * (self.critic(dreams.features[:-1]) - targets) ** 2).mean()
+        for optimiser, part, cost in zip(self.optimisers, self._learning(), (loss, fit), strict=True):
+            optimiser.zero_grad()
+            cost.backward()
+            nn.utils.clip_grad_norm_(part.parameters(), 100.0)
+            optimiser.step()
+        follow(self.slow, self.critic, options.tau)
+        return torch.stack([entropy.detach().mean(), fit.detach(), values.mean()]).cpu()
+
+
+def lambda_returns(rewards: Tensor, discounts: Tensor, values: Tensor, trace: float) -> Tensor:
+    """Returns averaged over all lengths of look-ahead, ``trace^k`` the weight of k steps more (Sutton & Barto, 12.1).
+
+    ``R[t] = r[t] + discount[t] ((1 - trace) v[t + 1] + trace R[t + 1])``, and ``R[T] = v[T]``.
+
+    Args:
+        rewards: ``[T, N]``; discounts: ``[T, N]``, 0 where the step is the last; values: ``[T + 1, N]``.
+
+    Returns:
+        ``[T, N]``.
+    """
+    following, returns = values[-1], list[Tensor]()
+    for t in reversed(range(len(rewards))):
+        following = rewards[t] + discounts[t] * ((1 - trace) * values[t + 1] + trace * following)
+        returns.append(following)
+    return torch.stack(returns[::-1])
+
+
+@torch.inference_mode()
+def imagine(
+    kept: tuple[Lanes, Controller, torch.device], weights: Tensor, seeds: Sequence[int], steps: int
+) -> Imagined:
+    """Dreams with the actor's noise, one for each seed, in a worker. Those that end are dreamed on, to no effect."""
+    lanes, controller, device = kept
+    assert isinstance(controller, NetworkController)
+    *hidden, (outputs, columns) = controller.shapes
+    shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)
+    generator = generator_for(seeds[0], 1)
+    with one_thread():
+        lanes.reset(seeds)
+        seen, drawn, earned, going = [lanes.features()], list[Tensor](), list[Tensor](), list[Tensor]()
+        for _ in range(steps):
+            mean, log_std = split(perceptron(weights, seen[-1], shapes, True, torch.relu))
+            raw = mean + log_std.exp() * torch.randn(len(seeds), outputs, generator=generator).to(device)
+            reward, terminated, _ = lanes.step(squash(raw, controller.action_spec))
+            seen.append(lanes.features())
+            drawn.append(raw)
+            earned.append(reward)
+            going.append(1.0 - terminated.float())
+    return Imagined(*(torch.stack(part).float().cpu() for part in (seen, drawn, earned, going)))
