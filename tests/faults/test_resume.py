@@ -20,7 +20,7 @@ from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, read_json, write_json
-from rollouts.runs.place import place
+from rollouts.runs.place import place as here
 from tests.faults.helpers import CPU, MICRO, Interrupted, differences, interrupted_at, snapshot
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
@@ -190,7 +190,7 @@ def test_history_is_never_open_for_writing_as_a_whole(finished: Path, tmp_path: 
 
 def test_what_a_killed_process_left_half_written_is_swept_away_and_the_rest_is_not(finished: Path, tmp_path: Path):
     run = before("vae", finished, tmp_path / "run")
-    dead, alive = (run / "rollouts" / f".episode.npz.{pid}-{place()}.tmp" for pid in (2**22 + 1, 1))
+    dead, alive = (run / "rollouts" / f".episode.npz.{pid}-{here()}.tmp" for pid in (2**22 + 1, 1))
     for file in (dead, alive):
         file.write_bytes(b"half")
     STAGES["rollouts"](run)
