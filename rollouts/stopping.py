@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _asked: int | None = None  #: the signal that wants this process to end
+_listening = False  #: whether signals come here: within :func:`stoppable_by_signals`
 _waits = 0  #: blocks that want to come to an end of their own
 
 
@@ -20,15 +21,16 @@ def exit_status() -> int:
 @contextmanager
 def stoppable_by_signals() -> Iterator[None]:
     """Within it, SIGTERM ends the process as Ctrl-C does, with KeyboardInterrupt; see :func:`finishing`."""
-    global _asked
+    global _asked, _listening
     if threading.current_thread() is not threading.main_thread():  # only it may be interrupted
         yield
         return
-    _asked = None
+    _asked, _listening = None, True
     before = {number: signal.signal(number, _on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
+        _listening = False
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
@@ -47,7 +49,7 @@ def finishing() -> Iterator[None]:
 
 def asked() -> bool:
     """Whether the process shall end."""
-    return _asked is not None
+    return _listening and _asked is not None
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

@@ -273,7 +273,10 @@ def test_minari_data_sets_of_others_are_read(tmp_path: Path, monkeypatch: pytest
 def test_no_data_set_chooses_a_module_that_is_imported(store: EpisodeStore, tmp_path: Path):
     hostile = EnvConfig("antigravity:Toy-v0")
     path = export_data_set(store, tmp_path / "sets", "toy/held-v0", hostile, TOY_ACTION)
-    with pytest.raises(UserError, match=r"names a module: type --env\.id antigravity:Toy-v0"):
+    with pytest.raises(
+        UserError,
+        match=r"asks for the environment antigravity:Toy-v0, for which the module antigravity would be imported",
+    ):
         import_episodes(open_source(str(path)), tmp_path / "run", ELSEWHERE)
     assert "antigravity" not in sys.modules
 

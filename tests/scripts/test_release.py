@@ -23,7 +23,7 @@ from agents.records.experiments import keep
 from agents.records.model_card import _origin, action_repeat, pedal
 from agents.records.release import compare, release
 from rollouts import EnvConfig, UserError
-from rollouts.runs.files import read_json, write_json
+from rollouts.runs.files import file_hash, read_json, write_json
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
@@ -108,6 +108,9 @@ def test_the_score_of_other_weights_does_not_stay(tiny_run: Path, pretrained: Pa
     changed = shutil.copytree(tiny_run, tmp_path / "changed")
     weights = load_tensors(changed / "controller" / "weights.safetensors")
     save_tensors({name: value + 0.1 for name, value in weights.items()}, changed / "controller" / "weights.safetensors")
+    manifest = read_json(changed / "controller" / "manifest.json")
+    hashed = {"weights": file_hash(changed / "controller" / "weights.safetensors")}
+    write_json(changed / "controller" / "manifest.json", {**manifest, **hashed})
     release(changed, "toy")
     assert not (folder / "evaluation.json").exists()
     assert "Not measured yet" in (folder / "README.md").read_text()

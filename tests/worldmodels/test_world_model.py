@@ -12,6 +12,7 @@ import torch
 
 from rollouts import EnvConfig, UserError
 from rollouts.envs.presets import resolve
+from rollouts.runs.files import file_hash, read_json, write_json
 from worldmodels import WorldModel
 from worldmodels.data.latents import LatentEpisode
 from worldmodels.starts import WARM_UP, DreamStarts
@@ -51,7 +52,10 @@ def test_a_loaded_run_sees_and_foresees(tiny_run):
 def test_m_refuses_to_work_with_another_v(tiny_run, tmp_path, make_model):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
-    save_tensors(make_model().vae.state_dict(), run / "vae" / "weights.safetensors")
+    weights = run / "vae" / "weights.safetensors"
+    save_tensors(make_model().vae.state_dict(), weights)
+    manifest = read_json(run / "vae" / "manifest.json")
+    write_json(run / "vae" / "manifest.json", {**manifest, "weights": file_hash(weights)})
     with pytest.raises(UserError, match="fitted to another V"):
         WorldModel.load(run)
 

@@ -68,7 +68,8 @@ def encode_sources(
         if other != folder:
             _discard(other)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    if not (folder / MARK).exists():
+        (folder / MARK).touch()
     encode = fast_encoder(vae) or encoder(vae, device)
     episodes = []
     with progress_bar(len(sources), "encode", "episode") as bar:
