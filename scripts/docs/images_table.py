@@ -3,9 +3,9 @@
 Every row is a run under --runs: finished rows are not repeated unless their options differ, an interrupted one
 continues where it stopped.
 
-python scripts/images_table.py --steps 3000
-python scripts/images_table.py --budget-minutes 30
-python scripts/images_table.py --budget-minutes 0
+python scripts/docs/images_table.py --steps 3000
+python scripts/docs/images_table.py --budget-minutes 30
+python scripts/docs/images_table.py --budget-minutes 0
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def body(arguments: Arguments) -> None:
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
     steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"
-    command = f"{threads}python scripts/images_table.py {steps}{precision}"
+    command = f"{threads}python scripts/docs/images_table.py {steps}{precision}"
     with atomic_path(arguments.out) as temporary:
         temporary.write_text(document(found, command, grids.name, arguments.note))
     write_json(grids / "rows.json", {"command": command, "rows": found})

@@ -1,7 +1,7 @@
 """Photograph: the README's pictures of the live page, taken of a running one in headless Chromium.
 
-python scripts/photograph.py --agent runs/car
-python scripts/photograph.py --agent runs/car --views all --out pictures/
+python scripts/docs/photograph.py --agent runs/car
+python scripts/docs/photograph.py --agent runs/car --views all --out pictures/
 """
 
 from __future__ import annotations

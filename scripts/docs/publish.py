@@ -1,6 +1,6 @@
 """Publish: put a finished run's figures into docs/NAME and into the README, so that no number there is typed by hand.
 
-python scripts/publish.py --agent runs/quickstart --name quickstart
+python scripts/docs/publish.py --agent runs/quickstart --name quickstart
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Publish: put a trained image model's figures into docs/images and the README, so that no number is typed by hand.
 
 python scripts/train_images.py
-python scripts/publish_images.py --run runs/images-cgan-projection-1
+python scripts/docs/publish_images.py --run runs/images-cgan-projection-1
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """docs/results.md: keep what matters of finished runs in the repository, and make the page and its pictures from it.
 
-python scripts/results.py add --run runs/car --name car --title "Quick preset" --goal full
-python scripts/results.py add --evaluation random.json --name random --title "Random policy"
-python scripts/results.py table --report runs/car/comparison/comparison.json
-python scripts/results.py build
+python scripts/docs/results.py add --run runs/car --name car --title "Quick preset" --goal full
+python scripts/docs/results.py add --evaluation random.json --name random --title "Random policy"
+python scripts/docs/results.py table --report runs/car/comparison/comparison.json
+python scripts/docs/results.py build
 """
 
 from __future__ import annotations
