@@ -41,13 +41,13 @@ def evaluate_lanes(
     lanes.reset(seeds, len(parameters))
     candidates = torch.as_tensor(parameters, dtype=torch.float32, device=device)
     of_lane = torch.arange(len(parameters)).repeat_interleave(len(seeds))
-    mine, shown = candidates[of_lane], len(of_lane)
+    of_active, shown = candidates[of_lane], len(of_lane)
 
     def act(features: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
-        nonlocal mine, shown
+        nonlocal of_active, shown
         if len(active) != shown:  # lanes have ended: gather the others' parameters once, not in every step
-            mine, shown = candidates[of_lane[active]], len(active)
-        return controller.act(mine if len(candidates) > 1 else candidates[0], features)
+            of_active, shown = candidates[of_lane[active]], len(active)
+        return controller.act(of_active if len(candidates) > 1 else candidates[0], features)
 
     return rollout(lanes, act, len(of_lane), max_steps, patience)
 
@@ -172,12 +172,12 @@ def _set_up(task: LanesTask) -> tuple[Lanes, Controller, torch.device]:
 
 
 def _run_block(
-    given: tuple[Lanes, Controller, torch.device],
+    worker: tuple[Lanes, Controller, torch.device],
     parameters: NDArray[np.float64],
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
 ) -> Outcome:
-    lanes, controller, device = given
+    lanes, controller, device = worker
     with one_thread():
         return evaluate_lanes(lanes, controller, parameters, seeds, max_steps, patience, device)

@@ -80,10 +80,10 @@ def _set_up(env: EnvConfig, make_policy: PolicyFactory) -> tuple[ImageEnv, Polic
 
 
 def _record(
-    given: tuple[ImageEnv, PolicyFactory], policy_name: str, seed: int, max_steps: int
+    worker: tuple[ImageEnv, PolicyFactory], policy_name: str, seed: int, max_steps: int
 ) -> tuple[int, bytes, float]:
     """Record and compress in the worker; the file is the caller's to write, whose disk a worker need not share."""
-    episode = record_episode(*given, policy_name, seed, max_steps)
+    episode = record_episode(*worker, policy_name, seed, max_steps)
     return seed, pack(episode), episode.total_reward
 
 

@@ -106,7 +106,7 @@ def fit_mdn_rnn(
         inputs["start_from"] = file_hash(start_from)
     sources = split(stores)
     ranks = Ranks.here()
-    mine = ranks.part(config.batch_size)
+    own = ranks.part(config.batch_size)
     stage = ranks.open_stage(run, "mdnrnn", config, inputs)
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
@@ -134,7 +134,7 @@ def fit_mdn_rnn(
             log.board.add_scalar(f"held_out/{name}", value, step)
         log.board.add_image("dream", dream_strip(model, held_out, stores), step, dataformats="HWC")
 
-    _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), mine, report)
+    _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), own, report)
     if ranks.leads:
         mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
         facts = diagnose(model, held_out)
@@ -162,7 +162,7 @@ def _train(
     stage: Stage,
     mdnrnn: Dynamics,
     data: LatentWindows,
-    mine: slice,
+    own: slice,
     report: Callable[[int, MetricsLog], None],
 ) -> None:
     """Minimise M's loss; ``mine`` is this process's part of every batch."""
@@ -201,13 +201,13 @@ def _train(
             joint = data.sample(config.batch_size, length, config.burn_in, generator)
         else:
             joint, memory = stream.windows(generator)
-            state = take(memory, mine)
+            state = take(memory, own)
         if config.dropout:
             masks = dropout_mask((config.batch_size, config.hidden_size), config.dropout, generator)
-            dropout = masks[mine].to(data.device)
+            dropout = masks[own].to(data.device)
         if free:
-            noise = draw_noise(free, joint, mine, generator)
-        windows = joint.part(mine)
+            noise = draw_noise(free, joint, own, generator)
+        windows = joint.part(own)
         with autocast(data.device, precision):
             outputs, after = follow(mdnrnn, windows, state, dropout, noise)
             predictions = mdnrnn.each(outputs)

@@ -53,7 +53,7 @@ def fit_vae(
         inputs["start_from"] = file_hash(start_from)
     training, test = split(stores)
     ranks = Ranks.here()
-    mine = ranks.part(config.batch_size)
+    own = ranks.part(config.batch_size)
     stage = ranks.open_stage(run, "vae", config, inputs)
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
@@ -68,7 +68,7 @@ def fit_vae(
     if start_from is not None:
         load_weights(vae, start_from)
     vae = vae.on(device)
-    _train(config, stage, vae, batches, mine, held_out, device)
+    _train(config, stage, vae, batches, own, held_out, device)
     if ranks.leads:
         vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])  # also when stopped after the last step
         _finish(stage, vae, held_out, inputs["observation_hash"], device)
@@ -92,7 +92,7 @@ def _train(
     stage: Stage,
     vae: ConvVAE,
     batches: FrameBatches,
-    mine: slice,
+    own: slice,
     held_out: NDArray[np.uint8],
     device: torch.device,
 ) -> None:
@@ -109,8 +109,8 @@ def _train(
 
     def update(step: int) -> Mapping[str, Tensor]:
         joint = batches(step)
-        frames = to_float(joint[mine], device)
-        noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[mine].to(device)
+        frames = to_float(joint[own], device)
+        noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[own].to(device)
         loss = losses(vae, frames, noise, config.kl_floor, precision)
         share = len(frames) / len(joint)
         descent.step(step, share * loss.total)

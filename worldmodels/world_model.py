@@ -137,14 +137,14 @@ class WorldModel:
         Raises:
             UserError: the action vector there is not M's.
         """
-        theirs = resolve(env).action
-        ours = (self.action_spec.low, self.action_spec.high)
-        if theirs is not None and (theirs.low, theirs.high) != ours:
+        wanted = resolve(env).action
+        fitted = (self.action_spec.low, self.action_spec.high)
+        if wanted is not None and (wanted.low, wanted.high) != fitted:
             raise UserError(
-                f"{env.id} takes action vectors between {theirs.low} and {theirs.high}, M was fitted to ones between "
-                f"{ours[0]} and {ours[1]}. Use the model's own environment, or fit a model for this one."
+                f"{env.id} takes action vectors between {wanted.low} and {wanted.high}, M was fitted to ones between "
+                f"{fitted[0]} and {fitted[1]}. Use the model's own environment, or fit a model for this one."
             )
-        self.action_spec = replace(self.action_spec, pedals=theirs.pedals if theirs else ())
+        self.action_spec = replace(self.action_spec, pedals=wanted.pedals if wanted else ())
         return self
 
     @property

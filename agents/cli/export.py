@@ -74,13 +74,13 @@ def body(arguments: Arguments) -> None:
 def _actions(env: EnvConfig, store: EpisodeStore) -> ActionSpec:
     """What the episodes' actions may be: the environment's limits, or where it cannot be made, those that occurred."""
     try:
-        made = make_env(env)
+        world = make_env(env)
     except UserError:
         actions = np.concatenate([episode.actions for episode in store])
         low, high = (tuple(limit.tolist()) for limit in (actions.min(0), actions.max(0)))
         return ActionSpec("box", low, high, low, high)
-    made.close()
-    return made.action_spec
+    world.close()
+    return world.action_spec
 
 
 COMMAND = Command(__doc__, Arguments, body, main=("what", "agent", "out", "round", "id"))

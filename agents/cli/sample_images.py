@@ -121,10 +121,10 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     model, rng = trained.model, generator_for(arguments.seed, 0)
     labels, names = asked(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
-    made = sampling.draw(model, count, rng, labels, arguments.truncation)
+    drawn = sampling.draw(model, count, rng, labels, arguments.truncation)
     least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
     scale = max(sheets.enlargement(trained.shape.size), least)
-    return sheets.with_captions(sheets.picture(made, arguments.columns), names, scale)
+    return sheets.with_captions(sheets.picture(drawn, arguments.columns), names, scale)
 
 
 def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, list[str]]:
@@ -141,8 +141,8 @@ def files(arguments: Arguments, trained: Trained, folder: Path) -> int:
     """Single pictures, ``folder/CLASS-NUMBER.png`` or ``folder/NUMBER.png``; how many."""
     labels, names = asked(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
-    made = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
-    for number, frame in enumerate(sheets.rgb(made)):
+    drawn = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
+    for number, frame in enumerate(sheets.rgb(drawn)):
         name = f"{names[number // arguments.columns]}-" if names else ""
         save_png(frame, folder / f"{name.replace('/', '_')}{number:04}.png")
     return count

@@ -80,15 +80,17 @@ def _layers(drawing: Drawing, z: Tensor, labels: Tensor | None) -> list[Layer]:
         hook.remove()
     if picture.ndim != 4:
         raise UserError(f"The model {drawing.model} makes points; only pictures can be exported.")
-    given = z if labels is None else torch.cat([z, nn.functional.one_hot(labels, len(drawing.classes))], 1)
+    incoming = z if labels is None else torch.cat([z, nn.functional.one_hot(labels, len(drawing.classes))], 1)
     for module, taken, output in ran:
-        if taken.shape != given.shape or not torch.equal(taken, given):
+        if taken.shape != incoming.shape or not torch.equal(taken, incoming):
             raise UserError(
                 f"The page runs networks whose layers follow one another; {drawing.model}'s {type(module).__name__} "
                 "takes something else than the layer before it gave."
             )
-        given = output
-    finish = next((layers for made, layers in _endings(given) if torch.allclose(made, picture, atol=1e-6)), None)
+        incoming = output
+    finish = next(
+        (layers for candidate, layers in _endings(incoming) if torch.allclose(candidate, picture, atol=1e-6)), None
+    )
     if finish is None:
         raise UserError(f"The page does not know how the last layer of {drawing.model} becomes a picture.")
     return [*layers_of([module for module, _, _ in ran], drawing.latent_size + len(drawing.classes)), *finish]

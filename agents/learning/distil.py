@@ -78,8 +78,8 @@ class DistilConfig:
         """
         assert self.teacher is not None
         teacher, ours = Agent.load(self.teacher), task.model.action_spec
-        theirs = teacher.model.action_spec
-        if (theirs.kind, theirs.low, theirs.high) != (ours.kind, ours.low, ours.high):
+        teacher_spec = teacher.model.action_spec
+        if (teacher_spec.kind, teacher_spec.low, teacher_spec.high) != (ours.kind, ours.low, ours.high):
             raise UserError(f"{self.teacher} acts in another world: its action vector is not the one of this run's M.")
         return Distillation(self, task, teacher)
 

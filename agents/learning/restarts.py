@@ -40,8 +40,8 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
             seed=config.seed + 1 + number,
         )
         into = restart_folder(folder, number)
-        made = try_out(asked, into)
-        found.append((Stage(into, "controller").manifest["validation"], made))
+        result = try_out(asked, into)
+        found.append((Stage(into, "controller").manifest["validation"], result))
     best = max(found, key=lambda scored: scored[0])
     say(f"C: the tries scored {', '.join(f'{score:.1f}' for score, _ in found)}; the best one is evolved on.")
     return best[1]

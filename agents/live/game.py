@@ -65,13 +65,13 @@ class GameShow:
         self._place = (self.twin.dream.z, self.twin.dream.state) if dreaming else None
         shown = self.real.advance(driver)
         twin = self.twin.step(shown.moment.action) if dreaming else None
-        told = self._guess is not None or self._step - self._switch > LONGEST / shown.moment.seconds
-        more: dict[str, Any] = {"phase": "told" if told else "play", "seconds_each": shown.moment.seconds}
-        if told:
+        revealed = self._guess is not None or self._step - self._switch > LONGEST / shown.moment.seconds
+        more: dict[str, Any] = {"phase": "told" if revealed else "play", "seconds_each": shown.moment.seconds}
+        if revealed:
             more |= {"switch": self._switch, "guess": self._guess}
             more |= {"apart": number(distance(shown.moment, twin)) if twin else 0.0, "dreamed_for": self._step}
         self._step += 1
-        if told:
+        if revealed:
             return dataclasses.replace(shown, twin=twin, more=more)
         return dataclasses.replace(shown, moment=self._veiled(shown.moment, twin), more=more)
 

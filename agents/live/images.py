@@ -126,8 +126,8 @@ class ImageBench:
         model = bench.trained.model
         x = _tests(bench.trained, torch.tensor([item % len(bench.trained.samples.test)]))
         z = require_encoder(model)(x, None) + torch.tensor([strengths]) @ bench.vectors
-        made = require_decoder(model)(z, None)
-        return [pack("image_attributes", {}, [jpeg(rgb(x)[0]), jpeg(rgb(made)[0])])]
+        decoded = require_decoder(model)(z, None)
+        return [pack("image_attributes", {}, [jpeg(rgb(x)[0]), jpeg(rgb(decoded)[0])])]
 
 
 def _attribute_vectors(trained: Trained) -> Tensor:

@@ -182,8 +182,8 @@ class Shelf:
         files = [(store, file) for store in self.stores.values() for file in store.files[::-1][:MOST_LISTED]]
         for store, file in [pair for pair in files if pair[1] not in self._surprise][:MEASURED_AT_ONCE]:
             if (episode := store.read(file)) is not None:
-                told = [m.surprise for m, _ in relive(self.agent, episode) if m.surprise is not None]
-                self._surprise[file] = float(np.mean(told)) if told else math.nan
+                surprises = [m.surprise for m, _ in relive(self.agent, episode) if m.surprise is not None]
+                self._surprise[file] = float(np.mean(surprises)) if surprises else math.nan
         return self.listed()
 
     def delete(self, seed: int) -> bytes:

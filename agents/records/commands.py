@@ -79,10 +79,10 @@ def worked_out(rounds: Sequence[Path], run: str) -> list[str]:
     for number in range(1, len(rounds)):
         options = ["--run", run, "--iterate.rounds", str(number), *_iteration(rounds[: number + 1], preset)]
         lines.append(("iterate", options))
-    made = [shlex.join(["worldmodels", name, *options]) for name, options in lines]
+    reconstructed = [shlex.join(["worldmodels", name, *options]) for name, options in lines]
     if Stage(first, "rollouts").manifest["policy"] == "human":
-        made[0] = _begun_by_people(run)
-    return made
+        reconstructed[0] = _begun_by_people(run)
+    return reconstructed
 
 
 _CONFIGS: dict[str, type[Any]] = {
@@ -122,7 +122,7 @@ def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
     usual, number, folder = preset.iterate, len(rounds) - 1, rounds[-1]
     recorded = Stage(folder, "rollouts")
     refitted = (folder / "vae" / "metrics.jsonl").exists()
-    made = dataclasses.replace(
+    reconstructed = dataclasses.replace(
         usual,
         rounds=number,
         episodes=recorded.config(CollectConfig).episodes,
@@ -136,7 +136,7 @@ def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
         fresh="start_from" not in Stage(folder, "controller").manifest["inputs"],
         controller=Stage(folder, "controller").config(ControllerConfig),
     )
-    return list(_differences("iterate", made, dataclasses.replace(usual, rounds=number)))
+    return list(_differences("iterate", reconstructed, dataclasses.replace(usual, rounds=number)))
 
 
 def _differences(prefix: str, value: Any, usual: Any) -> Iterator[str]:

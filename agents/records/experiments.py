@@ -88,32 +88,32 @@ def keep(
     rounds = rounds_of(run) if run is not None else []
     report = read_json(evaluation) if evaluation is not None else own_report(rounds[-1])
     stage = Stage(rounds[-1], "controller") if rounds else None
-    books, told = [asdict(cost) for cost in costs(rounds)], commands(rounds, f"runs/{name}") if rounds else []
+    books, command_lines = [asdict(cost) for cost in costs(rounds)], commands(rounds, f"runs/{name}") if rounds else []
     points = curve(rounds) if rounds else []
     if after is not None:
-        books, told, points = _continued(folder, after, name, books, told, points)
-    target, made = folder / name, folder / f".{name}.new"
-    if made.exists():
-        remove_folder(made)
+        books, command_lines, points = _continued(folder, after, name, books, command_lines, points)
+    target, new_folder = folder / name, folder / f".{name}.new"
+    if new_folder.exists():
+        remove_folder(new_folder)
     write_json(
-        made / "experiment.json",
+        new_folder / "experiment.json",
         {
             "title": title,
             "goal": goal,
             "note": note,
             "machine": machine,
-            "commands": told,
+            "commands": command_lines,
             "costs": books,
             "versions": stage.manifest["versions"] if stage else (report or {})["versions"],
             "validation": stage.manifest["validation"] if stage else None,
         },
     )
     if rounds:
-        write_json_lines(made / "history.jsonl", points)
+        write_json_lines(new_folder / "history.jsonl", points)
     if report is not None:
         agent = report["agent"] if report["agent"] == "random policy" else name
-        write_json(made / "evaluation.json", {**report, "agent": agent})
-    replace_folder(made, target)
+        write_json(new_folder / "evaluation.json", {**report, "agent": agent})
+    replace_folder(new_folder, target)
     return target
 
 
@@ -122,7 +122,7 @@ def _continued(
     after: str,
     name: str,
     books: list[dict[str, Any]],
-    told: list[str],
+    command_lines: list[str],
     points: list[dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
     """Costs, commands and curve of a run that began with another's episodes, V and M, from that one's beginning."""
@@ -135,7 +135,7 @@ def _continued(
         shift = before.total(what) - sum(cost[what] for cost in borrowed)
         points = [{**point, what: point[what] + shift} for point in points]
     copies = _copies(f"runs/{after}", f"runs/{name}", before.costs[-1]["round"])
-    return [*before.costs, *own], [*before.commands, *copies, *told[3:]], points
+    return [*before.costs, *own], [*before.commands, *copies, *command_lines[3:]], points
 
 
 def _copies(source: str, target: str, rounds: int) -> list[str]:

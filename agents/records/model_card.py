@@ -40,10 +40,10 @@ def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity, 
             another run that this one began with, which the folders do not show.
     """
     if kept is None:
-        made, books = commands(rounds, "runs/made"), costs(rounds)
+        command_lines, books = commands(rounds, "runs/made"), costs(rounds)
     else:
         facts = read_json(kept / "experiment.json")
-        made, books = facts["commands"], [Cost(**cost) for cost in facts["costs"]]
+        command_lines, books = facts["commands"], [Cost(**cost) for cost in facts["costs"]]
     return (
         "\n\n".join(
             (
@@ -51,7 +51,7 @@ def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity, 
                 _what(folder),
                 _use(name),
                 "## Score\n\n" + _score(name, rounds[-1], folder),
-                "## How it was made\n\n" + _made(rounds[-1], made, books),
+                "## How it was made\n\n" + _made(rounds[-1], command_lines, books),
                 "## Limits\n\n" + _limits(folder, parity),
             )
         )
@@ -169,10 +169,10 @@ def _count(steps: int) -> str:
     return f"{steps:,}" if steps else "–"
 
 
-def _made(last: Path, made: Sequence[str], books: Sequence[Cost]) -> str:
+def _made(last: Path, command_lines: Sequence[str], books: Sequence[Cost]) -> str:
     manifest, config = Stage(last, "controller").manifest, Stage(last, "controller").config(ControllerConfig)
     return (
-        "```bash\n" + "\n".join(made) + "\n```\n\n" + costs_table(books) + "\n\n"
+        "```bash\n" + "\n".join(command_lines) + "\n```\n\n" + costs_table(books) + "\n\n"
         "Environment steps are frames of the real environment, validation included. The data are the episodes that "
         "these commands record; none come from elsewhere. C is "
         f"{_origin(manifest['selected_generation'] + 1, config.average)}, chosen by {config.validation_episodes} "

@@ -107,11 +107,11 @@ def compare(
     about = {"mdnrnn": file_hash(folder / "mdnrnn" / "weights.safetensors"), "generations": controller.generations}
     environment = resolve(reported(world_of(folder))).id
     rows = rows_before(out / "comparison.json", "variant", config.episodes, **about)
-    for name, theirs in changed.items():
+    for name, variant in changed.items():
         title = VARIANTS[name][0]
         say(f"{title}:")
         model = untrained(folder, out / name, controller.seed) if name == "untrained" else folder
-        row = trial(theirs, model, out / name, config.episodes, workers, device)
+        row = trial(variant, model, out / name, config.episodes, workers, device)
         rows[name] = {"variant": name, "title": title, **row}
         report = {
             "world_model": str(folder),
@@ -137,14 +137,14 @@ def variants(names: Sequence[str], controller: ControllerConfig) -> dict[str, Co
     start.check()
     changed = {}
     for name in names:
-        theirs = VARIANTS[name][1](start)
+        variant = VARIANTS[name][1](start)
         try:
-            if theirs.population * theirs.rollouts != start.population * start.rollouts:
+            if variant.population * variant.rollouts != start.population * start.rollouts:
                 raise UserError(
                     f"It halves a number, which {start.population} candidates x {start.rollouts} episodes do not allow."
                 )
-            theirs.check()
-            changed[name] = theirs
+            variant.check()
+            changed[name] = variant
         except UserError as error:
             if tuple(names) != tuple(VARIANTS):
                 raise UserError(f"The variant {name} cannot be had: {error}") from None

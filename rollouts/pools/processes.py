@@ -126,8 +126,8 @@ class WorkerPool:
         if self.workers == 0:
             if self._given_here is None:
                 self._given_here = () if self._setup is None else (self._setup(*self._arguments),)
-            given = self._given_here
-            yield from ((index, function(*given, *task)) for index, task in enumerate(tasks))
+            resources = self._given_here
+            yield from ((index, function(*resources, *task)) for index, task in enumerate(tasks))
             return
         losses = dict.fromkeys(range(len(tasks)), 0)  # of every unfinished task
         while losses:

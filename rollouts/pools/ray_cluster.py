@@ -259,17 +259,19 @@ def _connect(address: str) -> None:
         ) from error
 
 
-def check_versions(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+def check_versions(there: Mapping[str, str], here: Mapping[str, str]) -> None:
     """Refuse a node whose packages may give other results.
 
     Raises:
         UserError: a version differs.
     """
-    names = sorted(set(theirs) | set(ours))
-    unlike = [name for name in names if theirs.get(name) != ours.get(name)]
+    names = sorted(set(there) | set(here))
+    unlike = [name for name in names if there.get(name) != here.get(name)]
     if unlike:
-        told = ", ".join(f"{name} {theirs.get(name, 'none')} there, {ours.get(name, 'none')} here" for name in unlike)
-        raise UserError(f"A node of the Ray cluster may compute other results ({told}): install equal versions.")
+        differences = ", ".join(
+            f"{name} {there.get(name, 'none')} there, {here.get(name, 'none')} here" for name in unlike
+        )
+        raise UserError(f"A node of the Ray cluster may compute other results ({differences}): install equal versions.")
 
 
 def _first_line(error: BaseException) -> str:

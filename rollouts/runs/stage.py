@@ -155,9 +155,9 @@ class Stage:
                 k for k in sorted(set(before) | set(wanted)) if before.get(k) != wanted.get(k) and k not in grown
             ]
             if changed:
-                told = "; ".join(f"{k} was {before.get(k)!r}, is now {wanted.get(k)!r}" for k in changed)
+                differences = "; ".join(f"{k} was {before.get(k)!r}, is now {wanted.get(k)!r}" for k in changed)
                 raise UserError(
-                    f"{stage.path} was made with other options ({told}). Give the options it was made with, "
+                    f"{stage.path} was made with other options ({differences}). Give the options it was made with, "
                     "choose another --run, or delete that folder to start the stage anew."
                 )
             stage.check_inputs(inputs)

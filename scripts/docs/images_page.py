@@ -143,54 +143,58 @@ def picture_name(row: Row) -> str:
 
 def findings(rows: Sequence[Row], points: bool) -> str:
     """What the figures say, as sentences that follow from them."""
-    made = [row for row in rows if "failed" not in row and row["model"] not in REFERENCES]
+    trained = [row for row in rows if "failed" not in row and row["model"] not in REFERENCES]
     by_model = {row["model"]: row["measures"] for row in rows if "failed" not in row}
-    told = []
+    sentences = []
     if points:
-        whole = [row["model"] for row in made if row["measures"].get("modes") == row["measures"].get("of", -1)]
+        whole = [row["model"] for row in trained if row["measures"].get("modes") == row["measures"].get("of", -1)]
         missed = [
             f"{row['model']} ({row['measures']['modes']} of {row['measures']['of']})"
-            for row in made
+            for row in trained
             if "modes" in row["measures"] and row["model"] not in whole
         ]
-        told.append(f"All modes are found by {', '.join(whole) or 'none'}; not by {', '.join(missed) or 'any other'}.")
-        ranked = sorted(made, key=lambda row: row["measures"]["earth_movers"])
+        sentences.append(
+            f"All modes are found by {', '.join(whole) or 'none'}; not by {', '.join(missed) or 'any other'}."
+        )
+        ranked = sorted(trained, key=lambda row: row["measures"]["earth_movers"])
         pairs = [f"{row['model']} ({row['measures']['earth_movers']:.3f})" for row in ranked[:3]]
-        told.append(f"The smallest earth mover's distances are those of {', '.join(pairs)}.")
+        sentences.append(f"The smallest earth mover's distances are those of {', '.join(pairs)}.")
         if {"gan", "gan-minimax"} <= by_model.keys() and "modes" in by_model["gan"]:
             saturating, other = (by_model[name]["modes"] for name in ("gan-minimax", "gan"))
             if saturating >= other:
-                told.append(
+                sentences.append(
                     f"The saturating loss does not fail here ({saturating} modes; the non-saturating: {other}), "
                     "perhaps because Adam scales vanishing gradients up again: under plain gradient descent it does "
                     "(tests/generative/test_training.py)."
                 )
         if "high_quality" in by_model.get("real data", {}):
-            best = max(made, key=lambda row: row["measures"]["high_quality"])
-            told.append(
+            best = max(trained, key=lambda row: row["measures"]["high_quality"])
+            sentences.append(
                 f"Most samples within 3 standard deviations of a mode: {best['model']}, "
                 f"{best['measures']['high_quality']:.1%} (real data {by_model['real data']['high_quality']:.1%})."
             )
     else:
-        key = "frechet" if any("frechet" in row["measures"] for row in made) else "kernel"  # too few for the former
-        ranked = sorted((row for row in made if key in row["measures"]), key=lambda row: row["measures"][key])
+        key = "frechet" if any("frechet" in row["measures"] for row in trained) else "kernel"  # too few for the former
+        ranked = sorted((row for row in trained if key in row["measures"]), key=lambda row: row["measures"][key])
         pairs = [f"{row['model']} ({row['measures'][key]:.3g})" for row in ranked]
         if pairs:
             name = {"frechet": "Fréchet", "kernel": "Kernel"}[key]
-            told.append(f"{name} distance, from best to worst: {', '.join(pairs)}.")
+            sentences.append(f"{name} distance, from best to worst: {', '.join(pairs)}.")
         if key in by_model.get("real data", {}):
-            told.append(f"Real data have {by_model['real data'][key]:.3g}.")
-        asked = [row for row in made if "label_accuracy" in row["measures"]]
+            sentences.append(f"Real data have {by_model['real data'][key]:.3g}.")
+        asked = [row for row in trained if "label_accuracy" in row["measures"]]
         if asked:
             shares = (f"{row['model']} in {row['measures']['label_accuracy']:.0%} of samples" for row in asked)
-            told.append(f"The class asked for is what the classifier sees: {', '.join(shares)}.")
-        poor = [row["model"] for row in made if row["measures"].get("recall", 1) < POOR_RECALL]
+            sentences.append(f"The class asked for is what the classifier sees: {', '.join(shares)}.")
+        poor = [row["model"] for row in trained if row["measures"].get("recall", 1) < POOR_RECALL]
         if poor:
-            told.append(f"Little of the data's variety, or none (recall below {POOR_RECALL:.0%}): {', '.join(poor)}.")
+            sentences.append(
+                f"Little of the data's variety, or none (recall below {POOR_RECALL:.0%}): {', '.join(poor)}."
+            )
     failed = [row["model"] for row in rows if "failed" in row]
     if failed:
-        told.append(f"Stopped because of collapse: {', '.join(failed)}.")
-    return " ".join(told)
+        sentences.append(f"Stopped because of collapse: {', '.join(failed)}.")
+    return " ".join(sentences)
 
 
 def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> str:
@@ -215,23 +219,23 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
         f"Time is wall time of training{': ' * bool(machines)}{'; '.join(machines)}. {note}".rstrip(),
     ]
     for data in dict.fromkeys(row["data"] for row in rows):
-        mine = [row for row in rows if row["data"] == data]
-        measured = [row for row in mine if "failed" not in row]
+        of_data = [row for row in rows if row["data"] == data]
+        measured = [row for row in of_data if "failed" not in row]
         points = any("earth_movers" in row["measures"] for row in measured)
-        budget = next((row["budget"] for row in mine if "budget" in row), "")
+        budget = next((row["budget"] for row in of_data if "budget" in row), "")
         caveat = CAVEATS["points" if points else "images"]
         parts.append(f"## {data}\n\n{budget} {caveat}")
         if points:
-            parts += [table(mine, POINTS), findings(mine, points), gallery(mine, grids)]
+            parts += [table(of_data, POINTS), findings(of_data, points), gallery(of_data, grids)]
             continue
-        generators = [row for row in mine if "failed" in row or "kernel" in row["measures"]]
+        generators = [row for row in of_data if "failed" in row or "kernel" in row["measures"]]
         features = next((row["measures"]["features"] for row in measured if "features" in row["measures"]), "")
         count = next((row["measures"]["samples"] for row in measured if "samples" in row["measures"]), 0)
         parts.append(f"{count:,} samples against as many held-out images. Features: {features}.")
         stacked = any("modes" in row["measures"] for row in measured)
-        parts += [table(generators, [*STACKED_MODES, *IMAGES[:5]] if stacked else IMAGES), findings(mine, points)]
+        parts += [table(generators, [*STACKED_MODES, *IMAGES[:5]] if stacked else IMAGES), findings(of_data, points)]
         coders = [row for row in measured if "squared_error" in row["measures"]]
         if coders:
             parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS)]
-        parts += ["### Samples (of the autoencoders: originals above reconstructions)", gallery(mine, grids)]
+        parts += ["### Samples (of the autoencoders: originals above reconstructions)", gallery(of_data, grids)]
     return "\n\n".join(parts) + "\n"

@@ -36,9 +36,9 @@ def document(experiments: Sequence[Experiment], pictures: dict[str, str], tables
     """
     parts = [HEAD]
     for key, goal in GOALS.items():
-        mine = sorted((experiment for experiment in experiments if experiment.goal == key), key=_rank)
-        if mine or key in tables:
-            parts.append(_section(key, goal, mine, pictures, tables))
+        of_goal = sorted((experiment for experiment in experiments if experiment.goal == key), key=_rank)
+        if of_goal or key in tables:
+            parts.append(_section(key, goal, of_goal, pictures, tables))
     if "dreams" in pictures:
         parts.append(
             f"## Dream against reality\n\n![Dreamed fitness beside real scores]({pictures['dreams']})\n\n"
@@ -90,8 +90,8 @@ def _section(
     goals = [f"{name} {value:g}" for name, value in (("at least", goal.at_least), ("better", goal.aim)) if value]
     known = [f"best known: {goal.known}"] if goal.known else []
     if goals or known:
-        told = "; ".join((["goal: " + ", ".join(goals)] if goals else []) + known)
-        lines += [f"{told[0].upper()}{told[1:]}.", ""]
+        goal_text = "; ".join((["goal: " + ", ".join(goals)] if goals else []) + known)
+        lines += [f"{goal_text[0].upper()}{goal_text[1:]}.", ""]
     if experiments:
         lines += [
             "| experiment | mean ± sd | standard error | 95 % interval | episodes | validation | environment steps "

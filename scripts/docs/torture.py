@@ -133,8 +133,8 @@ def damage(finished: Path, run: Path, file: Path, kind: str, rng: random.Random)
     else:
         remade, command = "", "evaluate"
     break_file(run / file, kind, finished, rng)
-    status, told = quietly(command, run)
-    sentences = [line for line in told.splitlines() if str(run) in line and "it/s]" not in line]
+    status, output = quietly(command, run)
+    sentences = [line for line in output.splitlines() if str(run) in line and "it/s]" not in line]
     unlike = differences(finished / remade, run / remade) if remade and not status else []
     if status == -1:
         outcome = "traceback"
@@ -145,7 +145,7 @@ def damage(finished: Path, run: Path, file: Path, kind: str, rng: random.Random)
     else:
         outcome = "no difference" if set(unlike) <= {file.name} and file.name not in unlike else "silent"
     shutil.rmtree(run)
-    line = (sentences or [told.strip().splitlines()[-1] if told.strip() else ""])[-1].replace(str(run), "RUN")
+    line = (sentences or [output.strip().splitlines()[-1] if output.strip() else ""])[-1].replace(str(run), "RUN")
     return {"test": "damage", "what": str(file), "kind": kind, "outcome": outcome, "told": line[-300:]}
 
 

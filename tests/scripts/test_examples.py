@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -46,3 +47,18 @@ def test_a_policy_from_the_dream_is_scored_in_reality(
     run(monkeypatch, "sb3_in_the_dream.py", *options)
     assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
     assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
+
+
+def test_the_notebook_was_run_and_still_runs(monkeypatch: pytest.MonkeyPatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    cells = [cell for cell in json.loads((EXAMPLES / "first_look.ipynb").read_text())["cells"] if "outputs" in cell]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    assert not any(
+        output["output_type"] in ("error", "stream") and output.get("name") == "stderr" for output in outputs
+    )
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)
+    assert len(names["dreamed"]) == names["horizon"] == 30  # type: ignore[arg-type]

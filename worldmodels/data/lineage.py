@@ -36,8 +36,8 @@ def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
             raise UserError(f"There are no episodes in {stage.path} yet; record some there first.")
     hashes = {str(stage.path): stage.manifest["inputs"]["observation_hash"] for stage in stages}
     if len(set(hashes.values())) != 1:
-        told = ", ".join(f"{path}: {value}" for path, value in hashes.items())
-        raise UserError(f"These episodes were recorded with different preprocessing and cannot be mixed: {told}.")
+        listed = ", ".join(f"{path}: {value}" for path, value in hashes.items())
+        raise UserError(f"These episodes were recorded with different preprocessing and cannot be mixed: {listed}.")
     return next(iter(hashes.values()))
 
 
