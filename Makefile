@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 SETUP_DEV := $(VENV)/.ready-dev
 
-.PHONY: help setup quickstart test lint types check tensorboard clean
+.PHONY: help setup quickstart test test-slow lint types check tensorboard clean
 
 help:  ## Show these verbs
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(SETUP)  ## The virtual environment alone
 
@@ -18,13 +18,16 @@ quickstart: $(SETUP)  ## The whole pipeline on real CarRacing in about a quarter
 test: $(SETUP_DEV)  ## All tests: no GPU, no display, no data needed
 	$(BIN)/python -m pytest
 
+test-slow: $(SETUP_DEV)  ## The tests that take longest, among them kills in every stage; CI runs them too
+	$(BIN)/python -m pytest -m slow
+
 lint: $(SETUP_DEV)  ## Style
 	$(BIN)/ruff check .
 
 types: $(SETUP_DEV)  ## Types
 	$(BIN)/mypy
 
-check: test lint types  ## What CI runs
+check: test test-slow lint types  ## What CI runs
 
 tensorboard: $(SETUP)  ## Curves and pictures of all runs
 	$(BIN)/tensorboard --logdir runs

@@ -160,7 +160,9 @@ def untrained(folder: Path, into: Path, seed: int) -> Path:
     for name in ("config.json", "manifest.json"):
         shutil.copyfile(folder / "mdnrnn" / name, stage.path / name)
     torch.manual_seed(seed)
-    save_tensors(make_dynamics(stage.manifest["architecture"]).state_dict(), stage.path / "weights.safetensors")
+    weights = stage.path / "weights.safetensors"
+    save_tensors(make_dynamics(stage.manifest["architecture"]).state_dict(), weights)
+    stage.note(weights=file_hash(weights))
     return into
 
 

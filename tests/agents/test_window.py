@@ -32,6 +32,7 @@ def key(code: int) -> pygame.event.Event:
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch):
+    pygame.display.quit()  # another test of this process may have begun on another display
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
 

@@ -178,6 +178,7 @@ def test_results_that_nobody_can_tell_the_origin_of_are_refused(
 WRONG = (None, "text", -1, [], {}, [None], {"a": None}, 1e400, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["manifest.json", "config.json"])
 @pytest.mark.parametrize("stage_of", ["rollouts", "vae", "mdnrnn", "controller"])
 def test_a_wrong_value_anywhere_is_a_sentence_or_no_matter(stage_of: str, name: str, run: Path):

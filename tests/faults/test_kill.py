@@ -52,6 +52,7 @@ def wait_until(condition: object, seconds: float) -> bool:
     return bool(condition())  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(finished: Path, tmp_path: Path):
     run, marker, told = tmp_path / "run", tmp_path / "marker", tmp_path / "stderr"

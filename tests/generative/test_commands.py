@@ -163,6 +163,7 @@ def test_table_is_filled_row_by_row(images, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("docs")
 def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -85,6 +85,7 @@ def compare_episode(
     return score, differences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "least"), [(drive, 600), (at_random, -100)])
 def test_ten_whole_episodes_agree(policy: Policy, least: float):
     scores, means, worst = [], [], []

@@ -27,6 +27,7 @@ def test_they_are_short():
     assert max(lengths.values()) < 60
 
 
+@pytest.mark.slow
 def test_an_environment_of_ones_own_goes_through_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(PRESETS, "tiny", MICRO)
     run(monkeypatch, "own_environment.py", "--run", tmp_path / "run")
@@ -49,6 +50,7 @@ def test_a_policy_from_the_dream_is_scored_in_reality(
     assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_notebook_was_run_and_still_runs(monkeypatch: pytest.MonkeyPatch):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")

@@ -146,6 +146,7 @@ def test_the_books_of_an_iterated_run(scripted_run: Path):
     assert not any(cost.imagined_steps for cost in books)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("books", [commands, worked_out])
 def test_the_commands_in_the_card_make_the_same_run_again(
     books: Callable[..., list[str]], scripted_run: Path, tmp_path: Path

@@ -282,6 +282,7 @@ def test_a_laptop_shows_everything_at_once(browser: Any, url: str):
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_to_complain_of(scheme: str, browser: Any, url: str):
     package = pytest.importorskip("axe_playwright_python", reason="LEFT OUT, accessibility: axe-playwright-python")

@@ -451,6 +451,7 @@ def test_another_agent_is_picked(browser: Any, toy_agent: Agent, tiny_run: Path,
     assert page.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_axe_finds_nothing_to_complain_of(scheme: str, browser: Any, server: Running):
     package = pytest.importorskip("axe_playwright_python", reason="LEFT OUT, accessibility: axe-playwright-python")

@@ -414,6 +414,7 @@ def test_an_episode_is_kept_until_it_is_saved(
     assert Stage(drives.run, "rollouts").manifest["steps"] == len(episode)
 
 
+@pytest.mark.slow
 def test_a_long_dream_takes_bounded_memory(session: Session, tell: Tell):
     """Forty seconds of the dream, 800 pictures, as fast as they can be computed: after the 20 seconds that a clip
     may show nothing grows any more. (``test_browser.py`` has a minute in real time, on request.)
