@@ -18,6 +18,8 @@ from rollouts import make_env
 from rollouts.envs.presets import PRESETS as WORLDS
 from tests.faults.helpers import call
 
+pytestmark = pytest.mark.slow  # whole pipelines, as the guide has them
+
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "environments.md").read_text()
 PACKAGES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "CartPole": "pygame"}
 

@@ -14,6 +14,8 @@ from rollouts import EpisodeStore
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 
+pytestmark = pytest.mark.slow  # whole pipelines, as the guide has them
+
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "data.md").read_text()
 
 
