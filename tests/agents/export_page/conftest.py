@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,17 +24,6 @@ from rollouts.envs.actions import ActionSpec
 from worldmodels import WorldModel
 
 NODE = shutil.which("node")
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-ARGUMENTS = (  # as root in a container, and with nothing to call home for
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 CORE = ("arithmetic", "noise", "tensors", "matmul", "network", "mdnrnn", "controller", "dream", "driver", "model")
 WIDE = ActionSpec("box", (-1.0, 0.0, 0.2), (1.0, 1.0, 0.8), (1.0, 0.5, 1.0), (0.0, 0.5, 0.1))
 CHOICE = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))
@@ -107,19 +95,6 @@ class Served:
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *arguments: Any) -> None:
         """Say nothing."""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="LEFT OUT, the exported page in a browser: playwright is missing"
-    )
-    if CHROMIUM is None:
-        pytest.skip("LEFT OUT, the exported page in a browser: there is no Chromium (apt-get install chromium)")
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=120_000)
-        yield browser
-        browser.close()
 
 
 def in_node(folder: Path, expression: str) -> Any:

@@ -39,23 +39,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="LEFT OUT, the page in a browser: there is no Chromium (apt-get install chromium)"
 )
-ARGUMENTS = (  # as root in a container, and with nothing to call home for
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PATIENCE = 30_000  #: milliseconds; a loaded machine of 2 cores starts a session in several seconds
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=120_000)
-        yield browser
-        browser.close()
 
 
 class Page:
