@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.layers import ConvSpec, conv_stack
+from worldmodels.training.precision import has_bfloat16
 
 #: All convolutions are unpadded, of stride 2; 64 -> 31 -> 14 -> 6 -> 2 and 1 -> 5 -> 13 -> 30 -> 64.
 ENCODER = (ConvSpec(32, 4, 2), ConvSpec(64, 4, 2), ConvSpec(128, 4, 2), ConvSpec(256, 4, 2))
@@ -113,8 +114,8 @@ def fast_encoder(vae: ConvVAE) -> Encoder | None:
     Returns:
         a function of uint8 frames ``[N, 64, 64, 3]``, or None where the processor has no bfloat16 arithmetic.
     """
-    there = vae.mean.weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
-    if not there or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    device = vae.mean.weight.device
+    if device.type != "cpu" or not has_bfloat16(device):
         return None
     from torch.utils.mkldnn import to_mkldnn  # slow to import, and not needed by anyone else
 
