@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.envs.presets import hint, identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError, require_at_least
+from rollouts.inventory import Inventory
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
 from rollouts.pools.processes import refuse_unguarded
@@ -117,9 +119,9 @@ def collect(
     if agent_policy is not None:
         inputs["agent"] = name
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
-    store = EpisodeStore(stage.path / "episodes")
+    store, inventory = EpisodeStore(stage.path / "episodes"), Inventory(stage)
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
-    missing = [seed for seed in seeds if seed not in store]
+    missing = _missing(inventory, seeds)
     if missing:
         steps = min(config.max_steps, preset.max_decisions or config.max_steps)
         tasks = [(name, seed, config.max_steps) for seed in missing]
@@ -128,20 +130,46 @@ def collect(
             returns: list[float] = []
             with progress_bar(len(seeds), f"collect ({name})", "episode", len(seeds) - len(missing)) as bar:
                 for _, (seed, packed, total) in pool.run(_record, tasks):
-                    store.write(seed, packed)
+                    inventory.add(store.write(seed, packed))
                     returns.append(total)
                     stage.tick()
                     bar.update()
                     bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
-    if not stage.complete:
+    if missing or not stage.complete:
+        inventory.write()
+    if missing and stage.complete:
+        stage.note(listed=len(store))
+    elif not stage.complete:
         stage.finish(
             env=config_to_dict(env),
             policy=name,
             round=round_index,
             observation_hash=preset.observation_hash,
+            listed=len(store),
             **totals(store, preset.action_repeat),
         )
     return store
+
+
+def _missing(inventory: Inventory, seeds: Sequence[int]) -> list[int]:
+    """Seeds whose episodes are still to be recorded, or again; the others are held to the list.
+
+    Raises:
+        UserError: an episode is not the one that was recorded, or the list is damaged.
+    """
+    store = inventory.store
+    if not inventory.kept:
+        absent = [seed for seed in seeds if seed not in store]
+        if len(store) and (absent or not inventory.stage.complete):
+            say(f"There is no {inventory.path}, in which checksums stand: the {len(store)} episodes are taken as they are.")
+            inventory.write()
+        return absent
+    noted = inventory.read()
+    inventory.require_unchanged(noted)
+    if gone := inventory.missing(noted):
+        say(f"{store.path / gone[0]} was recorded and is missing, {len(gone)} of {len(noted)} in all: recorded again.")
+    listed = noted if not inventory.stage.complete else {**noted, **dict.fromkeys(file.name for file in store.files)}
+    return [seed for seed in seeds if store.file(seed).name not in listed or seed not in store]
 
 
 def _imported(run: Path, env: EnvConfig) -> EpisodeStore | None:

@@ -166,6 +166,8 @@ class EpisodeStore:
         try:
             arrays = read_arrays(file, NAMES)
             seed, policy = int(arrays.pop("seed")), str(arrays.pop("policy"))
+            if file.name.startswith("episode-") and file.name != self.file(seed).name:
+                raise ValueError(f"it is the episode of seed {seed}, under another name")
             return Episode(**arrays, seed=seed, policy=policy)
         except DAMAGE as error:
             raise UserError(f"{file} is not a readable episode ({error}); delete it and collect again.") from error

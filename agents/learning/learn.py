@@ -112,7 +112,7 @@ def evolve(
         _worlds(config, stage, run, model, env, workers, controller.standardiser) as (world, validate),
         progress_bar(config.generations, f"{config.learner} ({config.world})", "gen", done) as bar,
     ):
-        log, saved = MetricsLog(stage.path, done), time.monotonic()
+        log, saved = MetricsLog(stage, done, done), time.monotonic()
         for iteration in range(done, config.generations):
             began = {}
             if iteration == 0 and start_from is not None:  # kept as the agent, should nothing better be found
@@ -127,7 +127,7 @@ def evolve(
             steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
             log_iteration(log, record, facts, learner.weights, steps)
             append_json_line(
-                stage.path / "history.jsonl", record, sync=True
+                stage.path / "history.jsonl", record, sync=True, of=stage.id
             )  # last: an iteration that is not in the history is done, and logged, again
             if due or time.monotonic() - saved >= SAVE_EVERY:
                 course.save(stage.path / "state.pt")
@@ -147,7 +147,7 @@ def evolve(
             course.selected = better(
                 course.selected, (last["validation"], len(course.history) - 1, course.recent.average)
             )
-            write_json_lines(stage.path / "history.jsonl", course.history)
+            write_json_lines(stage.path / "history.jsonl", course.history, stage.id)
     course.save(stage.path / "state.pt")
     return _finish(stage, config, spec, controller.standardiser, env, course)
 

@@ -19,7 +19,7 @@ from agents.records.model_card import Parity, model_card
 from rollouts.console import say, size
 from rollouts.envs.image_env import make_env
 from rollouts.errors import UserError
-from rollouts.runs.files import file_hash, read_json, replace_folder, write_json
+from rollouts.runs.files import file_hash, replace_folder, write_json
 from rollouts.runs.layout import PRETRAINED
 from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION
@@ -105,7 +105,7 @@ def _write_stages(source: Path, folder: Path) -> None:
             manifest["mdnrnn"] = hashes["mdnrnn"]
         if stage == "mdnrnn" and starts.exists():
             manifest["starts"] = file_hash(folder / stage / starts.name)
-        write_json(folder / stage / "config.json", read_json(source / stage / "config.json"))
+        write_json(folder / stage / "config.json", Stage(source, stage).options)
         write_json(folder / stage / "manifest.json", manifest)
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from rollouts.console import command, say
 from rollouts.errors import UserError
-from rollouts.runs.files import Facts, file_hash, read_json, sweep, write_json
+from rollouts.runs.files import Facts, file_hash, fingerprint, read_json, sweep, write_json
 from rollouts.runs.lock import NAME as LOCK
 from rollouts.runs.lock import Lock, lock
 from rollouts.runs.options import config_from_dict, config_to_dict
@@ -30,7 +30,7 @@ HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the m
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
-    **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage"), str),
+    **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage", "id"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
     "seconds": (int, float),
@@ -99,9 +99,29 @@ class Stage:
                 "that folder to start the stage anew."
             )
 
+    @property
+    def id(self) -> str | None:
+        """Identifies the stage by what it was first asked for; its own files tell it too. None in older runs."""
+        return self.manifest.get("id") if (self.path / "manifest.json").exists() else None
+
+    @property
+    def options(self) -> Facts:
+        """The stage's configuration as plain values.
+
+        Raises:
+            UserError: they are damaged, or of another run.
+        """
+        values, own = read_json(self.path / "config.json"), self.id
+        if own is not None and values.of not in (None, own):
+            raise UserError(
+                f"{values.path} is of another run than the manifest beside it. Put back a copy of the right one, or "
+                f"delete the folder {self.path} to make it anew."
+            )
+        return values
+
     def config(self, cls: type[T]) -> T:
         """The stage's configuration as it was resolved when the stage ran."""
-        values = read_json(self.path / "config.json")
+        values = self.options
         try:
             return config_from_dict(cls, values)
         except UserError as error:
@@ -165,6 +185,7 @@ class Stage:
             stage._typed = {"commands": typed, **({} if stage.complete and not grown else stage._other_versions())}
             if not grown:
                 return stage
+        identity = stage.manifest.get("id") if stage.begun else fingerprint([name, inputs, wanted])
         stage.path.mkdir(parents=True, exist_ok=True)
         stage._lock = lock(stage.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
@@ -172,6 +193,7 @@ class Stage:
             {
                 "format": FORMAT_VERSION,
                 "stage": name,
+                **({"id": identity} if identity else {}),
                 "complete": False,
                 "inputs": inputs,
                 "commands": typed,
@@ -182,7 +204,7 @@ class Stage:
                 **({"precision": stage.manifest["precision"]} if stage.begun and "precision" in stage.manifest else {}),
             },
         )
-        write_json(stage.path / "config.json", wanted)
+        write_json(stage.path / "config.json", wanted, identity)
         return stage
 
     def _other_versions(self) -> dict[str, Any]:
@@ -208,7 +230,7 @@ class Stage:
         try:
             return config_to_dict(self.config(cls))
         except UserError:
-            return read_json(self.path / "config.json")
+            return self.options
 
     def check_inputs(self, inputs: Mapping[str, str]) -> None:
         """Refuse to continue on inputs that differ from those the stage was made from."""

@@ -36,18 +36,33 @@ class Stateful(Protocol):
 
 
 class MetricsLog:
-    """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back."""
+    """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back.
 
-    def __init__(self, folder: Path, step: int) -> None:
+    Args:
+        lines: how many were logged up to ``step``, if that is known; fewer are told of.
+
+    Attributes:
+        lines: how many there are now.
+    """
+
+    def __init__(self, stage: Stage, step: int, lines: int | None = None) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter  # here: it takes longer to import than PyTorch itself
 
-        self.path = folder / "metrics.jsonl"
-        write_json_lines(self.path, [r for r in read_json_lines(self.path, "step") if r["step"] <= step])
-        self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
+        self.path, self._of = stage.path / "metrics.jsonl", stage.id
+        kept = [record for record in read_json_lines(self.path, "step", self._of) if record["step"] <= step]
+        if lines is not None and len(kept) < lines:
+            say(
+                f"{self.path} has {len(kept)} of the {lines} lines that were logged up to step {step}: its curves have a "
+                "gap, what is trained does not depend on it."
+            )
+        write_json_lines(self.path, kept, self._of)
+        self.lines = len(kept)
+        self.board = SummaryWriter(str(stage.path), purge_step=step + 1 if step else None, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line, and one point to every curve."""
-        append_json_line(self.path, {"step": step, **values})
+        append_json_line(self.path, {"step": step, **values}, of=self._of)
+        self.lines += 1
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
 
@@ -85,18 +100,21 @@ def train(
     Raises:
         UserError: a loss is not finite, or the checkpoint is damaged or of another version.
     """
-    first, sums, count = _continued(stage, parts)
+    first, sums, count, logged = _continued(stage, parts)
     if first >= steps:
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, state_path, saved = Ranks.here(), stage.path / "state.pt", time.monotonic()
+    ranks, state_path, saved, identity = Ranks.here(), stage.path / "state.pt", time.monotonic(), stage.id
 
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
         pending = {"sums": {name: value.cpu() for name, value in sums.items()}, "count": count} if count else {}
-        save_state({"step": step, **{name: part.state_dict() for name, part in parts.items()}, **pending}, state_path)
+        own = {"stage": identity} if identity else {}
+        own |= {"lines": log.lines} if log else {}
+        states = {name: part.state_dict() for name, part in parts.items()}
+        save_state({"step": step, **own, **states, **pending}, state_path)
 
-    log = MetricsLog(stage.path, first) if ranks.leads else None
+    log = MetricsLog(stage, first, logged) if ranks.leads else None
     start = warm = time.perf_counter()
     with finishing(), progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
@@ -137,13 +155,15 @@ def train(
     ranks.wait()
 
 
-def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int]:
-    """Take over the last checkpoint: the steps that are done, and the sums since the last line in the log, of so many
-    of them."""
+def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int, int | None]:
+    """Take over the last checkpoint: the steps that are done, the sums since the last line in the log, of so many of
+    them, and the lines in the log, if it tells."""
     # On the CPU: what belongs on a device is moved there, and Adam's step counters, which do not, stay here.
     state = load_newest_state(stage, torch.device("cpu"))
     if state is None:
-        return 0, {}, 0
+        if (stage.path / "metrics.jsonl").exists():
+            say(f"There is no checkpoint in {stage.path} (state.pt): it is trained from its first step.")
+        return 0, {}, 0, None
     if missing := {"step", *parts} - state.keys():
         raise UserError(
             f"{stage.path / 'state.pt'} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
@@ -152,7 +172,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
     try:
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0))
+        return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0)), state.get("lines")
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
             f"{stage.path / 'state.pt'} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
