@@ -28,7 +28,7 @@ def lowest(text: str) -> dict[str, str]:
 
 def exactly(name: str, version: str) -> str:
     """A requirement that admits this version alone, and what a packager has appended to it (4.9 -> 4.9.0.80)."""
-    parts = (version.split(".") + ["0", "0"])[:3]
+    parts = [*version.split("."), "0", "0"][:3]
     return f"{name}>={version},<{'.'.join([*parts[:2], str(int(parts[2]) + 1)])}"
 
 

@@ -118,6 +118,7 @@ def collect(
     inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
+    _require_unchanged(Stage(run, "rollouts"))
     stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
     store, inventory = EpisodeStore(stage.path / "episodes"), Inventory(stage)
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
@@ -151,21 +152,27 @@ def collect(
     return store
 
 
-def _missing(inventory: Inventory, seeds: Sequence[int]) -> list[int]:
-    """Seeds whose episodes are still to be recorded, or again; the others are held to the list.
+def _require_unchanged(stage: Stage) -> None:
+    """Refuse to go on with episodes that are not those that were recorded.
 
     Raises:
-        UserError: an episode is not the one that was recorded, or the list is damaged.
+        UserError: it names the first, or the list that is damaged.
     """
+    inventory = Inventory(stage)
+    if stage.begun and inventory.kept:
+        inventory.require_unchanged(inventory.read())
+
+
+def _missing(inventory: Inventory, seeds: Sequence[int]) -> list[int]:
+    """Seeds whose episodes are still to be recorded, or again."""
     store = inventory.store
     if not inventory.kept:
         absent = [seed for seed in seeds if seed not in store]
         if len(store) and (absent or not inventory.stage.complete):
-            say(f"There is no {inventory.path}, in which checksums stand: the {len(store)} episodes are taken as they are.")
+            say(f"There is no {inventory.path}: the {len(store)} episodes beside it are taken as they are.")
             inventory.write()
         return absent
     noted = inventory.read()
-    inventory.require_unchanged(noted)
     if gone := inventory.missing(noted):
         say(f"{store.path / gone[0]} was recorded and is missing, {len(gone)} of {len(noted)} in all: recorded again.")
     listed = noted if not inventory.stage.complete else {**noted, **dict.fromkeys(file.name for file in store.files)}

@@ -96,10 +96,8 @@ def encode_sources(
                 episodes.append(latent)
             bar.update()
     if unfit:
-        say(
-            f"{unfit[0]} was damaged, or of another episode or V{f' (as were {len(unfit) - 1} more)' * (len(unfit) > 1)}: "
-            "encoded again."
-        )
+        more = f" (as were {len(unfit) - 1} more)" if len(unfit) > 1 else ""
+        say(f"{unfit[0]} was damaged, or of another episode or V{more}: encoded again.")
     if not episodes:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return episodes

@@ -143,7 +143,7 @@ def load_own_state(stage: Stage, path: Path, device: torch.device) -> dict[str, 
     state, own = load_state(path, device), stage.id
     if own is not None and state.get("stage", own) != own:
         raise UserError(
-            f"The checkpoint {path} is of another run: it belongs to the stage {state['stage']}, and this one is {own}. "
+            f"The checkpoint {path} is of another run: it is of the stage {state['stage']}, and this one is {own}. "
             f"Delete the folder {path.parent} to start that stage anew."
         )
     return state

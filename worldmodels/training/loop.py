@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -52,8 +51,8 @@ class MetricsLog:
         kept = [record for record in read_json_lines(self.path, "step", self._of) if record["step"] <= step]
         if lines is not None and len(kept) < lines:
             say(
-                f"{self.path} has {len(kept)} of the {lines} lines that were logged up to step {step}: its curves have a "
-                "gap, what is trained does not depend on it."
+                f"{self.path} has {len(kept)} of the {lines} lines that were logged up to step {step}: its curves have "
+                "a gap, what is trained does not depend on it."
             )
         write_json_lines(self.path, kept, self._of)
         self.lines = len(kept)
@@ -109,7 +108,7 @@ def train(
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
         pending = {"sums": {name: value.cpu() for name, value in sums.items()}, "count": count} if count else {}
-        own = {"stage": identity} if identity else {}
+        own: dict[str, Any] = {"stage": identity} if identity else {}
         own |= {"lines": log.lines} if log else {}
         states = {name: part.state_dict() for name, part in parts.items()}
         save_state({"step": step, **own, **states, **pending}, state_path)
