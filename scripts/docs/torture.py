@@ -31,7 +31,7 @@ import torture_mistakes as mistakes  # noqa: E402
 import torture_page as live  # noqa: E402
 import torture_rest as rest  # noqa: E402
 from torture_report import write  # noqa: E402
-from torture_runs import CPU, IMAGES, RUN_OPTIONS, command, forked, warm  # noqa: E402
+from torture_runs import CPU, IMAGES, RUN_OPTIONS, STAGES, command, forked, warm  # noqa: E402
 
 from rollouts.runs.files import append_json_line, read_json_lines  # noqa: E402
 
@@ -125,16 +125,16 @@ def attempts(
         return random.Random(f"{arguments.seed} {test} {number}")
 
     if test == "damages":
-        whole = damages.references(finished, work / "references")
         cases = [*damages.cases(finished), *damages.of_rounds(finished)]
         random.Random(arguments.seed).shuffle(cases)
-        for number, case in enumerate(cases[: 6 if quick else arguments.damages]):
+        cases = cases[: 4 if quick else arguments.damages]
+        whole = damages.references(cases, finished, work / "references")
+        for number, case in enumerate(cases):
             yield partial(damages.damage, case, finished, other, whole, run, chance(number))
     elif test == "kills":
-        undisturbed = kills.references(finished, work / "undisturbed")
-        names = [*undisturbed]
-        for number in range(2 if quick else arguments.kills):
-            name = names[number % len(names)]
+        names = [[*STAGES][number % len(STAGES)] for number in range(2 if quick else arguments.kills)]
+        undisturbed = kills.references(names, finished, work / "undisturbed")
+        for number, name in enumerate(names):
             yield partial(kills.kill, name, finished, undisturbed[name], run, chance(number))
     elif test == "options":
         yield from mistakes.options(finished, run, 8 if quick else arguments.options, arguments.seed)

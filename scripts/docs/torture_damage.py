@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ READERS = {
 }
 #: What continues each part when it is not finished, or is to become larger.
 GROWING = {
-    "rollouts": Step("collect", "rollouts", (*RUN_OPTIONS, "--collect.episodes", "10")),
+    "rollouts": Step("collect", "rollouts", (*RUN_OPTIONS[:4], "--collect.episodes", "10")),
     "vae": Step("train_vae", "vae", (*RUN_OPTIONS[:2], *CPU, "--vae.steps", "12")),
     "mdnrnn": Step("train_mdnrnn", "mdnrnn", (*CPU, "--mdnrnn.steps", "18")),
     "controller": Step("train_controller", "controller", ("--workers", "0", *CPU, "--controller.generations", "7")),
@@ -85,10 +85,10 @@ def of_rounds(finished: Path) -> Iterator[Case]:
             yield from (Case(file, kind, PIPELINE, False) for kind in KINDS)
 
 
-def references(finished: Path, place: Path) -> dict[str, Path]:
+def references(chosen: Sequence[Case], finished: Path, place: Path) -> dict[str, Path]:
     """Every command's result on undamaged files, by what identifies the command; made once, then found."""
     found = dict[str, Path]()
-    wanted = {(case.step, case.continued) for case in (*cases(finished), *of_rounds(finished))}
+    wanted = {(case.step, case.continued) for case in chosen}
     for step, continued in sorted(wanted, key=lambda pair: (pair[0].name, pair[0].options, pair[1])):
         key = _key(step, continued)
         folder = place / key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from torture_runs import LIMIT_S, STAGES, copy, forked, unlike
 Row = dict[str, Any]
 
 
-def references(finished: Path, place: Path) -> dict[str, tuple[Path, float]]:
-    """Every stage as it is when nobody kills it, and the seconds that it takes; made once, then found."""
+def references(names: Iterable[str], finished: Path, place: Path) -> dict[str, tuple[Path, float]]:
+    """These stages as they are when nobody kills them, and the seconds that they take; made once, then found."""
     found = dict[str, tuple[Path, float]]()
-    for name, step in STAGES.items():
+    for name in dict.fromkeys(names):
+        step = STAGES[name]
         folder = place / name.replace(":", "").replace(" ", "-")
         note = folder.with_suffix(".seconds")
         if not note.exists():

@@ -23,11 +23,11 @@ from worldmodels.generative.models.registry import MODELS
 zoo: Any = import_module("tests.rollouts.zoo")
 Row = dict[str, Any]
 Attempt = Callable[[], Row]
-PATIENCE = 90.0  #: seconds after which an option that was not refused counts as accepted
+PATIENCE = 40.0  #: seconds after which an option that was not refused counts as accepted
 
 #: What each command needs of a finished run, and options with which it would work.
 COMMAND_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "collect": ((), ("--run", "RUN", *RUN_OPTIONS)),
+    "collect": ((), ("--run", "RUN", *RUN_OPTIONS[:4])),
     "train-vae": (("rollouts",), ("--run", "RUN", *RUN_OPTIONS[:2], *CPU)),
     "train-mdnrnn": (("rollouts", "vae"), ("--run", "RUN", *RUN_OPTIONS[:2], *CPU)),
     "train-controller": (("rollouts", "vae", "mdnrnn"), ("--run", "RUN", *RUN_OPTIONS)),
@@ -41,7 +41,10 @@ COMMAND_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "train-images": ((), ("--run", "RUN", "--model", "gan", "--data", "ring", "--preset", "tiny", *CPU)),
     "sample-images": (("images",), ("--run", "RUN", "--out", "RUN/picture.png")),
     "export": (("rollouts", "vae", "mdnrnn", "controller"), ("--run", "RUN", "--out", "RUN/out")),
-    "distil": (("rollouts", "vae", "mdnrnn"), ("--run", "RUN", "--teacher", "RUN", *RUN_OPTIONS)),
+    "distil": (
+        ("rollouts", "vae", "mdnrnn", "controller"),
+        ("--run", "RUN", "--teacher", "RUN", *RUN_OPTIONS),
+    ),
     "sweep-temperature": (("rollouts", "vae", "mdnrnn"), ("--run", "RUN", *RUN_OPTIONS)),
     "compare": (("rollouts", "vae", "mdnrnn"), ("--run", "RUN", *RUN_OPTIONS)),
 }
@@ -58,7 +61,8 @@ NONSENSE: tuple[tuple[str, ...], ...] = (
     ("stray",),
     ("--seed",),
 )
-WHOLE = ("-1", "1.5", "nan", "many", "9" * 30)
+VERY_LARGE = "9" * 30
+WHOLE = ("-1", "1.5", "nan", "many", VERY_LARGE)
 BEGUN = ("manifest.json", "config.json", "run.json")  #: may be written before a stage refuses: nothing is spent
 REAL = ("nan", "inf", "-inf", "much")
 
@@ -69,6 +73,7 @@ def options(finished: Path, run: Path, count: int, seed: int) -> Iterator[Attemp
         (name, words)
         for name in COMMAND_LINES
         for words in (*NONSENSE, *((f"--{option}", value) for option, value in _wrong(name)))
+        if words[0] != "--workers" or "workers" in command_of(name).names()
     ]
     random.Random(seed).shuffle(cases)
     for name, words in cases[:count]:
@@ -145,8 +150,8 @@ def _outcome(ended: Ended, made: list[str]) -> str:
 
 def _last(ended: Ended, run: Path, made: list[str]) -> str:
     lines = [line for line in ended.said.splitlines() if line.strip(" │╭╰─╮╯")]
-    errors = [line for line in lines if "Error: " in line]
-    last = (errors or lines or [""])[-1].replace(str(run), "RUN")[-300:]
+    errors = [line for line in lines if "Error: " in line] or [line for line in lines if line.startswith("  ")][:1]
+    last = (errors or lines or [""])[-1].strip().replace(str(run), "RUN")[-300:]
     return f"{last}{' MADE ' + ', '.join(made[:3]) if made else ''}"
 
 
@@ -209,7 +214,7 @@ def _environment(name: str, words: tuple[str, ...], how: str, run: Path) -> Row:
     if how == "evaluate":
         line: tuple[object, ...] = ("--agent", "random", "--episodes", "2", "--workers", "0")
     else:
-        line = ("--run", run, *RUN_OPTIONS)
+        line = ("--run", run, *(RUN_OPTIONS[:4] if how == "collect" else RUN_OPTIONS))
     row = _judged(f"{name}: {how}", run, command(how, *line, "--env.id", world, *more))
     shutil.rmtree(run, ignore_errors=True)
     return row

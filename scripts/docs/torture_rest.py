@@ -20,13 +20,14 @@ from agents.learning.config import ControllerConfig
 from agents.learning.history import Course, RecentMeans
 from agents.learning.history import resume as resumed
 from agents.learning.learner import Task
-from rollouts.runs.files import read_json, write_json, write_json_lines
+from rollouts.runs.files import write_json_lines
 from rollouts.runs.lock import lock
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import MICRO, differences
 from worldmodels.world_model import WorldModel
 
 Row = dict[str, Any]
+TOLD = 20  #: generations after which the strategy's numbers are as many as they will ever be
 SOON_S = 10.0  #: within which a long evolution goes on
 
 
@@ -81,16 +82,16 @@ def resume(finished: Path, run: Path, generations: int) -> Row:
     history = (run / "controller" / "history.jsonl").stat().st_size
     shutil.rmtree(run)
     return {
-        "what": f"{generations:,} generations of CMA-ES, {history / 1e6:.1f} MB of history",
+        "what": f"{generations:,} generations of CMA-ES, 64 candidates, {history / 1e6:.1f} MB of history",
         "outcome": "soon" if seconds < SOON_S else "slow",
-        "told": f"It went on after {seconds:.1f} s, imports apart.",
+        "told": f"It went on after {seconds:.1f} s, imports apart: {made.with_suffix('.told').read_text()}",
     }
 
 
 def _begun(run: Path, generations: int) -> tuple[Stage, Task, ControllerConfig]:
-    config = replace(MICRO.controller, generations=generations)
+    config = replace(MICRO.controller, generations=generations, population=64)
     model = WorldModel.from_folder(run, torch.device("cpu")).act_through(MICRO.env)
-    spec = ControllerSpec()
+    spec = ControllerSpec(hidden=64)  # about as many weights as the paper's
     controller = spec.build(model)
     stage = Stage.open(run, "controller", config, {"mdnrnn": "0", "vae": "0", "env": "toy"}, growable=("generations",))
     initial = np.zeros(controller.parameter_count)
@@ -98,26 +99,31 @@ def _begun(run: Path, generations: int) -> tuple[Stage, Task, ControllerConfig]:
 
 
 def _history(run: Path, generations: int) -> int:
-    """What an evolution of so many generations leaves behind, without the world that it takes so long for."""
+    """What an evolution of so many generations leaves behind, without what takes so long: the world, and updates of
+    the covariance matrix, which has its size from the first of them on."""
     stage, task, config = _begun(run, generations)
     learner: Any = config.options.begin(task)
     course, rng = Course(learner, RecentMeans(config.average), of=stage.id), np.random.default_rng(0)
     for generation in range(generations):
         fitness = rng.normal(size=config.population)
         record = {"generation": generation, "fitness": fitness.tolist(), "steps": 80, "seconds": 1.0}
-        learner.repeat(record)
+        if generation < TOLD:
+            learner.strategy.ask()
+            learner.strategy.tell(fitness)
+        record["sigma"] = learner.strategy.sigma
         record |= {"averaged": config.average, "validation": float(fitness.mean())} if generation % 10 == 9 else {}
         course.recent.add(learner.weights)
         course.add(record, task.initial)
     write_json_lines(stage.path / "history.jsonl", course.history, stage.id)
-    write_json(stage.path / "manifest.json", read_json(stage.path / "manifest.json"))
     course.save(stage.path / "state.pt")
     return 0
 
 
 def _timed(run: Path, generations: int, made: Path) -> int:
     stage, task, config = _begun(run, generations + 1)
-    began = time.perf_counter()
+    began, cpu_before = time.perf_counter(), time.process_time()
     course = resumed(stage, config.options.begin(task), config.average, task.initial)
     made.write_text(str(time.perf_counter() - began))
+    cpu = time.process_time() - cpu_before
+    made.with_suffix(".told").write_text(f"{cpu:.1f} s of the processor, {len(task.initial)} weights.")
     return int(len(course.history) != generations)

@@ -118,7 +118,7 @@ class Step:
 DREAM = ("--controller.world", "dream", "--controller.temperature", "1.1")
 #: Every stage, by the name under which it is reported.
 STAGES = {
-    "rollouts": Step("collect", "rollouts", RUN_OPTIONS),
+    "rollouts": Step("collect", "rollouts", RUN_OPTIONS[:4]),
     "vae": Step("train_vae", "vae", RUN_OPTIONS[:2] + CPU, ("rollouts",)),
     "mdnrnn": Step("train_mdnrnn", "mdnrnn", RUN_OPTIONS[:2] + CPU, ("rollouts", "vae")),
     "controller": Step("train_controller", "controller", RUN_OPTIONS, ("rollouts", "vae", "mdnrnn")),
