@@ -26,8 +26,7 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.layout import located, round_folder
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from rollouts.transfer.exports import export_data_set, export_videos
 from worldmodels.exporting import export_model
 from worldmodels.training.threads import one_thread
@@ -54,16 +53,16 @@ def body(arguments: Arguments) -> None:
     """Write, and say what was written."""
     if arguments.what is None or arguments.out is None:
         raise UserError("Say what to export and where to: --what videos, minari, onnx or torch, and --out FOLDER.")
-    run, out = located(arguments.agent or default_agent()), arguments.out
+    run, out = Run.named(arguments.agent or default_agent()), arguments.out
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; --out takes a folder.")
     if arguments.what in ("onnx", "torch"):
         with one_thread():
-            files = export_model(WorldModel.load(run), out, "onnx" if arguments.what == "onnx" else "torch")
+            files = export_model(WorldModel.load(run.path), out, "onnx" if arguments.what == "onnx" else "torch")
         say(f"Wrote {', '.join(str(file) for file in files)}.")
         return
-    stage = Stage.require(round_folder(run, arguments.round), "rollouts", "collect")
-    env, store = recorded_env(stage.manifest), EpisodeStore(stage.path / "episodes")
+    recorded = run.round(arguments.round)
+    env, store = recorded_env(recorded.rollouts.require().manifest), recorded.episodes
     if arguments.what == "videos":
         count = export_videos(store, out, max(round(1 / step_seconds(env)), 1))
         say(f"{count} videos are in {out}.")
