@@ -146,6 +146,31 @@ class Agent:
         stage.finish(env=config_to_dict(self.env), spec=config_to_dict(self.spec), parameters=len(self.parameters))
         return run
 
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Agent:
+        """Load an agent that lies in a folder or on Hugging Face's hub; see :mod:`agents.hub`.
+
+        Raises:
+            UserError: ``huggingface_hub`` is missing, or what is there is no agent that fits together.
+        """
+        from agents.hub import HubAgent  # an extra, and agents.hub imports this module
+
+        return HubAgent.from_pretrained(name, **options).agent
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write ``config.json``, safetensors and a card with metadata; see :mod:`agents.hub`.
+
+        Raises:
+            UserError: ``huggingface_hub`` is missing, or there is something else in the folder.
+        """
+        from agents.hub import HubAgent  # an extra, and agents.hub imports this module
+
+        HubAgent(self).save_pretrained(folder, **options)
+
+    def __repr__(self) -> str:
+        world = f"{self.env.id}, {len(self.parameters):,} weights on [{', '.join(self.spec.features)}]"
+        return f"Agent({str(self.folder)!r}: {world})"
+
     def begin(self, seed: int) -> Acting:
         """Start acting in one episode."""
         return Acting(self, seed)
