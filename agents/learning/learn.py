@@ -112,7 +112,7 @@ def evolve(
         _worlds(config, stage, run, model, env, workers, controller.standardiser) as (world, validate),
         progress_bar(config.generations, f"{config.learner} ({config.world})", "gen", done) as bar,
     ):
-        log, saved = MetricsLog(stage.path, done), time.monotonic()
+        log, saved = MetricsLog(stage, done), time.monotonic()
         for iteration in range(done, config.generations):
             began = {}
             if iteration == 0 and start_from is not None:  # kept as the agent, should nothing better be found

@@ -26,10 +26,11 @@ from rollouts.runs.provenance import command_line, git_commit, package_versions
 FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
 OLDER_STATE = "state.older.pt"  #: the checkpoint before the last, as long as the stage is not finished
+KEPT = ("precision", "tracking")  #: what a manifest goes on with when a finished stage is continued
 HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the manifest of a finished stage
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
+    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data", "tracking"), dict),
     **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
@@ -179,7 +180,7 @@ class Stage:
                 "git_commit": git_commit(),
                 "seconds": stage._before,
                 **{name: value for name, value in stage._typed.items() if name == "earlier_versions"},
-                **({"precision": stage.manifest["precision"]} if stage.begun and "precision" in stage.manifest else {}),
+                **({name: stage.manifest[name] for name in KEPT if name in stage.manifest} if stage.begun else {}),
             },
         )
         write_json(stage.path / "config.json", wanted)
