@@ -1,6 +1,6 @@
 """MLflow: a run for every stage, in the experiment ``worldmodels``.
 
-``MLFLOW_TRACKING_URI`` says where it is kept (a folder or a server), ``MLFLOW_EXPERIMENT_NAME`` names another
+``MLFLOW_TRACKING_URI`` says where it is kept (a database or a server), ``MLFLOW_EXPERIMENT_NAME`` names another
 experiment.
 """
 
@@ -28,13 +28,13 @@ class MLflow:
     """One run of MLflow. A server that does not answer any more ends the tracking, not the training."""
 
     def __init__(self, work: Work) -> None:
-        self.client = mlflow.MlflowClient()
         try:
+            self.client = mlflow.MlflowClient()
             self.run = self._continued(work)
         except mlflow.exceptions.MlflowException as error:
             raise UserError(
                 f"MLflow refuses: {' '.join(str(error).split())[:200]}. Where runs are kept is said by "
-                "MLFLOW_TRACKING_URI, for example file:./mlruns"
+                "MLFLOW_TRACKING_URI, for example sqlite:///mlflow.db"
             ) from error
         self.answers = True
 

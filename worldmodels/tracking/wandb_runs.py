@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from uuid import uuid4
 
 import wandb
 
@@ -25,7 +26,7 @@ class WandB:
         try:
             self.run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
-                id=work.identity("wandb", wandb.util.generate_id()),
+                id=work.identity("wandb", uuid4().hex[:8]),
                 resume="allow",
                 name=work.name,
                 group=work.run.name,
