@@ -141,9 +141,7 @@ def _four(values: Sequence[float]) -> list[float]:
 
 
 def _svg(label: str, parts: Sequence[Content], height: int = HEIGHT, **more: str) -> Markup:
-    return tag(
-        "svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=label, preserveAspectRatio="xMidYMid", **more
-    )
+    return tag("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=label, **more)
 
 
 def _grid(across: Axis, down: Axis, x_name: str) -> list[Markup]:
@@ -184,8 +182,15 @@ def bars(label: str, values: Sequence[float], x_name: str, level: tuple[float, s
         top, ground = down(max(value, 0)), down(min(value, 0))
         asleep = level is not None and value < level[0]
         parts.append(
-            tag("rect", x=round(x + width * 0.12, 1), y=top, width=round(width * 0.76, 1), height=max(ground - top, 1),
-                rx=1.5, class_=f"bar {'asleep' if asleep else 'c0'}")  # fmt: skip
+            tag(
+                "rect",
+                x=round(x + width * 0.12, 1),
+                y=top,
+                width=round(width * 0.76, 1),
+                height=max(ground - top, 1),
+                rx=1.5,
+                class_=f"bar {'asleep' if asleep else 'c0'}",
+            )
         )
     if level is not None:
         y = down(level[0])
@@ -204,8 +209,14 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
     down = linear(0, max(counts) * 1.08, HEIGHT - BOTTOM, TOP)
     whole = Axis(down.low, down.high, down.start, down.end, ticks=[tick for tick in down.ticks if tick == int(tick)])
     parts: list[Content] = [
-        tag("rect", x=across(interval[0]), y=TOP, width=max(across(interval[1]) - across(interval[0]), 1),
-            height=HEIGHT - BOTTOM - TOP, class_="interval"),  # fmt: skip
+        tag(
+            "rect",
+            x=across(interval[0]),
+            y=TOP,
+            width=max(across(interval[1]) - across(interval[0]), 1),
+            height=HEIGHT - BOTTOM - TOP,
+            class_="interval",
+        ),
         _grid(across, whole, x_name),
     ]
     width = (WIDTH - LEFT - RIGHT) / bins
@@ -213,8 +224,15 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
         if count:
             y = down(count)
             parts.append(
-                tag("rect", x=round(LEFT + place * width + 1, 1), y=y, width=round(width - 2, 1),
-                    height=round(HEIGHT - BOTTOM - y, 1), rx=2, class_="bar c0")  # fmt: skip
+                tag(
+                    "rect",
+                    x=round(LEFT + place * width + 1, 1),
+                    y=y,
+                    width=round(width - 2, 1),
+                    height=round(HEIGHT - BOTTOM - y, 1),
+                    rx=2,
+                    class_="bar c0",
+                )
             )
     parts += [
         tag("line", x1=across(v), x2=across(v), y1=HEIGHT - BOTTOM - 6, y2=HEIGHT - BOTTOM, class_="rug")
@@ -223,8 +241,16 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
     place = across(mean)
     parts.append(tag("line", x1=place, x2=place, y1=TOP, y2=HEIGHT - BOTTOM, class_="mean"))
     side = "end" if place > WIDTH * 0.7 else "start"
-    parts.append(tag("text", f"mean {short(mean)}", x=place + (-5 if side == "end" else 5), y=TOP + 11,
-                     text_anchor=side, class_="name"))  # fmt: skip
+    parts.append(
+        tag(
+            "text",
+            f"mean {short(mean)}",
+            x=place + (-5 if side == "end" else 5),
+            y=TOP + 11,
+            text_anchor=side,
+            class_="name",
+        )
+    )
     return tag("div", _svg(label, parts), class_="chart")
 
 

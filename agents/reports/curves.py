@@ -133,7 +133,7 @@ def _average(group: Sequence[Point]) -> Point:
 
 
 def rows(run: RunFacts) -> Iterator[tuple[Any, ...]]:
-    """Every point of every curve, for a table: run, round, stage, curve, held out or not, step, frames, hours, value."""
+    """Every point of every curve as a row of a table; see :data:`CSV_HEAD`."""
     for stage in dict.fromkeys(part.name for part in run.parts):
         for curve in curves(run, stage).values():
             for kind, points in (("training", curve.points), ("held out", curve.held_out)):

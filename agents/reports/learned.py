@@ -54,13 +54,23 @@ def _units(facts: Mapping[str, Any]) -> Markup | None:
         f"{ACTIVE_NATS} nats, in grey, have gone to sleep: V does without them."
     )
     name = "numbers of z, sorted"
-    return figure("What the numbers of z carry", charts.bars("KL of every unit", units, name, (ACTIVE_NATS, "asleep below")), caption)
+    return figure(
+        "What the numbers of z carry",
+        charts.bars("KL of every unit", units, name, (ACTIVE_NATS, "asleep below")),
+        caption,
+    )
 
 
 def _worst(run: RunFacts, studio: Studio) -> list[Content]:
     part, found = run.finished("vae"), studio.tried(studio.worst)
-    drawn = pictures.stored(part.path / "reconstructions.png", "Recorded pictures above V's copies") if part else None
-    kept = figure("Pictures and V's copies of them", drawn, "Held-out pictures above what V makes of them.", wide=True) if drawn else None
+    drawn = (
+        pictures.stored(part.stage.picture("reconstructions"), "Recorded pictures above V's copies") if part else None
+    )
+    kept = (
+        figure("Pictures and V's copies of them", drawn, "Held-out pictures above what V makes of them.", wide=True)
+        if drawn
+        else None
+    )
     if found is None:
         if part is None:
             return [kept]
@@ -71,15 +81,19 @@ def _worst(run: RunFacts, studio: Studio) -> list[Content]:
     return [
         kept,
         figure(
-            "The pictures that V copies worst", frames,
+            "The pictures that V copies worst",
+            frames,
             f"Of {found.seen} held-out pictures. Below each is its error; half of all pictures are below "
-            f"{found.typical:,.0f}. What V does not draw, M and C cannot know.", wide=True,
+            f"{found.typical:,.0f}. What V does not draw, M and C cannot know.",
+            wide=True,
         ),
         figure(
-            "The patches that V copies worst", patches,
-            "Squares of 16 by 16 pixels with the largest errors, enlarged: small things that V leaves out.", wide=True,
+            "The patches that V copies worst",
+            patches,
+            "Squares of 16 by 16 pixels with the largest errors, enlarged: small things that V leaves out.",
+            wide=True,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def foreseeing(run: RunFacts, studio: Studio) -> list[Content]:
@@ -102,15 +116,37 @@ def _diagnosis(facts: Mapping[str, Any]) -> Markup | None:
     """The figures of the diagnostics, each with what it means."""
     window = number(within(facts, "window_return", "window"))
     known: list[tuple[str, float | None, str, str]] = [
-        ("Surprise", number(facts.get("z_nll_per_dim")), "{:.3f} nats", "for each number of the next z, on held-out episodes"),
-        ("Return foreseen, fed with reality", number(within(facts, "window_return", "teacher_forced_r2")), "R² = {:.2f}",
-         f"over {window or 0:.0f} steps: 1 is perfect, 0 as good as always guessing the mean"),
-        ("Return foreseen, running free", number(within(facts, "window_return", "free_running_r2")), "R² = {:.2f}",
-         "the same where M gets only the actions, and dreams the rest"),
-        ("Ends foreseen", number(within(facts, "termination", "recall")), "{:.1%}",
-         f"of {number(within(facts, 'termination', 'ends')) or 0:,.0f} held-out ends, with a probability above one half"),
-        ("False alarms", number(within(facts, "termination", "false_alarm_rate")), "{:.2%}", "of the steps that were no end"),
-    ]  # fmt: skip
+        (
+            "Surprise",
+            number(facts.get("z_nll_per_dim")),
+            "{:.3f} nats",
+            "for each number of the next z, on held-out episodes",
+        ),
+        (
+            "Return foreseen, fed with reality",
+            number(within(facts, "window_return", "teacher_forced_r2")),
+            "R² = {:.2f}",
+            f"over {window or 0:.0f} steps: 1 is perfect, 0 as good as always guessing the mean",
+        ),
+        (
+            "Return foreseen, running free",
+            number(within(facts, "window_return", "free_running_r2")),
+            "R² = {:.2f}",
+            "the same where M gets only the actions, and dreams the rest",
+        ),
+        (
+            "Ends foreseen",
+            number(within(facts, "termination", "recall")),
+            "{:.1%}",
+            f"of {number(within(facts, 'termination', 'ends')) or 0:,.0f} held-out ends, with a probability above 1/2",
+        ),
+        (
+            "False alarms",
+            number(within(facts, "termination", "false_alarm_rate")),
+            "{:.2%}",
+            "of the steps that were no end",
+        ),
+    ]
     tiles = [
         tag("div", tag("span", name), tag("b", form.format(value)), tag("span", about))
         for name, value, form, about in known
@@ -145,12 +181,18 @@ def _dreams(run: RunFacts, studio: Studio) -> list[Content]:
     part = run.finished("mdnrnn")
     if part is None:
         return []
-    drawn = pictures.stored(part.path / "dream.png", "What happened, V's picture of it, M's dream of it")
-    kept = figure(
-        "A dream beside reality", drawn,
-        "What happened, V's picture of it, and M's dream of it: M saw the first picture, and then only the actions. "
-        "Columns are 0, 5, 10, 15, 20, 25, 30, 40 and 50 steps later.", wide=True,
-    ) if drawn else None  # fmt: skip
+    drawn = pictures.stored(part.stage.picture("dream"), "What happened, V's picture of it, M's dream of it")
+    kept = (
+        figure(
+            "A dream beside reality",
+            drawn,
+            "What happened, V's picture of it, and M's dream of it: M saw the first picture, then only the actions. "
+            "Columns are 0, 5, 10, 15, 20, 25, 30, 40 and 50 steps later.",
+            wide=True,
+        )
+        if drawn
+        else None
+    )
     film = studio.tried(studio.dreams)
     return [kept, _film(film)] if film is not None else [kept]
 
@@ -177,16 +219,17 @@ def _ends(run: RunFacts, studio: Studio) -> Markup | None:
     count = int(found.ended.sum())
     if not count:
         return tag(
-            "p", f"No end is among {len(found.ended):,} held-out steps of {found.episodes} episodes: how reliable M's "
+            "p",
+            f"No end is among {len(found.ended):,} held-out steps of {found.episodes} episodes: how reliable M's "
             f"ends are cannot be said. Its largest probability of one was {float(found.probabilities.max()):.2%}.",
             class_="missing",
-        )  # fmt: skip
+        )
     points = calibration(found.probabilities, found.ended)
     caption = (
         f"At each of {len(found.ended):,} held-out steps ({found.episodes} episodes, at most {EPISODES}) M gave a "
-        f"probability that the episode ends with it; {count} did. Each dot gathers steps of similar probability, larger "
-        "ones more of them; its height is how many really ended, its whisker a 95 % interval. On the broken line M is "
-        "right; above it, ends come more often than M says. Empty dots lie at the bottom because none ended."
+        f"probability that the episode ends with it; {count} did. Each dot gathers steps of similar probability, "
+        "a larger one more of them; its height is how many really ended, its whisker a 95 % interval. On the broken "
+        "line M is right; above it, ends come more often than M says. Empty dots lie at the bottom: none ended."
     )
     rows = [(f"{p:.4f}", f"{f:.4f}", f"{low:.4f} to {high:.4f}", n) for p, f, low, high, n in points]
     return tag(
@@ -233,7 +276,11 @@ def _others(facts: Mapping[str, Any], stage: str) -> Markup | None:
     rows = [(name, _said(value)) for name, value in facts.items() if name not in SHOWN]
     if not rows:
         return None
-    return tag("details", tag("summary", f"More measures of {words.STAGES[stage]}"), table(("Measure", "Value"), rows, "More measures"))
+    return tag(
+        "details",
+        tag("summary", f"More measures of {words.STAGES[stage]}"),
+        table(("Measure", "Value"), rows, "More measures"),
+    )
 
 
 def _said(value: Any) -> str:

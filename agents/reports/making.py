@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from agents.records.commands import worked_out
-from agents.records.costs import STAGES, cost_of, stages_of
+from agents.records.costs import cost_of, stages_of
 from agents.reports import words
 from agents.reports.markup import Content, Markup, missing, table, tag
 from agents.reports.reading import RunFacts, number, within
 from agents.viewing.moments import world_name
 from rollouts.console import command, duration, size
 from rollouts.envs.trust import recorded_env
+from rollouts.runs.stage import MADE_BY
 from worldmodels.tracking import flat
 
-GROUPS = {"episodes": "episodes", "latents": "what V sees in them", "state.pt": "states to continue from"}
+GROUPS = {
+    "episodes": "episodes",
+    "latents": "what V sees in them",
+    "state.pt": "states to continue from",
+    "state.older.pt": "states to continue from",
+}
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,15 @@ def books(run: RunFacts) -> list[Row]:
     rows: list[Row] = []
     for round_ in run.rounds:
         for stage in stages_of(run.folder(round_)):
-            if not (stage.path / "manifest.json").exists():
+            if not stage.manifest_file.exists():
                 continue
             if run.tried(lambda stage=stage: stage.complete, False):  # type: ignore[misc]
                 cost = run.tried(lambda stage=stage, round_=round_: cost_of(round_, stage), None)  # type: ignore[misc]
                 if cost is not None:
                     what = cost.what if stage.run == run.folder(round_) else f"try {stage.run.name}: {cost.what}"
-                    rows.append(Row(round_, stage.name, what, cost.environment_steps, cost.imagined_steps, cost.seconds))
+                    rows.append(
+                        Row(round_, stage.name, what, cost.environment_steps, cost.imagined_steps, cost.seconds)
+                    )
                     continue
             seconds = run.tried(lambda stage=stage: number(stage.manifest.get("seconds")), None)  # type: ignore[misc]
             rows.append(Row(round_, stage.name, "begun, not finished", seconds=seconds or 0.0, complete=False))
@@ -54,8 +62,13 @@ def books(run: RunFacts) -> list[Row]:
             steps = number(part.config.get("steps")) or 0
             what = f"{within(part.manifest, 'inputs', 'model') or 'V'}, {steps:,.0f} steps"
             rows.append(
-                Row(part.round, kind, what if part.complete else f"{what}, not finished",
-                    seconds=number(part.manifest.get("seconds")) or 0.0, complete=part.complete)  # fmt: skip
+                Row(
+                    part.round,
+                    kind,
+                    what if part.complete else f"{what}, not finished",
+                    seconds=number(part.manifest.get("seconds")) or 0.0,
+                    complete=part.complete,
+                )
             )
     return rows
 
@@ -66,8 +79,14 @@ def section(run: RunFacts) -> list[Content]:
     costs = table(
         ("Round", "Stage", "What", "Environment steps", "Imagined steps", "Time"),
         [
-            (row.round, words.STAGES[row.stage], row.what, _count(row.environment_steps), _count(row.imagined_steps),
-             duration(row.seconds) if row.seconds else "–")  # fmt: skip
+            (
+                row.round,
+                words.STAGES[row.stage],
+                row.what,
+                _count(row.environment_steps),
+                _count(row.imagined_steps),
+                duration(row.seconds) if row.seconds else "–",
+            )
             for row in rows
         ],
         "What each stage did and cost",
@@ -98,9 +117,7 @@ def _share_of_time(rows: Sequence[Row]) -> Markup | None:
         tag("span", tag("i", class_=f"key c{number}"), f"{words.STAGES[stage]}: {duration(seconds)}")
         for number, (stage, seconds) in enumerate(known.items())
     ]
-    bar = [
-        tag("i", class_=f"c{number}", style=f"flex:{seconds:.3f}") for number, seconds in enumerate(known.values())
-    ]
+    bar = [tag("i", class_=f"c{number}", style=f"flex:{seconds:.3f}") for number, seconds in enumerate(known.values())]
     return tag(
         "figure",
         tag("h3", "Where the time went"),
@@ -112,11 +129,13 @@ def _share_of_time(rows: Sequence[Row]) -> Markup | None:
 
 
 def _commands(run: RunFacts) -> list[Content]:
-    typed = dict.fromkeys(line for part in run.parts for line in part.manifest.get("commands") or () if isinstance(line, str))
+    typed = dict.fromkeys(
+        line for part in run.parts for line in part.manifest.get("commands") or () if isinstance(line, str)
+    )
     if typed:
         return [tag("pre", tag("code", "\n".join(typed)), tabindex=0, aria_label="The commands, as they were typed")]
     folders = [run.folder(number) for number in run.rounds]
-    complete = all(run.finished(stage) for stage in STAGES)
+    complete = all(run.finished(stage.name) for stage in run.run.stages)
     lines = run.tried(lambda: worked_out(folders, str(run.path)), []) if complete else []
     if not lines:
         return [missing("Nobody noted what was typed: it was made as a library, or by a version that did not.")]
@@ -184,7 +203,13 @@ def tiles(run: RunFacts) -> list[Content]:
     if imagined:
         shown.append(("in the dream", f"{short_count(imagined)} steps", "imagined by M"))
     if any(row.seconds for row in rows):
-        shown.append(("hours of work", duration(sum(row.seconds for row in rows)), f"{len(run.rounds)} round{'s' * (len(run.rounds) > 1)}"))
+        shown.append(
+            (
+                "hours of work",
+                duration(sum(row.seconds for row in rows)),
+                f"{len(run.rounds)} round{'s' * (len(run.rounds) > 1)}",
+            )
+        )
     shown.append(("on disk", size(sum(bytes_of.values())), f"most of it {largest}"))
     return [tile(*one) for one in shown]
 
@@ -202,7 +227,10 @@ def short_count(steps: float) -> str:
 def unfinished(run: RunFacts) -> list[Content]:
     """A sentence for every stage that is not finished."""
     return [
-        missing(f"{words.STAGES[part.name]} of round {part.round} is not finished yet.", command(words.MADE_BY[part.name], "--run", run.path))
+        missing(
+            f"{words.STAGES[part.name]} of round {part.round} is not finished yet.",
+            command(MADE_BY[part.name], "--run", run.path),
+        )
         for part in run.parts
         if not part.complete
     ]

@@ -62,9 +62,7 @@ def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], label: str
         shown: Content = content
         if name == "th" and sortable and content:
             shown = tag("button", content, type="button")
-        return tag(
-            name, shown, class_="number" if numeric[column] else None, scope="col" if name == "th" else None
-        )
+        return tag(name, shown, class_="number" if numeric[column] else None, scope="col" if name == "th" else None)
 
     return tag(
         "div",
@@ -94,9 +92,7 @@ def _is_number(content: Content) -> bool:
 
 def figure(title: Content, picture: Content, caption: Content, wide: bool = False) -> Markup:
     """A chart or a picture under its title, above what it means."""
-    return tag(
-        "figure", tag("h3", title), picture, tag("figcaption", caption), class_="wide" if wide else None
-    )
+    return tag("figure", tag("h3", title), picture, tag("figcaption", caption), class_="wide" if wide else None)
 
 
 def missing(sentence: str, command: str | None = None) -> Markup:

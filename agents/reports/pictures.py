@@ -1,4 +1,4 @@
-"""Pictures inside a page: PNG and WebP as data addresses, rows of frames with their names, and films to step through."""
+"""Pictures inside a page: PNG and WebP as data addresses, rows of frames with names, and films to step through."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def stored(path: Path, words: str) -> Markup | None:
             width, height, fine = *picture.size, picture.format == "PNG" and len(content) <= LARGEST
     except (OSError, SyntaxError, ValueError):
         return None
-    return tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet") if fine else None
+    return (
+        tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet") if fine else None
+    )
 
 
 def strip(frames: Frames) -> Frames:
@@ -73,7 +75,9 @@ def film(named: Mapping[str, Frames], rate: float, about: str) -> Markup:
     """
     first = next(iter(named.values()))
     count, height, width, _ = first.shape
-    sheet = np.concatenate([frames.transpose(1, 0, 2, 3).reshape(height, count * width, 3) for frames in named.values()])
+    sheet = np.concatenate(
+        [frames.transpose(1, 0, 2, 3).reshape(height, count * width, 3) for frames in named.values()]
+    )
     screens = [
         tag("div", tag("canvas", width=width, height=height, role="img", aria_label=name), tag("span", name))
         for name in named

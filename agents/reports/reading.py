@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agents.records.costs import STAGES
 from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json, read_json_lines
-from rollouts.runs.layout import located, round_folder, round_number
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 
-KINDS = (*STAGES, "images", "vae-gan")
 T = TypeVar("T")
 
 
@@ -37,17 +36,13 @@ class Part:
     def name(self) -> str:
         return self.stage.name
 
-    @property
-    def path(self) -> Path:
-        return self.stage.path
-
 
 @dataclass
 class RunFacts:
     """A run with all its rounds."""
 
     name: str
-    path: Path
+    run: Run
     preset: str = ""
     parts: list[Part] = field(default_factory=list)
     evaluations: dict[int, Mapping[str, Any]] = field(default_factory=dict)  #: by round
@@ -74,9 +69,14 @@ class RunFacts:
         """The last one that is finished."""
         return next((part for part in reversed(self.of(name)) if part.complete), None)
 
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self.run.path
+
     def folder(self, number: int) -> Path:
         """A round's."""
-        return round_folder(self.path, number)
+        return self.run.round(number).path
 
     def tried(self, read: Callable[[], T], otherwise: T) -> T:
         """What can be read; else the reason is noted."""
@@ -100,39 +100,37 @@ def read_run(name: str | Path) -> RunFacts:
     Raises:
         UserError: there is no run.
     """
-    path = located(name)
-    facts = RunFacts(str(name) if path != Path(name) else path.name or path.resolve().name, path)
-    rounds = sorted({0, *(round_number(folder) for folder in path.glob("round-*"))})
-    for number in rounds:
-        folder = round_folder(path, number)
-        for kind in KINDS:
-            if (folder / kind / "manifest.json").exists():
-                part = facts.tried(lambda number=number, folder=folder, kind=kind: _part(facts, number, folder, kind), None)  # type: ignore[misc]
-                facts.parts += [part] if part is not None else []
-        if (score := folder / "evaluation.json").exists():
-            facts.evaluations[number] = facts.tried(lambda score=score: read_json(score), {})  # type: ignore[misc]
+    run = Run.named(name)
+    facts = RunFacts(str(name) if run.path != Path(name) else run.path.resolve().name, run)
+    for round_ in run.rounds:
+        for stage in (*round_.stages, round_.images, round_.sharpened):
+            if stage.manifest_file.exists():
+                facts.parts += facts.tried(partial(_part, facts, round_.number, stage), [])
+        if round_.evaluation.exists():
+            facts.evaluations[round_.number] = facts.tried(partial(read_json, round_.evaluation), {})
     if not facts.parts and not facts.faults:
         raise UserError(f"There is no run at {name}: give a run directory, or pretrained/NAME.")
-    if (note := path / "run.json").exists():
-        facts.preset = str(facts.tried(lambda: read_json(note), {}).get("preset", ""))
+    if run.note.exists():
+        facts.preset = str(facts.tried(partial(read_json, run.note), {}).get("preset", ""))
     return facts
 
 
-def _part(facts: RunFacts, number: int, folder: Path, kind: str) -> Part:
-    stage = Stage(folder, kind)
-    manifest, log = stage.manifest, ("history.jsonl", "fitness") if kind == "controller" else ("metrics.jsonl", "step")
-    config, diagnostics = stage.path / "config.json", stage.path / "diagnostics.json"
+def _part(facts: RunFacts, number: int, stage: Stage) -> list[Part]:
+    manifest = stage.manifest
+    log = (stage.history, "fitness") if stage.name == "controller" else (stage.metrics, "step")
     nothing: Mapping[str, Any] = {}
-    return Part(
-        number,
-        stage,
-        bool(manifest.get("complete")),
-        manifest,
-        facts.tried(lambda: read_json(config), nothing) if config.exists() else {},
-        facts.tried(lambda: read_json_lines(stage.path / log[0], log[1]), []),
-        facts.tried(lambda: read_json_lines(stage.path / "held_out.jsonl", "step"), []),
-        facts.tried(lambda: read_json(diagnostics), nothing) if diagnostics.exists() else {},
-    )
+    return [
+        Part(
+            number,
+            stage,
+            bool(manifest.get("complete")),
+            manifest,
+            facts.tried(partial(read_json, stage.config_file), nothing) if stage.config_file.exists() else {},
+            facts.tried(partial(read_json_lines, *log), []),
+            facts.tried(partial(read_json_lines, stage.held_out, "step"), []),
+            facts.tried(partial(read_json, stage.diagnostics), nothing) if stage.diagnostics.exists() else {},
+        )
+    ]
 
 
 def number(value: Any) -> float | None:

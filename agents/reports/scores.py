@@ -34,7 +34,7 @@ def section(run: RunFacts) -> list[Content]:
     if found is None:
         if run.finished("controller") is None:
             return [missing("There is no agent yet that could be scored.")]
-        out = run.path / "evaluation.json"
+        out = run.run.evaluation
         return [missing("The agent was not scored yet.", command("evaluate", "--agent", run.path, "--out", out))]
     round_, report = found
     episodes, known = episodes_of(report), statistics(report)
@@ -45,13 +45,16 @@ def section(run: RunFacts) -> list[Content]:
         f"Each bar counts the episodes whose return lies there, each stroke at the bottom is one of them. The shaded "
         f"range is where the mean would lie in 95 of 100 repetitions of the measurement: {low:,.1f} to {high:,.1f}."
     )
-    spread = charts.histogram(f"Returns of {len(episodes)} episodes", returns, "return of an episode", known["mean"], (low, high))
+    spread = charts.histogram(
+        f"Returns of {len(episodes)} episodes", returns, "return of an episode", known["mean"], (low, high)
+    )
     by_length = len({length for _, _, length in episodes}) > 1
     order = charts.lines(
         "Returns from the worst episode to the best",
         [charts.Line("return", list(range(1, len(returns) + 1)), sorted(returns), dots=len(returns) <= 120)],
-        "episodes, from the worst to the best", log=False,
-    )  # fmt: skip
+        "episodes, from the worst to the best",
+        log=False,
+    )
     rows = [
         ("mean ± standard deviation", f"{known['mean']:,.1f} ± {known['sd']:,.1f}"),
         ("95 % interval of the mean", f"{low:,.1f} to {high:,.1f}"),
@@ -67,8 +70,12 @@ def section(run: RunFacts) -> list[Content]:
         tag(
             "div",
             figure("How the returns are spread", spread, caption),
-            figure("From the worst episode to the best", order, "A flat line is an agent that can be relied on; a fall "
-                   "on the left are the episodes in which something goes wrong."),  # fmt: skip
+            figure(
+                "From the worst episode to the best",
+                order,
+                "A flat line is an agent that can be relied on; a fall "
+                "on the left are the episodes in which something goes wrong.",
+            ),
             class_="grid",
         ),
         tag(
@@ -76,12 +83,15 @@ def section(run: RunFacts) -> list[Content]:
             tag("summary", f"All {len(episodes)} episodes"),
             table(
                 ("Seed", "Return", "Length") if by_length else ("Seed", "Return"),
-                [(str(seed), f"{value:,.2f}", length) if by_length else (str(seed), f"{value:,.2f}") for seed, value, length in episodes],
+                [
+                    (str(seed), f"{value:,.2f}", length) if by_length else (str(seed), f"{value:,.2f}")
+                    for seed, value, length in episodes
+                ],
                 "Every episode of the score",
                 sortable=True,
             ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _warning(run: RunFacts, round_: int, report: Mapping[str, Any]) -> Markup | None:
@@ -91,7 +101,7 @@ def _warning(run: RunFacts, round_: int, report: Mapping[str, Any]) -> Markup | 
     scored = report.get("controller")
     if weights is None or scored is None or weights == scored:
         return None
-    again = command("evaluate", "--agent", run.path, "--out", run.folder(round_) / "evaluation.json")
+    again = command("evaluate", "--agent", run.path, "--out", run.run.round(round_).evaluation)
     return tag(
         "p",
         "These are returns of other weights than the run's now. ",
@@ -107,21 +117,27 @@ def compared(runs: Sequence[RunFacts]) -> list[Content]:
     if not known:
         return [missing("None of these runs has a score yet.")]
     shown = [
-        (run.name, known["mean"], known["interval_95_low"], known["interval_95_high"])
+        (run.name, about["mean"], about["interval_95_low"], about["interval_95_high"])
         for run, report in known
-        for known in (statistics(report),)
-    ]  # fmt: skip
+        for about in (statistics(report),)
+    ]
     worlds = {str(report.get("environment")) for _, report in known}
-    caption = "The dot is the mean return, the line its 95 % interval. Where intervals do not overlap, the difference is hardly luck."
+    caption = "The dot is the mean return, the line its 95 % interval. "
+    caption += "Where intervals do not overlap, the difference is hardly luck."
     if len(worlds) > 1:
         caption += f" Careful: these scores are of different worlds ({', '.join(sorted(worlds))})."
     few = [run.name for run, report in known if not is_score(report)]
     if few:
         caption += f" Fewer than {SCORE_EPISODES} whole episodes, so no score: {', '.join(few)}."
     return [
-        figure("Mean returns", charts.intervals("Mean returns with their intervals", shown, "mean return"), caption, wide=True),
+        figure(
+            "Mean returns",
+            charts.intervals("Mean returns with their intervals", shown, "mean return"),
+            caption,
+            wide=True,
+        ),
         *_paired(known),
-    ]  # fmt: skip
+    ]
 
 
 def _paired(known: Sequence[tuple[RunFacts, Mapping[str, Any]]]) -> list[Content]:
@@ -136,9 +152,13 @@ def _paired(known: Sequence[tuple[RunFacts, Mapping[str, Any]]]) -> list[Content
             about = summarise(differences)
             better = sum(value > 0 for value in differences)
             rows.append(
-                (f"{second.name} − {first.name}", len(differences), f"{about['mean']:+,.1f}",
-                 f"{about['interval_95_low']:+,.1f} to {about['interval_95_high']:+,.1f}",
-                 f"{better} of {len(differences)}")  # fmt: skip
+                (
+                    f"{second.name} − {first.name}",
+                    len(differences),
+                    f"{about['mean']:+,.1f}",
+                    f"{about['interval_95_low']:+,.1f} to {about['interval_95_high']:+,.1f}",
+                    f"{better} of {len(differences)}",
+                )
             )
     if not rows:
         return [missing("No two of these scores share seeds of one world: there are no paired differences.")]
@@ -147,7 +167,11 @@ def _paired(known: Sequence[tuple[RunFacts, Mapping[str, Any]]]) -> list[Content
         "On seeds that two runs share, both met the same episodes: the differences of their returns say more than the "
         "two means do. An interval that does not hold 0 is a difference."
     )
-    return [tag("h3", "Differences on the same episodes"), tag("p", about, class_="lead"), table(head, rows, "Paired differences")]
+    return [
+        tag("h3", "Differences on the same episodes"),
+        tag("p", about, class_="lead"),
+        table(head, rows, "Paired differences"),
+    ]
 
 
 def paired(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[float]:

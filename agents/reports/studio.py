@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agents.agent import Agent
 from agents.reports.reading import RunFacts
 from agents.viewing.moments import step_seconds
-from rollouts.episodes import Episode, EpisodeStore
+from rollouts.episodes import Episode
 from rollouts.errors import UserError
 from worldmodels.data.frames import Source, split
 from worldmodels.diagnostics import WARM_UP
@@ -82,7 +82,7 @@ class Studio:
         self.run, self._ends = run, time.monotonic() + seconds
 
     def tried(self, make: Callable[[], T | None]) -> T | None:
-        """A figure, None if there is no time, or something is missing or damaged, which is noted in the run's faults."""
+        """A figure; None if there is no time, or if something is missing or damaged, which is noted as a fault."""
         if time.monotonic() > self._ends:
             note = "The time for pictures was used up; some are left out. --seconds gives more."
             self.run.faults += [] if note in self.run.faults else [note]
@@ -94,7 +94,7 @@ class Studio:
         """Held-out episodes of the rounds up to this one, the newest round's first."""
         found: list[Source] = []
         for number in reversed([known for known in self.run.rounds if known <= newest]):
-            store = EpisodeStore(self.run.folder(number) / "rollouts" / "episodes")
+            store = self.run.run.round(number).episodes
             found += split([store])[1] if store.files else []
         return found
 
@@ -112,10 +112,10 @@ class Studio:
         if part is None or not episodes:
             return None
         vae: ConvVAE = built(part.stage, lambda shape: ConvVAE(**shape))
-        load_weights(vae, part.path / "weights.safetensors")
+        load_weights(vae, part.stage.weights)
         every = max(sum(len(episode.pictures) for episode in episodes) // FRAMES, 1)
         frames = np.concatenate([episode.pictures for episode in episodes])[::every][:FRAMES]
-        copies = to_uint8(torch.cat([vae.decode(vae.encode(to_float(part))[0]) for part in np.array_split(frames, 4)]))
+        copies = to_uint8(torch.cat([vae.decode(vae.encode(to_float(some))[0]) for some in np.array_split(frames, 4)]))
         return worst_of(frames, copies)
 
     def ends(self) -> Ends | None:
@@ -126,7 +126,9 @@ class Studio:
         probabilities, ended, count = [], [], 0
         for episode in self._episodes(number, EPISODES):
             length = min(len(episode), LONGEST)
-            z = torch.cat([model.encode(part)[0] for part in np.array_split(episode.observations[:length], 4) if len(part)])
+            z = torch.cat(
+                [model.encode(part)[0] for part in np.array_split(episode.observations[:length], 4) if len(part)]
+            )
             prediction, _ = model.mdnrnn(z[None], torch.from_numpy(episode.actions[:length])[None])
             if prediction.termination is None:
                 return None
@@ -201,7 +203,9 @@ def worst_of(frames: Frames, copies: Frames, count: int = 8, apart: int = 6) -> 
     pooled = F.avg_pool2d(maps, PATCH, PATCH // 2)[:, 0]
     best, places = pooled.flatten(1).max(1)
     chosen = _apart(best.numpy(), count, apart)
-    corners = [(int(places[i]) // pooled.shape[2] * PATCH // 2, int(places[i]) % pooled.shape[2] * PATCH // 2) for i in chosen]
+    corners = [
+        (int(places[i]) // pooled.shape[2] * PATCH // 2, int(places[i]) % pooled.shape[2] * PATCH // 2) for i in chosen
+    ]
     cut = [
         np.stack([source[i, y : y + PATCH, x : x + PATCH] for i, (y, x) in zip(chosen, corners, strict=True)])
         for source in (frames, copies)

@@ -10,14 +10,6 @@ STAGES = {
     "images": "Image model",
     "vae-gan": "V, sharpened",
 }
-MADE_BY = {
-    "rollouts": "collect",
-    "vae": "train-vae",
-    "mdnrnn": "train-mdnrnn",
-    "controller": "train-controller",
-    "images": "train-images",
-    "vae-gan": "sharpen-vae",
-}
 #: What stands below the horizontal axis.
 AXES = {
     ("vae", "frames"): "pictures shown to V",

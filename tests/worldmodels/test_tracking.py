@@ -13,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rollouts.errors import UserError
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 from worldmodels import tracking
@@ -31,7 +32,7 @@ def nothing_asked() -> Iterator[None]:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage.open(tmp_path / "car", "vae", VAEConfig(steps=20), {})
+    return Run(tmp_path / "car").vae.open(VAEConfig(steps=20), {})
 
 
 def board(folder: Path) -> EventAccumulator:
@@ -115,9 +116,9 @@ def test_a_score_stands_beside_the_curves_and_takes_nothing_back(stage: Stage):
 
 
 def test_a_round_is_named_after_its_run(tmp_path: Path):
-    work = Work(Stage(tmp_path / "car" / "round-2", "mdnrnn"))
+    work = Work(Run(tmp_path / "car").round(2).mdnrnn)
     assert (work.name, work.run.name, work.group) == ("car/round-2/mdnrnn", "car", "M")
-    assert Work(Stage(tmp_path / "digits", "images")).name == "digits/images"
+    assert Work(Run(tmp_path / "digits").images).name == "digits/images"
 
 
 def test_options_of_sections_are_flat():
@@ -143,7 +144,7 @@ def test_captions_stand_above_columns_too():
     ("view", "classes", "condition", "left", "above"),
     [("reconstructions", 0, 0, True, False), ("samples", 4, 0, False, True), ("samples", 0, 1, True, False)],
 )
-def test_sheets_of_image_models_say_what_their_rows_are(view, classes, condition, left, above):  # noqa: ANN001
+def test_sheets_of_image_models_say_what_their_rows_are(view, classes, condition, left, above):
     sheet = np.full((3 * 30 + 2, 4 * 30 + 2, 3), 200, np.uint8)
     model: Any = SimpleNamespace(classes=classes, condition_channels=condition)
     shown = named(sheet, view, model, SimpleNamespace(x=np.zeros((1, 1, 28, 28))))  # type: ignore[arg-type]
@@ -210,7 +211,7 @@ def test_a_stage_that_is_trained_longer_stays_in_its_tracked_run(stage: Stage, w
     before = stage.manifest["tracking"]
     (stage.path / "weights.safetensors").write_bytes(b"x")
     stage.finish()
-    longer = Stage.open(stage.run, "vae", VAEConfig(steps=40), {}, growable=("steps",))
+    longer = Run(stage.run).vae.open(VAEConfig(steps=40), {}, growable=("steps",))
     assert longer.manifest["tracking"] == before
 
 
@@ -224,7 +225,7 @@ def test_a_tracker_that_refuses_says_what_to_do(stage: Stage, wandb: FakeWandB):
 class FakeMLflow(ModuleType):
     """As much of MLflow as is used."""
 
-    class MlflowException(Exception):
+    class MlflowException(Exception):  # noqa: N818
         pass
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class Work:
     @property
     def run(self) -> Path:
         """The run directory, also of a round."""
-        folder = self.stage.run
-        return folder.parent if folder.name.startswith("round-") else folder
+        return Run(self.stage.run).whole.path
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Work:
     @cached_property
     def options(self) -> dict[str, Any]:
         """The stage's options, those of its sections with the section's name before them."""
-        file = self.stage.path / "config.json"
+        file = self.stage.config_file
         return flat(read_json(file)) if file.exists() else {}
 
     @cached_property

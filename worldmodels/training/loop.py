@@ -40,7 +40,7 @@ class MetricsLog:
     """``metrics.jsonl``, ``held_out.jsonl`` and trackers of one stage. What was logged after ``step`` is taken back."""
 
     def __init__(self, stage: Stage, step: int) -> None:
-        self.path, self.held_out_path = stage.path / "metrics.jsonl", stage.path / "held_out.jsonl"
+        self.path, self.held_out_path = stage.metrics, stage.held_out
         for path in (self.path, self.held_out_path):
             if path == self.path or path.exists():
                 write_json_lines(path, [r for r in read_json_lines(path, "step") if r["step"] <= step])
@@ -112,7 +112,7 @@ def train(
     if first >= steps:
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, state_path, saved = Ranks.here(), stage.path / "state.pt", time.monotonic()
+    ranks, state_path, saved = Ranks.here(), stage.state, time.monotonic()
 
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
@@ -169,7 +169,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return 0, {}, 0
     if missing := {"step", *parts} - state.keys():
         raise UserError(
-            f"{stage.path / 'state.pt'} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
+            f"{stage.state} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
             f"{stage.path} to make it anew."
         )
     try:
@@ -178,7 +178,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0))
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
-            f"{stage.path / 'state.pt'} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
+            f"{stage.state} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
             f"{stage.path} to make it anew."
         ) from error
 
