@@ -25,7 +25,7 @@ from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
-from worldmodels.pictures import Frames, save_png
+from worldmodels.pictures import Frames, save_png, with_captions
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
@@ -124,7 +124,7 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     drawn = sampling.draw(model, count, rng, labels, arguments.truncation)
     least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
     scale = max(sheets.enlargement(trained.shape.size), least)
-    return sheets.with_captions(sheets.picture(drawn, arguments.columns), names, scale)
+    return with_captions(sheets.picture(drawn, arguments.columns), names, scale=scale)
 
 
 def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, list[str]]:

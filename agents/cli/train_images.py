@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from agents.cli.options import Command, Device, read, typed_options
+from agents.cli.options import Command, Device, Tracking, read, typed_options
 from agents.cli.places import new_run
 from rollouts.console import quoted, say
 from rollouts.errors import UserError
@@ -50,6 +50,7 @@ class Arguments:
     """Run directory. Default: a new one under runs/."""
     config: ImageConfig
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
@@ -91,7 +92,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("model", "preset", "run", "device", "config.data", "config.size", "config.channels"),
+        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.channels"),
         *("config.fit", "config.skip_broken", "config.flip", "config.crop", "config.steps"),
         *("config.batch_size", "config.latent_size", "config.width", "config.learning_rate", "config.decay"),
         *("config.precision", "config.seed"),
