@@ -185,17 +185,14 @@ class Pix2PixModel(ImageModel):
             return read_drawing(path, size, fit, self.kind)
         return read_input(path, size, self.condition_channels, fit)
 
-    def shown(self, condition: Tensor) -> Tensor:
-        """A condition as a picture to look at."""
-        return condition[:, : self.shape.channels] if self.kind and self.kind.holes else condition
-
     def views(self) -> dict[str, View]:
         return {"samples": self._translations}
 
     def _translations(self, batch: Batch) -> Frames:
         condition = require_condition(batch.condition)[:SHOWN]
         made = self.draw(SHOWN, batch.rng, condition)
-        return rows_below([self.shown(condition), made, batch.x[:SHOWN]])
+        picture = condition[:, : self.shape.channels] if self.kind and self.kind.holes else condition
+        return rows_below([picture, made, batch.x[:SHOWN]])
 
     def baseline(self, batch: Batch) -> Tensor:
         """The trivial translation of held-out pictures, ``[N, C, S, S]``."""
