@@ -1,10 +1,11 @@
-"""Pictures from a trained image model: grids, single files, reconstructions, walks through latent space, attributes.
+"""Pictures from a trained image model: grids, single files, translations of yours, walks through latent space.
 
 worldmodels sample-images --run runs/images-vae-1 --show reconstructions
 worldmodels sample-images --label triangles --truncation 1
 worldmodels sample-images --show files --rows 10 --out triangles/
 worldmodels sample-images --show between --pictures me.jpg you.jpg --out us.gif
 worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
+worldmodels sample-images --run runs/colourise --show translation --input old.jpg --out new.png
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agents.cli.options import Command
 from agents.cli.places import newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
-from worldmodels.generative import sampling, sheets
+from worldmodels.generative import sampling, sheets, translating
 from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
@@ -29,13 +30,16 @@ from worldmodels.pictures import Frames, save_png, with_captions
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
-SHOWN = ("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
 ANIMATED = ("interpolation", "between", "walk", "attribute")
+SHOWN = ("grid", "files", "reconstructions", *ANIMATED, "neighbours", "translation")
 USED = {
     "label": ("grid", "files", "interpolation", "walk", "between"),
     "truncation": ("grid", "files"),
     "pictures": ("between",),
     "attribute": ("attribute",),
+    "input": ("translation",),
+    "samples": ("translation",),
+    "back": ("translation",),
 }
 """What draws something with these options; elsewhere they would be ignored."""
 ENCODED = 2000  #: pictures that an attribute vector is taken from
@@ -50,9 +54,11 @@ class Arguments:
     show: str = "grid"
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
-    attribute: z + alpha v; neighbours: the closest training images. Or what the model itself has to show."""
+    attribute: z + alpha v; neighbours: the closest training images; translation: what becomes of your --input. Or what
+    the model itself has to show."""
     out: Path | None = None
-    """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files. Default: in the run."""
+    """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files, or for single translations.
+    Default: in the run."""
     rows: int = 8
     """Rows of the picture."""
     columns: int = 10
@@ -63,6 +69,12 @@ class Arguments:
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
     """Your own pictures, for between."""
+    input: tuple[Path, ...] = ()
+    """Your own pictures, for translation. Of what inpaint is to fill, the transparent parts are made."""
+    samples: int = 1
+    """Translations of each, where there are several."""
+    back: bool = False
+    """Translate the other way (cyclegan)."""
     unit: int = 0
     """Latent unit of a walk."""
     attribute: str | None = None
@@ -82,6 +94,8 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     """
     model, rng = trained.model, generator_for(arguments.seed, 0)
     rows, columns, show = arguments.rows, arguments.columns, arguments.show
+    if show == "grid" and model.condition_channels:
+        show = "samples"  # with what they were made from, and the truth
     if not trained.shape.size and show != "grid":
         raise UserError(f"{trained.config.data} are points; only --show grid draws them.")
     if show == "grid" and not trained.shape.size:
@@ -201,6 +215,24 @@ def labelled_pictures(samples: Samples) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
+def translate(arguments: Arguments, trained: Trained) -> None:
+    """The user's pictures above their translations, or single files of these."""
+    if not arguments.input:
+        raise UserError("--show translation needs pictures: --input FILE")
+    if arguments.samples < 1:
+        raise UserError(f"--samples must be at least 1, got {arguments.samples}.")
+    out, rng = arguments.out or trained.run / "translation.png", generator_for(arguments.seed, 0)
+    if out.suffix not in (".png", ""):
+        raise UserError(f"--out must end in .png, or be a folder, got {out}.")
+    inputs = translating.read_inputs(trained, arguments.input, rng, arguments.back)
+    made = translating.translations(trained, inputs, arguments.samples, rng, arguments.back)
+    if out.suffix:
+        save_png(translating.sheet(inputs, made), out, sheets.enlargement(trained.shape.size))
+        say(f"Look at {out}")
+    else:
+        say(f"{translating.save_each(made, arguments.input, out)} pictures are in {out}")
+
+
 def body(arguments: Arguments) -> None:
     """Draw, and say where the picture is."""
     if min(arguments.rows, arguments.columns - 1) < 1:
@@ -208,7 +240,7 @@ def body(arguments: Arguments) -> None:
     if arguments.truncation < 0:
         raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
     for name, places in USED.items():
-        if getattr(arguments, name) and arguments.show not in places:
+        if getattr(arguments, name) != getattr(Arguments, name) and arguments.show not in places:
             raise UserError(f"--{name} does nothing for --show {arguments.show}; it is for {', '.join(places)}.")
     run = arguments.run or newest_images()
     if arguments.show == "files":
@@ -218,13 +250,16 @@ def body(arguments: Arguments) -> None:
         count = files(arguments, load_trained(run, pick_device(arguments.device)), folder)
         say(f"{count} pictures are in {folder}")
         return
+    if arguments.show == "translation":
+        translate(arguments, load_trained(run, pick_device(arguments.device)))
+        return
     out = arguments.out or run / f"{arguments.show}.png"
     if out.suffix not in (".png", ".gif"):
         raise UserError(f"--out must end in .png or .gif, got {out}.")
     if out.suffix == ".gif" and arguments.show not in ANIMATED:
         raise UserError(f"--show {arguments.show} is one picture: use a .png.")
     trained = load_trained(run, pick_device(arguments.device))
-    if arguments.show == "grid" and trained.shape.size:
+    if arguments.show == "grid" and trained.shape.size and not trained.model.condition_channels:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
         save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
@@ -247,5 +282,8 @@ COMMAND = Command(
     __doc__,
     Arguments,
     body,
-    main=("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "unit", "attribute", "seed"),
+    main=(
+        *("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "input", "samples", "back"),
+        *("unit", "attribute", "seed"),
+    ),
 )

