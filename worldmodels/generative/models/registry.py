@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, gan
+from worldmodels.generative.models import autoencoders, began, gan, pixelcnn
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -24,6 +24,8 @@ MODELS: dict[str, ImageConfig] = {
     "began": began.BEGANConfig(),
     "cgan": gan.CGAN,
     "cgan-projection": gan.CGAN_PROJECTION,
+    "pixelcnn": pixelcnn.PIXELCNN,
+    "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
