@@ -29,7 +29,7 @@ class PixelCNNConfig(ImageConfig):
 
     levels: int = 256
     """Values of a pixel's colour: 256 for exact likelihoods of 8-bit pictures; 2 to 16 are learnt in less time."""
-    layers: int = 6
+    layers: int = 4
     """Layers after the first one, which sees 7x7 pixels; the others see 3x3."""
     gated: bool = True
     """Gates, and two stacks that together see all that came before; otherwise one stack, with a blind spot."""
@@ -143,5 +143,5 @@ class PixelCNNModel(ImageModel):
         return {f"{prefix}nats{of}": float(nats), f"{prefix}bits_per_dimension{of}": float(bits)}
 
 
-PIXELCNN = PixelCNNConfig(learning_rate=1e-3, decay=True, batch_size=16, steps=1500, checkpoint_every=500)
+PIXELCNN = PixelCNNConfig(learning_rate=1e-3, decay=True, batch_size=16, width=24, steps=1500, checkpoint_every=500)
 PIXELCNN_CONDITIONAL = replace(PIXELCNN, conditional=True)

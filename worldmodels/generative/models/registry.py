@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, gan, pixelcnn
+from worldmodels.generative.models import autoencoders, began, gan, pixelcnn, text_to_image
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -26,6 +26,7 @@ MODELS: dict[str, ImageConfig] = {
     "cgan-projection": gan.CGAN_PROJECTION,
     "pixelcnn": pixelcnn.PIXELCNN,
     "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
+    "text-to-image": text_to_image.TEXT_TO_IMAGE,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
