@@ -6,10 +6,13 @@ worldmodels sample-images --show files --rows 10 --out triangles/
 worldmodels sample-images --show between --pictures me.jpg you.jpg --out us.gif
 worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
 worldmodels sample-images --run runs/colourise --show translation --input old.jpg --out new.png
+worldmodels sample-images --run runs/text --show captions --caption "a red circle" "a big blue square at the left"
+worldmodels sample-images --run runs/pixels --show completion --pictures me.png
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,16 +29,18 @@ from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
+from worldmodels.generative.objectives.units import Batch
 from worldmodels.pictures import Frames, save_png, with_captions
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
 ANIMATED = ("interpolation", "between", "walk", "attribute")
-SHOWN = ("grid", "files", "reconstructions", *ANIMATED, "neighbours", "translation")
+SHOWN = ("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours", "translation")
 USED = {
-    "label": ("grid", "files", "interpolation", "walk", "between"),
+    "label": ("grid", "files", "interpolation", "walk", "between", "completion"),
     "truncation": ("grid", "files"),
-    "pictures": ("between",),
+    "caption": ("captions", "files"),
+    "pictures": ("between", "completion"),
     "attribute": ("attribute",),
     "input": ("translation",),
     "samples": ("translation",),
@@ -54,8 +59,9 @@ class Arguments:
     show: str = "grid"
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
-    attribute: z + alpha v; neighbours: the closest training images; translation: what becomes of your --input. Or what
-    the model itself has to show."""
+    attribute: z + alpha v; neighbours: the closest training images; captions: samples for each --caption; translation:
+    what becomes of your --input. Or what the model itself has to show, such as completion (of half pictures, by a
+    PixelCNN)."""
     out: Path | None = None
     """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files, or for single translations.
     Default: in the run."""
@@ -65,10 +71,12 @@ class Arguments:
     """Columns of the picture, or frames of the animation."""
     label: tuple[str, ...] = ()
     """Only these classes. Default: all that the model knows."""
+    caption: tuple[str, ...] = ()
+    """What is to be seen, for a model that reads: "a red circle". Default: some captions as in its data."""
     truncation: float = 0.0
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
-    """Your own pictures, for between."""
+    """Your own pictures, for between and completion."""
     input: tuple[Path, ...] = ()
     """Your own pictures, for translation. Of what inpaint is to fill, the transparent parts are made."""
     samples: int = 1
@@ -112,7 +120,11 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
         return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), trained.samples.train)
     if show == "attribute":
         return attribute(arguments, trained)
-    batch = held_out(trained.samples, 5 * rows, model.device, model.condition_of)._replace(rng=rng)
+    if arguments.pictures:
+        x, label = own_pictures(arguments, trained), own_label(arguments, trained)
+        batch = Batch(x, None if label is None else label.expand(len(x)), rng)
+    else:
+        batch = held_out(trained.samples, 5 * rows, model.device, model.condition_of)._replace(rng=rng)
     if show == "reconstructions":
         condition = model.condition(batch)
         codes = sampling.require_encoder(model)(batch.x, condition)
@@ -141,8 +153,15 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     return with_captions(sheets.picture(drawn, arguments.columns), names, scale=scale)
 
 
-def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, list[str]]:
-    """The class of every sample and the name of every row, or neither: one class in all rows, or a row for each."""
+def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
+    """The class (or caption) of every sample and the name of every row, or neither: one class in all rows, or a row
+    for each."""
+    model = trained.model
+    if arguments.caption or arguments.show == "captions":
+        if model.read is None:
+            raise UserError(f"{arguments.run or 'This run'} holds a model that reads no captions: train text-to-image.")
+        captions = arguments.caption or model.captions(arguments.rows, generator_for(arguments.seed, 1))
+        return torch.stack([model.read(text) for text in captions]).repeat_interleave(arguments.columns, 0), captions
     if not trained.model.classes and not arguments.label:
         return None, []
     names = list(arguments.label or trained.class_names)
@@ -166,17 +185,26 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
     """From each of the user's pictures to the next, along the sphere of latents."""
     if len(arguments.pictures) < 2:
         raise UserError("--show between needs at least two pictures: --pictures A.jpg B.jpg")
-    size, channels, model = trained.shape.size, trained.shape.channels, trained.model
-    own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
-    x = to_tensor(np.stack(own)).to(model.device)
-    label = None
-    if model.classes:
-        if len(arguments.label) != 1:
-            raise UserError(f"Say which class they are with --label: {', '.join(trained.class_names)}.")
-        label = trained.labels_of(arguments.label).to(model.device)
+    model, x, label = trained.model, own_pictures(arguments, trained), own_label(arguments, trained)
     if model.encode is None:
         say(f"This model has no encoder: latents of {len(x)} pictures are searched for, which takes a while.")
     return sampling.path_between(model, sampling.codes_of(model, x, label), arguments.columns, label)
+
+
+def own_pictures(arguments: Arguments, trained: Trained) -> Tensor:
+    """The user's pictures as the model knows pictures, ``[N, C, S, S]``."""
+    size, channels = trained.shape.size, trained.shape.channels
+    own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
+    return to_tensor(np.stack(own)).to(trained.model.device)
+
+
+def own_label(arguments: Arguments, trained: Trained) -> Tensor | None:
+    """The class of the user's pictures ``[1]``, where the model is to be told one."""
+    if not trained.model.classes:
+        return None
+    if len(arguments.label) != 1:
+        raise UserError(f"Say which class they are with --label: {', '.join(trained.class_names)}.")
+    return trained.labels_of(arguments.label).to(trained.model.device)
 
 
 def attribute(arguments: Arguments, trained: Trained) -> Frames:
@@ -259,7 +287,7 @@ def body(arguments: Arguments) -> None:
     if out.suffix == ".gif" and arguments.show not in ANIMATED:
         raise UserError(f"--show {arguments.show} is one picture: use a .png.")
     trained = load_trained(run, pick_device(arguments.device))
-    if arguments.show == "grid" and trained.shape.size and not trained.model.condition_channels:
+    if arguments.show in ("grid", "captions") and trained.shape.size and not trained.model.condition_channels:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
         save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
@@ -283,7 +311,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "input", "samples", "back"),
-        *("unit", "attribute", "seed"),
+        *("run", "show", "out", "rows", "columns", "label", "caption", "truncation", "pictures", "input", "samples"),
+        *("back", "unit", "attribute", "seed"),
     ),
 )

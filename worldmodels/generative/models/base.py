@@ -21,6 +21,8 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
+``read(caption)``         or None: the condition ``[T]`` that a caption stands for, of a model that is told one; then
+                          ``captions(count, rng)`` are such as its data have
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
 ``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
@@ -93,10 +95,14 @@ class ImageModel:
     watched: int = 128  #: samples drawn at every checkpoint to notice collapse; fewer where drawing is slow
     encode: Encode | None = None
     decode: Encode | None = None
+    read: Callable[[str], Tensor] | None = None
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
     read_input: Callable[[Path, Fit], Tensor] | None = None
     back: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+    def captions(self, count: int, rng: torch.Generator) -> list[str]:
+        raise NotImplementedError
 
     def units(self) -> list[Unit]:
         raise NotImplementedError
@@ -162,8 +168,8 @@ class ImageConfig:
     """What all image models share."""
 
     data: str = "digits"
-    """digits, digits-8x8, stacked-digits, two-photos, ring, grid, swiss-roll, lines; or a folder of pictures, a run or
-    folder with episodes, an IDX file, .npy, .npz."""
+    """digits, digits-8x8, stacked-digits, two-photos, captioned-shapes, ring, grid, swiss-roll, lines; or a folder of
+    pictures, a run or folder with episodes, an IDX file, .npy, .npz."""
     size: int = 0
     """Side to which images are resized; 0 leaves them."""
     channels: int = 0

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, colours, cyclegan, gan, translation
+from worldmodels.generative.models import (
+    autoencoders,
+    began,
+    colours,
+    cyclegan,
+    gan,
+    pixelcnn,
+    text_to_image,
+    translation,
+)
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -31,6 +40,9 @@ MODELS: dict[str, ImageConfig] = {
     "edges-to-photo": translation.EDGES_TO_PHOTO,
     "diverse-colours": colours.ColoursConfig(),
     "cyclegan": cyclegan.CycleGANConfig(),
+    "pixelcnn": pixelcnn.PIXELCNN,
+    "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
+    "text-to-image": text_to_image.TEXT_TO_IMAGE,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
