@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, gan
+from worldmodels.generative.models import acgan, autoencoders, began, bigan, ebgan, gan, infogan, lapgan
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -22,8 +22,15 @@ MODELS: dict[str, ImageConfig] = {
     "sngan": gan.SNGAN,
     "dragan": gan.DRAGAN,
     "began": began.BEGANConfig(),
+    "ebgan": ebgan.EBGANConfig(),
+    "f-gan": gan.F_GAN,
+    "infogan": infogan.INFOGAN,
+    "bigan": bigan.BiGANConfig(),
+    "ali": bigan.ALI,
+    "lapgan": lapgan.LAPGANConfig(),
     "cgan": gan.CGAN,
     "cgan-projection": gan.CGAN_PROJECTION,
+    "acgan": acgan.ACGAN_QUICK,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
