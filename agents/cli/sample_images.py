@@ -5,6 +5,7 @@ worldmodels sample-images --label triangles --truncation 1
 worldmodels sample-images --show files --rows 10 --out triangles/
 worldmodels sample-images --show between --pictures me.jpg you.jpg --out us.gif
 worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
+worldmodels sample-images --show arithmetic --terms 3,17,25 4,8,9 1,2,6
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agents.cli.options import Command
 from agents.cli.places import newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
-from worldmodels.generative import sampling, sheets
+from worldmodels.generative import latent_pictures, sampling, sheets
 from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
@@ -29,12 +30,16 @@ from worldmodels.pictures import Frames, save_png
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
-SHOWN = ("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
+SHOWN = (
+    *("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours"),
+    *("manifold", "latents", "arithmetic"),
+)
 ANIMATED = ("interpolation", "between", "walk", "attribute")
 USED = {
-    "label": ("grid", "files", "interpolation", "walk", "between"),
+    "label": ("grid", "files", "interpolation", "walk", "between", "manifold", "arithmetic"),
     "truncation": ("grid", "files"),
     "pictures": ("between",),
+    "terms": ("arithmetic",),
     "attribute": ("attribute",),
 }
 """What draws something with these options; elsewhere they would be ignored."""
@@ -50,7 +55,8 @@ class Arguments:
     show: str = "grid"
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
-    attribute: z + alpha v; neighbours: the closest training images. Or what the model itself has to show."""
+    attribute: z + alpha v; neighbours: the closest training images; manifold: the plane of two latents; latents: a map
+    of held-out pictures, coloured by class; arithmetic: sums of latents. Or what the model itself has to show."""
     out: Path | None = None
     """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files. Default: in the run."""
     rows: int = 8
@@ -63,6 +69,9 @@ class Arguments:
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
     """Your own pictures, for between."""
+    terms: tuple[str, ...] = ()
+    """For arithmetic, A - B + C: the numbers of some samples each, as in --show grid of the same --rows, --columns and
+    --seed, counted from 0."""
     unit: int = 0
     """Latent unit of a walk."""
     attribute: str | None = None
@@ -82,8 +91,8 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     """
     model, rng = trained.model, generator_for(arguments.seed, 0)
     rows, columns, show = arguments.rows, arguments.columns, arguments.show
-    if not trained.shape.size and show != "grid":
-        raise UserError(f"{trained.config.data} are points; only --show grid draws them.")
+    if not trained.shape.size and show not in ("grid", "latents"):
+        raise UserError(f"{trained.config.data} are points; only --show grid and latents draw them.")
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
     if show == "interpolation":
@@ -98,6 +107,14 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
         return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), trained.samples.train)
     if show == "attribute":
         return attribute(arguments, trained)
+    if show == "manifold":
+        return latent_pictures.manifold(model, rows, columns, only_label(arguments, trained))
+    if show == "latents":
+        return latents(trained)
+    if show == "arithmetic":
+        terms = latent_pictures.read_terms(arguments.terms, rows * columns)
+        z = model.latent(rows * columns, rng)
+        return latent_pictures.arithmetic(model, z, terms, rng, only_label(arguments, trained))
     batch = held_out(trained.samples, 5 * rows, model.device, model.condition_of)._replace(rng=rng)
     if show == "reconstructions":
         condition = model.condition(batch)
@@ -155,14 +172,33 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
     size, channels, model = trained.shape.size, trained.shape.channels, trained.model
     own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
     x = to_tensor(np.stack(own)).to(model.device)
-    label = None
-    if model.classes:
-        if len(arguments.label) != 1:
-            raise UserError(f"Say which class they are with --label: {', '.join(trained.class_names)}.")
-        label = trained.labels_of(arguments.label).to(model.device)
+    label = only_label(arguments, trained)
     if model.encode is None:
         say(f"This model has no encoder: latents of {len(x)} pictures are searched for, which takes a while.")
     return sampling.path_between(model, sampling.codes_of(model, x, label), arguments.columns, label)
+
+
+def only_label(arguments: Arguments, trained: Trained) -> Tensor | None:
+    """The class of all pictures ``[1]``, which a model of classes must be told.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not trained.model.classes and not arguments.label:
+        return None
+    if trained.model.classes and len(arguments.label) != 1:
+        raise UserError(f"Say which class they are with one --label: {', '.join(trained.class_names)}.")
+    return trained.labels_of(arguments.label).to(trained.model.device)
+
+
+@torch.no_grad()
+def latents(trained: Trained) -> Frames:
+    """Codes of held-out samples as a map."""
+    model = trained.model
+    encode = sampling.require_encoder(model)
+    batch = held_out(trained.samples, ENCODED, model.device, model.condition_of)
+    codes = encode(batch.x, model.condition(batch))
+    return latent_pictures.latent_map(codes, batch.labels, trained.class_names)
 
 
 def attribute(arguments: Arguments, trained: Trained) -> Frames:
@@ -227,7 +263,8 @@ def body(arguments: Arguments) -> None:
     if arguments.show == "grid" and trained.shape.size:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
-        save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
+        scale = 1 if arguments.show == "latents" else sheets.enlargement(trained.shape.size)
+        save_png(draw(arguments, trained), out, scale)
     else:
         sheets.save_gif(columns_of(draw(arguments, trained), trained.shape.size), out)
     say(f"Look at {out}")
@@ -247,5 +284,8 @@ COMMAND = Command(
     __doc__,
     Arguments,
     body,
-    main=("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "unit", "attribute", "seed"),
+    main=(
+        *("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "terms", "unit", "attribute"),
+        "seed",
+    ),
 )

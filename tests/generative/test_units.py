@@ -312,7 +312,10 @@ def all_tensors(value) -> list[Tensor]:
     return [torch.tensor(float(value))] if isinstance(value, int | float) else []
 
 
-RESUMED = ["wgan", "sngan", "dragan", "began", "cgan", "vae", "acgan", "infogan", "ebgan", "ali", "lapgan"]
+RESUMED = [
+    *("wgan", "sngan", "dragan", "began", "cgan", "vae", "vamp-vae", "semi-supervised-vae"),
+    *("acgan", "infogan", "ebgan", "ali", "lapgan"),
+]
 
 
 @pytest.mark.parametrize("name", RESUMED)

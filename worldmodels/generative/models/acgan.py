@@ -42,4 +42,5 @@ class ACGANConfig(GANConfig):
             raise UserError("The networks of --architecture foster take no labels; use another one.")
 
 
-ACGAN_QUICK = ACGANConfig(spectral_norm=True)
+# A weight of 1, as published, meets critics whose slope is not held at 1: here it leaves one picture of every class.
+ACGAN_QUICK = ACGANConfig(spectral_norm=True, class_weight=0.1)

@@ -18,6 +18,7 @@ from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
 from worldmodels.generative.networks.pairs import Inference, PairCritic
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.objectives.bigan import BiGAN
+from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.training.loop import Stateful
 
@@ -30,6 +31,8 @@ class BiGANConfig(ImageConfig):
     """The encoder gives a Gaussian (ALI), not a point (BiGAN)."""
     critic_learning_rate: float = 2e-4
     """Step size of the critic."""
+    spectral_norm: bool = True
+    """Divide every weight of the critic by its largest singular value: pairs are soon told apart without."""
     beta1: float = 0.5
     """Adam's first moment."""
     average_decay: float = 0.995
@@ -44,10 +47,13 @@ class BiGANConfig(ImageConfig):
             generator, critic = mlp_generator(channels, latent, width), mlp_critic(channels, width)
             encoder, features, _ = mlp_coder(channels, latent, width)
         pair = Inference(generator, encoder, features, self.stochastic)
+        judge = PairCritic(critic, latent, 8 * width)
+        if self.spectral_norm:
+            spectrally_normalise(judge)
         make_adam = partial(adam, betas=(self.beta1, 0.999))
         game = BiGAN(
             pair.to(device),
-            PairCritic(critic, latent, 8 * width).to(device),
+            judge.to(device),
             partial(make_adam, rate=self.learning_rate),
             partial(make_adam, rate=self.critic_learning_rate),
             self.average_decay,

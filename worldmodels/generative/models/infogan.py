@@ -84,4 +84,5 @@ class InfoGANModel(GANModel):
         return picture(decode_all(self, z), COLUMNS)
 
 
-INFOGAN = InfoGANConfig(spectral_norm=True)
+# As in acgan.py: 1, as published, would leave one picture of every category.
+INFOGAN = InfoGANConfig(spectral_norm=True, code_weight=0.1)
