@@ -48,7 +48,7 @@ def test_a_policy_from_the_dream_is_scored_in_reality(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     pytest.importorskip("stable_baselines3")
-    options = ("--run", tiny_run, "--steps", 64, "--episodes", 2, "--out", tmp_path / "ppo")
+    options = ("--run", tiny_run, "--steps", 512, "--lanes", 8, "--episodes", 2, "--out", tmp_path / "ppo")
     run(monkeypatch, "sb3_in_the_dream.py", *options)
     assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
     assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
