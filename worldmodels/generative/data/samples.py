@@ -33,7 +33,8 @@ class Samples:
     test_labels: Labels | None = None
     class_names: tuple[str, ...] = ()
     train_condition: Pictures | None = None
-    """What belongs to every training image (a picture to be translated, say), uint8 ``[N, S, S, C']``."""
+    """What belongs to every training image: a picture (to be translated, say), uint8 ``[N, S, S, C']``; or numbers that
+    are left as they are (a caption's), ``[N, T]``."""
     test_condition: Pictures | None = None
     train_other: Pictures | None = None
     """Images of another set that belong to none of these, in any number."""

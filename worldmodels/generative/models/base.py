@@ -21,8 +21,12 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
+``read(caption)``         or None: the condition ``[T]`` that a caption stands for, of a model that is told one; then
+                          ``captions(count, rng)`` are such as its data have
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
+``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
+``back(pictures, rng)``    or None: the way back, pictures ``[N, C, S, S]`` to conditions (CycleGAN)
 ========================  =========================================================================================
 
 Everything speaks of [0, 1] except training: a batch that reaches a unit's loss has ``x``, ``condition`` and ``other``
@@ -91,9 +95,15 @@ class ImageModel:
     watched: int = 128  #: samples drawn at every checkpoint to notice collapse; fewer where drawing is slow
     encode: Encode | None = None
     decode: Encode | None = None
+    read: Callable[[str], Tensor] | None = None
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
+    read_input: Callable[[Path, Fit], Tensor] | None = None
+    back: Callable[[Tensor, torch.Generator], Tensor] | None = None
     normal_latents: bool = True  #: latents are drawn from N(0, 1)
+
+    def captions(self, count: int, rng: torch.Generator) -> list[str]:
+        raise NotImplementedError
 
     def units(self) -> list[Unit]:
         raise NotImplementedError
@@ -130,8 +140,9 @@ class ImageModel:
 
     def _samples(self, batch: Batch) -> Frames:
         if self.condition_channels:
-            assert batch.condition is not None
-            x, condition = batch.x[:20], batch.condition[:20]
+            known = self.condition(batch)
+            assert known is not None
+            x, condition = batch.x[:20], known[:20]
             return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
         if batch.x.ndim != 4:
             return picture(self.draw(2000, batch.rng), 10)
@@ -162,8 +173,8 @@ class ImageConfig:
     """What all image models share."""
 
     data: str = "digits"
-    """digits, digits-8x8, stacked-digits, ring, grid, swiss-roll, lines; or a folder of pictures, a run or folder with
-    episodes, an IDX file, .npy, .npz."""
+    """digits, digits-8x8, stacked-digits, two-photos, captioned-shapes, ring, grid, swiss-roll, lines; or a folder of
+    pictures, a run or folder with episodes, an IDX file, .npy, .npz."""
     size: int = 0
     """Side to which images are resized; 0 leaves them."""
     channels: int = 0

@@ -11,11 +11,16 @@ from worldmodels.generative.models import (
     autoencoders,
     began,
     bigan,
+    colours,
+    cyclegan,
     ebgan,
     gan,
     infogan,
     lapgan,
+    pixelcnn,
     semi_supervised,
+    text_to_image,
+    translation,
 )
 from worldmodels.generative.models.base import ImageConfig
 
@@ -49,6 +54,16 @@ MODELS: dict[str, ImageConfig] = {
     "cgan": gan.CGAN,
     "cgan-projection": gan.CGAN_PROJECTION,
     "acgan": acgan.ACGAN_QUICK,
+    "pix2pix": translation.Pix2PixConfig(),
+    "colourise": translation.COLOURISE,
+    "inpaint": translation.INPAINT,
+    "super-resolve": translation.SUPER_RESOLVE,
+    "edges-to-photo": translation.EDGES_TO_PHOTO,
+    "diverse-colours": colours.ColoursConfig(),
+    "cyclegan": cyclegan.CycleGANConfig(),
+    "pixelcnn": pixelcnn.PIXELCNN,
+    "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
+    "text-to-image": text_to_image.TEXT_TO_IMAGE,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos", "book"]
 if TYPE_CHECKING:
