@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, gan, pixelcnn, text_to_image
+from worldmodels.generative.models import autoencoders, began, gan, pixelcnn, text_to_image, video
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -27,6 +27,8 @@ MODELS: dict[str, ImageConfig] = {
     "pixelcnn": pixelcnn.PIXELCNN,
     "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
     "text-to-image": text_to_image.TEXT_TO_IMAGE,
+    "video": video.VIDEO,
+    "video-conditional": video.VIDEO_CONDITIONAL,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos"]
 if TYPE_CHECKING:
