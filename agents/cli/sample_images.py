@@ -1,10 +1,11 @@
-"""Pictures from a trained image model: grids, single files, reconstructions, walks through latent space, attributes.
+"""Pictures from a trained image model: grids, single files, translations of yours, walks through latent space.
 
 worldmodels sample-images --run runs/images-vae-1 --show reconstructions
 worldmodels sample-images --label triangles --truncation 1
 worldmodels sample-images --show files --rows 10 --out triangles/
 worldmodels sample-images --show between --pictures me.jpg you.jpg --out us.gif
 worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
+worldmodels sample-images --run runs/colourise --show translation --input old.jpg --out new.png
 worldmodels sample-images --run runs/text --show captions --caption "a red circle" "a big blue square at the left"
 worldmodels sample-images --run runs/pixels --show completion --pictures me.png
 worldmodels sample-images --run runs/video --show futures --out futures.gif
@@ -25,26 +26,29 @@ from agents.cli.places import newest_images
 from agents.viewing.video import write_video
 from rollouts.console import say
 from rollouts.errors import UserError
-from worldmodels.generative import sampling, sheets
+from worldmodels.generative import sampling, sheets, translating
 from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.clips import first_frames
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
 from worldmodels.generative.objectives.units import Batch
-from worldmodels.pictures import Frames, save_png
+from worldmodels.pictures import Frames, save_png, with_captions
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
-SHOWN = ("grid", "files", "captions", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
 ANIMATED = ("interpolation", "between", "walk", "attribute")
 OF_PICTURES = (*ANIMATED, "neighbours")
+SHOWN = ("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours", "translation")
 USED = {
     "label": ("grid", "files", "interpolation", "walk", "between", "completion", "futures", "clips"),
     "truncation": ("grid", "files"),
     "caption": ("captions", "files"),
     "pictures": ("between", "completion", "futures"),
     "attribute": ("attribute",),
+    "input": ("translation",),
+    "samples": ("translation",),
+    "back": ("translation",),
 }
 """What draws something with these options; elsewhere they would be ignored."""
 MILLISECONDS = 125  #: that a frame of a clip stays
@@ -60,12 +64,12 @@ class Arguments:
     show: str = "grid"
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
-    attribute: z + alpha v; neighbours: the closest training images; captions: samples for each --caption. Or what the
-    model itself has to show: completion of half pictures (PixelCNN); futures of first frames, exchange of motions
-    (video)."""
+    attribute: z + alpha v; neighbours: the closest training images; captions: samples for each --caption; translation:
+    what becomes of your --input. Or what the model itself has to show: completion of half pictures (PixelCNN); futures
+    of first frames, exchange of motions (video)."""
     out: Path | None = None
     """A .png, or a .gif for interpolation, between, walk and attribute; also a .gif or .mp4 for a video model's futures
-    and clips; a folder for files. Default: in the run."""
+    and clips; a folder for files, or for single translations. Default: in the run."""
     rows: int = 8
     """Rows of the picture."""
     columns: int = 10
@@ -78,6 +82,12 @@ class Arguments:
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
     """Your own pictures, for between, completion and futures; films, too, for futures, which begin as these do."""
+    input: tuple[Path, ...] = ()
+    """Your own pictures, for translation. Of what inpaint is to fill, the transparent parts are made."""
+    samples: int = 1
+    """Translations of each, where there are several."""
+    back: bool = False
+    """Translate the other way (cyclegan)."""
     unit: int = 0
     """Latent unit of a walk."""
     attribute: str | None = None
@@ -97,6 +107,8 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     """
     model, rng = trained.model, generator_for(arguments.seed, 0)
     rows, columns, show = arguments.rows, arguments.columns, arguments.show
+    if show == "grid" and model.condition_channels:
+        show = "samples"  # with what they were made from, and the truth
     if not trained.shape.size and show != "grid":
         raise UserError(f"{trained.config.data} are points; only --show grid draws them.")
     if show == "grid" and not trained.shape.size:
@@ -152,7 +164,7 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     drawn = sampling.draw(model, count, rng, labels, arguments.truncation)
     least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
     scale = max(sheets.enlargement(trained.shape.size), least)
-    return sheets.with_captions(sheets.picture(drawn, arguments.columns), names, scale)
+    return with_captions(sheets.picture(drawn, arguments.columns), names, scale=scale)
 
 
 def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
@@ -253,6 +265,24 @@ def labelled_pictures(samples: Samples) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
+def translate(arguments: Arguments, trained: Trained) -> None:
+    """The user's pictures above their translations, or single files of these."""
+    if not arguments.input:
+        raise UserError("--show translation needs pictures: --input FILE")
+    if arguments.samples < 1:
+        raise UserError(f"--samples must be at least 1, got {arguments.samples}.")
+    out, rng = arguments.out or trained.run / "translation.png", generator_for(arguments.seed, 0)
+    if out.suffix not in (".png", ""):
+        raise UserError(f"--out must end in .png, or be a folder, got {out}.")
+    inputs = translating.read_inputs(trained, arguments.input, rng, arguments.back)
+    made = translating.translations(trained, inputs, arguments.samples, rng, arguments.back)
+    if out.suffix:
+        save_png(translating.sheet(inputs, made), out, sheets.enlargement(trained.shape.size))
+        say(f"Look at {out}")
+    else:
+        say(f"{translating.save_each(made, arguments.input, out)} pictures are in {out}")
+
+
 def body(arguments: Arguments) -> None:
     """Draw, and say where the picture is."""
     if min(arguments.rows, arguments.columns - 1) < 1:
@@ -260,7 +290,7 @@ def body(arguments: Arguments) -> None:
     if arguments.truncation < 0:
         raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
     for name, places in USED.items():
-        if getattr(arguments, name) and arguments.show not in places:
+        if getattr(arguments, name) != getattr(Arguments, name) and arguments.show not in places:
             raise UserError(f"--{name} does nothing for --show {arguments.show}; it is for {', '.join(places)}.")
     run = arguments.run or newest_images()
     if arguments.show == "files":
@@ -269,6 +299,9 @@ def body(arguments: Arguments) -> None:
             raise UserError(f"--show files needs a folder for --out, got {folder}.")
         count = files(arguments, load_trained(run, pick_device(arguments.device)), folder)
         say(f"{count} pictures are in {folder}")
+        return
+    if arguments.show == "translation":
+        translate(arguments, load_trained(run, pick_device(arguments.device)))
         return
     out = arguments.out or run / f"{arguments.show}.png"
     if out.suffix not in (".png", ".gif", ".mp4"):
@@ -283,7 +316,7 @@ def body(arguments: Arguments) -> None:
         return
     if out.suffix != ".png" and (arguments.show not in ANIMATED or out.suffix == ".mp4"):
         raise UserError(f"--show {arguments.show} is {'a .gif or ' if arguments.show in ANIMATED else ''}a .png.")
-    if arguments.show in ("grid", "captions") and trained.shape.size:
+    if arguments.show in ("grid", "captions") and trained.shape.size and not trained.model.condition_channels:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
         save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
@@ -306,5 +339,8 @@ COMMAND = Command(
     __doc__,
     Arguments,
     body,
-    main=("run", "show", "out", "rows", "columns", "label", "caption", "truncation", "pictures", "unit", "attribute"),
+    main=(
+        *("run", "show", "out", "rows", "columns", "label", "caption", "truncation", "pictures", "input", "samples"),
+        *("back", "unit", "attribute", "seed"),
+    ),
 )

@@ -5,6 +5,7 @@ worldmodels train-images --model vae --data digits --kl-weight 2
 worldmodels train-images --data photos/ --preset photos
 worldmodels train-images --model wgan-gp --data photos/ --size 64
 worldmodels train-images --model sngan --data runs/car/round-1
+worldmodels train-images --model colourise --data photos/ --size 64
 
 A few hundred photos in half an hour on two cores give colours, textures and rough shapes at 64x64, hardly a face: for
 more, let it train for a night (--steps), or on a GPU. The last command trains on the frames of the episodes that were
@@ -20,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from agents.cli.options import Command, Device, read, typed_options
+from agents.cli.options import Command, Device, Tracking, read, typed_options
 from agents.cli.places import new_run
 from rollouts.console import quoted, say
 from rollouts.errors import UserError
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.models.base import ImageConfig
@@ -50,6 +51,7 @@ class Arguments:
     """Run directory. Default: a new one under runs/."""
     config: ImageConfig
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
@@ -59,8 +61,8 @@ def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
         UserError: there is no such model or preset.
     """
     typed = typed_options(argv, "model", "preset", "data", "run")
-    begun = Stage(Path(typed["run"]), "images") if typed["run"] else None
-    begun = begun if begun and (begun.path / "config.json").exists() else None
+    begun = Run(Path(typed["run"])).images if typed["run"] else None
+    begun = begun if begun and begun.config_file.exists() else None
     default = DEFAULT_FOR_DIGITS if typed["data"] in (None, "digits") else DEFAULT_MODEL
     if typed["preset"] == "photos":
         default = DEFAULT_FOR_PHOTOS
@@ -91,7 +93,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("model", "preset", "run", "device", "config.data", "config.size", "config.channels"),
+        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.channels"),
         *("config.fit", "config.skip_broken", "config.flip", "config.crop", "config.steps"),
         *("config.batch_size", "config.latent_size", "config.width", "config.learning_rate", "config.decay"),
         *("config.precision", "config.seed"),

@@ -28,6 +28,8 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           ``captions(count, rng)`` are such as its data have
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
+``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
+``back(pictures, rng)``    or None: the way back, pictures ``[N, C, S, S]`` to conditions (CycleGAN)
 ========================  =========================================================================================
 
 Everything speaks of [0, 1] except training: a batch that reaches a unit's loss has ``x``, ``condition`` and ``other``
@@ -104,6 +106,8 @@ class ImageModel:
     condition_channels: int = 0  #: more than 0: conditional on pictures
     frames: int = 0  #: more than 0: its samples are clips
     given: int = 0  #: first frames that a clip is continued from
+    read_input: Callable[[Path, Fit], Tensor] | None = None
+    back: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
     def captions(self, count: int, rng: torch.Generator) -> list[str]:
         raise NotImplementedError
@@ -145,8 +149,9 @@ class ImageModel:
 
     def _samples(self, batch: Batch) -> Frames:
         if self.condition_channels:
-            assert batch.condition is not None
-            x, condition = batch.x[:20], batch.condition[:20]
+            known = self.condition(batch)
+            assert known is not None
+            x, condition = batch.x[:20], known[:20]
             return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
         if batch.x.ndim != 4:
             return picture(self.draw(2000, batch.rng), 10)
@@ -177,8 +182,8 @@ class ImageConfig:
     """What all image models share."""
 
     data: str = "digits"
-    """digits, digits-8x8, stacked-digits, captioned-shapes, ring, grid, swiss-roll, lines; or a folder of pictures, a
-    run or folder with episodes, an IDX file, .npy, .npz."""
+    """digits, digits-8x8, stacked-digits, two-photos, captioned-shapes, ring, grid, swiss-roll, lines; or a folder of
+    pictures, a run or folder with episodes, an IDX file, .npy, .npz."""
     size: int = 0
     """Side to which images are resized; 0 leaves them."""
     channels: int = 0

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from worldmodels.generative.models import autoencoders, began, gan, pixelcnn, text_to_image, video
+from worldmodels.generative.models import (
+    autoencoders,
+    began,
+    colours,
+    cyclegan,
+    gan,
+    pixelcnn,
+    text_to_image,
+    translation,
+    video,
+)
 from worldmodels.generative.models.base import ImageConfig
 
 MODELS: dict[str, ImageConfig] = {
@@ -24,6 +34,13 @@ MODELS: dict[str, ImageConfig] = {
     "began": began.BEGANConfig(),
     "cgan": gan.CGAN,
     "cgan-projection": gan.CGAN_PROJECTION,
+    "pix2pix": translation.Pix2PixConfig(),
+    "colourise": translation.COLOURISE,
+    "inpaint": translation.INPAINT,
+    "super-resolve": translation.SUPER_RESOLVE,
+    "edges-to-photo": translation.EDGES_TO_PHOTO,
+    "diverse-colours": colours.ColoursConfig(),
+    "cyclegan": cyclegan.CycleGANConfig(),
     "pixelcnn": pixelcnn.PIXELCNN,
     "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
     "text-to-image": text_to_image.TEXT_TO_IMAGE,

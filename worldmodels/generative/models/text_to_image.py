@@ -39,8 +39,8 @@ from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
 from worldmodels.generative.objectives.matching import MatchingGAN
 from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Batch, Unit
-from worldmodels.generative.sheets import picture, with_captions
-from worldmodels.pictures import Frames
+from worldmodels.generative.sheets import picture
+from worldmodels.pictures import Frames, with_captions
 from worldmodels.training.loop import Stateful
 
 ANYTHING = "a shape"  #: the caption that says nothing
@@ -152,7 +152,7 @@ class TextToImageModel(LatentModel):
         assert batch.condition is not None
         tokens = batch.condition[:SHOWN]
         drawn = self.draw(len(tokens) * EACH, batch.rng, tokens.repeat_interleave(EACH, 0))
-        return with_captions(picture(drawn, EACH), [text_of(row) for row in tokens.cpu().numpy()], 1)
+        return with_captions(picture(drawn, EACH), [text_of(row) for row in tokens.cpu().numpy()], scale=1)
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:

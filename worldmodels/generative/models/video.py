@@ -28,9 +28,9 @@ from worldmodels.generative.networks.modules import VAE
 from worldmodels.generative.objectives.autoencoders import BERNOULLI
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.objectives.video import Video, VideoNetwork
-from worldmodels.generative.sheets import picture, rgb, with_captions
+from worldmodels.generative.sheets import picture, rgb
 from worldmodels.mdn_rnn import MDNRNN
-from worldmodels.pictures import Frames, grid
+from worldmodels.pictures import Frames, grid, with_captions
 from worldmodels.training.loop import Stateful
 
 CLIPS, FUTURES = 3, 4  #: clips that are shown, and drawn futures of each
@@ -183,7 +183,7 @@ class VideoModel(ImageModel):
         clips, drawn = self._drawn_futures(batch)
         rows = torch.cat([clips[:, None], drawn], 1).flatten(0, 1)
         names = [name for _ in clips for name in ("a clip", *(f"future {k + 1}" for k in range(FUTURES)))]
-        return with_captions(picture(rows, self.frames), names, 1)
+        return with_captions(picture(rows, self.frames), names, scale=1)
 
     def _futures_film(self, batch: Batch) -> list[Frames]:
         """A row for each clip: the clip itself, then its futures."""
@@ -205,7 +205,7 @@ class VideoModel(ImageModel):
             label = None if known is None else known[number : number + 1]
             rows += [x[number : number + 1], self.exchanged(x[number : number + 1], x[:1], label)]
             names += ["look of", "both"]
-        return with_captions(picture(torch.cat(rows), self.frames), names, 1)
+        return with_captions(picture(torch.cat(rows), self.frames), names, scale=1)
 
 
 def _film(clips: Tensor, columns: int) -> list[Frames]:
