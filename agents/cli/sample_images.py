@@ -9,6 +9,7 @@ worldmodels sample-images --run runs/colourise --show translation --input old.jp
 worldmodels sample-images --run runs/text --show captions --caption "a red circle" "a big blue square at the left"
 worldmodels sample-images --run runs/pixels --show completion --pictures me.png
 worldmodels sample-images --run runs/video --show futures --out futures.gif
+worldmodels sample-images --show arithmetic --terms 3,17,25 4,8,9 1,2,6
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from agents.cli.places import newest_images
 from agents.viewing.video import write_video
 from rollouts.console import say
 from rollouts.errors import UserError
-from worldmodels.generative import sampling, sheets, translating
+from worldmodels.generative import latent_pictures, sampling, sheets, translating
 from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.clips import first_frames
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
@@ -38,13 +39,20 @@ from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
 ANIMATED = ("interpolation", "between", "walk", "attribute")
-OF_PICTURES = (*ANIMATED, "neighbours")
-SHOWN = ("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours", "translation")
+OF_PICTURES = (*ANIMATED, "neighbours", "manifold", "latents", "arithmetic")
+SHOWN = (
+    *("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours"),
+    *("translation", "manifold", "latents", "arithmetic"),
+)
 USED = {
-    "label": ("grid", "files", "interpolation", "walk", "between", "completion", "futures", "clips"),
+    "label": (
+        *("grid", "files", "interpolation", "walk", "between", "completion", "manifold", "arithmetic"),
+        *("futures", "clips"),
+    ),
     "truncation": ("grid", "files"),
     "caption": ("captions", "files"),
     "pictures": ("between", "completion", "futures"),
+    "terms": ("arithmetic",),
     "attribute": ("attribute",),
     "input": ("translation",),
     "samples": ("translation",),
@@ -64,9 +72,10 @@ class Arguments:
     show: str = "grid"
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
-    attribute: z + alpha v; neighbours: the closest training images; captions: samples for each --caption; translation:
-    what becomes of your --input. Or what the model itself has to show: completion of half pictures (PixelCNN); futures
-    of first frames, exchange of motions (video)."""
+    attribute: z + alpha v; neighbours: the closest training images; manifold: the plane of two latents; latents: a map
+    of held-out pictures, coloured by class; arithmetic: sums of latents; captions: samples for each --caption;
+    translation: what becomes of your --input. Or what the model itself has to show: completion of half pictures
+    (PixelCNN); futures of first frames, exchange of motions (video)."""
     out: Path | None = None
     """A .png, or a .gif for interpolation, between, walk and attribute; also a .gif or .mp4 for a video model's futures
     and clips; a folder for files, or for single translations. Default: in the run."""
@@ -88,6 +97,9 @@ class Arguments:
     """Translations of each, where there are several."""
     back: bool = False
     """Translate the other way (cyclegan)."""
+    terms: tuple[str, ...] = ()
+    """For arithmetic, A - B + C: the numbers of some samples each, as in --show grid of the same --rows, --columns and
+    --seed, counted from 0."""
     unit: int = 0
     """Latent unit of a walk."""
     attribute: str | None = None
@@ -109,8 +121,8 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     rows, columns, show = arguments.rows, arguments.columns, arguments.show
     if show == "grid" and model.condition_channels:
         show = "samples"  # with what they were made from, and the truth
-    if not trained.shape.size and show != "grid":
-        raise UserError(f"{trained.config.data} are points; only --show grid draws them.")
+    if not trained.shape.size and show not in ("grid", "latents"):
+        raise UserError(f"{trained.config.data} are points; only --show grid and latents draw them.")
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
     if model.frames and show in (*OF_PICTURES, "reconstructions"):
@@ -127,6 +139,14 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
         return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), trained.samples.train)
     if show == "attribute":
         return attribute(arguments, trained)
+    if show == "manifold":
+        return latent_pictures.manifold(model, rows, columns, only_label(arguments, trained))
+    if show == "latents":
+        return latents(trained)
+    if show == "arithmetic":
+        terms = latent_pictures.read_terms(arguments.terms, rows * columns)
+        z = model.latent(rows * columns, rng)
+        return latent_pictures.arithmetic(model, z, terms, rng, only_label(arguments, trained))
     batch = shown_to(arguments, trained)
     if show == "reconstructions":
         condition = model.condition(batch)
@@ -142,7 +162,7 @@ def shown_to(arguments: Arguments, trained: Trained) -> Batch:
     """What a view looks at: the user's own pictures, or held-out data."""
     model, rng = trained.model, generator_for(arguments.seed, 0)
     if arguments.pictures:
-        x, label = own_pictures(arguments, trained), own_label(arguments, trained)
+        x, label = own_pictures(arguments, trained), only_label(arguments, trained)
         return Batch(x, None if label is None else label.expand(len(x)), rng)
     return held_out(trained.samples, 5 * arguments.rows, model.device, model.condition_of)._replace(rng=rng)
 
@@ -203,7 +223,7 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
     """From each of the user's pictures to the next, along the sphere of latents."""
     if len(arguments.pictures) < 2:
         raise UserError("--show between needs at least two pictures: --pictures A.jpg B.jpg")
-    model, x, label = trained.model, own_pictures(arguments, trained), own_label(arguments, trained)
+    model, x, label = trained.model, own_pictures(arguments, trained), only_label(arguments, trained)
     if model.encode is None:
         say(f"This model has no encoder: latents of {len(x)} pictures are searched for, which takes a while.")
     return sampling.path_between(model, sampling.codes_of(model, x, label), arguments.columns, label)
@@ -220,13 +240,27 @@ def own_pictures(arguments: Arguments, trained: Trained) -> Tensor:
     return to_tensor(np.stack(own)).to(trained.model.device)
 
 
-def own_label(arguments: Arguments, trained: Trained) -> Tensor | None:
-    """The class of the user's pictures ``[1]``, where the model is to be told one."""
-    if not trained.model.classes:
+def only_label(arguments: Arguments, trained: Trained) -> Tensor | None:
+    """The class of all pictures ``[1]``, which a model of classes must be told.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not trained.model.classes and not arguments.label:
         return None
-    if len(arguments.label) != 1:
-        raise UserError(f"Say which class they are with --label: {', '.join(trained.class_names)}.")
+    if trained.model.classes and len(arguments.label) != 1:
+        raise UserError(f"Say which class they are with one --label: {', '.join(trained.class_names)}.")
     return trained.labels_of(arguments.label).to(trained.model.device)
+
+
+@torch.no_grad()
+def latents(trained: Trained) -> Frames:
+    """Codes of held-out samples as a map."""
+    model = trained.model
+    encode = sampling.require_encoder(model)
+    batch = held_out(trained.samples, ENCODED, model.device, model.condition_of)
+    codes = encode(batch.x, model.condition(batch))
+    return latent_pictures.latent_map(codes, batch.labels, trained.class_names)
 
 
 def attribute(arguments: Arguments, trained: Trained) -> Frames:
@@ -319,7 +353,8 @@ def body(arguments: Arguments) -> None:
     if arguments.show in ("grid", "captions") and trained.shape.size and not trained.model.condition_channels:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
-        save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
+        scale = 1 if arguments.show == "latents" else sheets.enlargement(trained.shape.size)
+        save_png(draw(arguments, trained), out, scale)
     else:
         sheets.save_gif(columns_of(draw(arguments, trained), trained.shape.size), out)
     say(f"Look at {out}")
@@ -341,6 +376,6 @@ COMMAND = Command(
     body,
     main=(
         *("run", "show", "out", "rows", "columns", "label", "caption", "truncation", "pictures", "input", "samples"),
-        *("back", "unit", "attribute", "seed"),
+        *("back", "terms", "unit", "attribute", "seed"),
     ),
 )

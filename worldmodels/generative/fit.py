@@ -43,9 +43,8 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     weights = stage.weights
     if stage.complete and weights.exists():
         return weights
-    batches = Batches(
-        samples, config.batch_size, config.seed, device, model.low, model.condition_of, config.flip, config.crop
-    )
+    shown, augmented = config.shown(samples), (config.flip, config.crop)
+    batches = Batches(shown, config.batch_size, config.seed, device, model.low, model.condition_of, *augmented)
     trial = build(config, shape, device).units()
 
     def one_step(precision: Format) -> None:

@@ -108,6 +108,7 @@ class ImageModel:
     given: int = 0  #: first frames that a clip is continued from
     read_input: Callable[[Path, Fit], Tensor] | None = None
     back: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    normal_latents: bool = True  #: latents are drawn from N(0, 1)
 
     def captions(self, count: int, rng: torch.Generator) -> list[str]:
         raise NotImplementedError
@@ -120,6 +121,10 @@ class ImageModel:
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         raise NotImplementedError
+
+    def latent(self, count: int, rng: torch.Generator) -> Tensor:
+        """Latents ``[count, latent_size]`` from the prior, on the CPU."""
+        return torch.randn(count, self.latent_size, generator=rng)
 
     def views(self) -> dict[str, View]:
         """Samples; beneath their conditions and above the originals, where there are such."""
@@ -160,10 +165,10 @@ class ImageModel:
 
 
 class LatentModel(ImageModel):
-    """A model that decodes latents from N(0, 1); children say how, in ``decode``."""
+    """A model that decodes latents from its prior; children say how, in ``decode``."""
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        return decode_all(self, torch.randn(count, self.latent_size, generator=rng), condition)
+        return decode_all(self, self.latent(count, rng), condition)
 
 
 @torch.no_grad()
@@ -219,6 +224,10 @@ class ImageConfig:
     """What networks multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     checkpoint_every: int = 200
     """Steps between checkpoints, sample grids and checks for collapse."""
+
+    def shown(self, samples: Samples) -> Samples:
+        """What of the data training may look at: all, unless a model says otherwise (labels that it must not know)."""
+        return samples
 
     def build(self, shape: Shape, device: torch.device) -> ImageModel:
         """The model, with new weights.
