@@ -8,6 +8,7 @@ worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
 worldmodels sample-images --run runs/colourise --show translation --input old.jpg --out new.png
 worldmodels sample-images --run runs/text --show captions --caption "a red circle" "a big blue square at the left"
 worldmodels sample-images --run runs/pixels --show completion --pictures me.png
+worldmodels sample-images --run runs/video --show futures --out futures.gif
 worldmodels sample-images --show arithmetic --terms 3,17,25 4,8,9 1,2,6
 """
 
@@ -23,10 +24,12 @@ from torch import Tensor
 
 from agents.cli.options import Command
 from agents.cli.places import newest_images
+from agents.viewing.video import write_video
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative import latent_pictures, sampling, sheets, translating
 from worldmodels.generative.data.batches import held_out
+from worldmodels.generative.data.clips import first_frames
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
@@ -36,15 +39,19 @@ from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
 ANIMATED = ("interpolation", "between", "walk", "attribute")
+OF_PICTURES = (*ANIMATED, "neighbours", "manifold", "latents", "arithmetic")
 SHOWN = (
     *("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours"),
     *("translation", "manifold", "latents", "arithmetic"),
 )
 USED = {
-    "label": ("grid", "files", "interpolation", "walk", "between", "completion", "manifold", "arithmetic"),
+    "label": (
+        *("grid", "files", "interpolation", "walk", "between", "completion", "manifold", "arithmetic"),
+        *("futures", "clips"),
+    ),
     "truncation": ("grid", "files"),
     "caption": ("captions", "files"),
-    "pictures": ("between", "completion"),
+    "pictures": ("between", "completion", "futures"),
     "terms": ("arithmetic",),
     "attribute": ("attribute",),
     "input": ("translation",),
@@ -52,6 +59,7 @@ USED = {
     "back": ("translation",),
 }
 """What draws something with these options; elsewhere they would be ignored."""
+MILLISECONDS = 125  #: that a frame of a clip stays
 ENCODED = 2000  #: pictures that an attribute vector is taken from
 
 
@@ -66,11 +74,11 @@ class Arguments:
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
     attribute: z + alpha v; neighbours: the closest training images; manifold: the plane of two latents; latents: a map
     of held-out pictures, coloured by class; arithmetic: sums of latents; captions: samples for each --caption;
-    translation: what becomes of your --input. Or what the model itself has to show, such as completion (of half
-    pictures, by a PixelCNN)."""
+    translation: what becomes of your --input. Or what the model itself has to show: completion of half pictures
+    (PixelCNN); futures of first frames, exchange of motions (video)."""
     out: Path | None = None
-    """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files, or for single translations.
-    Default: in the run."""
+    """A .png, or a .gif for interpolation, between, walk and attribute; also a .gif or .mp4 for a video model's futures
+    and clips; a folder for files, or for single translations. Default: in the run."""
     rows: int = 8
     """Rows of the picture."""
     columns: int = 10
@@ -82,7 +90,7 @@ class Arguments:
     truncation: float = 0.0
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
-    """Your own pictures, for between and completion."""
+    """Your own pictures, for between, completion and futures; films, too, for futures, which begin as these do."""
     input: tuple[Path, ...] = ()
     """Your own pictures, for translation. Of what inpaint is to fill, the transparent parts are made."""
     samples: int = 1
@@ -117,6 +125,8 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
         raise UserError(f"{trained.config.data} are points; only --show grid and latents draw them.")
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
+    if model.frames and show in (*OF_PICTURES, "reconstructions"):
+        raise UserError(f"--show {show} is for pictures; of clips there are grid, files, {', '.join(model.views())}.")
     if show == "interpolation":
         return sampling.interpolation(model, rows, columns, rng, rows_of(arguments, trained))
     if show == "walk":
@@ -137,11 +147,7 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
         terms = latent_pictures.read_terms(arguments.terms, rows * columns)
         z = model.latent(rows * columns, rng)
         return latent_pictures.arithmetic(model, z, terms, rng, only_label(arguments, trained))
-    if arguments.pictures:
-        x, label = own_pictures(arguments, trained), only_label(arguments, trained)
-        batch = Batch(x, None if label is None else label.expand(len(x)), rng)
-    else:
-        batch = held_out(trained.samples, 5 * rows, model.device, model.condition_of)._replace(rng=rng)
+    batch = shown_to(arguments, trained)
     if show == "reconstructions":
         condition = model.condition(batch)
         codes = sampling.require_encoder(model)(batch.x, condition)
@@ -150,6 +156,15 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     if show not in views:
         raise UserError(f"There is no --show {show}; choose one of {', '.join(dict.fromkeys([*SHOWN, *views]))}.")
     return views[show](batch)
+
+
+def shown_to(arguments: Arguments, trained: Trained) -> Batch:
+    """What a view looks at: the user's own pictures, or held-out data."""
+    model, rng = trained.model, generator_for(arguments.seed, 0)
+    if arguments.pictures:
+        x, label = own_pictures(arguments, trained), only_label(arguments, trained)
+        return Batch(x, None if label is None else label.expand(len(x)), rng)
+    return held_out(trained.samples, 5 * arguments.rows, model.device, model.condition_of)._replace(rng=rng)
 
 
 def rows_of(arguments: Arguments, trained: Trained) -> Tensor | None:
@@ -163,7 +178,9 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     """Samples; a model of classes shows one in every row, with its name."""
     model, rng = trained.model, generator_for(arguments.seed, 0)
     labels, names = asked(arguments, trained)
-    count = len(labels) if labels is not None else arguments.rows * arguments.columns
+    columns = 1 if model.frames else arguments.columns  # a clip fills a row
+    labels = None if labels is None else labels[:: arguments.columns // columns]
+    count = len(labels) if labels is not None else arguments.rows * columns
     drawn = sampling.draw(model, count, rng, labels, arguments.truncation)
     least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
     scale = max(sheets.enlargement(trained.shape.size), least)
@@ -192,9 +209,13 @@ def files(arguments: Arguments, trained: Trained, folder: Path) -> int:
     labels, names = asked(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     drawn = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
-    for number, frame in enumerate(sheets.rgb(drawn)):
+    for number, made in enumerate(drawn):
         name = f"{names[number // arguments.columns]}-" if names else ""
-        save_png(frame, folder / f"{name.replace('/', '_')}{number:04}.png")
+        path = folder / f"{name.replace('/', '_')}{number:04}"
+        if trained.model.frames:
+            sheets.save_gif(list(sheets.rgb(made)), path.with_suffix(".gif"), MILLISECONDS)
+        else:
+            save_png(sheets.rgb(made[None])[0], path.with_suffix(".png"))
     return count
 
 
@@ -209,8 +230,12 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
 
 
 def own_pictures(arguments: Arguments, trained: Trained) -> Tensor:
-    """The user's pictures as the model knows pictures, ``[N, C, S, S]``."""
-    size, channels = trained.shape.size, trained.shape.channels
+    """The user's pictures as the model knows pictures, ``[N, C, S, S]``, or the first frames of the user's films."""
+    size, channels, given = trained.shape.size, trained.shape.channels, trained.model.given
+    if given:
+        films = [first_frames(path, given, size, channels, trained.config.fit) for path in arguments.pictures]
+        shortest = min(len(film) for film in films)
+        return to_tensor(np.stack([film[:shortest] for film in films])).to(trained.model.device)
     own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
     return to_tensor(np.stack(own)).to(trained.model.device)
 
@@ -313,11 +338,18 @@ def body(arguments: Arguments) -> None:
         translate(arguments, load_trained(run, pick_device(arguments.device)))
         return
     out = arguments.out or run / f"{arguments.show}.png"
-    if out.suffix not in (".png", ".gif"):
-        raise UserError(f"--out must end in .png or .gif, got {out}.")
-    if out.suffix == ".gif" and arguments.show not in ANIMATED:
-        raise UserError(f"--show {arguments.show} is one picture: use a .png.")
+    if out.suffix not in (".png", ".gif", ".mp4"):
+        raise UserError(f"--out must end in .png, .gif or .mp4, got {out}.")
     trained = load_trained(run, pick_device(arguments.device))
+    films = trained.model.films()
+    if out.suffix != ".png" and arguments.show in films:
+        scale = 2 * sheets.enlargement(trained.shape.size)
+        frames = films[arguments.show](shown_to(arguments, trained))
+        write_video((frame.repeat(scale, 0).repeat(scale, 1) for frame in frames), out, 1000 // MILLISECONDS)
+        say(f"Look at {out}")
+        return
+    if out.suffix != ".png" and (arguments.show not in ANIMATED or out.suffix == ".mp4"):
+        raise UserError(f"--show {arguments.show} is {'a .gif or ' if arguments.show in ANIMATED else ''}a .png.")
     if arguments.show in ("grid", "captions") and trained.shape.size and not trained.model.condition_channels:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":

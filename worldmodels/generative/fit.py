@@ -64,6 +64,7 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
         ranks=ranks,
     )
     what = f"{shape.size}x{shape.size} images" if shape.size else "points"
+    what = f"clips of {shape.frames} {what}" if shape.frames else what
     say(f"{name}: {len(samples.train):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")
     seen = held_out(samples, SEEN, device, model.condition_of)
     watch = Watch(model, seen, config.steps)

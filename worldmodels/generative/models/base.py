@@ -19,6 +19,9 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           differentiated (a caller who need not says ``torch.no_grad``)
 ``views()``               name -> view, a function of held-out data (a ``Batch`` in [0, 1]) that gives a picture. The
                           first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
+``frames``                0, or the length of the clips ``[count, T, C, S, S]`` that a video model draws; then
+                          ``futures(given, rng, labels)`` are clips that begin with the first ``given`` frames
+``films()``               name -> function of held-out data that gives the frames of an animation
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
 ``read(caption)``         or None: the condition ``[T]`` that a caption stands for, of a model that is told one; then
@@ -59,6 +62,7 @@ from worldmodels.training.loop import Stateful
 from worldmodels.training.precision import Precision
 
 View = Callable[[Batch], Frames]
+FilmView = Callable[[Batch], list[Frames]]
 Encode = Callable[[Tensor, Tensor | None], Tensor]
 C = TypeVar("C", bound="ImageConfig")
 CHUNK = 500  #: samples that are decoded at once
@@ -74,13 +78,15 @@ class Shape(NamedTuple):
     classes: int = 0
     condition: int = 0  #: channels of the data's own conditions
     other: int = 0  #: channels of the other set
+    frames: int = 0  #: of clips
 
     @classmethod
     def of(cls, samples: Samples) -> Shape:
         condition, other = (
             0 if part is None else part.shape[-1] for part in (samples.train_condition, samples.train_other)
         )
-        return cls(samples.size if samples.are_images else 0, samples.channels, samples.classes, condition, other)
+        size = samples.size if samples.are_images else 0
+        return cls(size, samples.channels, samples.classes, condition, other, samples.frames)
 
 
 class ImageModel:
@@ -98,6 +104,8 @@ class ImageModel:
     read: Callable[[str], Tensor] | None = None
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
+    frames: int = 0  #: more than 0: its samples are clips
+    given: int = 0  #: first frames that a clip is continued from
     read_input: Callable[[Path, Fit], Tensor] | None = None
     back: Callable[[Tensor, torch.Generator], Tensor] | None = None
     normal_latents: bool = True  #: latents are drawn from N(0, 1)
@@ -121,6 +129,12 @@ class ImageModel:
     def views(self) -> dict[str, View]:
         """Samples; beneath their conditions and above the originals, where there are such."""
         return {"samples": self._samples}
+
+    def futures(self, given: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def films(self) -> dict[str, FilmView]:
+        return {}
 
     def measures(self, batch: Batch) -> dict[str, Any]:
         return {}

@@ -21,6 +21,7 @@ from worldmodels.generative.models import (
     semi_supervised,
     text_to_image,
     translation,
+    video,
 )
 from worldmodels.generative.models.base import ImageConfig
 
@@ -64,6 +65,8 @@ MODELS: dict[str, ImageConfig] = {
     "pixelcnn": pixelcnn.PIXELCNN,
     "pixelcnn-conditional": pixelcnn.PIXELCNN_CONDITIONAL,
     "text-to-image": text_to_image.TEXT_TO_IMAGE,
+    "video": video.VIDEO,
+    "video-conditional": video.VIDEO_CONDITIONAL,
 }
 PresetName = Literal["tiny", "quick", "laptop", "photos", "book"]
 if TYPE_CHECKING:

@@ -136,7 +136,7 @@ class TextToImageModel(LatentModel):
         """``count`` pictures for captions ``[count, T]``, or for some that the data might have."""
         if condition is None:
             condition = torch.stack([self.read(text) for text in self.captions(count, rng)])
-        return decode_all(self, torch.randn(count, self.latent_size, generator=rng), condition)
+        return decode_all(self, self.latent(count, rng), condition)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Pictures for captions; without any, for one that leaves everything open."""
