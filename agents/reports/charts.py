@@ -148,7 +148,7 @@ def _grid(across: Axis, down: Axis, x_name: str) -> list[Markup]:
     parts = []
     for tick in down.ticks:
         y = down(tick)
-        parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
+        parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="rule"))
         parts.append(tag("text", short(tick), x=LEFT - 7, y=y + 4, text_anchor="end"))
     for tick in across.ticks:
         parts.append(tag("text", short(tick), x=across(tick), y=HEIGHT - BOTTOM + 17, text_anchor="middle"))
@@ -220,13 +220,13 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
         _grid(across, whole, x_name),
     ]
     width = (WIDTH - LEFT - RIGHT) / bins
-    for place, count in enumerate(counts):
+    for number, count in enumerate(counts):
         if count:
             y = down(count)
             parts.append(
                 tag(
                     "rect",
-                    x=round(LEFT + place * width + 1, 1),
+                    x=round(LEFT + number * width + 1, 1),
                     y=y,
                     width=round(width - 2, 1),
                     height=round(HEIGHT - BOTTOM - y, 1),
@@ -283,7 +283,7 @@ def intervals(label: str, shown: Sequence[tuple[str, float, float, float]], x_na
     parts: list[Content] = []
     for tick in across.ticks:
         x = across(tick)
-        parts.append(tag("line", x1=x, x2=x, y1=6, y2=height - 36, class_="grid"))
+        parts.append(tag("line", x1=x, x2=x, y1=6, y2=height - 36, class_="rule"))
         parts.append(tag("text", short(tick), x=x, y=height - 22, text_anchor="middle"))
     parts.append(tag("text", x_name, x=WIDTH / 2, y=height - 5, text_anchor="middle", class_="name"))
     for row, (name, mean, low, high) in enumerate(shown):

@@ -22,11 +22,12 @@ def seeing(run: RunFacts, studio: Studio) -> list[Content]:
     """V's section."""
     part = run.newest("vae")
     if part is None:
-        return [missing("V was not trained yet.", command("train-vae", "--run", run.path))]
+        return [missing("V was not trained yet.", command("train-vae", "--run", run.called))]
     facts = part.diagnostics
     figures = [*_curves(run, "vae"), _units(facts)]
     return [
-        tag("p", _seen(facts), class_="lead") if facts else None,
+        tag("p", _seen(facts), class_="lead"),
+        plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
         tag("div", _worst(run, studio), class_="grid"),
         _others(facts, "vae"),
@@ -74,7 +75,12 @@ def _worst(run: RunFacts, studio: Studio) -> list[Content]:
     if found is None:
         if part is None:
             return [kept]
-        return [kept, missing("V's worst pictures need recorded episodes.", command("collect", "--run", run.path))]
+        if run.of("rollouts"):
+            return [
+                kept,
+                missing("The episodes, in which V's worst pictures would be found, are gone."),
+            ]
+        return [kept, missing("V's worst pictures need recorded episodes, which did not come with this run.")]
     errors = [f"{error:,.0f}" for error in found.errors]
     frames = pictures.rows({"recorded": found.frames, "V's copy": found.copies}, errors)
     patches = pictures.rows({"recorded": found.patches, "V's copy": found.patch_copies})
@@ -100,12 +106,13 @@ def foreseeing(run: RunFacts, studio: Studio) -> list[Content]:
     """M's section."""
     part = run.newest("mdnrnn")
     if part is None:
-        return [missing("M was not trained yet.", command("train-mdnrnn", "--run", run.path))]
+        return [missing("M was not trained yet.", command("train-mdnrnn", "--run", run.called))]
     facts = part.diagnostics
     figures = [*_curves(run, "mdnrnn"), _open_loop(facts)]
     return [
         tag("p", "M remembers what was seen and done, and foresees the next z, the reward and the end.", class_="lead"),
         _diagnosis(facts),
+        plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
         tag("div", [*_dreams(run, studio), _ends(run, studio)], class_="grid"),
         _others(facts, "mdnrnn"),
@@ -246,7 +253,7 @@ def acting(run: RunFacts) -> list[Content]:
     """C's section."""
     part = run.newest("controller")
     if part is None:
-        return [missing("C was not learned yet.", command("train-controller", "--run", run.path))]
+        return [missing("C was not learned yet.", command("train-controller", "--run", run.called))]
     figures = _curves(run, "controller")
     world = {"dream": "in M's dream", "real": "in the real world"}.get(str(part.config.get("world")), "")
     learner = str(part.config.get("learner", "evolution"))
@@ -258,6 +265,7 @@ def acting(run: RunFacts) -> list[Content]:
         sentence += f". The agent is the one that scored best in validation: {chosen:,.1f}"
     return [
         tag("p", f"{sentence}.", class_="lead"),
+        plots.chooser() if figures else None,
         tag("div", figures, class_="grid") if figures else _no_curves(),
     ]
 
