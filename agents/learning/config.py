@@ -11,6 +11,7 @@ from agents.learning.distil import DistilConfig
 from agents.learning.dreamer import DreamerConfig
 from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
+from agents.learning.ppo import PPOConfig
 from agents.learning.sac import SACConfig
 from agents.standardiser import Standardiser
 from rollouts.errors import UserError, require_at_least, require_positive, require_seed
@@ -36,6 +37,8 @@ class ControllerConfig(EvolutionConfig):
     """What improves C: 'evolution', or one of the learners below that have options of their own."""
     sac: SACConfig = field(default_factory=SACConfig)
     """Soft actor-critic: --controller.learner sac."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Proximal policy optimisation: --controller.learner ppo."""
     dreamer: DreamerConfig = field(default_factory=DreamerConfig)
     """Actor-critic in the dream: --controller.learner dreamer."""
     distil: DistilConfig = field(default_factory=DistilConfig)
