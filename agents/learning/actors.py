@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from agents.learning.learner import Array
 from agents.networks import flatten
 
 LOG_STD = (-5.0, 2.0)  #: limits of the logarithm of the actor's standard deviation
@@ -223,3 +224,48 @@ def follow(slow: nn.Module, fast: nn.Module, share: float) -> None:
     """Polyak averaging: ``slow = (1 - share) slow + share fast``."""
     for behind, ahead in zip(slow.parameters(), fast.parameters(), strict=True):
         behind.lerp_(ahead, share)
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, clip: float | None = None) -> None:
+    """One step of the optimiser's own parameters, the norm of their gradient clipped to ``clip``."""
+    optimiser.zero_grad()
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_([weight for group in optimiser.param_groups for weight in group["params"]], clip)
+    optimiser.step()
+
+
+class GradientLearner:
+    """What actor-critics have in common: C is the actor's mean, and their networks and optimisers are their state."""
+
+    NETWORKS: ClassVar[tuple[str, ...]]  #: attributes
+    actor: Actor
+    optimisers: list[torch.optim.Adam]
+
+    @property
+    def weights(self) -> Array:
+        """C, see :class:`agents.learning.learner.Learner`."""
+        return self.actor.mean_weights().double().cpu().numpy()
+
+    @property
+    def results(self) -> dict[str, Array]:
+        """The whole actor, standard deviations included."""
+        return {"actor": self.actor.weights().cpu().numpy()}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Networks and optimisers, for :meth:`restore`."""
+        networks = {name: getattr(self, name).state_dict() for name in self.NETWORKS}
+        return {**networks, "optimisers": [optimiser.state_dict() for optimiser in self.optimisers]}
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Go on from a state."""
+        for name in self.NETWORKS:
+            getattr(self, name).load_state_dict(state[name])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        return True
+
+    def repeat(self, record: Mapping[str, Any]) -> bool:
+        """Never: gradients cannot be had again from returns."""
+        return False

@@ -10,6 +10,7 @@
         images/ vae-gan/       .images, .sharpened
         latents/               .latents
         restarts/0/            .restart(0), with a controller of its own
+        distilled/             .distilled, with the controller that imitated another agent
         round-1/               .round(1), again with stages of its own
         human/                 .human, what people drove on the live page
         evaluation.json        .evaluation
@@ -141,6 +142,11 @@ class Run:
     def restart(self, number: int) -> Run:
         """One of the tries that came before its controller."""
         return Run(self.path / "restarts" / str(number))
+
+    @property
+    def distilled(self) -> Run:
+        """Where its controller imitated another agent, before it was evolved."""
+        return Run(self.path / "distilled")
 
     @property
     def restarts(self) -> list[Run]:

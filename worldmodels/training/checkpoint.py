@@ -77,13 +77,14 @@ def built(stage: Stage, make: Callable[[Mapping[str, Any]], nn.Module]) -> Any:
     It is first made without memory and counted: what a file claims must not decide how much is asked for.
 
     Raises:
-        UserError: the description is damaged, or of a network that is larger than its weights.
+        UserError: the description or the weights are damaged, or it is of a network that is larger than its weights.
     """
     manifest, weights = stage.manifest, stage.weights
     try:
         with torch.device("meta"):
             bytes_at_least = 2 * sum(parameter.numel() for parameter in make(manifest["architecture"]).parameters())
         if weights.exists() and bytes_at_least > weights.stat().st_size:
+            load_tensors(weights)  # refuses a damaged file, which is then the reason that it is so small
             raise UserError(f"{weights} does not fit its configuration: {manifest.path} describes a larger network.")
         return make(manifest["architecture"])
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, ZeroDivisionError) as error:
