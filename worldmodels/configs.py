@@ -43,6 +43,11 @@ class VAETraining:
     """Let the learning rate fall to a twentieth along half a cosine; helps short trainings."""
     kl_floor: float = 0.5
     """KL below this many nats per latent unit is not penalised (free bits)."""
+    motion_weight: float = 0.0
+    """Weigh the squared error of a pixel 1 + so many times its difference from an earlier frame (0 to 1): what is small
+    and moves, such as a far ball, then counts beside walls."""
+    motion_lag: int = 1
+    """How many steps earlier that frame is: in one step a ball that comes nearer hardly changes."""
     precision: Precision = "auto"
     """What convolutions multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     memory_gb: float = 4.0
@@ -60,9 +65,9 @@ class VAETraining:
         Raises:
             UserError: it names the option.
         """
-        positive = ("steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
+        positive = ("steps", "batch_size", "learning_rate", "memory_gb", "motion_lag", "log_every", "checkpoint_every")
         require_positive(self, positive, "vae.")
-        require_at_least(0, self, ("kl_floor",), "vae.")
+        require_at_least(0, self, ("kl_floor", "motion_weight"), "vae.")
         require_seed(self.seed, "vae.seed")
 
 

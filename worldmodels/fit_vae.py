@@ -26,7 +26,15 @@ from worldmodels.training.loop import MetricsLog, train
 from worldmodels.training.optimiser import Descent
 from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
-from worldmodels.vae import FRAME_SIZE, ConvVAE, VAELoss, kl_to_standard_normal, reconstruction_error, vae_loss
+from worldmodels.vae import (
+    FRAME_SIZE,
+    ConvVAE,
+    VAELoss,
+    kl_to_standard_normal,
+    motion_weights,
+    reconstruction_error,
+    vae_loss,
+)
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
@@ -58,7 +66,7 @@ def fit_vae(
     weights = stage.path / "weights.safetensors"
     if stage.complete and weights.exists():
         return weights
-    batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
+    batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9, config.motion_lag)
     held_out = _held_out(test)
     resident = min(config.memory_gb * 1e9, batches.frames * held_out[0].nbytes)
     say(f"V: {batches.frames:,} frames for training, {size(resident)} of them in memory; {config.steps:,} steps.")
@@ -108,10 +116,11 @@ def _train(
     precision = settle(stage, config.precision, device, steps, one_step, f"V, {tried} frames")
 
     def update(step: int) -> Mapping[str, Tensor]:
-        joint = batches(step)
+        joint, earlier = batches.pairs(step) if config.motion_weight else (batches(step), None)
         frames = to_float(joint[own], device)
+        weight = None if earlier is None else motion_weights(frames, to_float(earlier[own], device), config.motion_weight)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[own].to(device)
-        loss = losses(vae, frames, noise, config.kl_floor, precision)
+        loss = losses(vae, frames, noise, config.kl_floor, precision, weight)
         share = len(frames) / len(joint)
         descent.step(step, share * loss.total)
         return {"loss": share * loss.total, "reconstruction": share * loss.reconstruction, "kl": share * loss.kl}
@@ -137,11 +146,13 @@ def _train(
     )
 
 
-def losses(vae: ConvVAE, frames: Tensor, noise: Tensor, kl_floor: float, precision: Format) -> VAELoss:
+def losses(
+    vae: ConvVAE, frames: Tensor, noise: Tensor, kl_floor: float, precision: Format, weight: Tensor | None = None
+) -> VAELoss:
     """V's loss on ``frames [N, 3, 64, 64]``, multiplied in ``precision`` and added up in float32."""
     with autocast(frames.device, precision):
         reconstruction, mean, logvar = vae(frames, noise)
-    return vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), kl_floor)
+    return vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), kl_floor, weight)
 
 
 def _finish(

@@ -141,7 +141,15 @@ PAPER = PipelineConfig(
 )
 
 _DODGER = ControllerSpec("zch", bias=False)
-_DOOM_V = VAEConfig(latent_size=64, batch_size=128, learning_rate=1e-3, decay=True, checkpoint_every=250)
+_DOOM_V = VAEConfig(
+    latent_size=64,
+    batch_size=128,
+    learning_rate=1e-3,
+    decay=True,
+    motion_weight=16.0,  # a ball's pixels weigh seven times a wall's
+    motion_lag=4,
+    checkpoint_every=250,
+)
 _DOOM_M = MDNRNNConfig(
     hidden_size=512,
     reward_head=False,
