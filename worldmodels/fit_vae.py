@@ -116,9 +116,14 @@ def _train(
     precision = settle(stage, config.precision, device, steps, one_step, f"V, {tried} frames")
 
     def update(step: int) -> Mapping[str, Tensor]:
-        joint, earlier = batches.pairs(step) if config.motion_weight else (batches(step), None)
-        frames = to_float(joint[own], device)
-        weight = None if earlier is None else motion_weights(frames, to_float(earlier[own], device), config.motion_weight)
+        weight = None
+        if config.motion_weight:
+            joint, earlier = batches.pairs(step)
+            frames = to_float(joint[own], device)
+            weight = motion_weights(frames, to_float(earlier[own], device), config.motion_weight)
+        else:
+            joint = batches(step)
+            frames = to_float(joint[own], device)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[own].to(device)
         loss = losses(vae, frames, noise, config.kl_floor, precision, weight)
         share = len(frames) / len(joint)

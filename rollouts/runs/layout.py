@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
 
 #: Released agents: data, not code, which lie with the agents and can be loaded from every room.
@@ -39,3 +40,15 @@ def newest_round(run: Path, stage: str) -> Path | None:
     rounds = {0: run, **{number: folder for folder in run.glob("round-*") if (number := round_number(folder))}}
     finished = [number for number, folder in rounds.items() if Stage(folder, stage).complete]
     return rounds[max(finished)] if finished else None
+
+
+def trained(name: str | Path, stage: str, made_by: str) -> Path:
+    """The weights of a finished stage in the newest round of a run that has it, or of ``pretrained/NAME``.
+
+    Raises:
+        UserError: there is no such run, or it has no such stage.
+    """
+    path = located(name)
+    if not path.exists():
+        raise UserError(f"There is no run at {path}.")
+    return Stage.require(newest_round(path, stage) or path, stage, made_by).path / "weights.safetensors"

@@ -12,7 +12,7 @@ import pytest
 import worldmodels.data.frames
 from rollouts import Episode, EpisodeStore, UserError
 from rollouts.seeds import COLLECTION
-from worldmodels.data.frames import FrameBatches, frames_shape, read_frames, read_sequences, split
+from worldmodels.data.frames import FrameBatches, frames_shape, read_sequences, split
 
 LENGTHS = (9, 4, 12, 7, 5, 11)  # frames per episode: 48 in all
 SIDE = 48  # pixels: the files are larger than what is read along with their headers
