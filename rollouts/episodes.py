@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +115,7 @@ def _first_bad(array: NDArray[np.float32]) -> int:
 def pack(episode: Episode) -> bytes:
     """The content of the episode's file."""
     content = io.BytesIO()
-    more = {} if episode.watched is None else {"watched": episode.watched}
+    more: dict[str, Any] = {} if episode.watched is None else {"watched": episode.watched}
     np.savez_compressed(
         content,
         observations=episode.observations,

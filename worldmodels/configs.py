@@ -105,6 +105,9 @@ class MDNRNNShape:
     """Predict the reward; without it a dream pays 1 per step survived."""
     termination_head: bool = True
     """Predict the end of the episode; without it a dream ends only at its horizon."""
+    fall_head: bool = False
+    """Predict whether the variable that was watched (--env.watch) falls in the next step: a hit, in Take Cover. What
+    follows from a hit may be a matter of luck, which a dream can draw by itself: --controller.falls."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
     members: int = 1
@@ -169,6 +172,9 @@ class MDNRNNTraining:
     """Weight of the termination head's cross-entropy."""
     death_weight: float = 10.0
     """Weight of the rare steps that end an episode, against all others (paper's code: 10)."""
+    fall_weight: float = 10.0
+    """Weight of the fall head's cross-entropy. Falls and other steps weigh the same in it, so that what the head says
+    is the probability itself; for being rare they have few nats, which this makes up for."""
     starts: int = 2048
     """Starting points kept for dreams."""
     seed: int = 0
@@ -189,7 +195,7 @@ class MDNRNNTraining:
             *("death_weight", "starts", "log_every", "checkpoint_every"),
         )
         require_positive(self, positive, "mdnrnn.")
-        at_least_0 = ("dropout", "burn_in", "free_running", "reward_weight", "termination_weight")
+        at_least_0 = ("dropout", "burn_in", "free_running", "reward_weight", "termination_weight", "fall_weight")
         require_at_least(0, self, at_least_0, "mdnrnn.")
         require_seed(self.seed, "mdnrnn.seed")
         if self.reward_spread is not None and min(self.reward_spread) < 0:

@@ -17,9 +17,10 @@ from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
 from rollouts.runs.stage import Stage
 from worldmodels.configs import VAEConfig
-from worldmodels.data.frames import FrameBatches, Source, read_frames, split
+from worldmodels.data.frames import FrameBatches, Source, frames_shape, read_frames, read_sequences, split
 from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.pictures import grid, save_png, to_float, to_uint8
+from worldmodels.probes import LAG, what_z_tells, worst_patches
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, train
@@ -38,6 +39,7 @@ from worldmodels.vae import (
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
+PROBED = 6000  #: held-out frames at most from which probes read
 TRIED = 32  #: frames of the steps by which a precision is chosen
 
 
@@ -79,7 +81,7 @@ def fit_vae(
     _train(config, stage, vae, batches, own, held_out, device)
     if ranks.leads:
         vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])  # also when stopped after the last step
-        _finish(stage, vae, held_out, inputs["observation_hash"], device)
+        _finish(stage, vae, held_out, test, inputs["observation_hash"], device)
     ranks.wait()
     return weights
 
@@ -137,6 +139,8 @@ def _train(
         log.board.add_scalar("held_out/active_units", facts["active_units"], step)
         log.board.add_histogram("kl_per_unit", np.array(facts["kl_per_unit"]), step)
         log.board.add_image("reconstructions", reconstructions(vae, held_out, device), step, dataformats="HWC")
+        worst, _ = worst_patches(held_out, lambda frames: reconstructed(vae, frames, device))
+        log.board.add_image("worst_patches", worst, step, dataformats="HWC")
         log.board.add_image("prior_samples", prior_samples(vae, device), step, dataformats="HWC")
 
     train(
@@ -161,10 +165,18 @@ def losses(
 
 
 def _finish(
-    stage: Stage, vae: ConvVAE, held_out: NDArray[np.uint8], observation_hash: str, device: torch.device
+    stage: Stage,
+    vae: ConvVAE,
+    held_out: NDArray[np.uint8],
+    test: Sequence[Source],
+    observation_hash: str,
+    device: torch.device,
 ) -> None:
     """Write what a trained V is and does."""
     weights, facts = stage.path / "weights.safetensors", evaluate_vae(vae, held_out, device)
+    facts["probes"] = probes(vae, test, device)
+    worst, _ = worst_patches(held_out, lambda frames: reconstructed(vae, frames, device))
+    save_png(worst, stage.path / "worst_patches.png", scale=2)
     write_json(stage.path / "diagnostics.json", facts)
     save_png(reconstructions(vae, held_out, device), stage.path / "reconstructions.png", scale=2)
     save_png(prior_samples(vae, device), stage.path / "prior_samples.png", scale=2)
@@ -177,7 +189,8 @@ def _finish(
     say(
         f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
-        f"Look at {stage.path / 'reconstructions.png'}"
+        f"Look at {stage.path / 'reconstructions.png'} and worst_patches.png there; diagnostics.json says what probes "
+        "read from z."
     )
 
 
@@ -198,11 +211,31 @@ def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) 
 
 
 @torch.no_grad()
+def probes(vae: ConvVAE, test: Sequence[Source], device: torch.device) -> dict[str, object]:
+    """What linear probes read from the means of z, see :func:`worldmodels.probes.what_z_tells`."""
+    episodes, total = list[Source](), 0
+    for source in test:
+        if total >= PROBED:
+            break
+        episodes.append(source)
+        total += frames_shape(source[1])[0]
+    frames, before = read_sequences(episodes, LAG)
+    means = [vae.encode(to_float(part, device))[0].cpu() for part in torch.as_tensor(frames[:PROBED]).split(256)]
+    return what_z_tells(torch.cat(means).double().numpy(), frames[:PROBED], frames[before[:PROBED]])
+
+
+@torch.no_grad()
+def reconstructed(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
+    """Frames ``[N, 64, 64, 3]`` as V draws them from the mean of z."""
+    parts = torch.as_tensor(frames).split(256)
+    return np.concatenate([to_uint8(vae.decode(vae.encode(to_float(part, device))[0])) for part in parts])
+
+
+@torch.no_grad()
 def reconstructions(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device, count: int = 8) -> NDArray[np.uint8]:
     """Originals above their reconstructions."""
     chosen = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
-    mean, _ = vae.encode(to_float(chosen, device))
-    return grid(np.concatenate([chosen, to_uint8(vae.decode(mean))]), count)
+    return grid(np.concatenate([chosen, reconstructed(vae, chosen, device)]), count)
 
 
 @torch.no_grad()
