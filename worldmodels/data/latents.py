@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,7 @@ def encode_sources(
             latent = _read(folder / file.name, file, source)
             if latent is None and (episode := store.read(file)) is not None:
                 latent = encode_episode(encode, episode, file)
+                more: dict[str, Any] = {} if latent.watched is None else {"watched": latent.watched}
                 with atomic_path(folder / file.name) as temporary, temporary.open("wb") as out:
                     np.savez(
                         out,
@@ -90,7 +92,7 @@ def encode_sources(
                         terminated=latent.terminated,
                         blank_end=latent.blank_end,
                         source=np.array(source),
-                        **({} if latent.watched is None else {"watched": latent.watched}),
+                        **more,
                     )
             if latent is not None:
                 episodes.append(latent)
