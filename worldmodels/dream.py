@@ -25,7 +25,7 @@ Features = str
 """z, followed by letters of M's outputs in the order in which they are seen: z, zh or zch for an LSTM; a at the end is
 the previous action."""
 StartKind = Literal["any", "episode", "recorded"]
-EndKind = Literal["cutoff", "sampled"]
+EndKind = Literal["cutoff", "sampled", "paid"]
 FallKind = Literal["ignored", "rolled", "paid"]
 END_PROBABILITY = 0.5  #: the dream ends above it; a cut-off is "more stable than sampling" (the paper)
 
@@ -77,10 +77,11 @@ class Dream:
         ends: ``cutoff`` ends a lane where the termination head, as it was taught, says more than one half; with the
             rare class weighted w times that is a true probability of 1 / (1 + w), so that dreams are deadlier than the
             world. ``sampled`` draws the end with the true probability: dreams last as long as the world, with its luck.
+            ``paid``: a step's reward is minus that probability, and nothing ends a lane but its horizon: without the
+            luck of the draw, far fewer steps tell good from bad.
         falls: what the falls of the watched variable do, whose probability M's fall head says. ``rolled``: they are
             drawn, their sizes as recorded ones, and a lane ends where the variable is used up, whatever the termination
-            head says. ``paid``: a step's reward is minus that probability, and nothing ends a lane but its horizon;
-            without the luck of the draw, far fewer steps tell good from bad.
+            head says. ``paid``: as with ends.
 
     Where M has several members, a lane follows one of them: in an episode that begins by :meth:`reset`, number
     ``seed % members``, so that consecutive seeds hear all of them equally often.
@@ -109,6 +110,8 @@ class Dream:
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
         self.starts: DreamStarts = model.starts.only(starts)
         self.dropout, self.ends, self.falls = dropout, ends, falls
+        if ends == "paid" and model.mdnrnn.termination_head is None:
+            raise UserError("Ends cannot be paid: this M has no termination head.")
         if falls != "ignored" and model.mdnrnn.fall_head is None:
             raise UserError(f"Falls cannot be {falls}: this M has no fall head; fit one with --mdnrnn.fall-head.")
         if falls == "rolled" and (self.starts.level is None or self.starts.falls is None):
@@ -158,12 +161,14 @@ class Dream:
         if self.falls == "paid":
             assert said.fall is not None
             reward = -torch.sigmoid(said.fall)
+        elif self.falls == "ignored" and self.ends == "paid":
+            reward = -self.model.end_probability(said)
         terminated = self._over(said, *luck)
         return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
 
     def _over(self, said: Prediction, luck: Tensor | None = None) -> Tensor:
         """Which lanes end in this step, ``[N]``; ``luck`` is two uniform numbers for each, where there is any in it."""
-        if self.falls == "paid" or (self.falls == "ignored" and said.termination is None):
+        if self.falls == "paid" or (self.falls == "ignored" and (self.ends == "paid" or said.termination is None)):
             return torch.zeros(len(self.z), dtype=torch.bool, device=self.z.device)
         if self.falls == "rolled":
             assert said.fall is not None

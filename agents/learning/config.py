@@ -61,11 +61,12 @@ class ControllerConfig(EvolutionConfig):
     ends: EndKind = "cutoff"
     """Dream: an episode ends where M's termination head says more than one half (cutoff, the paper's), or with the
     probability that this stands for (sampled): with --mdnrnn.death-weight 10, one half is 1 in 11, and a dream that is
-    cut off there about twice as deadly as the world."""
+    cut off there about twice as deadly as the world. 'paid': fitness is minus the sum of these probabilities over
+    max_steps, and nothing ends earlier, which is far less noisy."""
     falls: FallKind = "ignored"
     """Dream: what falls of the watched variable do, which M's fall head foresees. 'rolled': they are drawn, their sizes
     as recorded ones, and an episode ends where the variable is used up. 'paid': fitness is minus the expected number of
-    falls within max_steps, and nothing ends earlier, which is far less noisy."""
+    falls within max_steps."""
     average: int = 1
     """The agent is the distribution's mean, averaged over so many generations: their noise cancels out. May be raised
     later to evolve on."""

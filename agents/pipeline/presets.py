@@ -162,8 +162,8 @@ _DOOM_M = MDNRNNConfig(
     decay=True,
 )
 # Fitness is minus the hits to be expected in 300 tics from recorded moments. Survival is told by a die on top of each
-# hit: its deviation is as large as its mean. For the paper's way: --controller.falls ignored --controller.ends sampled
-# --controller.starts episode --controller.max-steps 2100.
+# hit: its deviation is as large as its mean. For the paper's way: --controller.falls ignored, with --controller.ends
+# sampled --controller.starts episode --controller.max-steps 2100, or with --controller.ends paid.
 _DOOM_C = ControllerConfig(
     world="dream",
     spec=_DODGER,

@@ -131,6 +131,23 @@ def test_sampled_ends_come_with_their_probability_and_a_cut_off_is_certain(make_
         assert over.float().mean().item() == pytest.approx(wanted, abs=0.02)
 
 
+@torch.inference_mode()
+def test_where_ends_are_paid_for_a_step_costs_its_probability_and_nothing_ends(make_model):
+    model = make_model()
+    model.death_weight = 10.0
+    model.mdnrnn.termination_head.weight.zero_()
+    model.mdnrnn.termination_head.bias.fill_(logit(0.6))
+    dream = Dream(model, horizon=3, ends="paid")
+    dream.reset(range(4))
+    for step in range(3):
+        reward, terminated, truncated = dream.step(torch.zeros(4, 1))
+        assert reward.tolist() == pytest.approx([-0.6 / (0.6 + 10 * 0.4)] * 4)
+        assert not terminated.any()
+        assert truncated.all() == (step == 2)
+    with pytest.raises(UserError, match="no termination head"):
+        Dream(make_model(termination_head=False), ends="paid")
+
+
 def hurt(steps: int, at: dict[int, float]) -> LatentEpisode:
     """Health of 100 that falls in the steps ``at`` by so much."""
     watched = 100 - np.cumsum([0.0, *(at.get(t, 0.0) for t in range(steps))])
