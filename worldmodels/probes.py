@@ -85,8 +85,8 @@ def what_z_tells(z: Floats, frames: Frames, earlier: Frames) -> dict[str, Any]:
                 found[name].append((moment, columns[0]))
     moving = {}
     for name, places in found.items():
-        moments, columns = np.array([m for m, _ in places], int), np.array([c for _, c in places], float)
-        moving[name] = {"moments": len(places), "r2": probe(z[moments], columns) if places else None}
+        moments, where = np.array([m for m, _ in places], int), np.array([c for _, c in places], float)
+        moving[name] = {"moments": len(places), "r2": probe(z[moments], where) if places else None}
     sides = np.stack([np.stack(edges(frame)) for frame in frames])  # [N, sides, heights]
     steps = [[probe(z, sides[:, side, height]) for height in range(len(HEIGHTS))] for side in (0, 1)]
     return {"moving": moving, "edges": dict(zip(("left", "right"), map(_mean, steps), strict=True))}
