@@ -15,6 +15,7 @@ from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from worldmodels.configs import VAEConfig
 from worldmodels.data.frames import FrameBatches, Source, frames_shape, read_frames, read_sequences, split
@@ -64,8 +65,8 @@ def fit_vae(
     training, test = split(stores)
     ranks = Ranks.here()
     own = ranks.part(config.batch_size)
-    stage = ranks.open_stage(run, "vae", config, inputs)
-    weights = stage.path / "weights.safetensors"
+    stage = ranks.open(Run(run).vae, config, inputs)
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
     batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9, config.motion_lag)
@@ -80,7 +81,7 @@ def fit_vae(
     vae = vae.on(device)
     _train(config, stage, vae, batches, own, held_out, device)
     if ranks.leads:
-        vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])  # also when stopped after the last step
+        vae.load_state_dict(load_state(stage.state, device)["vae"])  # also when stopped after the last step
         _finish(stage, vae, held_out, test, inputs["observation_hash"], device)
     ranks.wait()
     return weights
@@ -173,13 +174,13 @@ def _finish(
     device: torch.device,
 ) -> None:
     """Write what a trained V is and does."""
-    weights, facts = stage.path / "weights.safetensors", evaluate_vae(vae, held_out, device)
+    weights, facts = stage.weights, evaluate_vae(vae, held_out, device)
     facts["probes"] = probes(vae, test, device)
     worst, _ = worst_patches(held_out, lambda frames: reconstructed(vae, frames, device))
-    save_png(worst, stage.path / "worst_patches.png", scale=2)
-    write_json(stage.path / "diagnostics.json", facts)
-    save_png(reconstructions(vae, held_out, device), stage.path / "reconstructions.png", scale=2)
-    save_png(prior_samples(vae, device), stage.path / "prior_samples.png", scale=2)
+    write_json(stage.diagnostics, facts)
+    save_png(reconstructions(vae, held_out, device), stage.picture("reconstructions"), scale=2)
+    save_png(prior_samples(vae, device), stage.picture("prior_samples"), scale=2)
+    save_png(worst, stage.picture("worst_patches"), scale=2)
     save_tensors(vae.state_dict(), weights)
     stage.finish(
         observation_hash=observation_hash,
@@ -189,8 +190,8 @@ def _finish(
     say(
         f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
-        f"Look at {stage.path / 'reconstructions.png'} and worst_patches.png there; diagnostics.json says what probes "
-        "read from z."
+        f"Look at {stage.picture('reconstructions')} and {stage.picture('worst_patches')}; "
+        f"{stage.diagnostics} says what probes read from z."
     )
 
 

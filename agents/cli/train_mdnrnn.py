@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.cli.options import Command, Device, PresetName, RunDirectory
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.layout import trained
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.training.distributed import process_group
@@ -34,11 +32,12 @@ class Arguments:
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
-    Stage.require(arguments.run, "vae", "train-vae")
-    start = None if arguments.start_from is None else trained(arguments.start_from, "mdnrnn", "train-mdnrnn")
+    run = Run(arguments.run)
+    run.rollouts.require()
+    run.vae.require()
+    start = None if arguments.start_from is None else Run.named(arguments.start_from).trained("mdnrnn").weights
     with process_group(arguments.device) as device:
-        fit_mdn_rnn(arguments.mdnrnn, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device, start)
+        fit_mdn_rnn(arguments.mdnrnn, run.path, [run.episodes], device, start)
 
 
 COMMAND = Command(

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.cli.options import Command, Device, PresetName, RunDirectory
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.layout import trained
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.configs import VAEConfig
 from worldmodels.fit_vae import fit_vae
 from worldmodels.training.distributed import process_group
@@ -34,10 +32,11 @@ class Arguments:
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
-    start = None if arguments.start_from is None else trained(arguments.start_from, "vae", "train-vae")
+    run = Run(arguments.run)
+    run.rollouts.require()
+    start = None if arguments.start_from is None else Run.named(arguments.start_from).trained("vae").weights
     with process_group(arguments.device) as device:
-        fit_vae(arguments.vae, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device, start)
+        fit_vae(arguments.vae, run.path, [run.episodes], device, start)
 
 
 COMMAND = Command(
