@@ -17,11 +17,11 @@ from worldmodels.configs import MDNRNNConfig
 from worldmodels.data.latents import LatentEpisode, LatentWindows
 from worldmodels.diagnostics import reliability
 from worldmodels.dream import Dream
-from worldmodels.fit_mdn_rnn import mdn_rnn_loss
+from worldmodels.fit_mdn_rnn import HEADS, mdn_rnn_loss
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.mixture import Mixture, Prediction, together
 from worldmodels.starts import DreamStarts
-from worldmodels.training.checkpoint import save_tensors
+from worldmodels.training.checkpoint import load_weights, save_tensors
 
 CPU = torch.device("cpu")
 DIE = torch.arange(1, 9) * 21.0  # Take Cover's
@@ -213,3 +213,16 @@ def test_reliability_by_hand():
     assert [(row["steps"], row["happened"]) for row in found["curve"]] == [(2, 0.0), (2, 0.5), (2, 1.0)]
     assert [row["foreseen"] for row in found["curve"]] == pytest.approx([0.0005, 0.05, 0.5])
     assert found["constant_nats"] == pytest.approx(math.log(2))
+
+
+def test_an_m_without_a_fall_head_can_be_gone_on_with_by_one_that_has_it(tmp_path):
+    before, after = MDNRNN(4, 1, 8, 2), MDNRNN(4, 1, 8, 2, fall_head=True)
+    save_tensors(before.state_dict(), tmp_path / "weights.safetensors")
+    own = after.fall_head.weight.clone()
+    load_weights(after, tmp_path / "weights.safetensors", may_lack=HEADS)
+    assert torch.equal(after.lstm.weight_hh_l0, before.lstm.weight_hh_l0)
+    assert torch.equal(after.fall_head.weight, own)
+    with pytest.raises(UserError, match="does not fit"):
+        load_weights(after, tmp_path / "weights.safetensors")
+    with pytest.raises(UserError, match="does not fit"):  # that lacks more than a head
+        load_weights(MDNRNN(4, 1, 16, 2), tmp_path / "weights.safetensors", may_lack=HEADS)
