@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
 from rollouts.runs.layout import Run
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
@@ -28,6 +28,7 @@ class Arguments:
     """Begin with the M of this run (or of pretrained/NAME) instead of random weights; it is of the same size, but may
     lack heads. What it foresees are the latents of its own V, or of one that began with it."""
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
@@ -45,7 +46,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "start_from", "device"),
+        *("run", "preset", "start_from", "device", "track"),
         *("mdnrnn.core", "mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
         *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
         *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
 from rollouts.runs.layout import Run
 from worldmodels.configs import VAEConfig
 from worldmodels.fit_vae import fit_vae
@@ -28,6 +28,7 @@ class Arguments:
     start_from: Path | None = None
     """Begin with the V of this run (or of pretrained/NAME) instead of random weights; it is of the same size."""
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
@@ -44,7 +45,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "start_from", "device", "vae.latent_size", "vae.steps", "vae.batch_size"),
+        *("run", "preset", "start_from", "device", "track", "vae.latent_size", "vae.steps", "vae.batch_size"),
         *("vae.learning_rate", "vae.decay", "vae.kl_floor", "vae.motion_weight", "vae.motion_lag", "vae.precision"),
         *("vae.memory_gb", "vae.seed", "vae.checkpoint_every"),
     ),

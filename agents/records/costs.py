@@ -41,10 +41,11 @@ def rounds_of(agent: str | Path) -> list[Path]:
 
 def costs(rounds: Sequence[Path]) -> list[Cost]:
     """Every stage of every round, in the order in which they ran."""
-    return [_cost(number, stage) for number, folder in enumerate(rounds) for stage in _stages(folder)]
+    return [cost_of(number, stage) for number, folder in enumerate(rounds) for stage in stages_of(folder)]
 
 
-def _stages(folder: Path) -> list[Stage]:
+def stages_of(folder: Path) -> list[Stage]:
+    """A round's stages in the order in which they ran, those of a controller's tries before its own."""
     run = Run(folder)
     return [run.rollouts, *run.model, *(tried.controller for tried in run.restarts), run.controller]
 
@@ -64,7 +65,8 @@ def history(stage: Stage) -> list[dict[str, Any]]:
     return records
 
 
-def _cost(number: int, stage: Stage) -> Cost:
+def cost_of(number: int, stage: Stage) -> Cost:
+    """What a finished stage took."""
     manifest, config = stage.manifest, read_json(stage.config_file)
     environment = imagined = 0
     seconds = manifest.get("seconds")
