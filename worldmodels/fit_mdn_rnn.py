@@ -17,6 +17,7 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig
@@ -25,7 +26,7 @@ from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
 from worldmodels.data.lineage import require_transitions, require_vae
 from worldmodels.data.stream import LatentStream
-from worldmodels.diagnostics import diagnose, dream_strip
+from worldmodels.diagnostics import captioned, diagnose, dream_strip
 from worldmodels.dynamics import Dynamics, State, dropout_mask, take
 from worldmodels.following import Bootstrap, Noise, draw_noise, follow
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
@@ -107,19 +108,19 @@ def fit_mdn_rnn(
     sources = split(stores)
     ranks = Ranks.here()
     own = ranks.part(config.batch_size)
-    stage = ranks.open_stage(run, "mdnrnn", config, inputs)
-    weights = stage.path / "weights.safetensors"
+    stage = ranks.open(Run(run).mdnrnn, config, inputs)
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
 
-    env = recorded_env(Stage(stores[0].path.parent.parent, "rollouts").manifest)
+    env = recorded_env(Run.of(stores[0]).rollouts.manifest)
     action_spec = make_env(env).action_spec
     vae = built(vae_stage, lambda shape: ConvVAE(**shape))
-    load_weights(vae, vae_stage.path / "weights.safetensors")
+    load_weights(vae, vae_stage.weights)
     vae = vae.on(device).eval()
     with ranks.leader_first():
         training, held_out = (
-            encode_sources(vae, inputs["vae"], part, (cache or run / "latents") / name, device)
+            encode_sources(vae, inputs["vae"], part, (cache or Run(run).latents) / name, device)
             for part, name in zip(sources, ("training", "held_out"), strict=True)
         )
     architecture = config.architecture(vae.latent_size, action_spec.size)
@@ -130,19 +131,18 @@ def fit_mdn_rnn(
     model = WorldModel(vae, mdnrnn.to(device), env, action_spec, inputs["observation_hash"])
 
     def report(step: int, log: MetricsLog) -> None:
-        for name, value in flatten(diagnose(model, held_out, quick=True)).items():
-            log.board.add_scalar(f"held_out/{name}", value, step)
-        log.board.add_image("dream", dream_strip(model, held_out, stores), step, dataformats="HWC")
+        log.held_out(step, measures(diagnose(model, held_out, quick=True)))
+        log.picture(step, "dream", captioned(dream_strip(model, held_out, stores)))
 
     _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), own, report)
     if ranks.leads:
-        mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
+        mdnrnn.load_state_dict(load_state(stage.state, device)["mdnrnn"])
         facts = diagnose(model, held_out)
-        write_json(stage.path / "diagnostics.json", facts)
-        save_png(dream_strip(model, held_out, stores), stage.path / "dream.png", scale=2)
+        write_json(stage.diagnostics, facts)
+        save_png(captioned(dream_strip(model, held_out, stores)), stage.picture("dream"))
         newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
         starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed)
-        save_tensors(starts.tensors(), stage.path / "starts.safetensors")
+        save_tensors(starts.tensors(), stage.starts)
         save_tensors(mdnrnn.state_dict(), weights)
         stage.finish(
             observation_hash=inputs["observation_hash"],
@@ -237,14 +237,14 @@ def _train(
     )
 
 
-def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers of a nested report with their paths as names, for TensorBoard."""
+def measures(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested report that are no counts, with their paths as names."""
     flat: dict[str, float] = {}
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}/"))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
+            flat.update(measures(value, f"{prefix}{name}/"))
+        elif isinstance(value, float):
+            flat[prefix + name] = value
     return flat
 
 
@@ -256,5 +256,5 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
         + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
         + ("" if alarms is None else f"; {alarms:.2%} false alarms")
-        + f". Look at {stage.path / 'dream.png'}"
+        + f". Look at {stage.picture('dream')}"
     )

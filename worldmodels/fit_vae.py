@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,12 @@ from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from worldmodels.configs import VAEConfig
 from worldmodels.data.frames import FrameBatches, Source, read_frames, split
 from worldmodels.data.lineage import common_observation_hash, data_hash
-from worldmodels.pictures import grid, save_png, to_float, to_uint8
+from worldmodels.pictures import grid, save_png, to_float, to_uint8, with_captions
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, train
@@ -30,6 +32,8 @@ from worldmodels.vae import FRAME_SIZE, ConvVAE, VAELoss, kl_to_standard_normal,
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
+ROWS = ("recorded", "V's picture of it")
+PRIOR_ROWS = ("z at random", "z at random")
 TRIED = 32  #: frames of the steps by which a precision is chosen
 
 
@@ -54,8 +58,8 @@ def fit_vae(
     training, test = split(stores)
     ranks = Ranks.here()
     own = ranks.part(config.batch_size)
-    stage = ranks.open_stage(run, "vae", config, inputs)
-    weights = stage.path / "weights.safetensors"
+    stage = ranks.open(Run(run).vae, config, inputs)
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
     batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
@@ -70,7 +74,7 @@ def fit_vae(
     vae = vae.on(device)
     _train(config, stage, vae, batches, own, held_out, device)
     if ranks.leads:
-        vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])  # also when stopped after the last step
+        vae.load_state_dict(load_state(stage.state, device)["vae"])  # also when stopped after the last step
         _finish(stage, vae, held_out, inputs["observation_hash"], device)
     ranks.wait()
     return weights
@@ -118,12 +122,10 @@ def _train(
 
     def report(step: int, log: MetricsLog) -> None:
         facts = evaluate_vae(vae, held_out, device)
-        log.board.add_scalar("held_out/reconstruction", facts["reconstruction"], step)
-        log.board.add_scalar("held_out/kl", facts["kl"], step)
-        log.board.add_scalar("held_out/active_units", facts["active_units"], step)
-        log.board.add_histogram("kl_per_unit", np.array(facts["kl_per_unit"]), step)
-        log.board.add_image("reconstructions", reconstructions(vae, held_out, device), step, dataformats="HWC")
-        log.board.add_image("prior_samples", prior_samples(vae, device), step, dataformats="HWC")
+        log.held_out(step, {name: facts[name] for name in ("reconstruction", "kl", "active_units")})
+        log.histogram(step, "kl_per_unit", facts["kl_per_unit"])
+        log.picture(step, "reconstructions", with_captions(reconstructions(vae, held_out, device), ROWS))
+        log.picture(step, "prior_samples", with_captions(prior_samples(vae, device), PRIOR_ROWS))
 
     train(
         stage,
@@ -148,10 +150,10 @@ def _finish(
     stage: Stage, vae: ConvVAE, held_out: NDArray[np.uint8], observation_hash: str, device: torch.device
 ) -> None:
     """Write what a trained V is and does."""
-    weights, facts = stage.path / "weights.safetensors", evaluate_vae(vae, held_out, device)
-    write_json(stage.path / "diagnostics.json", facts)
-    save_png(reconstructions(vae, held_out, device), stage.path / "reconstructions.png", scale=2)
-    save_png(prior_samples(vae, device), stage.path / "prior_samples.png", scale=2)
+    weights, facts = stage.weights, evaluate_vae(vae, held_out, device)
+    write_json(stage.diagnostics, facts)
+    save_png(with_captions(reconstructions(vae, held_out, device), ROWS), stage.picture("reconstructions"))
+    save_png(with_captions(prior_samples(vae, device), PRIOR_ROWS), stage.picture("prior_samples"))
     save_tensors(vae.state_dict(), weights)
     stage.finish(
         observation_hash=observation_hash,
@@ -161,12 +163,12 @@ def _finish(
     say(
         f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
-        f"Look at {stage.path / 'reconstructions.png'}"
+        f"Look at {stage.picture('reconstructions')}"
     )
 
 
 @torch.no_grad()
-def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> dict[str, object]:
+def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
     """Reconstruction error from the mean, KL in total and per unit (nats), and the number of active units."""
     pictures = to_float(frames, device)
     mean, logvar = vae.encode(pictures)

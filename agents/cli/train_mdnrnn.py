@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.stage import Stage
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
+from rollouts.runs.layout import Run
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.training.distributed import process_group
@@ -25,14 +24,16 @@ class Arguments:
     preset: PresetName
     mdnrnn: MDNRNNConfig
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
-    Stage.require(arguments.run, "vae", "train-vae")
+    run = Run(arguments.run)
+    run.rollouts.require()
+    run.vae.require()
     with process_group(arguments.device) as device:
-        fit_mdn_rnn(arguments.mdnrnn, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
+        fit_mdn_rnn(arguments.mdnrnn, run.path, [run.episodes], device)
 
 
 COMMAND = Command(
@@ -40,7 +41,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device"),
+        *("run", "preset", "device", "track"),
         *("mdnrnn.core", "mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
         *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
         *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),

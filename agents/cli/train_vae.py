@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.stage import Stage
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
+from rollouts.runs.layout import Run
 from worldmodels.configs import VAEConfig
 from worldmodels.fit_vae import fit_vae
 from worldmodels.training.distributed import process_group
@@ -25,13 +24,15 @@ class Arguments:
     preset: PresetName
     vae: VAEConfig
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
+    run = Run(arguments.run)
+    run.rollouts.require()
     with process_group(arguments.device) as device:
-        fit_vae(arguments.vae, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
+        fit_vae(arguments.vae, run.path, [run.episodes], device)
 
 
 COMMAND = Command(
@@ -39,7 +40,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device", "vae.latent_size", "vae.steps", "vae.batch_size", "vae.learning_rate"),
+        *("run", "preset", "device", "track", "vae.latent_size", "vae.steps", "vae.batch_size", "vae.learning_rate"),
         *("vae.decay", "vae.kl_floor", "vae.precision", "vae.memory_gb", "vae.seed", "vae.checkpoint_every"),
     ),
     joins_group=True,

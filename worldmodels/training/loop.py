@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -21,6 +20,8 @@ from rollouts.errors import UserError
 from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
 from rollouts.stopping import asked, finishing
+from worldmodels.pictures import Frames
+from worldmodels.tracking import Work, trackers
 from worldmodels.training.checkpoint import load_newest_state, save_state
 from worldmodels.training.distributed import Ranks
 
@@ -36,23 +37,45 @@ class Stateful(Protocol):
 
 
 class MetricsLog:
-    """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back."""
+    """``metrics.jsonl``, ``held_out.jsonl`` and trackers of one stage. What was logged after ``step`` is taken back."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter  # here: it takes longer to import than PyTorch itself
-
-        self.path = folder / "metrics.jsonl"
-        write_json_lines(self.path, [r for r in read_json_lines(self.path, "step") if r["step"] <= step])
-        self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
+    def __init__(self, stage: Stage, step: int) -> None:
+        self.path, self.held_out_path = stage.metrics, stage.held_out
+        for path in (self.path, self.held_out_path):
+            if path == self.path or path.exists():
+                write_json_lines(path, [r for r in read_json_lines(path, "step") if r["step"] <= step])
+        self.work = Work(stage, step)
+        self.trackers = trackers(self.work)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line, and one point to every curve."""
+        """Append one line, and one point to every curve; whole numbers are counts, of which no curve is drawn."""
         append_json_line(self.path, {"step": step, **values})
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
+        curves = {name: value for name, value in values.items() if not isinstance(value, int) and name != "seconds"}
+        self._draw(step, curves)
+
+    def held_out(self, step: int, values: Mapping[str, float]) -> None:
+        """The same for what was measured on data that nothing learns from."""
+        append_json_line(self.held_out_path, {"step": step, **values})
+        self._draw(step, {f"held_out/{name}": value for name, value in values.items()})
+
+    def picture(self, step: int, name: str, picture: Frames) -> None:
+        """Show a picture ``[H, W, 3]``."""
+        for tracker in self.trackers:
+            tracker.picture(step, f"{self.work.group}/{name}", picture)
+
+    def histogram(self, step: int, name: str, values: Sequence[float]) -> None:
+        """Show how numbers are spread."""
+        for tracker in self.trackers:
+            tracker.histogram(step, f"{self.work.group}/{name}", values)
+
+    def _draw(self, step: int, values: Mapping[str, float]) -> None:
+        named = {f"{self.work.group}/{name}": float(value) for name, value in values.items()}
+        for tracker in self.trackers:
+            tracker.scalars(step, named)
 
     def close(self) -> None:
-        self.board.close()
+        for tracker in self.trackers:
+            tracker.close()
 
 
 def train(
@@ -89,14 +112,14 @@ def train(
     if first >= steps:
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, state_path, saved = Ranks.here(), stage.path / "state.pt", time.monotonic()
+    ranks, state_path, saved = Ranks.here(), stage.state, time.monotonic()
 
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
         pending = {"sums": {name: value.cpu() for name, value in sums.items()}, "count": count} if count else {}
         save_state({"step": step, **{name: part.state_dict() for name, part in parts.items()}, **pending}, state_path)
 
-    log = MetricsLog(stage.path, first) if ranks.leads else None
+    log = MetricsLog(stage, first) if ranks.leads else None
     start = warm = time.perf_counter()
     with finishing(), progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
@@ -146,7 +169,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return 0, {}, 0
     if missing := {"step", *parts} - state.keys():
         raise UserError(
-            f"{stage.path / 'state.pt'} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
+            f"{stage.state} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
             f"{stage.path} to make it anew."
         )
     try:
@@ -155,7 +178,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0))
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
-            f"{stage.path / 'state.pt'} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
+            f"{stage.state} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
             f"{stage.path} to make it anew."
         ) from error
 
