@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from rollouts.inventory import Inventory
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
 from rollouts.pools.processes import refuse_unguarded
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
@@ -53,14 +55,15 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
         UserError: the environment misbehaves, or the policy chooses what is no number.
     """
     policy = make_policy(seed, env.action_spec)
-    frame, _ = env.reset(seed=seed)
-    frames, actions, rewards, ends = [frame], [], [], []
+    frame, info = env.reset(seed=seed)
+    frames, actions, rewards, ends, seen = [frame], [], [], [], [watched(env, info)]
     for step in range(max_steps):
         action = np.array(policy(frame), np.float32)
         if not np.isfinite(action).all():
             raise UserError(f"{env.preset.name}: the policy {policy_name} chose {action} in step {step}, seed {seed}.")
-        frame, reward, terminated, truncated, _ = env.step(action)
+        frame, reward, terminated, truncated, info = env.step(action)
         frames.append(frame)
+        seen.append(watched(env, info))
         actions.append(action)
         rewards.append(reward)
         ends.append((terminated, truncated or (step + 1 == max_steps and not terminated)))
@@ -74,7 +77,26 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
         np.array([end[1] for end in ends]),
         seed,
         policy_name,
+        None if env.preset.watch is None else np.array(seen, np.float32),
     )
+
+
+def watched(env: ImageEnv, info: Mapping[str, Any]) -> float:
+    """The number that is recorded beside an episode, out of an environment's info; 0 where none is asked for.
+
+    Raises:
+        UserError: it is not reported, or is no finite number.
+    """
+    if (key := env.preset.watch) is None:
+        return 0.0
+    try:
+        number = float(np.asarray(info[key]).item())
+    except (KeyError, TypeError, ValueError) as error:
+        reported = ", ".join(map(str, info)) or "nothing"
+        raise UserError(f"--env.watch {key}: {env.preset.name} reports no such number, only {reported}.") from error
+    if not np.isfinite(number):
+        raise UserError(f"--env.watch {key}: {env.preset.name} reports {number}, which is not finite.")
+    return number
 
 
 def _set_up(env: EnvConfig, make_policy: PolicyFactory) -> tuple[ImageEnv, PolicyFactory]:
@@ -118,9 +140,9 @@ def collect(
     inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
-    _require_unchanged(Stage(run, "rollouts"))
-    stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
-    store, inventory = EpisodeStore(stage.path / "episodes"), Inventory(stage)
+    _require_unchanged(Run(run).rollouts)
+    stage = Run(run).rollouts.open(config, inputs, growable=("episodes",))
+    store, inventory = Run(run).episodes, Inventory(stage)
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
     missing = _missing(inventory, seeds)
     if missing:
@@ -185,14 +207,14 @@ def _imported(run: Path, env: EnvConfig) -> EpisodeStore | None:
     Raises:
         UserError: they are of another world, or their import is not finished.
     """
-    stage = Stage(run, "rollouts")
+    stage = Run(run).rollouts
     if not stage.begun or "imported" not in stage.manifest["inputs"]:
         return None
-    Stage.require(run, "rollouts", "import")
+    stage.require("import")
     if stage.manifest["inputs"]["env"] != identity(env):
         raise UserError(f"The episodes of {run} were imported as those of {stage.manifest['env']['id']}, not {env.id}.")
     say(f"The episodes of {run} were imported; there is nothing to collect.")
-    return EpisodeStore(stage.path / "episodes")
+    return Run(run).episodes
 
 
 def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:

@@ -15,6 +15,7 @@ from rollouts.console import command, say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 
 TAIL = 1024  #: bytes, enough for the directory of an episode's archive
@@ -32,8 +33,8 @@ class Inventory:
     """The list of a stage's episodes."""
 
     def __init__(self, stage: Stage) -> None:
-        self.stage, self.path = stage, stage.path / "episodes.jsonl"
-        self.store = EpisodeStore(stage.path / "episodes")
+        self.stage, self.path = stage, stage.inventory
+        self.store = Run(stage.run).episodes
         self._of = stage.id
 
     @property
@@ -98,7 +99,7 @@ def require_recorded(store: EpisodeStore) -> None:
     Raises:
         UserError: episodes are missing or are not those that were recorded, or the list is damaged.
     """
-    stage = Stage(store.path.parent.parent, store.path.parent.name)
+    stage = Run.of(store).rollouts
     inventory = Inventory(stage)
     if not stage.complete:
         return

@@ -16,7 +16,9 @@ from rollouts.console import say, size
 from rollouts.envs.image_env import make_env
 from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig
@@ -25,7 +27,7 @@ from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
 from worldmodels.data.lineage import require_transitions, require_vae
 from worldmodels.data.stream import LatentStream
-from worldmodels.diagnostics import diagnose, dream_strip
+from worldmodels.diagnostics import captioned, diagnose, dream_strip
 from worldmodels.dynamics import Dynamics, State, dropout_mask, take
 from worldmodels.following import Bootstrap, Noise, draw_noise, follow
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
@@ -40,6 +42,8 @@ from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE
 from worldmodels.world_model import WorldModel
 
+HEADS = ("reward_head", "termination_head", "fall_head")
+
 
 def mdn_rnn_loss(
     prediction: Prediction,
@@ -50,9 +54,9 @@ def mdn_rnn_loss(
 ) -> dict[str, Tensor]:
     """The loss and its terms over the steps that count.
 
-    ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated)``. The latents' term is
-    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. It leaves
-    out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
+    ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated) + w_f BCE(fallen)``. The
+    latents' term is averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination
+    bit. It leaves out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
     ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
 
     Args:
@@ -77,6 +81,11 @@ def mdn_rnn_loss(
         )
         terms["termination_nats"] = (cross_entropy * weight).sum()
         loss = loss + config.termination_weight * terms["termination_nats"]
+    if prediction.fall is not None:
+        fallen = (windows.falls > 0).float()
+        nats = F.binary_cross_entropy_with_logits(prediction.fall, fallen, reduction="none")
+        terms["fall_nats"] = (nats * weight).sum()
+        loss = loss + config.fall_weight * terms["fall_nats"]
     return {"loss": loss, **terms}
 
 
@@ -93,7 +102,7 @@ def fit_mdn_rnn(
     Dreams start from the episodes of the last store: where the newest agent goes.
 
     Args:
-        start_from: weights to continue from, for a refit on more data.
+        start_from: weights to continue from, for a refit on more data; heads that they lack begin at random.
         cache: where latent episodes are kept; ``run/latents`` if None.
 
     Raises:
@@ -107,48 +116,53 @@ def fit_mdn_rnn(
     sources = split(stores)
     ranks = Ranks.here()
     own = ranks.part(config.batch_size)
-    stage = ranks.open_stage(run, "mdnrnn", config, inputs)
-    weights = stage.path / "weights.safetensors"
+    stage = ranks.open(Run(run).mdnrnn, config, inputs)
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
 
-    env = recorded_env(Stage(stores[0].path.parent.parent, "rollouts").manifest)
+    env = recorded_env(Run.of(stores[0]).rollouts.manifest)
     action_spec = make_env(env).action_spec
     vae = built(vae_stage, lambda shape: ConvVAE(**shape))
-    load_weights(vae, vae_stage.path / "weights.safetensors")
+    load_weights(vae, vae_stage.weights)
     vae = vae.on(device).eval()
     with ranks.leader_first():
         training, held_out = (
-            encode_sources(vae, inputs["vae"], part, (cache or run / "latents") / name, device)
+            encode_sources(vae, inputs["vae"], part, (cache or Run(run).latents) / name, device)
             for part, name in zip(sources, ("training", "held_out"), strict=True)
         )
     architecture = config.architecture(vae.latent_size, action_spec.size)
     torch.manual_seed(config.seed)
     mdnrnn = make_dynamics(architecture)
     if start_from is not None:
-        load_weights(mdnrnn, start_from)
+        load_weights(mdnrnn, start_from, may_lack=HEADS)
     model = WorldModel(vae, mdnrnn.to(device), env, action_spec, inputs["observation_hash"])
 
     def report(step: int, log: MetricsLog) -> None:
-        for name, value in flatten(diagnose(model, held_out, quick=True)).items():
-            log.board.add_scalar(f"held_out/{name}", value, step)
-        log.board.add_image("dream", dream_strip(model, held_out, stores), step, dataformats="HWC")
+        log.held_out(step, measures(diagnose(model, held_out, quick=True)))
+        log.picture(step, "dream", captioned(dream_strip(model, held_out, stores)))
 
+    if config.fall_head and (silent := [e.file for e in training if e.watched is None]):
+        raise UserError(
+            f"--mdnrnn.fall-head: {len(silent)} of {len(training)} episodes were recorded without a watched variable "
+            f"({silent[0]} is one); collect them with --env.watch KEY."
+        )
     _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), own, report)
     if ranks.leads:
-        mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
+        mdnrnn.load_state_dict(load_state(stage.state, device)["mdnrnn"])
         facts = diagnose(model, held_out)
-        write_json(stage.path / "diagnostics.json", facts)
-        save_png(dream_strip(model, held_out, stores), stage.path / "dream.png", scale=2)
+        write_json(stage.diagnostics, facts)
+        save_png(captioned(dream_strip(model, held_out, stores)), stage.picture("dream"))
         newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
         starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed)
-        save_tensors(starts.tensors(), stage.path / "starts.safetensors")
+        save_tensors(starts.tensors(), stage.starts)
         save_tensors(mdnrnn.state_dict(), weights)
         stage.finish(
             observation_hash=inputs["observation_hash"],
             vae=inputs["vae"],
             weights=file_hash(weights),
             architecture=architecture,
+            death_weight=config.death_weight,
             env=config_to_dict(env),
             action_spec=asdict(action_spec),
         )
@@ -237,14 +251,14 @@ def _train(
     )
 
 
-def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers of a nested report with their paths as names, for TensorBoard."""
+def measures(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested report that are no counts, with their paths as names."""
     flat: dict[str, float] = {}
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}/"))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
+            flat.update(measures(value, f"{prefix}{name}/"))
+        elif isinstance(value, float):
+            flat[prefix + name] = value
     return flat
 
 
@@ -256,5 +270,9 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
         + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
         + ("" if alarms is None else f"; {alarms:.2%} false alarms")
-        + f". Look at {stage.path / 'dream.png'}"
+        + "".join(
+            f"; {name}s: {found['expected']:.1f} expected, {found['happened']} happened"
+            for name, found in facts["calibration"].items()
+        )
+        + f". Look at {stage.picture('dream')}"
     )

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.pools.processes import default_workers
+from rollouts.runs.layout import Run
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -35,6 +36,7 @@ class Arguments:
     rounds: int = 6
     """Iterations of imitation; the teacher drives in the first one."""
     device: Device = "auto"
+    track: Tracking = ()
     workers: WorkerCount = field(default_factory=default_workers)
 
 
@@ -51,7 +53,7 @@ def body(arguments: Arguments) -> None:
     )
     imitation = replace(imitation, validation_every=min(2, arguments.rounds))
     where = (arguments.run, arguments.env, arguments.workers, device)
-    first = evolve(imitation, *where, into=arguments.run / "distilled")
+    first = evolve(imitation, *where, into=Run(arguments.run).distilled.path)
     evolve(replace(config, distil=options), *where, start_from=first)
 
 
@@ -60,7 +62,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "teacher", "rounds", "device", "workers", "env.id", "controller.distil.episodes"),
+        *("run", "preset", "teacher", "rounds", "device", "track", "workers", "env.id", "controller.distil.episodes"),
         *("controller.distil.updates", "controller.spec.features", "controller.spec.hidden"),
         *("controller.generations", "controller.population", "controller.rollouts", "controller.sigma"),
         *("controller.max_steps", "controller.patience", "controller.seed"),

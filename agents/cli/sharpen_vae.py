@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.cli.options import Command, Device
+from agents.cli.options import Command, Device, Tracking
 from agents.cli.places import required_run
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
 from worldmodels.training.checkpoint import pick_device
 
@@ -24,14 +23,14 @@ class Arguments:
     """Run directory with episodes and a trained V. Default: the newest one under runs/."""
     config: VAEGANConfig = field(default_factory=VAEGANConfig)
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    run = arguments.run or required_run()
-    rollouts = Stage.require(run, "rollouts", "collect")
-    stores = [EpisodeStore(rollouts.path / "episodes")]
-    fit_vae_gan(arguments.config, run, stores, pick_device(arguments.device))
+    run = Run(arguments.run or required_run())
+    run.rollouts.require()
+    fit_vae_gan(arguments.config, run.path, [run.episodes], pick_device(arguments.device))
 
 
 COMMAND = Command(
@@ -39,8 +38,8 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "device", "config.steps", "config.batch_size", "config.adversarial_weight", "config.learning_rate"),
-        *("config.critic_learning_rate", "config.width", "config.kl_floor", "config.seed"),
+        *("run", "device", "track", "config.steps", "config.batch_size", "config.adversarial_weight"),
+        *("config.learning_rate", "config.critic_learning_rate", "config.width", "config.kl_floor", "config.seed"),
     ),
     flat=True,
 )

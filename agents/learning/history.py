@@ -113,7 +113,7 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
     Raises:
         UserError: the repetition goes another way than the record.
     """
-    path = stage.path / "history.jsonl"
+    path = stage.history
     history = read_json_lines(path, "fitness", stage.id)
     course = Course(learner, RecentMeans(average), of=stage.id)
     state = _newest_state(stage)
@@ -127,7 +127,7 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
                 say(f"The checkpoint in {stage.path} is not of this history, which is gone through again.")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise UserError(
-                f"{stage.path / 'state.pt'} does not fit this stage ({type(error).__name__}: {error}). Delete "
+                f"{stage.state} does not fit this stage ({type(error).__name__}: {error}). Delete "
                 f"{stage.path} to make it anew."
             ) from error
     for record in history[len(course.history) :]:
@@ -203,16 +203,16 @@ def log_iteration(
     """The newest iteration as curves, with what all of them cost."""
     fitness = np.array(record["fitness"])
     values = {
-        "fitness/min": fitness.min(),
-        "fitness/mean": fitness.mean(),
-        "fitness/max": fitness.max(),
+        "fitness/min": float(fitness.min()),
+        "fitness/mean": float(fitness.mean()),
+        "fitness/max": float(fitness.max()),
         **{name: value for name, value in facts.items() if isinstance(value, int | float)},
         **steps,
         "mean_norm": float(np.linalg.norm(weights)),
     }
     if "validation" in record:
-        values |= {"validation/real": record["validation"], "validation/fitness": float(fitness.mean())}
-    log.scalars(record["generation"] + 1, {name: float(value) for name, value in values.items()})
+        values["validation/real"] = record["validation"]
+    log.scalars(record["generation"] + 1, values)
 
 
 def shown_beside_the_bar(history: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -136,8 +136,13 @@ class Facts(dict[str, Any]):
         self.path = path
         self.of: str | None = None  #: the stage that it says it belongs to
 
+    @property
+    def anew(self) -> str:
+        """What to do if it is damaged."""
+        return _anew(self.path)
+
     def __missing__(self, key: str) -> Any:
-        raise UserError(f"{self.path} is damaged (it has no {key!r}). {_anew(self.path)}")
+        raise UserError(f"{self.path} is damaged (it has no {key!r}). {self.anew}")
 
 
 def _anew(path: Path) -> str:

@@ -131,7 +131,7 @@ def damage(
     elif ended.status:
         named = [line for line in lines if line.startswith("Error: ") and str(run) in line]
         outcome = "refused by name" if named else "refused"
-    elif told := [line for line in own if any(word in line for word in WORDS)]:
+    elif told := [line for line in own if any(word in line for word in (*WORDS, *_of_versions(case)))]:
         outcome, own = "recovered with a sentence", told
     else:
         outcome = "silent" if differing else "no difference"
@@ -143,7 +143,12 @@ def damage(
 
 
 #: Words that only the sentences about damage have.
-WORDS = ("damaged", "missing", "There is no", "cut short", "again", "versions", "gap", "not recorded", "anew", "lines")
+WORDS = ("damaged", "missing", "There is no", "cut short", "again", "gap", "not recorded", "anew", "lines")
+
+
+def _of_versions(case: Case) -> tuple[str, ...]:
+    """Other versions are always told of where a stage goes on; as an answer to damage only if that is what it was."""
+    return ("versions",) if case.kind == "of another version" else ()
 
 
 def _key(step: Step, continued: bool) -> str:

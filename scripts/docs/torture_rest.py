@@ -21,6 +21,7 @@ from agents.learning.history import Course, RecentMeans
 from agents.learning.history import resume as resumed
 from agents.learning.learner import Task
 from rollouts.runs.files import write_json_lines
+from rollouts.runs.layout import Run
 from rollouts.runs.lock import lock
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import MICRO, differences
@@ -93,7 +94,7 @@ def _begun(run: Path, generations: int) -> tuple[Stage, Task, ControllerConfig]:
     model = WorldModel.from_folder(run, torch.device("cpu")).act_through(MICRO.env)
     spec = ControllerSpec(hidden=64)  # about as many weights as the paper's
     controller = spec.build(model)
-    stage = Stage.open(run, "controller", config, {"mdnrnn": "0", "vae": "0", "env": "toy"}, growable=("generations",))
+    stage = Run(run).controller.open(config, {"mdnrnn": "0", "vae": "0", "env": "toy"}, growable=("generations",))
     initial = np.zeros(controller.parameter_count)
     return stage, Task(model, spec, controller, initial, False, config.seed, stage.path), config
 
@@ -114,8 +115,8 @@ def _history(run: Path, generations: int) -> int:
         record |= {"averaged": config.average, "validation": float(fitness.mean())} if generation % 10 == 9 else {}
         course.recent.add(learner.weights)
         course.add(record, task.initial)
-    write_json_lines(stage.path / "history.jsonl", course.history, stage.id)
-    course.save(stage.path / "state.pt")
+    write_json_lines(stage.history, course.history, stage.id)
+    course.save(stage.state)
     return 0
 
 

@@ -173,7 +173,7 @@ def test_a_line_of_another_run_or_with_one_bit_changed_is_refused(tmp_path: Path
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage.open(tmp_path / "run", "vae", CollectConfig(), {"a": "b"})
+    return Stage(tmp_path / "run", "vae").open(CollectConfig(), {"a": "b"})
 
 
 def test_a_log_that_lacks_lines_is_told_of(stage: Stage, capsys: pytest.CaptureFixture[str]):
@@ -216,7 +216,7 @@ def test_one_changed_value_in_a_stages_facts_is_refused(name: str, stage: Stage)
 
 
 def test_options_of_another_run_are_refused(stage: Stage, tmp_path: Path):
-    another = Stage.open(tmp_path / "another", "vae", CollectConfig(episodes=7), {"a": "b"})
+    another = Stage(tmp_path / "another", "vae").open(CollectConfig(episodes=7), {"a": "b"})
     shutil.copyfile(another.path / "config.json", stage.path / "config.json")
     with pytest.raises(UserError, match=rf"{stage.path / 'config.json'} is of another run"):
         stage.config(CollectConfig)

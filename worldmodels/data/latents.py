@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rollouts.console import progress_bar, say
-from rollouts.episodes import DAMAGE, Episode, content_hash
+from rollouts.episodes import DAMAGE, Episode, content_hash, falls
 from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path
 from worldmodels.data.frames import Source
@@ -35,6 +36,7 @@ class LatentEpisode:
     terminated: NDArray[np.bool_]  #: [T]
     file: Path  #: the episode's own file
     blank_end: bool = False  #: the last frame shows nothing
+    watched: NDArray[np.float32] | None = None  #: [T+1] a variable beside the frames, if one was recorded
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -50,7 +52,8 @@ def encode_episode(encode: Encoder, episode: Episode, file: Path) -> LatentEpiso
     """Encode every frame of an episode, in batches of 256."""
     parts = [encode(frames) for frames in torch.as_tensor(episode.observations).split(256)]
     mean, logvar = (torch.cat(part).cpu().numpy().astype(np.float16) for part in zip(*parts, strict=True))
-    return LatentEpisode(mean, logvar, episode.actions, episode.rewards, episode.terminated, file, episode.blank_end)
+    rest = (episode.actions, episode.rewards, episode.terminated, file, episode.blank_end, episode.watched)
+    return LatentEpisode(mean, logvar, *rest)
 
 
 def encode_sources(
@@ -80,6 +83,7 @@ def encode_sources(
                 unfit.append(folder / file.name)
             if latent is None and (episode := store.read(file)) is not None:
                 latent = encode_episode(encode, episode, file)
+                more: dict[str, Any] = {} if latent.watched is None else {"watched": latent.watched}
                 with atomic_path(folder / file.name) as temporary, temporary.open("wb") as out:
                     np.savez(
                         out,
@@ -91,13 +95,14 @@ def encode_sources(
                         blank_end=latent.blank_end,
                         source=np.array(source),
                         vae=np.array(vae_hash),
+                        **more,
                     )
             if latent is not None:
                 episodes.append(latent)
             bar.update()
     if unfit:
-        more = f" (as were {len(unfit) - 1} more)" if len(unfit) > 1 else ""
-        say(f"{unfit[0]} was damaged, or of another episode or V{more}: encoded again.")
+        others = f" (as were {len(unfit) - 1} more)" if len(unfit) > 1 else ""
+        say(f"{unfit[0]} was damaged, or of another episode or V{others}: encoded again.")
     if not episodes:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return episodes
@@ -129,6 +134,7 @@ def _read(path: Path, file: Path, source: str | None, vae_hash: str) -> LatentEp
                 data["terminated"],
                 file,
                 bool(data["blank_end"]),
+                data["watched"] if "watched" in data.files else None,
             )
     except DAMAGE:
         return None
@@ -164,6 +170,7 @@ class Windows:
     counts: Tensor  #: [N, L]
     pictured: Tensor  #: [N, L]
     episode: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))  #: [N] which one each is of
+    falls: Tensor = field(default_factory=lambda: torch.zeros(0))  #: [N, L] by how much what was watched fell
 
     def part(self, rows: slice) -> Windows:
         """Some of the windows."""
@@ -192,6 +199,7 @@ class LatentWindows:
         self.mean, self.logvar = stack([e.mean for e in episodes]), stack([e.logvar for e in episodes])
         self.actions, self.rewards = stack([e.actions for e in episodes]), stack(rewards)
         self.terminated = stack([e.terminated for e in episodes])
+        self.falls = stack([np.zeros(len(e), np.float32) if e.watched is None else falls(e.watched) for e in episodes])
         self.first_step = torch.cumsum(self.lengths, 0) - self.lengths
         self.first_frame = self.first_step + torch.arange(len(episodes))  # one frame more than steps in each
 
@@ -230,4 +238,5 @@ class LatentWindows:
             (exists & warm).to(self.device).float(),
             shows.to(self.device).float(),
             episode.to(self.device),
+            self.falls[steps],
         )

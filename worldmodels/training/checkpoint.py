@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from rollouts.console import say
 from rollouts.errors import UserError
-from rollouts.runs.files import atomic_path, bytes_hash, read_json
-from rollouts.runs.stage import HASHED, OLDER_STATE, Stage
+from rollouts.runs.files import atomic_path, bytes_hash
+from rollouts.runs.stage import OLDER_STATE, Stage, noted_hash
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -35,7 +35,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise UserError(f"{path} does not exist.")
     content = path.read_bytes()
-    known = _hash_beside(path)
+    known = noted_hash(path)
     if known is not None and known != bytes_hash(content):
         raise UserError(
             f"{path} is damaged, or of another run: its hash is {bytes_hash(content)}, and {known} in the manifest "
@@ -54,28 +54,23 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _hash_beside(path: Path) -> str | None:
-    """What the finished stage noted of its own file; None for a file or a version that notes nothing."""
-    manifest = path.with_name("manifest.json")
-    if path.stem not in HASHED or not manifest.exists():
-        return None
-    known = read_json(manifest).get(path.stem)
-    return None if known is None else str(known)
-
-
 def is_whole(path: Path) -> bool:
     """Whether weights are at full precision: halves, of a release, are other files than those that C was made from."""
     return all(tensor.dtype != torch.float16 for tensor in load_tensors(path).values())
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, may_lack: Sequence[str] = ()) -> None:
     """Load a safetensors file into a module; half-precision files are widened.
+
+    Args:
+        may_lack: parts of the module that the file need not have; they stay as they are.
 
     Raises:
         UserError: it is missing, damaged, or of another architecture.
     """
     try:
-        module.load_state_dict(load_tensors(path))
+        own = {name: part for name, part in module.state_dict().items() if name.split(".")[0] in may_lack}
+        module.load_state_dict(own | load_tensors(path))
     except (RuntimeError, AttributeError, TypeError) as error:
         raise UserError(f"{path} does not fit its configuration: {' '.join(str(error).split())}") from error
 
@@ -86,13 +81,14 @@ def built(stage: Stage, make: Callable[[Mapping[str, Any]], nn.Module]) -> Any:
     It is first made without memory and counted: what a file claims must not decide how much is asked for.
 
     Raises:
-        UserError: the description is damaged, or of a network that is larger than its weights.
+        UserError: the description or the weights are damaged, or it is of a network that is larger than its weights.
     """
-    manifest, weights = stage.manifest, stage.path / "weights.safetensors"
+    manifest, weights = stage.manifest, stage.weights
     try:
         with torch.device("meta"):
             bytes_at_least = 2 * sum(parameter.numel() for parameter in make(manifest["architecture"]).parameters())
         if weights.exists() and bytes_at_least > weights.stat().st_size:
+            load_tensors(weights)  # refuses a damaged file, which is then the reason that it is so small
             raise UserError(f"{weights} does not fit its configuration: {manifest.path} describes a larger network.")
         return make(manifest["architecture"])
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, ZeroDivisionError) as error:
@@ -155,7 +151,7 @@ def load_newest_state(stage: Stage, device: torch.device) -> dict[str, Any] | No
     Raises:
         UserError: the states that there are are damaged, or of another run.
     """
-    newest, older = stage.path / "state.pt", stage.path / OLDER_STATE
+    newest, older = stage.state, stage.older_state
     if not newest.exists():
         if not older.exists():
             return None

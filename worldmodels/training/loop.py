@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,9 +18,11 @@ from torch import Tensor
 
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
-from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
+from rollouts.runs.files import Facts, append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
 from rollouts.stopping import asked, finishing
+from worldmodels.pictures import Frames
+from worldmodels.tracking import Work, trackers
 from worldmodels.training.checkpoint import load_newest_state, save_state
 from worldmodels.training.distributed import Ranks
 
@@ -35,38 +38,72 @@ class Stateful(Protocol):
 
 
 class MetricsLog:
-    """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back.
+    """``metrics.jsonl``, ``held_out.jsonl`` and trackers of one stage. What was logged after ``step`` is taken back.
 
     Args:
-        lines: how many were logged up to ``step``, if that is known; fewer are told of.
+        lines: how many were logged up to ``step`` in each of the two files, if that is known; fewer are told of.
 
     Attributes:
         lines: how many there are now.
     """
 
-    def __init__(self, stage: Stage, step: int, lines: int | None = None) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter  # here: it takes longer to import than PyTorch itself
-
-        self.path, self._of = stage.path / "metrics.jsonl", stage.id
-        kept = [record for record in read_json_lines(self.path, "step", self._of) if record["step"] <= step]
-        if lines is not None and len(kept) < lines:
-            say(
-                f"{self.path} has {len(kept)} of the {lines} lines that were logged up to step {step}: its curves have "
-                "a gap, what is trained does not depend on it."
-            )
-        write_json_lines(self.path, kept, self._of)
-        self.lines = len(kept)
-        self.board = SummaryWriter(str(stage.path), purge_step=step + 1 if step else None, flush_secs=10)
+    def __init__(self, stage: Stage, step: int, lines: Sequence[int] | None = None) -> None:
+        self.path, self.held_out_path, self._of = stage.metrics, stage.held_out, stage.id
+        self.lines = [0, 0]
+        for number, path in enumerate((self.path, self.held_out_path)):
+            kept = kept_lines(path, step, self._of, lines[number] if lines is not None else 0)
+            self.lines[number] = len(kept)
+            if path == self.path or path.exists():
+                write_json_lines(path, kept, self._of)
+        self.work = Work(stage, step)
+        self.trackers = trackers(self.work)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line, and one point to every curve."""
+        """Append one line, and one point to every curve; whole numbers are counts, of which no curve is drawn."""
         append_json_line(self.path, {"step": step, **values}, of=self._of)
-        self.lines += 1
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
+        self.lines[0] += 1
+        curves = {name: value for name, value in values.items() if not isinstance(value, int) and name != "seconds"}
+        self._draw(step, curves)
+
+    def held_out(self, step: int, values: Mapping[str, float]) -> None:
+        """The same for what was measured on data that nothing learns from."""
+        append_json_line(self.held_out_path, {"step": step, **values}, of=self._of)
+        self.lines[1] += 1
+        self._draw(step, {f"held_out/{name}": value for name, value in values.items()})
+
+    def picture(self, step: int, name: str, picture: Frames) -> None:
+        """Show a picture ``[H, W, 3]``."""
+        for tracker in self.trackers:
+            tracker.picture(step, f"{self.work.group}/{name}", picture)
+
+    def histogram(self, step: int, name: str, values: Sequence[float]) -> None:
+        """Show how numbers are spread."""
+        for tracker in self.trackers:
+            tracker.histogram(step, f"{self.work.group}/{name}", values)
+
+    def _draw(self, step: int, values: Mapping[str, float]) -> None:
+        named = {f"{self.work.group}/{name}": float(value) for name, value in values.items()}
+        for tracker in self.trackers:
+            tracker.scalars(step, named)
 
     def close(self) -> None:
-        self.board.close()
+        for tracker in self.trackers:
+            tracker.close()
+
+
+def kept_lines(path: Path, step: int, of: str | None, lines: int) -> list[Facts]:
+    """What was logged up to a step; fewer lines than there were are told of.
+
+    Raises:
+        UserError: the log is damaged, or of another run.
+    """
+    kept = [record for record in read_json_lines(path, "step", of) if record["step"] <= step]
+    if len(kept) < lines:
+        say(
+            f"{path} has {len(kept)} of the {lines} lines that were logged up to step {step}: its curves have a gap, "
+            "what is trained does not depend on it."
+        )
+    return kept
 
 
 def train(
@@ -101,9 +138,11 @@ def train(
     """
     first, sums, count, logged = _continued(stage, parts)
     if first >= steps:
+        for path, lines in zip((stage.metrics, stage.held_out), logged or (0, 0), strict=True):
+            kept_lines(path, first, stage.id, lines)
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, state_path, saved, identity = Ranks.here(), stage.path / "state.pt", time.monotonic(), stage.id
+    ranks, state_path, saved, identity = Ranks.here(), stage.state, time.monotonic(), stage.id
 
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
@@ -154,18 +193,18 @@ def train(
     ranks.wait()
 
 
-def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int, int | None]:
+def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int, Sequence[int] | None]:
     """Take over the last checkpoint: the steps that are done, the sums since the last line in the log, of so many of
     them, and the lines in the log, if it tells."""
     # On the CPU: what belongs on a device is moved there, and Adam's step counters, which do not, stay here.
     state = load_newest_state(stage, torch.device("cpu"))
     if state is None:
-        if (stage.path / "metrics.jsonl").exists():
+        if stage.metrics.exists():
             say(f"There is no checkpoint in {stage.path} (state.pt): it is trained from its first step.")
         return 0, {}, 0, None
     if missing := {"step", *parts} - state.keys():
         raise UserError(
-            f"{stage.path / 'state.pt'} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
+            f"{stage.state} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
             f"{stage.path} to make it anew."
         )
     try:
@@ -174,7 +213,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0)), state.get("lines")
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
-            f"{stage.path / 'state.pt'} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
+            f"{stage.state} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
             f"{stage.path} to make it anew."
         ) from error
 
