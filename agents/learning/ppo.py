@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.controller import Controller, ControllerSpec, perceptron, squash
+from agents.controller import Controller, ControllerSpec, perceptron
 from agents.fitness import even_share
 from agents.lanes import Lanes
 from agents.learning.actors import Critic, GradientLearner, SteadyActor, descend, lambda_returns
 from agents.learning.experience import Trace, experience
 from agents.learning.learner import Progress, Task, World
-from agents.networks import NetworkController, NetworkSpec
+from agents.networks import NetworkController, NetworkSpec, Output
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
@@ -41,6 +41,8 @@ class PPOConfig:
     worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (64, 64)
     """Units of the hidden layers, of actor and critic."""
+    output: Output = "squash"
+    """How raw outputs become an action: 'squash' as the environment's preset says, 'clip' to the action space."""
     episodes: int = 64
     """Episodes per iteration."""
     epochs: int = 4
@@ -75,7 +77,7 @@ class PPOConfig:
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
         """The actor's mean as a controller; it sees what ``spec`` says."""
-        return NetworkSpec(spec.features, spec.latent, self.layers, "tanh")
+        return NetworkSpec(spec.features, spec.latent, self.layers, "tanh", self.output)
 
     def decisions(self, max_steps: int) -> int:
         """If no episode ends early."""
@@ -201,7 +203,7 @@ def explore(
         mean = perceptron(weights, features, controller.shapes, True)
         noise = torch.randn(len(seeds), outputs, generator=chance)  # for all, so that ends do not change the others'
         raw = mean + std * noise[running].to(device)
-        return squash(raw, controller.action_spec), raw
+        return controller.action(raw), raw
 
     with one_thread():
         return experience(lanes, act, seeds, max_steps, patience)
