@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.layout import Run
+from rollouts.runs.layout import episodes_in
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.arrays import Arrays, read_arrays, read_idx
@@ -91,9 +91,8 @@ def load_samples(
         built_in = ", ".join([*PACKAGED, STACKED, TWO_PHOTOS, CAPTIONED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
-        for place in (path, Run(path).episodes.path, path / "episodes"):
-            if next(place.glob("episode-*.npz"), None):
-                return _episodes(data, EpisodeStore(place), wanted)
+        if (recorded := episodes_in(path)) is not None:
+            return _episodes(data, recorded, wanted)
         return from_folder(data, path, wanted)
     if path.suffix in (".npy", ".npz"):
         return _from_arrays(data, read_arrays(path), wanted)
