@@ -14,11 +14,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.controller import Controller, ControllerSpec, perceptron, squash
 from agents.lanes import Lanes
-from agents.learning.actors import Actor, GradientLearner, descend, follow, split
+from agents.learning.actors import Actor, Critic, GradientLearner, descend, follow, lambda_returns, split
 from agents.learning.learner import Progress, Task, World
 from agents.networks import NetworkController, NetworkSpec
 from rollouts.errors import UserError, require_positive
@@ -94,29 +94,6 @@ class Imagined(NamedTuple):
     going: Tensor  #: 0 where the step ended the dream, else 1 [T, N]
 
 
-class Critic(nn.Module):
-    """What a state is worth: a perceptron with LayerNorm, that begins at zero."""
-
-    def __init__(self, inputs: int, layers: Sequence[int], generator: torch.Generator) -> None:
-        super().__init__()
-        sizes, parts = [inputs, *layers], list[nn.Module]()
-        for before, after in zip(sizes, layers, strict=False):
-            linear = nn.Linear(before, after)
-            with torch.no_grad():
-                linear.weight.copy_(torch.randn(after, before, generator=generator) / before**0.5)
-                linear.bias.zero_()
-            parts += [linear, nn.LayerNorm(after), nn.SiLU()]
-        last = nn.Linear(sizes[-1], 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*parts, last)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``[..., F]`` -> ``[...]``."""
-        values: Tensor = self.layers(features)[..., 0]
-        return values
-
-
 class Dreamer(GradientLearner):
     """The learner: an actor, a critic, its slow copy, and the scale of returns."""
 
@@ -184,24 +161,6 @@ class Dreamer(GradientLearner):
             descend(optimiser, cost, clip=MOST_GRADIENT)
         follow(self.slow, self.critic, options.tau)
         return torch.stack([entropy.detach().mean(), fit.detach(), values.mean()]).cpu()
-
-
-def lambda_returns(rewards: Tensor, discounts: Tensor, values: Tensor, trace: float) -> Tensor:
-    """Returns averaged over all lengths of look-ahead, ``trace^k`` the weight of k steps more (Sutton & Barto, 12.1).
-
-    ``R[t] = r[t] + discount[t] ((1 - trace) v[t + 1] + trace R[t + 1])``, and ``R[T] = v[T]``.
-
-    Args:
-        rewards: ``[T, N]``; discounts: ``[T, N]``, 0 where the step is the last; values: ``[T + 1, N]``.
-
-    Returns:
-        ``[T, N]``.
-    """
-    following, returns = values[-1], list[Tensor]()
-    for t in reversed(range(len(rewards))):
-        following = rewards[t] + discounts[t] * ((1 - trace) * values[t + 1] + trace * following)
-        returns.append(following)
-    return torch.stack(returns[::-1])
 
 
 @torch.inference_mode()

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
 
 #: Released agents: data, not code, which lie with the agents and can be loaded from every room.
@@ -177,6 +178,16 @@ class Run:
     def newest(self, stage: str) -> Run | None:
         """The newest round in which a stage is finished."""
         return next((round_ for round_ in reversed(self.rounds) if round_.stage(stage).complete), None)
+
+    def trained(self, stage: str) -> Stage:
+        """The finished stage of the newest round that has it.
+
+        Raises:
+            UserError: there is no such run, or none of its rounds has it.
+        """
+        if not self.path.exists():
+            raise UserError(f"There is no run at {self.path}.")
+        return (self.newest(stage) or self).stage(stage).require()
 
 
 def runs_in(folder: Path) -> list[Run]:

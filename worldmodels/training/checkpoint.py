@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,18 @@ def is_whole(path: Path) -> bool:
     return all(tensor.dtype != torch.float16 for tensor in load_tensors(path).values())
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, may_lack: Sequence[str] = ()) -> None:
     """Load a safetensors file into a module; half-precision files are widened.
+
+    Args:
+        may_lack: parts of the module that the file need not have; they stay as they are.
 
     Raises:
         UserError: it is missing, damaged, or of another architecture.
     """
     try:
-        module.load_state_dict(load_tensors(path))
+        own = {name: part for name, part in module.state_dict().items() if name.split(".")[0] in may_lack}
+        module.load_state_dict(own | load_tensors(path))
     except (RuntimeError, AttributeError, TypeError) as error:
         raise UserError(f"{path} does not fit its configuration: {' '.join(str(error).split())}") from error
 
