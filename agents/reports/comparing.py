@@ -46,7 +46,7 @@ def _facts(run: RunFacts) -> dict[str, str]:
 
 def options(run: RunFacts) -> dict[str, str]:
     """Everything that was chosen, of the newest round, by name."""
-    found: dict[str, Any] = {"preset": run.preset or "–", "rounds": len(run.rounds)}
+    found: dict[str, Any] = {"preset": run.preset or "–"}
     for kind in words.STAGES:
         if (part := run.newest(kind)) is not None:
             found |= {f"{kind}.{name}": value for name, value in flat(part.config).items()}

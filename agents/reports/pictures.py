@@ -44,7 +44,8 @@ def stored(path: Path, words: str) -> Markup | None:
         return None
     if not fine:
         return None
-    return tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet")
+    drawn = tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet")
+    return tag("div", drawn, class_="scroll", tabindex=0, role="group", aria_label=words)
 
 
 def strip(frames: Frames) -> Frames:
@@ -64,7 +65,7 @@ def rows(named: Mapping[str, Frames], columns: Sequence[str] = ()) -> Markup:
         parts.append(tag("p", name, class_="row-name"))
         parts.append(tag("img", src=address(strip(frames)), alt=f"{name}, {len(frames)} pictures", class_="strip"))
     below = tag("p", [tag("span", column) for column in columns], class_="columns") if columns else None
-    return tag("div", parts, below, class_="rows")
+    return tag("div", parts, below, class_="rows scroll", tabindex=0, role="group", aria_label=", ".join(named))
 
 
 def film(named: Mapping[str, Frames], rate: float, about: str) -> Markup:
