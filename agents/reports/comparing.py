@@ -82,7 +82,8 @@ def learning(runs: Sequence[RunFacts]) -> list[Content]:
         known = {run.name: found for run in runs if (found := curves(run, stage))}
         names = plots.ordered(list(dict.fromkeys(name for found in known.values() for name in found)))
         for name in names:
-            having = {run: found[name] for run, found in known.items() if name in found and found[name].points}
+            having = {run: found[name] for run, found in known.items() if name in found and plots.matters(found[name])}
+            having = {run: curve for run, curve in having.items() if curve.points}
             if len(having) > 1:
                 figures.append(plots.overlay(having))
     if not figures:
