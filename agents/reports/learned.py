@@ -235,7 +235,7 @@ def _ends(run: RunFacts, studio: Studio) -> Markup | None:
         )
     points = calibration(found.probabilities, found.ended)
     caption = (
-        f"At each of {len(found.ended):,} held-out steps ({found.episodes} episodes, at most {EPISODES}) M gave a "
+        f"At each of {len(found.ended):,} held-out steps (of {found.episodes} episodes; {EPISODES} at most) M gave a "
         f"probability that the episode ends with it; {count} did. Each dot gathers steps of similar probability, "
         "a larger one more of them; its height is how many really ended, its whisker a 95 % interval. On the broken "
         "line M is right; above it, ends come more often than M says. Empty dots lie at the bottom: none ended."
