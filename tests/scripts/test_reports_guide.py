@@ -1,4 +1,4 @@
-"""The guide to reports: its commands are run as they stand there, with a fake in the place of the trackers."""
+"""The guide to reports: its commands are run as they stand there, with a fake in the place of the tracker."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import pytest
 
 from rollouts.runs.layout import Run
 from tests.faults.helpers import call
-from tests.worldmodels.test_tracking import wandb  # noqa: F401: a fixture
+from tests.worldmodels.test_tracking import FakeWandB, stand_in
+from worldmodels import tracking
 
 pytestmark = pytest.mark.slow  # a whole pipeline, as the guide has it
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "reports.md").read_text()
 
 
-def test_every_command_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wandb: object):  # noqa: F811
+def test_every_command_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tracking, "_asked", ())
+    stand_in(monkeypatch, "wandb", FakeWandB())
     lines = [line for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
     commands = [line.partition("#")[0] for line in lines if line.startswith("worldmodels ")]
     assert len(commands) == 5

@@ -59,8 +59,9 @@ class Watch:
         if not self.model.draws:
             return
         batch = self._batch(1)
-        if self.model.condition_channels:
-            made = self.model.draw(len(batch.x), batch.rng, batch.condition)
+        condition = self.model.condition(batch)
+        if self.model.condition_channels and condition is not None:
+            made = self.model.draw(len(condition), batch.rng, condition)
         else:
             made = self.model.draw(self.model.watched, batch.rng)
         diversity = mean_distance(made) / mean_distance(batch.x)

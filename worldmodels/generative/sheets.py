@@ -24,7 +24,10 @@ def fitting(sheet: Frames) -> int:
 
 
 def picture(x: Tensor, columns: int) -> Frames:
-    """Images ``[N, C, S, S]`` in [0, 1] as a grid, or points ``[N, 2+]`` as a scatter plot of [-2, 2]^2."""
+    """Images ``[N, C, S, S]`` in [0, 1] as a grid, clips ``[N, T, C, S, S]`` as a row each, or points ``[N, 2+]`` as a
+    scatter plot of [-2, 2]^2."""
+    if x.ndim == 5:
+        return grid(rgb(x.flatten(0, 1)), x.shape[1])
     return grid(rgb(x), columns) if x.ndim == 4 else scatter(x)
 
 
