@@ -84,7 +84,8 @@ class Command(Generic[T]):
 
         def work() -> None:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not self.joins_group:
-                raise UserError("Only train-vae and train-mdnrnn share their work among processes of torchrun.")
+                sharing = "train-vae, train-mdnrnn and train-images"
+                raise UserError(f"Only {sharing} share their work among processes of torchrun.")
             typed = note_typed(sys.argv[1:] if argv is None else argv)
             arguments: Any = (self.parse or parse)(self, typed)
             check(arguments)

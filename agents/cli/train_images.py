@@ -6,16 +6,18 @@ worldmodels train-images --data photos/ --preset photos
 worldmodels train-images --model wgan-gp --data photos/ --size 64
 worldmodels train-images --model sngan --data runs/car/round-1
 worldmodels train-images --model colourise --data photos/ --size 64
+torchrun --nproc-per-node 2 -- scripts/train_images.py --run runs/photos --data photos/    # on two GPUs
 
 A few hundred photos in half an hour on two cores give colours, textures and rough shapes at 64x64, hardly a face: for
-more, let it train for a night (--steps), or on a GPU. The last command trains on the frames of the episodes that were
-recorded in that round (runs/car alone: random ones).
+more, let it train for a night (--steps), or on a GPU. With --data runs/car/round-1 it trains on the frames of the
+episodes that were recorded in that round (runs/car alone: random ones).
 Without --run, a new run is begun each time.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.models.base import ImageConfig
 from worldmodels.generative.models.registry import MODELS, ModelName, PresetName, preset
-from worldmodels.training.checkpoint import pick_device
+from worldmodels.training.distributed import process_group
 
 DEFAULT_MODEL = "sngan"
 DEFAULT_FOR_DIGITS = "cgan-projection"  #: best in docs/images.md, but it needs labels, which other data may not have
@@ -58,7 +60,7 @@ def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
     """The command line. A run that was begun before supplies its own options as defaults.
 
     Raises:
-        UserError: there is no such model or preset.
+        UserError: there is no such model or preset, or several processes are to begin a run without a name.
     """
     typed = typed_options(argv, "model", "preset", "data", "run")
     begun = Run(Path(typed["run"])).images if typed["run"] else None
@@ -75,6 +77,8 @@ def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
     options = preset(model, size, points=typed["data"] in DISTRIBUTIONS)
     if begun and typed["preset"] is None and begun.manifest["inputs"]["model"] == model:
         options = begun.config(type(options))
+    if not typed["run"] and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("Several processes need to know which run is theirs: give --run, a new one if you like.")
     run = Path(typed["run"]) if typed["run"] else new_run(f"images-{model}")
     own = dataclasses.make_dataclass("Arguments", [("config", type(options))], bases=(Arguments,), frozen=True)
     own.__doc__ = Arguments.__doc__
@@ -85,7 +89,8 @@ def body(arguments: Arguments) -> None:
     """Train, or train on."""
     name = quoted("--run", arguments.run)
     say(f"Run: {arguments.run}   (the same command with {name} continues it)")
-    fit_images(arguments.model, arguments.config, arguments.run, pick_device(arguments.device))
+    with process_group(arguments.device) as device:
+        fit_images(arguments.model, arguments.config, arguments.run, device)
 
 
 COMMAND = Command(
@@ -100,4 +105,5 @@ COMMAND = Command(
     ),
     flat=True,
     parse=parse,
+    joins_group=True,
 )

@@ -16,6 +16,7 @@ from agents.learning.learn import evolve
 from agents.pipeline.estimate import estimate
 from agents.pipeline.iterate import iterate
 from agents.pipeline.sections import Sections
+from agents.reports.page import write_report
 from agents.viewing.watch import watch
 from rollouts.collect import collect
 from rollouts.console import duration, say
@@ -59,12 +60,14 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
     for world in ("real", "dream"):
         if not videos[world].exists():
             watch(agent, dataclasses.replace(config.watch, world=world), videos[world])
+    write_report([run], Run(run).page)
     say(
         f"\n{table(read_json(score))}\n\nDone in {duration(time.perf_counter() - start)}.\n"
         f"  the agent driving      {videos['real']}\n"
         f"  the agent dreaming     {videos['dream']}\n"
         f"  every episode's score  {score}\n"
-        f"  curves and pictures    tensorboard --logdir {run}"
+        f"  all of it on one page  {Run(run).page}\n"
+        f"  curves while it runs   tensorboard --logdir {run}"
     )
 
 

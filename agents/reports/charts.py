@@ -148,7 +148,7 @@ def _grid(across: Axis, down: Axis, x_name: str) -> list[Markup]:
     parts = []
     for tick in down.ticks:
         y = down(tick)
-        parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
+        parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="rule"))
         parts.append(tag("text", short(tick), x=LEFT - 7, y=y + 4, text_anchor="end"))
     for tick in across.ticks:
         parts.append(tag("text", short(tick), x=across(tick), y=HEIGHT - BOTTOM + 17, text_anchor="middle"))
@@ -220,13 +220,13 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
         _grid(across, whole, x_name),
     ]
     width = (WIDTH - LEFT - RIGHT) / bins
-    for place, count in enumerate(counts):
+    for number, count in enumerate(counts):
         if count:
             y = down(count)
             parts.append(
                 tag(
                     "rect",
-                    x=round(LEFT + place * width + 1, 1),
+                    x=round(LEFT + number * width + 1, 1),
                     y=y,
                     width=round(width - 2, 1),
                     height=round(HEIGHT - BOTTOM - y, 1),
@@ -254,17 +254,18 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
     return tag("div", _svg(label, parts), class_="chart")
 
 
-def reliability(label: str, points: Sequence[tuple[float, float, float, float, int]]) -> Markup:
+def reliability(label: str, points: Sequence[tuple[float, float, float, float, int]], of: str = "the end") -> Markup:
     """Predicted against observed frequencies, on logarithmic scales, beside the line where they agree.
 
     Args:
         points: mean prediction, frequency, its lower and upper bound, and how many cases they are of.
+        of: what is predicted.
     """
     least = min([p for p, *_ in points if p > 0] + [f for _, f, *_ in points if f > 0] + [0.1])
     low = 10 ** math.floor(math.log10(max(least, 1e-6)))
     across = logarithmic(low, 1.0, LEFT, WIDTH - RIGHT)
     down = logarithmic(low, 1.0, HEIGHT - BOTTOM, TOP)
-    parts: list[Content] = [_grid(across, down, "probability of the end that M gave (both scales are logarithmic)")]
+    parts: list[Content] = [_grid(across, down, f"probability of {of} that M gave (both scales are logarithmic)")]
     parts.append(tag("line", x1=across(low), y1=down(low), x2=across(1.0), y2=down(1.0), class_="mark"))
     for predicted, frequency, lower, upper, count in points:
         x, y = across(max(predicted, low)), down(max(frequency, low))
@@ -283,7 +284,7 @@ def intervals(label: str, shown: Sequence[tuple[str, float, float, float]], x_na
     parts: list[Content] = []
     for tick in across.ticks:
         x = across(tick)
-        parts.append(tag("line", x1=x, x2=x, y1=6, y2=height - 36, class_="grid"))
+        parts.append(tag("line", x1=x, x2=x, y1=6, y2=height - 36, class_="rule"))
         parts.append(tag("text", short(tick), x=x, y=height - 22, text_anchor="middle"))
     parts.append(tag("text", x_name, x=WIDTH / 2, y=height - 5, text_anchor="middle", class_="name"))
     for row, (name, mean, low, high) in enumerate(shown):

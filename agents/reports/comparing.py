@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from agents.reports import making, pictures, plots, scores, words
 from agents.reports.curves import curves
 from agents.reports.markup import Content, figure, missing, table, tag
-from agents.reports.reading import RunFacts
+from agents.reports.reading import Part, RunFacts
 from rollouts.console import duration, size
+from rollouts.envs.config import EnvConfig
+from rollouts.envs.trust import recorded_env
+from rollouts.runs.options import config_to_dict
 from worldmodels.tracking import flat
 
 STAGES = ("vae", "mdnrnn", "controller", "images", "vae-gan")
@@ -29,7 +33,7 @@ def _facts(run: RunFacts) -> dict[str, str]:
     found = {
         "world": making.world_of(run) or "–",
         "preset": run.preset or "–",
-        "rounds": str(len(run.rounds)),
+        "rounds": str(len({row.round for row in rows})),
         "finished": ", ".join(words.STAGES[name] for name in words.STAGES if run.finished(name)) or "nothing",
         "return": f"{score[1]} ({score[0]})" if score else "–",
         "environment steps": making.short_count(steps) if steps else "–",
@@ -42,13 +46,18 @@ def _facts(run: RunFacts) -> dict[str, str]:
 
 def options(run: RunFacts) -> dict[str, str]:
     """Everything that was chosen, of the newest round, by name."""
-    found: dict[str, Any] = {"preset": run.preset, "rounds": len(run.rounds)}
+    found: dict[str, Any] = {"preset": run.preset or "–", "rounds": len(run.rounds)}
     for kind in words.STAGES:
         if (part := run.newest(kind)) is not None:
             found |= {f"{kind}.{name}": value for name, value in flat(part.config).items()}
-            found |= {f"env.{name}": value for name, value in flat(part.manifest.get("env") or {}).items()}
+            if (env := _env(run, part)) is not None:
+                found |= {f"env.{name}": value for name, value in flat(config_to_dict(env)).items()}
     found |= {f"version of {name}": version for name, version in making.versions_of(run).items()}
     return {name: str(value) for name, value in found.items()}
+
+
+def _env(run: RunFacts, part: Part) -> EnvConfig | None:
+    return run.tried(partial(recorded_env, part.manifest), None) if "env" in part.manifest else None
 
 
 def differences(runs: Sequence[RunFacts]) -> list[Content]:
@@ -76,9 +85,9 @@ def learning(runs: Sequence[RunFacts]) -> list[Content]:
             having = {run: found[name] for run, found in known.items() if name in found and found[name].points}
             if len(having) > 1:
                 figures.append(plots.overlay(having))
-    return (
-        [tag("div", figures, class_="grid")] if figures else [missing("No two of these runs have a curve in common.")]
-    )
+    if not figures:
+        return [missing("No two of these runs have a curve in common.")]
+    return [plots.chooser(), tag("div", figures, class_="grid")]
 
 
 def seen(runs: Sequence[RunFacts]) -> list[Content]:

@@ -66,10 +66,10 @@ def _add_held_out(
         own = next((place for place in places if place[0] >= (number(record.get("step")) or 0.0)), None)
         if own is None:
             continue
-        here = [base + extra for base, extra in zip(before, own, strict=True)]
+        step, frames, hours = (base + extra for base, extra in zip(before, own, strict=True))
         for name, (value, _, _) in _values(record).items():
             curve = found.setdefault(name, Curve(part.name, name))
-            curve.held_out.append(Point(part.round, *here, value))
+            curve.held_out.append(Point(part.round, step, frames, hours, value))
 
 
 def _places(part: Part, repeat: int) -> Iterator[tuple[float, float, float]]:

@@ -56,7 +56,7 @@ def section(run: RunFacts) -> list[Content]:
         )
         if drawn
         else missing(
-            "There are no samples yet.", command("train-images", "--run", run.path) if not part.complete else None
+            "There are no samples yet.", command("train-images", "--run", run.called) if not part.complete else None
         )
     )
     others = [path for path in sorted(run.path.glob("*.png")) if path.name != "samples.png"][:6]
@@ -69,9 +69,10 @@ def section(run: RunFacts) -> list[Content]:
     return [
         samples,
         tag("div", more, class_="grid") if more else None,
-        tag("h3", "While it learned", style="margin-top:26px") if figures else None,
+        tag("h3", "While it learned", class_="above") if figures else None,
+        plots.chooser() if figures else None,
         tag("div", figures, class_="grid") if figures else missing("There is no log of its learning."),
-        tag("h3", "Measured", style="margin-top:26px"),
+        tag("h3", "Measured", class_="above"),
         *_measures(run),
     ]
 
@@ -81,7 +82,7 @@ def _measures(run: RunFacts) -> list[Content]:
     known = within(report, "measures")
     rows = list(_rows(known)) if isinstance(known, Mapping) else []
     if not rows:
-        return [missing("It was not measured yet.", command("evaluate-images", "--run", run.path))]
+        return [missing("It was not measured yet.", command("evaluate-images", "--run", run.called))]
     floor = any(row[2] != "–" for row in rows)
     head = ("Measure", "This model", *(("Real images",) if floor else ()), "What it says")
     shown = [row if floor else (row[0], row[1], row[3]) for row in rows]

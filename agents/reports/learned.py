@@ -10,11 +10,14 @@ from agents.reports import charts, pictures, plots, words
 from agents.reports.curves import curves
 from agents.reports.markup import Content, Markup, figure, missing, table, tag
 from agents.reports.reading import RunFacts, number, numbers, within
-from agents.reports.studio import EPISODES, Film, Studio, calibration
+from agents.reports.studio import EPISODES, Film, Studio, calibration, wilson
 from rollouts.console import command
 from worldmodels.fit_vae import ACTIVE_NATS
 
-SHOWN = {"z_nll_per_dim", "mixture_entropy", "open_loop", "window_return", "termination", "episodes", "steps"}
+SHOWN = {
+    *("z_nll_per_dim", "mixture_entropy", "open_loop", "window_return"),
+    *("termination", "calibration", "episodes", "steps"),
+}
 SHOWN |= {"kl_per_unit", "reconstruction", "kl", "frames", "active_units"}
 
 
@@ -22,11 +25,12 @@ def seeing(run: RunFacts, studio: Studio) -> list[Content]:
     """V's section."""
     part = run.newest("vae")
     if part is None:
-        return [missing("V was not trained yet.", command("train-vae", "--run", run.path))]
+        return [missing("V was not trained yet.", command("train-vae", "--run", run.called))]
     facts = part.diagnostics
     figures = [*_curves(run, "vae"), _units(facts)]
     return [
-        tag("p", _seen(facts), class_="lead") if facts else None,
+        tag("p", _seen(facts), class_="lead"),
+        plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
         tag("div", _worst(run, studio), class_="grid"),
         _others(facts, "vae"),
@@ -74,7 +78,12 @@ def _worst(run: RunFacts, studio: Studio) -> list[Content]:
     if found is None:
         if part is None:
             return [kept]
-        return [kept, missing("V's worst pictures need recorded episodes.", command("collect", "--run", run.path))]
+        if run.of("rollouts"):
+            return [
+                kept,
+                missing("The episodes, in which V's worst pictures would be found, are gone."),
+            ]
+        return [kept, missing("V's worst pictures need recorded episodes, which did not come with this run.")]
     errors = [f"{error:,.0f}" for error in found.errors]
     frames = pictures.rows({"recorded": found.frames, "V's copy": found.copies}, errors)
     patches = pictures.rows({"recorded": found.patches, "V's copy": found.patch_copies})
@@ -100,14 +109,15 @@ def foreseeing(run: RunFacts, studio: Studio) -> list[Content]:
     """M's section."""
     part = run.newest("mdnrnn")
     if part is None:
-        return [missing("M was not trained yet.", command("train-mdnrnn", "--run", run.path))]
+        return [missing("M was not trained yet.", command("train-mdnrnn", "--run", run.called))]
     facts = part.diagnostics
     figures = [*_curves(run, "mdnrnn"), _open_loop(facts)]
     return [
         tag("p", "M remembers what was seen and done, and foresees the next z, the reward and the end.", class_="lead"),
         _diagnosis(facts),
+        plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
-        tag("div", [*_dreams(run, studio), _ends(run, studio)], class_="grid"),
+        tag("div", [*_dreams(run, studio), _ends(run, studio), _falls(facts)], class_="grid"),
         _others(facts, "mdnrnn"),
     ]
 
@@ -242,11 +252,32 @@ def _ends(run: RunFacts, studio: Studio) -> Markup | None:
     )
 
 
+def _falls(facts: Mapping[str, Any]) -> Markup | None:
+    """How reliable M's probabilities of a fall of the watched variable are, from the diagnostics' curve."""
+    found = within(facts, "calibration", "fall")
+    curve = within(found, "curve") if isinstance(found, Mapping) else None
+    points = []
+    for row in curve if isinstance(curve, list) else ():
+        said, came, count = (number(within(row, name)) for name in ("foreseen", "happened", "steps"))
+        if said is not None and came is not None and count:
+            points.append((said, came, *wilson(round(came * count), int(count)), int(count)))
+    if not points:
+        return None
+    expected, happened = (number(within(found, name)) or 0 for name in ("expected", "happened"))
+    caption = (
+        "At each held-out step M gave a probability that the watched variable falls. In all it expected "
+        f"{expected:,.1f} falls, and {happened:,.0f} happened. Each dot gathers steps of similar probability; on the "
+        "broken line M is right."
+    )
+    drawn = charts.reliability("Predicted probability of a fall against how often it came", points, "a fall")
+    return figure("How reliable M's falls are", drawn, caption, wide=True)
+
+
 def acting(run: RunFacts) -> list[Content]:
     """C's section."""
     part = run.newest("controller")
     if part is None:
-        return [missing("C was not learned yet.", command("train-controller", "--run", run.path))]
+        return [missing("C was not learned yet.", command("train-controller", "--run", run.called))]
     figures = _curves(run, "controller")
     world = {"dream": "in M's dream", "real": "in the real world"}.get(str(part.config.get("world")), "")
     learner = str(part.config.get("learner", "evolution"))
@@ -258,6 +289,7 @@ def acting(run: RunFacts) -> list[Content]:
         sentence += f". The agent is the one that scored best in validation: {chosen:,.1f}"
     return [
         tag("p", f"{sentence}.", class_="lead"),
+        plots.chooser() if figures else None,
         tag("div", figures, class_="grid") if figures else _no_curves(),
     ]
 

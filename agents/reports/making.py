@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from agents.records.costs import cost_of, stages_of
 from agents.reports import words
 from agents.reports.markup import Content, Markup, missing, table, tag
 from agents.reports.reading import RunFacts, number, within
+from agents.reports.released import Row, card_commands, card_rows, is_release
 from agents.viewing.moments import world_name
 from rollouts.console import command, duration, size
 from rollouts.envs.trust import recorded_env
@@ -27,21 +27,10 @@ GROUPS = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """A stage of a round in the books."""
-
-    round: int
-    stage: str
-    what: str
-    environment_steps: int = 0
-    imagined_steps: int = 0
-    seconds: float = 0.0
-    complete: bool = True
-
-
 def books(run: RunFacts) -> list[Row]:
-    """Every stage that has begun, in the order in which they ran."""
+    """Every stage that has begun, in the order in which they ran; of a release, those of its card."""
+    if is_release(run) and (known := card_rows(run)):
+        return known
     rows: list[Row] = []
     for round_ in run.rounds:
         for stage in stages_of(run.folder(round_)):
@@ -81,7 +70,7 @@ def section(run: RunFacts) -> list[Content]:
         [
             (
                 row.round,
-                words.STAGES[row.stage],
+                words.STAGES.get(row.stage, row.stage),
                 row.what,
                 _count(row.environment_steps),
                 _count(row.imagined_steps),
@@ -94,7 +83,7 @@ def section(run: RunFacts) -> list[Content]:
     return [
         _share_of_time(rows),
         costs,
-        tag("h3", "The commands"),
+        tag("h3", "The commands", class_="above"),
         *_commands(run),
         *[_options(part.name, part.round, part.config) for part in _newest(run) if part.config],
         _versions(run),
@@ -114,7 +103,7 @@ def _share_of_time(rows: Sequence[Row]) -> Markup | None:
     if not known:
         return None
     legend = [
-        tag("span", tag("i", class_=f"key c{number}"), f"{words.STAGES[stage]}: {duration(seconds)}")
+        tag("span", tag("i", class_=f"key c{number}"), f"{words.STAGES.get(stage, stage)}: {duration(seconds)}")
         for number, (stage, seconds) in enumerate(known.items())
     ]
     bar = [tag("i", class_=f"c{number}", style=f"flex:{seconds:.3f}") for number, seconds in enumerate(known.values())]
@@ -129,14 +118,14 @@ def _share_of_time(rows: Sequence[Row]) -> Markup | None:
 
 
 def _commands(run: RunFacts) -> list[Content]:
-    typed = dict.fromkeys(
+    typed = dict.fromkeys(card_commands(run) if is_release(run) else ()) or dict.fromkeys(
         line for part in run.parts for line in part.manifest.get("commands") or () if isinstance(line, str)
     )
     if typed:
         return [tag("pre", tag("code", "\n".join(typed)), tabindex=0, aria_label="The commands, as they were typed")]
     folders = [run.folder(number) for number in run.rounds]
     complete = all(run.finished(stage.name) for stage in run.run.stages)
-    lines = run.tried(lambda: worked_out(folders, str(run.path)), []) if complete else []
+    lines: list[str] = run.tried(lambda: worked_out(folders, run.called), []) if complete else []
     if not lines:
         return [missing("Nobody noted what was typed: it was made as a library, or by a version that did not.")]
     return [
@@ -197,17 +186,18 @@ def tiles(run: RunFacts) -> list[Content]:
     rows, bytes_of = books(run), disk(run)
     steps, imagined = (sum(getattr(row, f"{kind}_steps") for row in rows) for kind in ("environment", "imagined"))
     largest = max(bytes_of, key=lambda kind: bytes_of[kind], default="")
+    count = len({row.round for row in rows})
     shown: list[tuple[str, str, str]] = []
     if steps:
-        shown.append(("in the real world", f"{short_count(steps)} steps", "fitness and validation included"))
+        shown.append(("steps in the real world", short_count(steps), "everything included"))
     if imagined:
-        shown.append(("in the dream", f"{short_count(imagined)} steps", "imagined by M"))
+        shown.append(("steps in the dream", short_count(imagined), "imagined by M"))
     if any(row.seconds for row in rows):
         shown.append(
             (
-                "hours of work",
+                "time",
                 duration(sum(row.seconds for row in rows)),
-                f"{len(run.rounds)} round{'s' * (len(run.rounds) > 1)}",
+                f"{count} round{'s' * (count > 1)}",
             )
         )
     shown.append(("on disk", size(sum(bytes_of.values())), f"most of it {largest}"))
@@ -229,7 +219,7 @@ def unfinished(run: RunFacts) -> list[Content]:
     return [
         missing(
             f"{words.STAGES[part.name]} of round {part.round} is not finished yet.",
-            command(MADE_BY[part.name], "--run", run.path),
+            command(MADE_BY[part.name], "--run", run.called),
         )
         for part in run.parts
         if not part.complete

@@ -6,7 +6,8 @@ import html
 from collections.abc import Iterable
 from typing import TypeAlias
 
-VOID = ("br", "img", "link", "meta", "input", "line", "circle", "rect", "path")
+VOID = ("br", "img", "link", "meta", "input")
+SHORT = 22  #: letters up to which cells of a column are never broken
 
 
 class Markup(str):
@@ -58,11 +59,21 @@ def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], label: str
         bool(body) and all(_is_number(row[column]) for row in body if column < len(row)) for column in range(len(heads))
     ]
 
+    short = [
+        max(len(_text(row[column])) for row in [heads, *body] if column < len(row)) < SHORT
+        for column in range(len(heads))
+    ]
+
     def cell(name: str, column: int, content: Content) -> Markup:
         shown: Content = content
         if name == "th" and sortable and content:
             shown = tag("button", content, type="button")
-        return tag(name, shown, class_="number" if numeric[column] else None, scope="col" if name == "th" else None)
+        return tag(
+            name,
+            shown,
+            class_="number" if numeric[column] else "short" if short[column] else None,
+            scope="col" if name == "th" else None,
+        )
 
     return tag(
         "div",
@@ -77,6 +88,10 @@ def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], label: str
         aria_label=label,
         tabindex=0,
     )
+
+
+def _text(content: Content) -> str:
+    return str(content) if isinstance(content, str | int | float) else ""
 
 
 def _is_number(content: Content) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agents.reports import card, comparing, curves, images, learned, making, plots, scores
+from agents.reports import card, comparing, curves, images, learned, making, scores
 from agents.reports.markup import Content, Markup, joined, tag
 from agents.reports.reading import RunFacts, read_run
 from agents.reports.studio import Studio, require_time
@@ -69,14 +69,12 @@ def report(runs: Sequence[RunFacts], seconds: float = SECONDS) -> str:
         ("overview", "Side by side", comparing.overview(runs)),
         ("scores", "Scores", scores.compared(runs)),
         ("differences", "What differs", comparing.differences(runs)),
-        ("curves", "Curves", [plots.chooser(), *comparing.learning(runs)]),
+        ("curves", "Curves", comparing.learning(runs)),
         ("pictures", "Pictures", comparing.seen(runs)),
     ]
-    below = [_folded(number, run, seconds) for number, run in enumerate(runs, 1)]
-    compared.append(
-        ("runs", "Each by itself", [tag("p", "Everything that is known of each run.", class_="lead"), *below])
-    )
-    return _page(title, tag("h1", title), f"{len(runs)} runs compared.", [], compared, _made(runs))
+    compared.append(("runs", "Each by itself", [_folded(number, run, seconds) for number, run in enumerate(runs, 1)]))
+    names = f"{', '.join(run.name for run in runs[:-1])} and {runs[-1].name}, side by side."
+    return _page(title, tag("h1", title), names, [], compared, _made(runs))
 
 
 def _folded(number: int, run: RunFacts, seconds: float) -> Markup:
@@ -91,10 +89,10 @@ def sections(run: RunFacts, seconds: float) -> list[Section]:
     studio, found = Studio(run, seconds), list[Section]()
     agent = any(run.of(name) for name in ("rollouts", "vae", "mdnrnn", "controller"))
     if run.of("images"):
-        found.append(("images", "What it makes", [plots.chooser(), *images.section(run)]))
+        found.append(("images", "What it makes", images.section(run)))
     if agent:
         found += [
-            ("v", "V: what it sees", [plots.chooser(), *learned.seeing(run, studio)]),
+            ("v", "V: what it sees", learned.seeing(run, studio)),
             ("m", "M: what it expects", learned.foreseeing(run, studio)),
             ("c", "C: how it acts", learned.acting(run)),
             ("score", "Score", scores.section(run)),
@@ -172,5 +170,5 @@ def _page(title: str, head: Markup, sentence: Content, top: Content, parts: Sequ
 
 def _made(runs: Sequence[RunFacts]) -> Content:
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    where = ", ".join(str(run.path) for run in runs)
+    where = ", ".join(run.called for run in runs)
     return f"Written {now} by worldmodels {__version__} from {where}. Long curves are averages over neighbours."

@@ -1,4 +1,4 @@
-"""Pictures inside a page: PNG and WebP as data addresses, rows of frames with names, and films to step through."""
+"""Pictures inside a page: PNG and JPEG as data addresses, rows of frames with names, and films to step through."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agents.reports.markup import Content, Markup, tag
 
 Frames = NDArray[np.uint8]
 GAP = 2
-QUALITY = 82  #: of films, in WebP's scale to 100
+QUALITY = 86  #: of films, on JPEG's scale to 100
 LARGEST = 3_000_000  #: bytes of a stored picture that is taken over
 
 
@@ -23,10 +23,10 @@ def address(picture: Frames, lossy: bool = False) -> str:
     """A picture ``[H, W, 3 or 4]`` as an address that holds it whole."""
     content = io.BytesIO()
     if lossy:
-        Image.fromarray(picture).save(content, "WEBP", quality=QUALITY, method=4)
+        Image.fromarray(picture).save(content, "JPEG", quality=QUALITY, subsampling=0)  # small red cars stay red
     else:
         Image.fromarray(picture).save(content, "PNG", optimize=True)
-    return _data("webp" if lossy else "png", content.getvalue())
+    return _data("jpeg" if lossy else "png", content.getvalue())
 
 
 def _data(kind: str, content: bytes) -> str:
@@ -39,12 +39,12 @@ def stored(path: Path, words: str) -> Markup | None:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as picture:
             picture.verify()
-            width, height, fine = *picture.size, picture.format == "PNG" and len(content) <= LARGEST
+            (width, height), fine = picture.size, picture.format == "PNG" and len(content) <= LARGEST
     except (OSError, SyntaxError, ValueError):
         return None
-    return (
-        tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet") if fine else None
-    )
+    if not fine:
+        return None
+    return tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet")
 
 
 def strip(frames: Frames) -> Frames:

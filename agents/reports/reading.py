@@ -70,6 +70,11 @@ class RunFacts:
         return next((part for part in reversed(self.of(name)) if part.complete), None)
 
     @property
+    def called(self) -> str:
+        """How commands name it."""
+        return self.name if self.name.startswith("pretrained/") else str(self.path)
+
+    @property
     def path(self) -> Path:
         """Its directory."""
         return self.run.path
@@ -111,7 +116,8 @@ def read_run(name: str | Path) -> RunFacts:
     if not facts.parts and not facts.faults:
         raise UserError(f"There is no run at {name}: give a run directory, or pretrained/NAME.")
     if run.note.exists():
-        facts.preset = str(facts.tried(partial(read_json, run.note), {}).get("preset", ""))
+        note: Mapping[str, Any] = facts.tried(lambda: read_json(run.note), {})
+        facts.preset = str(note.get("preset", ""))
     return facts
 
 

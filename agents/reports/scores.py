@@ -35,7 +35,7 @@ def section(run: RunFacts) -> list[Content]:
         if run.finished("controller") is None:
             return [missing("There is no agent yet that could be scored.")]
         out = run.run.evaluation
-        return [missing("The agent was not scored yet.", command("evaluate", "--agent", run.path, "--out", out))]
+        return [missing("The agent was not scored yet.", command("evaluate", "--agent", run.called, "--out", out))]
     round_, report = found
     episodes, known = episodes_of(report), statistics(report)
     returns = [value for _, value, _ in episodes]
@@ -101,7 +101,7 @@ def _warning(run: RunFacts, round_: int, report: Mapping[str, Any]) -> Markup | 
     scored = report.get("controller")
     if weights is None or scored is None or weights == scored:
         return None
-    again = command("evaluate", "--agent", run.path, "--out", run.run.round(round_).evaluation)
+    again = command("evaluate", "--agent", run.called, "--out", run.run.round(round_).evaluation)
     return tag(
         "p",
         "These are returns of other weights than the run's now. ",
@@ -163,13 +163,13 @@ def _paired(known: Sequence[tuple[RunFacts, Mapping[str, Any]]]) -> list[Content
     if not rows:
         return [missing("No two of these scores share seeds of one world: there are no paired differences.")]
     head = ("Difference", "Shared seeds", "Mean", "95 % interval", "Better on")
-    about = (
+    sentence = (
         "On seeds that two runs share, both met the same episodes: the differences of their returns say more than the "
         "two means do. An interval that does not hold 0 is a difference."
     )
     return [
-        tag("h3", "Differences on the same episodes"),
-        tag("p", about, class_="lead"),
+        tag("h3", "Differences on the same episodes", class_="above"),
+        tag("p", sentence, class_="lead"),
         table(head, rows, "Paired differences"),
     ]
 

@@ -79,12 +79,12 @@ class Studio:
     """
 
     def __init__(self, run: RunFacts, seconds: float) -> None:
-        self.run, self._ends = run, time.monotonic() + seconds
+        self.run, self._seconds, self._ends = run, seconds, time.monotonic() + seconds
 
     def tried(self, make: Callable[[], T | None]) -> T | None:
         """A figure; None if there is no time, or if something is missing or damaged, which is noted as a fault."""
         if time.monotonic() > self._ends:
-            note = "The time for pictures was used up; some are left out. --seconds gives more."
+            note = f"Some pictures are left out: {self._seconds:g} s for them were used up. --seconds gives more time."
             self.run.faults += [] if note in self.run.faults else [note]
             return None
         with torch.inference_mode():
@@ -132,7 +132,7 @@ class Studio:
             prediction, _ = model.mdnrnn(z[None], torch.from_numpy(episode.actions[:length])[None])
             if prediction.termination is None:
                 return None
-            probabilities.append(torch.sigmoid(prediction.termination[0]).double().numpy())
+            probabilities.append(model.end_probability(prediction)[0].double().numpy())
             ended.append(episode.terminated[:length])
             count += 1
         return Ends(np.concatenate(probabilities), np.concatenate(ended), count) if count else None
@@ -194,7 +194,7 @@ class Studio:
         return WorldModel.from_folder(self.run.folder(part.round), fast=True), part.round
 
 
-def worst_of(frames: Frames, copies: Frames, count: int = 8, apart: int = 6) -> Worst:
+def worst_of(frames: Frames, copies: Frames, count: int = 8, apart: int = 12) -> Worst:
     """The frames ``[N, H, W, 3]`` with the largest errors, none within ``apart`` of another, and the worst patches."""
     squared = ((frames.astype(np.float32) - copies.astype(np.float32)) / 255) ** 2
     errors = squared.sum((1, 2, 3))
@@ -206,13 +206,12 @@ def worst_of(frames: Frames, copies: Frames, count: int = 8, apart: int = 6) -> 
     corners = [
         (int(places[i]) // pooled.shape[2] * PATCH // 2, int(places[i]) % pooled.shape[2] * PATCH // 2) for i in chosen
     ]
-    cut = [
+    patches, copied = (
         np.stack([source[i, y : y + PATCH, x : x + PATCH] for i, (y, x) in zip(chosen, corners, strict=True)])
         for source in (frames, copies)
-    ]
-    return Worst(
-        frames[worst], copies[worst], [float(errors[i]) for i in worst], float(np.median(errors)), *cut, len(frames)
     )
+    of_worst = [float(errors[i]) for i in worst]
+    return Worst(frames[worst], copies[worst], of_worst, float(np.median(errors)), patches, copied, len(frames))
 
 
 def _apart(errors: NDArray[np.float32], count: int, apart: int) -> list[int]:

@@ -22,7 +22,7 @@ def read_input(path: Path, size: int, channels: int, how: Fit) -> Tensor:
     Raises:
         UserError: it cannot be read.
     """
-    return to_tensor(to_channels(fit(read_image(path), size, how), channels)[None])
+    return to_tensor(to_channels(fit(read_image(path), size, how), channels)[None].copy())
 
 
 def read_grey(path: Path, size: int, how: Fit) -> Tensor:

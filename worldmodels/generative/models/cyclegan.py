@@ -17,7 +17,7 @@ from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.measures.similarity import absolute_error
 from worldmodels.generative.models.base import ImageModel, Shape, View, require_not_negative
 from worldmodels.generative.models.gan import GAMES, LossName
-from worldmodels.generative.models.translators import TranslatorConfig, TranslatorName, noisy, require_condition
+from worldmodels.generative.models.translators import TranslatorConfig, noisy, require_condition
 from worldmodels.generative.objectives.translation import CycleGAN
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import rows_below
@@ -34,8 +34,6 @@ class CycleGANConfig(TranslatorConfig):
 
     inputs: str = ""
     """The other set, whose pictures are to become like those of --data: a folder, a run with episodes, an array."""
-    translator: TranslatorName = "resnet"
-    """resnet, the paper's; or a unet, which is faster."""
     dropout: float = 0.0
     """Noise in the translators, also while drawing; the paper has none."""
     batch_size: int = 4

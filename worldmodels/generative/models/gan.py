@@ -26,7 +26,7 @@ from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.patchgan import patchgan
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.networks.resnet import resnet_critic, resnet_generator
-from worldmodels.generative.objectives.augment import Policy, augmenter, refuse_augmented_points
+from worldmodels.generative.objectives.augment import AdaptiveAugment, Policy, augmenter, refuse_augmented_points
 from worldmodels.generative.objectives.f_divergences import (
     JENSEN_SHANNON,
     KL,
@@ -65,6 +65,8 @@ LossName = Literal[
 PenaltyName = Literal["none", "gradient", "dragan"]
 GANArchitecture = Literal["dcgan", "dcgan-resize", "resnet", "patchgan", "foster"]
 OptimiserName = Literal["adam", "rmsprop", "sgd"]
+
+GANPolicy = Literal[Policy, "adaptive"]
 
 GAMES: dict[LossName, Adversarial] = {
     "minimax": MINIMAX,
@@ -121,9 +123,9 @@ class GANConfig(ImageConfig):
     """Adam's first moment, and the momentum of sgd."""
     beta2: float = 0.999
     """Adam's second moment."""
-    diffaugment: Policy = "none"
+    diffaugment: GANPolicy = "none"
     """Disturb what the critic sees, real and fake alike, so that few pictures last longer: colour, translation, cutout,
-    colour-translation, or all of them."""
+    colour-translation, or all of them; adaptive: as much as the critic needs (ADA)."""
     average_decay: float = 0.995
     """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
 
@@ -150,7 +152,8 @@ class GANConfig(ImageConfig):
             self.penalty_weight,
             self.clip or None,
             self.average_decay,
-            augmenter(self.diffaugment),
+            None if self.diffaugment == "adaptive" else augmenter(self.diffaugment),
+            AdaptiveAugment() if self.diffaugment == "adaptive" else None,
         )
 
     def _image_networks(self, shape: Shape, classes: int, known: int) -> tuple[Generator, Critic]:
@@ -218,6 +221,11 @@ class GANConfig(ImageConfig):
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)
         refuse_augmented_points(self.diffaugment, points)
+        if self.diffaugment == "adaptive" and self.loss == "wasserstein":
+            raise UserError(
+                "--diffaugment adaptive follows the sign of the critic's logits, which a Wasserstein critic may move "
+                "as it likes; give all."
+            )
         if self.batch_norm and (points or self.architecture in ("resnet", "foster")):
             networks = "Perceptrons for points" if points else f"The networks of --architecture {self.architecture}"
             raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")

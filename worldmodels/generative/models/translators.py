@@ -33,7 +33,7 @@ class TranslatorConfig(ImageConfig):
     width: int = 16
     """Filters next to the image; deeper layers have more. 64 in the papers."""
     translator: TranslatorName = "unet"
-    """unet hands every level's detail across, for inputs that lie on top of the pictures; resnet suits other styles."""
+    """unet, pix2pix's, hands every level's detail across; resnet, CycleGAN's, takes several times as long."""
     blocks: int = 6
     """Residual blocks of a resnet; the paper has 6 up to 128x128 and 9 above."""
     norm: NormName = "instance"

@@ -50,7 +50,8 @@ class AuxiliaryGAN(GAN):
         loss = self.game.critic(logits[: len(real)], logits[len(real) :])
         error = self.error(told[len(real) :], made_from) + self.real_error(told[: len(real)], batch)
         total = loss.total + self.weight * error
-        terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
+        adapted = self._adapt(logits[: len(real)], batch)
+        terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake, **adapted}
         if self.penalty is not None:
             penalty = self.penalty(self.critic, real, fake, batch)
             total, terms = total + self.penalty_weight * penalty, {**terms, "penalty": penalty}
