@@ -21,6 +21,7 @@ from worldmodels.generative.data.arrays import Arrays, read_arrays, read_idx
 from worldmodels.generative.data.captioned import CAPTIONED, captioned_shapes
 from worldmodels.generative.data.folders import from_folder
 from worldmodels.generative.data.image_files import Fit, fit, to_8_bit, to_channels, value_range
+from worldmodels.generative.data.moving_digits import MOVING
 from worldmodels.generative.data.samples import (
     Labels,
     Samples,
@@ -87,6 +88,8 @@ def load_samples(
     if data == CAPTIONED:
         return captioned_shapes(seed, size)
     path = Path(data)
+    if data == MOVING:
+        raise UserError(f"{MOVING} are clips, for --model video; this model learns from pictures.")
     if not path.exists():
         built_in = ", ".join([*PACKAGED, STACKED, TWO_PHOTOS, CAPTIONED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
