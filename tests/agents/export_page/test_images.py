@@ -68,7 +68,7 @@ def test_pictures_are_pytorchs(
 def test_what_cannot_be_exported_is_said(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match="is an autoencoder"):
         describe_images(runs / "ae")
-    with pytest.raises(UserError, match="a prior that it has learned"):
+    with pytest.raises(UserError, match="a prior that it has learned, the page draws"):
         describe_images(runs / "mixture-vae")
     with pytest.raises(UserError, match="takes something else"):  # a part of its noise becomes a code first
         describe_images(runs / "infogan")
