@@ -98,7 +98,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.channels"),
+        *("model", "preset", "run", "device", "config.data", "config.size", "config.channels"),
         *("config.fit", "config.skip_broken", "config.flip", "config.crop", "config.steps"),
         *("config.batch_size", "config.latent_size", "config.width", "config.learning_rate", "config.decay"),
         *("config.precision", "config.seed"),
