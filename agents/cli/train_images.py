@@ -98,7 +98,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.flip"),
+        *("model", "preset", "run", "device", "config.data", "config.size", "config.flip"),
         *("config.steps", "config.batch_size", "config.latent_size", "config.width", "config.learning_rate"),
         *("config.precision", "config.seed"),
     ),
