@@ -58,6 +58,9 @@ class ControllerConfig(EvolutionConfig):
     """Dream: what M multiplies in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
+    gate: int = 24
+    """Evolution in the dream: before it, so many perturbed controllers are ranked in the dream and in reality, and a
+    warning says so where the two do not agree; 0 leaves it out."""
     average: int = 1
     """The agent is the distribution's mean, averaged over so many generations: their noise cancels out. May be raised
     later to evolve on."""
@@ -96,6 +99,10 @@ class ControllerConfig(EvolutionConfig):
         require_seed(self.seed, "controller.seed")
         require_at_least(0, self, ("temperature", "dropout"), "controller.")
         require_at_least(1, self, ("patience",), "controller.")
+        if self.gate < 0 or 0 < self.gate < 4:
+            raise UserError(f"--controller.gate must be 0 or at least 4 controllers, to be ranked, got {self.gate}.")
+        if self.spread and self.world == "real":
+            raise UserError("--controller.spread is of M's members: it needs --controller.world dream.")
         if self.dropout >= 1:
             raise UserError(f"--controller.dropout must be below 1, got {self.dropout}.")
 

@@ -27,9 +27,10 @@ FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
 OLDER_STATE = "state.older.pt"  #: the checkpoint before the last, as long as the stage is not finished
 HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the manifest of a finished stage
+_MEASURED = ("precision", "gate")  #: what a stage notes when it begins, and keeps when it goes on
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
+    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data", "gate"), dict),
     **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
@@ -179,7 +180,7 @@ class Stage:
                 "git_commit": git_commit(),
                 "seconds": stage._before,
                 **{name: value for name, value in stage._typed.items() if name == "earlier_versions"},
-                **({"precision": stage.manifest["precision"]} if stage.begun and "precision" in stage.manifest else {}),
+                **{name: stage.manifest[name] for name in _MEASURED if stage.begun and name in stage.manifest},
             },
         )
         write_json(stage.path / "config.json", wanted)
