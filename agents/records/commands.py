@@ -11,10 +11,11 @@ from typing import Any
 from agents.learning.config import ControllerConfig
 from agents.pipeline.iterate import episodes_of
 from agents.pipeline.presets import PRESETS, PipelineConfig
-from agents.records.costs import STAGES
+from agents.records.costs import STAGES, only_controller
 from rollouts.collect import CollectConfig
 from rollouts.envs.trust import recorded_env
-from rollouts.runs.files import read_json
+from rollouts.runs.files import file_hash, read_json
+from rollouts.runs.layout import PRETRAINED
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.data.lineage import data_hash
@@ -30,6 +31,9 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
     Args:
         run: the run directory to show in them.
     """
+    if only_controller(rounds):
+        lines = Stage(rounds[0], "controller").manifest["commands"]
+        return [*_copied(rounds[0], run), *(_elsewhere(line, run) for line in lines)]
     manifests = [Stage(folder, stage).manifest for folder in rounds for stage in STAGES]
     if not all(manifest.get("commands") for manifest in manifests):
         return worked_out(rounds, run)
@@ -37,6 +41,17 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
     if manifests[0]["policy"] == "human":
         return [_begun_by_people(run), *(_elsewhere(line, run) for line in list(typed)[1:])]
     return [_elsewhere(line, run) for line in typed]
+
+
+def _copied(folder: Path, run: str) -> list[str]:
+    """Commands that copy V and M from the released agent that has the same ones, where there is one."""
+    names = [Path(stage) / "weights.safetensors" for stage in ("vae", "mdnrnn")]
+    own = [file_hash(folder / name) for name in names]
+    released = sorted(path.parent for path in PRETRAINED.glob("*/mdnrnn") if (path.parent / names[0]).exists())
+    source = next((path.name for path in released if [file_hash(path / name) for name in names] == own), None)
+    if source is None:
+        return [f"# {run} begins with the V and M of another run"]
+    return [f"mkdir -p {run}", f"cp -r agents/pretrained/{source}/vae agents/pretrained/{source}/mdnrnn {run}/"]
 
 
 def _begun_by_people(run: str) -> str:

@@ -42,8 +42,15 @@ def rounds_of(agent: str | Path) -> list[Path]:
     return [round_folder(folder.parent if number else folder, k) for k in range(number + 1)]
 
 
+def only_controller(rounds: Sequence[Path]) -> bool:
+    """Whether a run learned C alone, on V and M that were copied into it: it recorded nothing."""
+    return bool(rounds) and not (rounds[0] / "rollouts" / "manifest.json").exists()
+
+
 def costs(rounds: Sequence[Path]) -> list[Cost]:
-    """Every stage of every round, in the order in which they ran."""
+    """Every stage of every round, in the order in which they ran; of C alone, where V and M are not the run's own."""
+    if only_controller(rounds):
+        return [_cost(0, stage) for stage in _stages(rounds[0]) if stage.name == "controller"]
     return [_cost(number, stage) for number, folder in enumerate(rounds) for stage in _stages(folder)]
 
 
