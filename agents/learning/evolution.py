@@ -17,7 +17,7 @@ from torch import Tensor
 from agents.controller import ControllerSpec
 from agents.learning.base import Strategy, centred_ranks
 from agents.learning.learner import Array, Progress, Task, World
-from agents.learning.racing import places, race
+from agents.learning.racing import episodes_of, places, race
 from agents.learning.strategies import StrategyName, make_strategy
 from agents.learning.subspace import Subspace, centred_weights, principal_weights
 from rollouts.errors import UserError, require_positive
@@ -96,8 +96,8 @@ class EvolutionConfig:
         return spec
 
     def decisions(self, max_steps: int) -> int:
-        """Of all candidates in all episodes."""
-        return self.population * self.rollouts * max_steps
+        """Of all candidates in all episodes that they play."""
+        return episodes_of(self.population, self.rollouts, self.racing) * max_steps
 
     def begin(self, task: Task) -> Evolution:
         """Over all weights, or along directions: weights on what is seen less its mean, or on its principal ones."""
