@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 SETUP_DEV := $(VENV)/.ready-dev
+SETUP_SITE := $(VENV)/.ready-site
 
-.PHONY: help setup quickstart test test-slow lint types check tensorboard clean
+.PHONY: help setup quickstart test test-slow lint types site check tensorboard clean
 
 help:  ## Show these verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,7 +28,10 @@ lint: $(SETUP_DEV)  ## Style
 types: $(SETUP_DEV)  ## Types
 	$(BIN)/mypy
 
-check: test test-slow lint types  ## What CI runs
+site: $(SETUP_SITE)  ## The documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+check: test test-slow lint types site  ## What CI runs
 
 tensorboard: $(SETUP)  ## Curves and pictures of all runs
 	$(BIN)/tensorboard --logdir runs
@@ -42,4 +46,8 @@ $(SETUP): pyproject.toml
 
 $(SETUP_DEV): $(SETUP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+$(SETUP_SITE): $(SETUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[site]'
 	touch $@

@@ -22,9 +22,8 @@ from rollouts.envs.config import EnvConfig, Frame
 from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
-from rollouts.runs.layout import PRETRAINED, located, newest_round
+from rollouts.runs.layout import PRETRAINED, Run, runs_in
 from rollouts.runs.options import config_to_dict
-from rollouts.runs.stage import Stage
 from worldmodels.dynamics import State
 from worldmodels.training.checkpoint import is_whole, load_tensors, save_tensors
 from worldmodels.world_model import WorldModel
@@ -36,21 +35,19 @@ def find_agent(name: str | Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    path = located(name)
-    if folder := newest_round(path, "controller"):
-        return folder
-    if not path.exists():
+    asked = Run.named(name)
+    if found := asked.newest("controller"):
+        return found.path
+    if not asked.path.exists():
         known = ", ".join(pretrained_agents()) or "none"
         raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({known}).")
-    Stage.require(path, "controller", "train-controller")
+    asked.controller.require()
     raise AssertionError("unreachable: require names what is missing")
 
 
 def pretrained_agents() -> list[str]:
     """The agents that come with the package, as ``pretrained/NAME``."""
-    return [
-        f"pretrained/{folder.name}" for folder in sorted(PRETRAINED.glob("*")) if Stage(folder, "controller").complete
-    ]
+    return [f"pretrained/{run.path.name}" for run in runs_in(PRETRAINED) if run.controller.complete]
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,8 @@ class Agent:
         Raises:
             UserError: the weights are not as many as the controller has.
         """
-        path = located(run)
-        folder = newest_round(path, "mdnrnn") or path
+        asked = Run.named(run)
+        folder = (asked.newest("mdnrnn") or asked).path
         env = env or WorldModel.from_folder(folder).env
         model = WorldModel.from_folder(folder, device).act_through(env)
         controller = spec.build(model)
@@ -99,15 +96,15 @@ class Agent:
     @classmethod
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
         """As :meth:`load`, from exactly this folder: one round of a run."""
-        stage = Stage(folder, "controller")
+        stage = Run(folder).controller
         manifest = stage.manifest
         env, validation = recorded_env(manifest), manifest.get("validation")
         model = WorldModel.from_folder(folder, device, fast).act_through(env)
         spec = stage.described("spec", spec_of)
         _require_its_own_model(folder, manifest)
-        kept = load_tensors(folder / "controller" / "weights.safetensors")
+        kept = load_tensors(stage.weights)
         if "selected" not in kept:
-            raise UserError(f"{folder / 'controller' / 'weights.safetensors'} holds no controller; evolve it again.")
+            raise UserError(f"{stage.weights} holds no controller; evolve it again.")
         controller = spec.build(model, Standardiser.among(kept))
         parameters = kept["selected"].float().to(device)
         if len(parameters) != controller.parameter_count:
@@ -120,7 +117,7 @@ class Agent:
     @property
     def fingerprint(self) -> str:
         """Identifies its weights: the hash of their file, if this is the agent that its folder holds."""
-        file = self.folder / "controller" / "weights.safetensors"
+        file = Run(self.folder).controller.weights
         kept = load_tensors(file)["selected"] if file.exists() else None
         if kept is not None and torch.equal(kept.float(), self.parameters.float().cpu()):
             return file_hash(file)
@@ -136,18 +133,43 @@ class Agent:
         """
         if run.exists() and any(run.iterdir()):
             raise UserError(f"There is something at {run} already; save the agent to a directory of its own.")
-        for folder in ("vae", "mdnrnn"):
-            for name in ("config.json", "manifest.json", "weights.safetensors", "starts.safetensors"):
-                if (source := self.folder / folder / name).exists():
-                    (run / folder).mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source, run / folder / name)
-        inputs = {name: file_hash(run / name / "weights.safetensors") for name in ("vae", "mdnrnn")}
-        stage = Stage.open(run, "controller", self.spec, inputs)
+        for source, target in zip(Run(self.folder).model, Run(run).model, strict=True):
+            target.path.mkdir(parents=True, exist_ok=True)
+            for file in (source.config_file, source.manifest_file, source.weights, source.starts, source.value):
+                if file.exists():
+                    shutil.copyfile(file, target.path / file.name)
+        inputs = {stage.name: file_hash(stage.weights) for stage in Run(run).model}
+        stage = Run(run).controller.open(self.spec, inputs)
         standardiser = self.controller.standardiser
         tensors = {"selected": self.parameters, **(standardiser.tensors() if standardiser else {})}
-        save_tensors(tensors, stage.path / "weights.safetensors")
+        save_tensors(tensors, stage.weights)
         stage.finish(env=config_to_dict(self.env), spec=config_to_dict(self.spec), parameters=len(self.parameters))
         return run
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Agent:
+        """Load an agent that lies in a folder or on Hugging Face's hub; see :mod:`agents.hub`.
+
+        Raises:
+            UserError: ``huggingface_hub`` is missing, or what is there is no agent that fits together.
+        """
+        from agents.hub import HubAgent  # an extra, and agents.hub imports this module
+
+        return HubAgent.from_pretrained(name, **options).agent
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write ``config.json``, safetensors and a card with metadata; see :mod:`agents.hub`.
+
+        Raises:
+            UserError: ``huggingface_hub`` is missing, or there is something else in the folder.
+        """
+        from agents.hub import HubAgent  # an extra, and agents.hub imports this module
+
+        HubAgent(self).save_pretrained(folder, **options)
+
+    def __repr__(self) -> str:
+        world = f"{self.env.id}, {len(self.parameters):,} weights on [{', '.join(self.spec.features)}]"
+        return f"Agent({str(self.folder)!r}: {world})"
 
     def begin(self, seed: int) -> Acting:
         """Start acting in one episode."""
@@ -162,14 +184,14 @@ def _require_its_own_model(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         UserError: it names the two.
     """
-    for name in ("vae", "mdnrnn"):
-        weights = folder / name / "weights.safetensors"
+    controller = Run(folder).controller.path
+    for stage in Run(folder).model:
+        name, weights = stage.name, stage.weights
         known = manifest.get(name) or (manifest["inputs"].get(name) if is_whole(weights) else None)
         if known is not None and known != file_hash(weights):
             raise UserError(
-                f"The controller in {folder / 'controller'} was made on another {name} ({known}) than the one in "
-                f"{weights.parent} ({file_hash(weights)}): delete the folder {folder / 'controller'} and evolve it "
-                "again."
+                f"The controller in {controller} was made on another {name} ({known}) than the one in {stage.path} "
+                f"({file_hash(weights)}): delete the folder {controller} and evolve it again."
             )
 
 

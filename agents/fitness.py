@@ -92,9 +92,12 @@ class DreamTask:
     starts: StartKind
     dropout: float = 0.0
     standardiser: Standardiser | None = None
+    value: bool = False
 
     def lanes(self) -> Lanes:
-        return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
+        return Dream(
+            self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout, self.value
+        )
 
 
 class PoolEvaluator:

@@ -12,6 +12,7 @@ from agents.agent import Agent
 from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import Frame
 from rollouts.runs.files import file_hash
+from rollouts.runs.layout import Run
 from worldmodels.training.threads import one_thread
 
 
@@ -33,7 +34,7 @@ class AgentPolicy:
 
 def agent_policy(folder: Path, noise: float) -> tuple[str, AgentPolicy]:
     """A policy for ``rollouts.collect``, with a name that identifies the agent and its noise."""
-    weights = file_hash(folder / "controller" / "weights.safetensors")
+    weights = file_hash(Run(folder).controller.weights)
     return f"agent {weights} noise {noise:g}", AgentPolicy(Agent.from_folder(folder, fast=True), noise)
 
 

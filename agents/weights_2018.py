@@ -34,8 +34,8 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import PRESETS, identity
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
-from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.starts import DreamStarts
@@ -237,9 +237,9 @@ def _write(
     """The three stages of a run, as training would have left them."""
     env, preset = EnvConfig(experiment.world), PRESETS[experiment.world]
     inputs = {"observation_hash": preset.observation_hash, "imported": origin}
-    v = Stage.open(run, "vae", VAEConfig(latent_size=experiment.latents), inputs)
-    save_tensors(vae.state_dict(), v.path / "weights.safetensors")
-    hash_of_v = file_hash(v.path / "weights.safetensors")
+    v = Run(run).vae.open(VAEConfig(latent_size=experiment.latents), inputs)
+    save_tensors(vae.state_dict(), v.weights)
+    hash_of_v = file_hash(v.weights)
     v.finish(
         observation_hash=preset.observation_hash, architecture={"latent_size": experiment.latents}, weights=hash_of_v
     )
@@ -250,24 +250,22 @@ def _write(
         start_flag=experiment.ends,
         carry_state=experiment.ends,
     )
-    m = Stage.open(run, "mdnrnn", options, {**inputs, "vae": hash_of_v})
-    save_tensors(mdnrnn.state_dict(), m.path / "weights.safetensors")
+    m = Run(run).mdnrnn.open(options, {**inputs, "vae": hash_of_v})
+    save_tensors(mdnrnn.state_dict(), m.weights)
     if starts is not None:
-        save_tensors(starts.tensors(), m.path / "starts.safetensors")
+        save_tensors(starts.tensors(), m.starts)
     assert preset.action is not None
     m.finish(
         observation_hash=preset.observation_hash,
         vae=hash_of_v,
-        weights=file_hash(m.path / "weights.safetensors"),
+        weights=file_hash(m.weights),
         architecture=_m_architecture(experiment),
         env=config_to_dict(env),
         action_spec=asdict(preset.action),
     )
-    c = Stage.open(
-        run,
-        "controller",
+    c = Run(run).controller.open(
         ControllerConfig(spec=experiment.spec),
-        {"mdnrnn": file_hash(m.path / "weights.safetensors"), "vae": hash_of_v, "env": identity(env)},
+        {"mdnrnn": file_hash(m.weights), "vae": hash_of_v, "env": identity(env)},
     )
-    save_tensors({name: weights.clone() for name in ("selected", "mean", "best")}, c.path / "weights.safetensors")
+    save_tensors({name: weights.clone() for name in ("selected", "mean", "best")}, c.weights)
     c.finish(env=config_to_dict(env), spec=config_to_dict(experiment.spec), parameters=len(weights), imported=origin)

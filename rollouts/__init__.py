@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from rollouts.envs.presets import add_preset
     from rollouts.episodes import Episode, EpisodeStore
     from rollouts.errors import UserError
+    from rollouts.runs.layout import Run
 
-__all__ = ["EnvConfig", "EnvPreset", "Episode", "EpisodeStore", "UserError", "add_preset", "make_env"]
+__all__ = ["EnvConfig", "EnvPreset", "Episode", "EpisodeStore", "Run", "UserError", "add_preset", "make_env"]
 __getattr__ = lazily(
     __name__,
     {
@@ -19,6 +20,7 @@ __getattr__ = lazily(
         "EnvPreset": "rollouts.envs.config",
         "Episode": "rollouts.episodes",
         "EpisodeStore": "rollouts.episodes",
+        "Run": "rollouts.runs.layout",
         "UserError": "rollouts.errors",
         "add_preset": "rollouts.envs.presets",
         "make_env": "rollouts.envs.image_env",

@@ -19,8 +19,8 @@ from rollouts.errors import UserError, require_at_least
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
 from rollouts.pools.processes import refuse_unguarded
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
-from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
 
 
@@ -116,8 +116,8 @@ def collect(
     inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
-    stage = Stage.open(run, "rollouts", config, inputs, growable=("episodes",))
-    store = EpisodeStore(stage.path / "episodes")
+    stage = Run(run).rollouts.open(config, inputs, growable=("episodes",))
+    store = Run(run).episodes
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
     missing = [seed for seed in seeds if seed not in store]
     if missing:
@@ -150,14 +150,14 @@ def _imported(run: Path, env: EnvConfig) -> EpisodeStore | None:
     Raises:
         UserError: they are of another world, or their import is not finished.
     """
-    stage = Stage(run, "rollouts")
+    stage = Run(run).rollouts
     if not stage.begun or "imported" not in stage.manifest["inputs"]:
         return None
-    Stage.require(run, "rollouts", "import")
+    stage.require("import")
     if stage.manifest["inputs"]["env"] != identity(env):
         raise UserError(f"The episodes of {run} were imported as those of {stage.manifest['env']['id']}, not {env.id}.")
     say(f"The episodes of {run} were imported; there is nothing to collect.")
-    return EpisodeStore(stage.path / "episodes")
+    return Run(run).episodes
 
 
 def totals(store: EpisodeStore, action_repeat: int) -> dict[str, float]:

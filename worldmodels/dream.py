@@ -69,6 +69,7 @@ class Dream:
     Args:
         horizon: steps after which a lane is truncated.
         starts: where dreams begin: ``episode`` starts, ``recorded`` (warm) moments, or ``any``.
+        value: add, where a lane reaches the horizon, what is still to come (:mod:`worldmodels.value`).
         dropout: share of M's output units that a lane does without; which ones is drawn anew for every episode, so
             that no flaw of one M can be relied on.
 
@@ -84,6 +85,7 @@ class Dream:
         starts: StartKind = "any",
         features: Features = "zh",
         dropout: float = 0.0,
+        value: bool = False,
     ) -> None:
         if temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {temperature}.")
@@ -93,6 +95,9 @@ class Dream:
             raise UserError(f"The dropout of a dream must be at least 0 and below 1, got {dropout}.")
         if model.starts is None:
             raise UserError("This world model was saved without starting points; fit M again to dream with it.")
+        if value and model.value is None:
+            raise UserError("This M was fitted without a value; fit it again with --mdnrnn.value 0.97, say.")
+        self.value = model.value if value else None
         feature_size(model, features)  # refuses what M does not offer
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
         self.starts: DreamStarts = model.starts.only(starts)
@@ -138,7 +143,11 @@ class Dream:
         self.action = actions
         self.elapsed += 1
         terminated = end > END_PROBABILITY
-        return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
+        truncated = (self.elapsed >= self.horizon) & ~terminated
+        if self.value is not None and truncated.any():
+            worth = self.value(self.z, self.model.outputs(self.state)["h"])
+            reward = torch.where(truncated, reward + worth, reward)
+        return reward, terminated, truncated
 
     def keep(self, lanes: Tensor) -> None:
         """Go on with these lanes only (indices or a mask)."""

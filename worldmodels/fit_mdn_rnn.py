@@ -17,6 +17,7 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from worldmodels.configs import MDNRNNConfig
@@ -38,6 +39,7 @@ from worldmodels.training.optimiser import Descent
 from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE
+from worldmodels.value import fit_value
 from worldmodels.world_model import WorldModel
 
 
@@ -107,19 +109,19 @@ def fit_mdn_rnn(
     sources = split(stores)
     ranks = Ranks.here()
     own = ranks.part(config.batch_size)
-    stage = ranks.open_stage(run, "mdnrnn", config, inputs)
-    weights = stage.path / "weights.safetensors"
+    stage = ranks.open(Run(run).mdnrnn, config, inputs)
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
 
-    env = recorded_env(Stage(stores[0].path.parent.parent, "rollouts").manifest)
+    env = recorded_env(Run.of(stores[0]).rollouts.manifest)
     action_spec = make_env(env).action_spec
     vae = built(vae_stage, lambda shape: ConvVAE(**shape))
-    load_weights(vae, vae_stage.path / "weights.safetensors")
+    load_weights(vae, vae_stage.weights)
     vae = vae.on(device).eval()
     with ranks.leader_first():
         training, held_out = (
-            encode_sources(vae, inputs["vae"], part, (cache or run / "latents") / name, device)
+            encode_sources(vae, inputs["vae"], part, (cache or Run(run).latents) / name, device)
             for part, name in zip(sources, ("training", "held_out"), strict=True)
         )
     architecture = config.architecture(vae.latent_size, action_spec.size)
@@ -136,13 +138,16 @@ def fit_mdn_rnn(
 
     _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), own, report)
     if ranks.leads:
-        mdnrnn.load_state_dict(load_state(stage.path / "state.pt", device)["mdnrnn"])
+        mdnrnn.load_state_dict(load_state(stage.state, device)["mdnrnn"])
         facts = diagnose(model, held_out)
-        write_json(stage.path / "diagnostics.json", facts)
-        save_png(dream_strip(model, held_out, stores), stage.path / "dream.png", scale=2)
+        if config.value:
+            value, facts["value_r2"] = fit_value(mdnrnn, training, held_out or training, config.value)
+            save_tensors(value.tensors(), stage.value)
+        write_json(stage.diagnostics, facts)
+        save_png(dream_strip(model, held_out, stores), stage.picture("dream"), scale=2)
         newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
-        starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed)
-        save_tensors(starts.tensors(), stage.path / "starts.safetensors")
+        starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed, config.bad_starts)
+        save_tensors(starts.tensors(), stage.starts)
         save_tensors(mdnrnn.state_dict(), weights)
         stage.finish(
             observation_hash=inputs["observation_hash"],
@@ -256,5 +261,5 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
         + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
         + ("" if alarms is None else f"; {alarms:.2%} false alarms")
-        + f". Look at {stage.path / 'dream.png'}"
+        + f". Look at {stage.picture('dream')}"
     )

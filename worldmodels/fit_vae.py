@@ -15,6 +15,7 @@ from rollouts.console import say, size
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from worldmodels.configs import VAEConfig
 from worldmodels.data.frames import FrameBatches, Source, read_frames, split
@@ -54,8 +55,8 @@ def fit_vae(
     training, test = split(stores)
     ranks = Ranks.here()
     own = ranks.part(config.batch_size)
-    stage = ranks.open_stage(run, "vae", config, inputs)
-    weights = stage.path / "weights.safetensors"
+    stage = ranks.open(Run(run).vae, config, inputs)
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
     batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
@@ -70,7 +71,7 @@ def fit_vae(
     vae = vae.on(device)
     _train(config, stage, vae, batches, own, held_out, device)
     if ranks.leads:
-        vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])  # also when stopped after the last step
+        vae.load_state_dict(load_state(stage.state, device)["vae"])  # also when stopped after the last step
         _finish(stage, vae, held_out, inputs["observation_hash"], device)
     ranks.wait()
     return weights
@@ -148,10 +149,10 @@ def _finish(
     stage: Stage, vae: ConvVAE, held_out: NDArray[np.uint8], observation_hash: str, device: torch.device
 ) -> None:
     """Write what a trained V is and does."""
-    weights, facts = stage.path / "weights.safetensors", evaluate_vae(vae, held_out, device)
-    write_json(stage.path / "diagnostics.json", facts)
-    save_png(reconstructions(vae, held_out, device), stage.path / "reconstructions.png", scale=2)
-    save_png(prior_samples(vae, device), stage.path / "prior_samples.png", scale=2)
+    weights, facts = stage.weights, evaluate_vae(vae, held_out, device)
+    write_json(stage.diagnostics, facts)
+    save_png(reconstructions(vae, held_out, device), stage.picture("reconstructions"), scale=2)
+    save_png(prior_samples(vae, device), stage.picture("prior_samples"), scale=2)
     save_tensors(vae.state_dict(), weights)
     stage.finish(
         observation_hash=observation_hash,
@@ -161,7 +162,7 @@ def _finish(
     say(
         f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
-        f"Look at {stage.path / 'reconstructions.png'}"
+        f"Look at {stage.picture('reconstructions')}"
     )
 
 

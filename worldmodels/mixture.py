@@ -73,7 +73,8 @@ def sample_mixture(mixture: Mixture, temperature: float, uniform: Tensor, normal
     Args:
         mixture: ``[..., latent_size, K]`` each.
         temperature: tau >= 0; 1 is the model as fitted, 0 the mean of the likeliest component.
-        uniform, normal: noise, broadcastable to ``[..., latent_size]``.
+        uniform: noise in [0, 1), broadcastable to ``[..., latent_size]``.
+        normal: standard normal noise, likewise.
     """
     if temperature == 0:
         return likeliest(mixture)

@@ -19,9 +19,8 @@ from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
-from rollouts.runs.layout import located, newest_round
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_from_dict
-from rollouts.runs.stage import Stage
 from worldmodels.cores import make_dynamics
 from worldmodels.dynamics import Dynamics, State
 from worldmodels.mixture import sample_mixture
@@ -31,6 +30,7 @@ from worldmodels.training.checkpoint import built, load_weights
 from worldmodels.training.precision import Format
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
+from worldmodels.value import Value
 
 
 class WorldModel:
@@ -56,6 +56,7 @@ class WorldModel:
     ) -> None:
         self.vae, self.mdnrnn = vae.eval(), mdnrnn.eval()
         self.env, self.action_spec, self.observation_hash, self.starts = env, action_spec, observation_hash, starts
+        self.value: Value | None = None  #: of what comes after a dream, if M was fitted with one
         self.generator = generator_for(seed, 0)
         self._fast_encoder: Encoder | None = None
 
@@ -69,8 +70,8 @@ class WorldModel:
         Raises:
             UserError: a stage is missing or damaged, or M was fitted to another V.
         """
-        path = located(run)
-        return cls.from_folder(newest_round(path, "mdnrnn") or path, device, fast)
+        asked = Run.named(run)
+        return cls.from_folder((asked.newest("mdnrnn") or asked).path, device, fast)
 
     @classmethod
     def from_folder(cls, run: Path, device: torch.device | str = "cpu", fast: bool = False) -> WorldModel:
@@ -78,26 +79,24 @@ class WorldModel:
         device = torch.device(device)
         if not run.exists():
             raise UserError(f"There is no run at {run}.")
-        vae_stage = Stage.require(run, "vae", "train-vae")
-        stage = Stage.require(run, "mdnrnn", "train-mdnrnn")
+        vae_stage, stage = (stage.require() for stage in Run(run).model)
         manifest = stage.manifest
-        weights = vae_stage.path / "weights.safetensors"
         vae = built(vae_stage, lambda shape: ConvVAE(**shape))
-        load_weights(vae, weights)
-        if manifest["vae"] != file_hash(weights):
+        load_weights(vae, vae_stage.weights)
+        if manifest["vae"] != file_hash(vae_stage.weights):
             raise UserError(f"{stage.path} was fitted to another V than the one in {vae_stage.path}; fit M again.")
         spec = stage.described("action_spec", partial(config_from_dict, ActionSpec))
         mdnrnn = built(stage, make_dynamics)
-        load_weights(mdnrnn, stage.path / "weights.safetensors")
-        starts_file = stage.path / "starts.safetensors"
+        load_weights(mdnrnn, stage.weights)
         model = cls(
             vae.on(device),
             mdnrnn.to(device),
             recorded_env(manifest),
             spec,
             manifest["observation_hash"],
-            DreamStarts.load(starts_file, device) if starts_file.exists() else None,
+            DreamStarts.load(stage.starts, device) if stage.starts.exists() else None,
         ).frozen()
+        model.value = Value.load(stage.value, device) if stage.value.exists() else None
         model.use_fast_encoder(fast)
         return model
 

@@ -18,7 +18,7 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError, require_at_least
 from rollouts.pools.processes import default_workers
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def body(arguments: Arguments) -> None:
             raise UserError(f"An agent is recorded in its own environment, as its own policy: leave out {refused[0]}.")
         require_at_least(0, arguments, ("noise",))
         folder = find_agent(arguments.agent)
-        env = recorded_env(Stage(folder, "controller").manifest)
+        env = recorded_env(Run(folder).controller.manifest)
         policy = agent_policy(folder, arguments.noise)
     collect(arguments.collect, env, arguments.run, arguments.workers, agent_policy=policy)
 

@@ -21,7 +21,7 @@ from agents.evaluation import EvaluateConfig, evaluate, save_report, table
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.trust import recorded_env
 from rollouts.pools.processes import default_workers
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 
 OWN = "its-own"
 
@@ -57,7 +57,7 @@ def world(asked: EnvConfig, agent: str) -> EnvConfig | None:
         return asked if asked.id != OWN else None
     if agent == "random":
         return dataclasses.replace(asked, id=EnvConfig().id)
-    own = recorded_env(Stage(find_agent(agent), "controller").manifest)
+    own = recorded_env(Run(find_agent(agent)).controller.manifest)
     changed = {f.name: value for f in dataclasses.fields(asked) if (value := getattr(asked, f.name)) and f.name != "id"}
     return dataclasses.replace(own, **changed)
 

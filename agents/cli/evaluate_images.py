@@ -14,6 +14,7 @@ from agents.cli.places import RUNS, newest_images
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
+from rollouts.runs.layout import Run
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.image_files import Fit
 from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
@@ -63,7 +64,7 @@ def body(arguments: Arguments) -> None:
         found = evaluate_reference(samples, RUNS / "classifiers", arguments.count, device)
     else:
         run = arguments.run or newest_images()
-        out = arguments.out or run / "evaluation.json"
+        out = arguments.out or Run(run).evaluation
         trained = load_trained(run, device)
         found = evaluate(trained, RUNS / "classifiers", arguments.count)
         if arguments.inception_weights is not None:

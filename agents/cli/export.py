@@ -1,8 +1,9 @@
-"""Export: a run's episodes, or its V and M, for other programs.
+"""Export: a run's episodes, its V and M, or its agent, for other programs.
 
 worldmodels export --what videos --run runs/car --out films
 worldmodels export --what minari --run runs/car --out datasets --id carracing/random-v0
 worldmodels export --what onnx --run pretrained/carracing --out model   # or torch: programs of torch.export
+worldmodels export --what hub --run runs/car --out car                  # as Hugging Face's libraries expect it
 
 Minari data sets have every pixel and action as they are, and can be imported again; videos are for people, with
 actions and rewards in .npz files beside them. V and M are compared with the originals as they are written.
@@ -10,12 +11,14 @@ actions and rewards in .npz files beside them. V and M are compared with the ori
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from agents.agent import Agent
 from agents.cli.options import AgentName, Command
 from agents.cli.places import default_agent
 from agents.viewing.moments import step_seconds
@@ -26,8 +29,7 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.layout import located, round_folder
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from rollouts.transfer.exports import export_data_set, export_videos
 from worldmodels.exporting import export_model
 from worldmodels.training.threads import one_thread
@@ -38,8 +40,9 @@ from worldmodels.world_model import WorldModel
 class Arguments:
     """What to export, of which run, and where to."""
 
-    what: Literal["videos", "minari", "onnx", "torch"] | None = None
-    """Episodes as videos or as a Minari data set; or V and M as ONNX or as programs of torch.export."""
+    what: Literal["videos", "minari", "onnx", "torch", "hub"] | None = None
+    """Episodes as videos or as a Minari data set; V and M as ONNX or as programs of torch.export; or the whole agent
+    as a folder for Hugging Face's hub, with a card."""
     agent: AgentName = None
     """Run directory or, for V and M, pretrained/NAME. Default: the newest run."""
     out: Path | None = None
@@ -53,17 +56,21 @@ class Arguments:
 def body(arguments: Arguments) -> None:
     """Write, and say what was written."""
     if arguments.what is None or arguments.out is None:
-        raise UserError("Say what to export and where to: --what videos, minari, onnx or torch, and --out FOLDER.")
-    run, out = located(arguments.agent or default_agent()), arguments.out
+        raise UserError("Say what to export and where to: --what videos, minari, onnx, torch or hub, and --out FOLDER.")
+    run, out = Run.named(arguments.agent or default_agent()), arguments.out
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; --out takes a folder.")
     if arguments.what in ("onnx", "torch"):
         with one_thread():
-            files = export_model(WorldModel.load(run), out, "onnx" if arguments.what == "onnx" else "torch")
+            files = export_model(WorldModel.load(run.path), out, "onnx" if arguments.what == "onnx" else "torch")
         say(f"Wrote {', '.join(str(file) for file in files)}.")
         return
-    stage = Stage.require(round_folder(run, arguments.round), "rollouts", "collect")
-    env, store = recorded_env(stage.manifest), EpisodeStore(stage.path / "episodes")
+    if arguments.what == "hub":
+        Agent.load(run.path).save_pretrained(out)
+        say(f"The agent is in {out}. To upload it: hf upload OWNER/NAME {shlex.quote(str(out))}")
+        return
+    recorded = run.round(arguments.round)
+    env, store = recorded_env(recorded.rollouts.require().manifest), recorded.episodes
     if arguments.what == "videos":
         count = export_videos(store, out, max(round(1 / step_seconds(env)), 1))
         say(f"{count} videos are in {out}.")

@@ -20,6 +20,7 @@ from rollouts.console import command, say
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
+from rollouts.runs.layout import Run
 from rollouts.transfer.imports import NO_WORLD, import_episodes
 from rollouts.transfer.sources import Kind, open_source
 
@@ -43,7 +44,7 @@ def body(arguments: Arguments) -> None:
     """Read, check, write, and say how to go on."""
     if arguments.source is None or arguments.run is None:
         raise UserError("Say what to import and which run it becomes: --source PATH --run runs/NAME.")
-    run = arguments.run
+    run, note = arguments.run, Run(arguments.run).note
     if is_published(Path(arguments.source)):
         import_weights(Path(arguments.source), run)
         following = f"Look at it: {command('play', '--agent', run)}"
@@ -54,8 +55,8 @@ def body(arguments: Arguments) -> None:
         )
         following = f"Go on: {command('train-vae', '--run', run)}"
         what = f"{len(store)} episodes"
-    if not (run / "run.json").exists():
-        write_json(run / "run.json", {"preset": "laptop"})
+    if not note.exists():
+        write_json(note, {"preset": "laptop"})
     say(f"{what} are in {run}. {following}")
 
 

@@ -28,7 +28,7 @@ from rollouts.envs.trust import note_typed, recorded_env
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers, check_workers
 from rollouts.runs.files import read_json, write_json
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 
 STAGE_OF = {"collect": "rollouts", "vae": "vae", "mdnrnn": "mdnrnn", "controller": "controller"}
 
@@ -181,7 +181,7 @@ def _preset(asked: str | None, run: Path | None) -> str:
         if asked not in PRESETS:
             raise UserError(f"There is no preset {asked!r}; choose one of {', '.join(PRESETS)}.")
         return asked
-    note = run / "run.json" if run else None
+    note = Run(run).note if run else None
     preset = str(read_json(note).get("preset")) if note and note.exists() else "laptop"
     if preset not in PRESETS:
         raise UserError(f"{note} names the preset {preset!r}, which does not exist; give one of them with --preset.")
@@ -190,31 +190,32 @@ def _preset(asked: str | None, run: Path | None) -> str:
 
 def _world_of(run: Path | None) -> str | None:
     """The environment that a run's episodes are of, if it has any."""
-    if run is None or not Stage(run, "rollouts").complete:
+    if run is None or not Run(run).rollouts.complete:
         return None
-    return recorded_env(Stage(run, "rollouts").manifest).id
+    return recorded_env(Run(run).rollouts.manifest).id
 
 
 def _default(section: str, preset: str, world: str | None, run: Path | None, use_saved: bool) -> Any:
     """A section's value in the preset for this world, or what its stage was made with."""
     value = getattr(preset_for(preset, world), section)
     if use_saved and run is not None:
-        rollouts, stage = Stage(run, "rollouts"), STAGE_OF.get(section)
+        rollouts, stage = Run(run).rollouts, STAGE_OF.get(section)
         if section == "env" and rollouts.complete:
             return recorded_env(rollouts.manifest)
-        if stage and (run / stage / "config.json").exists():
-            return Stage(run, stage).config(type(value))
+        if stage and Run(run).stage(stage).config_file.exists():
+            return Run(run).stage(stage).config(type(value))
     return value
 
 
 @contextmanager
 def _begun(run: Path, preset: str) -> Iterator[None]:
     """Note the preset that a new run begins with; if nothing else comes of it, no trace is left."""
-    if not (run / "run.json").exists():
-        write_json(run / "run.json", {"preset": preset})
+    note = Run(run).note
+    if not note.exists():
+        write_json(note, {"preset": preset})
     try:
         yield
     finally:
-        if [file.name for file in run.iterdir()] == ["run.json"]:
-            (run / "run.json").unlink()
+        if [file.name for file in run.iterdir()] == [note.name]:
+            note.unlink()
             run.rmdir()

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rollouts.console import command
 from rollouts.errors import UserError
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run, runs_in
 
 RUNS = Path("runs")
 
 
 def all_runs() -> list[Path]:
     """The agents' runs under ``runs/``, the newest first."""
-    runs = [path.parent for path in RUNS.glob("*/run.json")]
+    runs = [run.path for run in runs_in(RUNS) if run.note.exists()]
     return sorted(runs, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
@@ -49,7 +49,7 @@ def default_agent() -> Path:
     """
     from agents.agent import pretrained_agents  # here: it brings PyTorch, which most of this file does not need
 
-    finished = [run for run in all_runs() if Stage(run, "controller").complete]
+    finished = [run for run in all_runs() if Run(run).controller.complete]
     agents = [*finished, *map(Path, pretrained_agents())]
     if not agents:
         raise UserError(f"There is no run under {RUNS}/ yet that has an agent. Make one: {command('quickstart')}")
@@ -62,7 +62,7 @@ def newest_images() -> Path:
     Raises:
         UserError: there is none.
     """
-    runs = [path.parent.parent for path in RUNS.glob("*/images/weights.safetensors")]
+    runs = [run for run in runs_in(RUNS) if run.images.weights.exists()]
     if not runs:
         raise UserError(f"There is no finished image run under {RUNS}/. Make one: {command('train-images')}")
-    return max(runs, key=lambda run: (run / "images" / "weights.safetensors").stat().st_mtime)
+    return max(runs, key=lambda run: run.images.weights.stat().st_mtime).path

@@ -7,11 +7,14 @@ worldmodels play --host 0.0.0.0 --no-browser
 
 from __future__ import annotations
 
+import io
 import os
+import socket
 import sys
 import webbrowser
 from dataclasses import dataclass, field
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import tyro
 
@@ -23,6 +26,8 @@ from agents.live.library import Library
 from agents.live.session import Shared
 from rollouts.console import say
 from worldmodels.training.checkpoint import pick_device
+
+EVERYWHERE = ("0.0.0.0", "::")  #: hosts that mean every network this machine is in
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,32 @@ def body(arguments: Arguments) -> None:
 
     def ready(url: str) -> None:
         say(f"{agent.folder} is at {url}   (Ctrl-C ends it)")
+        if arguments.serve.host in EVERYWHERE and sys.stdout.isatty() and (code := photograph(url)):
+            say(code)
         if arguments.browser and has_display():
             webbrowser.open(url)
 
     serve(shared, arguments.serve, ready)
+
+
+def photograph(url: str) -> str | None:
+    """The page's address in the local network as a QR code for a terminal; None without the extra ``qr``.
+
+    It names this machine by number, since few phones can look up a computer's name.
+    """
+    try:
+        import segno
+    except ImportError:
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation: nothing is sent, only a way is chosen
+        except OSError:
+            return None
+        address = f"http://{probe.getsockname()[0]}:{urlsplit(url).port}/"
+    out = io.StringIO()
+    segno.make(address, micro=False).terminal(out, compact=True)
+    return f"{out.getvalue()}{address}"
 
 
 def has_display() -> bool:

@@ -18,8 +18,7 @@ from agents.cli.places import RUNS
 from rollouts.console import command, duration
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json
-from rollouts.runs.layout import newest_round, round_number
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run, runs_in
 
 STAGES = {"rollouts": "episodes", "vae": "V", "mdnrnn": "M", "controller": "C", "images": "images"}
 COLUMNS = ("run", "preset", "finished", "rounds", "score", "validation", "last change")
@@ -46,10 +45,10 @@ def table(folder: Path) -> str:
     Raises:
         UserError: there is none.
     """
-    runs = {path.parents[1] for path in folder.glob("*/*/manifest.json")}
+    runs = [run for run in runs_in(folder) if run.manifests]
     if not runs:
         raise UserError(f"There is no run under {folder}/ yet. Start one: {command('pipeline', '--preset', 'quick')}")
-    changed = {run: max(path.stat().st_mtime for path in run.glob("*/manifest.json")) for run in runs}
+    changed = {run: max(path.stat().st_mtime for path in run.manifests) for run in runs}
     rows = [_row(run, changed[run]) for run in sorted(runs, key=lambda run: -changed[run])]
     widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
     return "\n".join(
@@ -58,25 +57,24 @@ def table(folder: Path) -> str:
     )
 
 
-def _row(run: Path, changed: float) -> tuple[str, ...]:
+def _row(run: Run, changed: float) -> tuple[str, ...]:
     try:
-        finished = " ".join(letter for stage, letter in STAGES.items() if Stage(run, stage).complete)
-        newest = newest_round(run, "controller")
-        preset = str(read_json(run / "run.json").get("preset", "")) if (run / "run.json").exists() else ""
-        validation = Stage(newest, "controller").manifest.get("validation") if newest else None
+        finished = " ".join(letter for stage, letter in STAGES.items() if run.stage(stage).complete)
+        newest = run.newest("controller")
+        preset = str(read_json(run.note).get("preset", "")) if run.note.exists() else ""
+        validation = newest.controller.manifest.get("validation") if newest else None
         score = _score(newest) if newest else ""
-        rounds = str(round_number(newest)) if newest else ""
+        rounds = str(newest.number) if newest else ""
     except UserError as error:
-        return run.name, "", f"({str(error).split('. ')[0]})", "", "", "", duration(time.time() - changed)
+        return run.path.name, "", f"({str(error).split('. ')[0]})", "", "", "", duration(time.time() - changed)
     known = "" if validation is None else f"{validation:.1f}"
-    return run.name, preset, finished, rounds, score, known, duration(time.time() - changed)
+    return run.path.name, preset, finished, rounds, score, known, duration(time.time() - changed)
 
 
-def _score(folder: Path) -> str:
-    path = folder / "evaluation.json"
-    if not path.exists():
+def _score(run: Run) -> str:
+    if not run.evaluation.exists():
         return ""
-    report: dict[str, Any] = read_json(path)
+    report: dict[str, Any] = read_json(run.evaluation)
     return f"{report['mean']:.1f} ± {report['sd']:.1f} ({len(report['episodes'])})"
 
 

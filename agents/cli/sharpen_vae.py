@@ -10,8 +10,7 @@ from pathlib import Path
 
 from agents.cli.options import Command, Device
 from agents.cli.places import required_run
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
 from worldmodels.training.checkpoint import pick_device
 
@@ -28,10 +27,9 @@ class Arguments:
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    run = arguments.run or required_run()
-    rollouts = Stage.require(run, "rollouts", "collect")
-    stores = [EpisodeStore(rollouts.path / "episodes")]
-    fit_vae_gan(arguments.config, run, stores, pick_device(arguments.device))
+    run = Run(arguments.run or required_run())
+    run.rollouts.require()
+    fit_vae_gan(arguments.config, run.path, [run.episodes], pick_device(arguments.device))
 
 
 COMMAND = Command(

@@ -19,7 +19,7 @@ from rollouts.console import say
 from rollouts.envs.config import EnvConfig
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import file_hash
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -42,8 +42,8 @@ def body(arguments: Arguments) -> None:
     """Evolve, or evolve on."""
     start = arguments.start_from
     if start is not None:
-        stage = Stage.require(find_agent(start), "controller", "train-controller")
-        start, vae = stage.path, arguments.run / "vae" / "weights.safetensors"
+        stage = Run(find_agent(start)).controller.require()
+        start, vae = stage.path, Run(arguments.run).vae.weights
         if vae.exists() and stage.manifest["inputs"].get("vae") != file_hash(vae):
             say(f"Note: {start} was evolved on another V than this run's: its weights on z mean something else here.")
     evolve(arguments.controller, arguments.run, arguments.env, arguments.workers, pick_device(arguments.device), start)

@@ -24,7 +24,7 @@ from agents.cli.options import Command, Device, read, typed_options
 from agents.cli.places import new_run
 from rollouts.console import quoted, say
 from rollouts.errors import UserError
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.models.base import ImageConfig
@@ -59,8 +59,8 @@ def parse(of: Command[Arguments], argv: Sequence[str]) -> Arguments:
         UserError: there is no such model or preset.
     """
     typed = typed_options(argv, "model", "preset", "data", "run")
-    begun = Stage(Path(typed["run"]), "images") if typed["run"] else None
-    begun = begun if begun and (begun.path / "config.json").exists() else None
+    begun = Run(Path(typed["run"])).images if typed["run"] else None
+    begun = begun if begun and begun.config_file.exists() else None
     default = DEFAULT_FOR_DIGITS if typed["data"] in (None, "digits") else DEFAULT_MODEL
     if typed["preset"] == "photos":
         default = DEFAULT_FOR_PHOTOS

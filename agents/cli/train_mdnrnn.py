@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.cli.options import Command, Device, PresetName, RunDirectory
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.training.distributed import process_group
@@ -29,10 +28,11 @@ class Arguments:
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
-    Stage.require(arguments.run, "vae", "train-vae")
+    run = Run(arguments.run)
+    run.rollouts.require()
+    run.vae.require()
     with process_group(arguments.device) as device:
-        fit_mdn_rnn(arguments.mdnrnn, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
+        fit_mdn_rnn(arguments.mdnrnn, run.path, [run.episodes], device)
 
 
 COMMAND = Command(

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.cli.options import Command, Device, PresetName, RunDirectory
-from rollouts.episodes import EpisodeStore
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.configs import VAEConfig
 from worldmodels.fit_vae import fit_vae
 from worldmodels.training.distributed import process_group
@@ -29,9 +28,10 @@ class Arguments:
 
 def body(arguments: Arguments) -> None:
     """Train, or train on."""
-    rollouts = Stage.require(arguments.run, "rollouts", "collect")
+    run = Run(arguments.run)
+    run.rollouts.require()
     with process_group(arguments.device) as device:
-        fit_vae(arguments.vae, arguments.run, [EpisodeStore(rollouts.path / "episodes")], device)
+        fit_vae(arguments.vae, run.path, [run.episodes], device)
 
 
 COMMAND = Command(

@@ -54,6 +54,8 @@ class ControllerConfig(EvolutionConfig):
     """Dream: tau. Above 1 makes the dream harder to exploit."""
     dropout: float = 0.0
     """Dream: share of M's output units that an episode does without, drawn anew for each."""
+    value: bool = False
+    """Dream: add, at its end, what is still to come by what was recorded. Needs an M with --mdnrnn.value."""
     precision: Precision = "auto"
     """Dream: what M multiplies in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     starts: StartKind = "any"
@@ -129,5 +131,6 @@ class ControllerConfig(EvolutionConfig):
     def dream(self, model: WorldModel, standardiser: Standardiser | None = None) -> DreamTask:
         """The dream that these options ask for."""
         return DreamTask(
-            model, self.controller, self.temperature, self.max_steps, self.starts, self.dropout, standardiser
+            *(model, self.controller, self.temperature, self.max_steps, self.starts, self.dropout, standardiser),
+            value=self.value,
         )

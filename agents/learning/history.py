@@ -111,7 +111,7 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
     Raises:
         UserError: the repetition goes another way than the record.
     """
-    path = stage.path / "history.jsonl"
+    path = stage.history
     history = read_json_lines(path, "fitness")
     course = Course(learner, RecentMeans(average))
     if history and (state := _newest_state(stage)) is not None:
@@ -119,7 +119,7 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
             _restore(course, state, history, initial)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise UserError(
-                f"{stage.path / 'state.pt'} does not fit this stage ({type(error).__name__}: {error}). Delete "
+                f"{stage.state} does not fit this stage ({type(error).__name__}: {error}). Delete "
                 f"{stage.path} to make it anew."
             ) from error
     for record in history[len(course.history) :]:

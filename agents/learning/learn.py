@@ -43,6 +43,7 @@ from rollouts.envs.presets import identity, resolve
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import append_json_line, file_hash, write_json_lines
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import VALIDATION
@@ -84,15 +85,12 @@ def evolve(
     check_observations(model, env)
     spec = config.controller
     controller = spec.build(model)
-    inputs = {
-        "mdnrnn": file_hash(run / "mdnrnn" / "weights.safetensors"),
-        "vae": file_hash(run / "vae" / "weights.safetensors"),
-    }
+    inputs = {stage.name: file_hash(stage.weights) for stage in Run(run).model}
     inputs["env"] = identity(env)
     if start_from is not None:
-        inputs["start_from"] = file_hash(start_from / "weights.safetensors")
-    stage = Stage.open(into or run, "controller", config, inputs, growable=("generations", "average"))
-    if stage.complete and (stage.path / "weights.safetensors").exists():
+        inputs["start_from"] = file_hash(Run(start_from.parent).controller.weights)
+    stage = Run(into or run).controller.open(config, inputs, growable=("generations", "average"))
+    if stage.complete and stage.weights.exists():
         return stage.path
     if config.restarts:
         start_from = best_of_tries(
@@ -114,7 +112,7 @@ def evolve(
         validate = partial(_validation, real, [VALIDATION + episode for episode in range(config.validation_episodes)])
         if config.world == "dream" and config.learner == "evolution" and config.gate and not done:
             before_evolution(config, stage, world, real, task)
-        log, saved = MetricsLog(stage.path, done), time.monotonic()
+        log, saved = MetricsLog(stage, done), time.monotonic()
         for iteration in range(done, config.generations):
             began = {}
             if iteration == 0 and start_from is not None:  # kept as the agent, should nothing better be found
@@ -129,10 +127,10 @@ def evolve(
             steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
             log_iteration(log, record, facts, learner.weights, steps)
             append_json_line(
-                stage.path / "history.jsonl", record, sync=True
+                stage.history, record, sync=True
             )  # last: an iteration that is not in the history is done, and logged, again
             if due or time.monotonic() - saved >= SAVE_EVERY:
-                course.save(stage.path / "state.pt")
+                course.save(stage.state)
                 saved = time.monotonic()
             stage.tick()
             bar.update()
@@ -149,8 +147,8 @@ def evolve(
             course.selected = better(
                 course.selected, (last["validation"], len(course.history) - 1, course.recent.average)
             )
-            write_json_lines(stage.path / "history.jsonl", course.history)
-    course.save(stage.path / "state.pt")
+            write_json_lines(stage.history, course.history)
+    course.save(stage.state)
     return _finish(stage, config, spec, controller.standardiser, env, course)
 
 
@@ -242,7 +240,7 @@ def _finish(
     save_tensors(
         {name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in kept.items()}
         | (standardiser.tensors() if standardiser else {}),
-        stage.path / "weights.safetensors",
+        stage.weights,
     )
     steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
     for before in steps_of_tries(config, stage.run):
@@ -266,9 +264,10 @@ def _initial_mean(
     """Zeros, or an earlier agent's weights, widened if the new controller sees more."""
     if start_from is None:
         return np.zeros(controller.parameter_count)
-    kept = load_tensors(start_from / "weights.safetensors")
+    begun = Run(start_from.parent).controller
+    kept = load_tensors(begun.weights)
     parameters, standardiser = kept["selected"].cpu(), Standardiser.among(kept)
-    before = spec_of(Stage(start_from.parent, "controller").manifest["spec"])
+    before = spec_of(begun.manifest["spec"])
     if not isinstance(controller, LinearController) or not isinstance(before, ControllerSpec):
         if before != spec or len(parameters) != controller.parameter_count:
             raise UserError(

@@ -77,7 +77,8 @@ def pgpe_gradients(noise: Array, plus: Array, minus: Array, std: Array) -> tuple
 
     Args:
         noise: ``[K, P]``, each row drawn from N(0, std^2).
-        plus, minus: fitness of ``mean + noise`` and ``mean - noise``, ``[K]``.
+        plus: fitness of ``mean + noise``, ``[K]``.
+        minus: fitness of ``mean - noise``, ``[K]``.
         std: ``[P]``.
 
     Returns:

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from agents.learning.config import ControllerConfig
 from rollouts.console import say
-from rollouts.runs.layout import restart_folder
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 
 
 def steps_of_tries(config: ControllerConfig, folder: Path) -> list[dict[str, int]]:
     """What the tries of a controller cost, each in real and in imagined steps."""
-    manifests = [Stage(restart_folder(folder, number), "controller").manifest for number in range(config.restarts)]
+    manifests = [Run(folder).restart(number).controller.manifest for number in range(config.restarts)]
     return [{name: manifest[name] for name in ("environment_steps", "imagined_steps")} for manifest in manifests]
 
 
@@ -39,9 +38,9 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
             average=min(config.average, max(config.restart_generations // 4, 1)),
             seed=config.seed + 1 + number,
         )
-        into = restart_folder(folder, number)
-        result = try_out(asked, into)
-        found.append((Stage(into, "controller").manifest["validation"], result))
+        into = Run(folder).restart(number)
+        result = try_out(asked, into.path)
+        found.append((into.controller.manifest["validation"], result))
     best = max(found, key=lambda scored: scored[0])
     say(f"C: the tries scored {', '.join(f'{score:.1f}' for score, _ in found)}; the best one is evolved on.")
     return best[1]

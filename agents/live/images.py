@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agents.live.packets import jpeg, pack
 from rollouts.errors import UserError
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run, runs_in
 from worldmodels.generative.data.datasets import to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
 from worldmodels.generative.sampling import attribute_vector, require_decoder, require_encoder, slerp, truncated_normal
@@ -28,14 +28,13 @@ ENCODED = 2000  #: test images that attribute vectors are measured on
 
 def image_runs(folder: Path) -> dict[str, Path]:
     """Finished runs of image models (not of points) under ``folder``, the newest first."""
-    files = sorted(folder.glob("*/images/weights.safetensors"), key=lambda file: -file.stat().st_mtime)
-    runs = {file.parent.parent.name: file.parent.parent for file in files}
-    return {name: run for name, run in runs.items() if _makes_pictures(run)}
+    runs = [run for run in runs_in(folder) if run.images.weights.exists() and _makes_pictures(run)]
+    return {run.path.name: run.path for run in sorted(runs, key=lambda run: -run.images.weights.stat().st_mtime)}
 
 
-def _makes_pictures(run: Path) -> bool:
+def _makes_pictures(run: Run) -> bool:
     try:
-        stage = Stage(run, "images")
+        stage = run.images
         return stage.complete and stage.manifest["architecture"]["size"] > 0
     except (UserError, KeyError, TypeError):
         return False

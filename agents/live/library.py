@@ -10,8 +10,7 @@ from threading import Lock
 from agents.agent import Agent, pretrained_agents
 from agents.live.recorder import Drives
 from rollouts.errors import UserError
-from rollouts.runs.layout import PRETRAINED, located, round_number
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import PRETRAINED, Run, runs_in
 
 MOST_LOADED = 4  #: agents kept in memory besides the first
 
@@ -41,10 +40,10 @@ class Library:
     def names(self) -> list[str]:
         """Every agent there is now, the first before all others, newer rounds before older."""
         found = dict.fromkeys([self.first.name])
-        for run in sorted(self.runs.glob("*"), key=lambda run: run.name):
-            for folder in sorted([run, *run.glob("round-*")], key=round_number, reverse=True):
-                if _complete(folder):
-                    found[name_of(folder)] = None
+        for run in runs_in(self.runs):
+            for one in reversed(run.rounds):
+                if _complete(one):
+                    found[name_of(one.path)] = None
         return [*(found | dict.fromkeys(pretrained_agents()))]
 
     def load(self, name: str | None = None) -> Loaded:
@@ -59,7 +58,7 @@ class Library:
             raise UserError(f"There is no agent {name!r} here any more; choose another one.")
         with self._lock:
             if name not in self._loaded:
-                folder = self.runs / name if (self.runs / name).exists() else located(name)
+                folder = self.runs / name if (self.runs / name).exists() else Run.named(name).path
                 agent = Agent.from_folder(folder, self.first.agent.model.device)
                 self._loaded[name] = Loaded(name, agent, Drives(drives_of(folder, self.runs), agent.env))
             self._loaded.move_to_end(name)
@@ -70,24 +69,24 @@ class Library:
 
 def name_of(folder: Path) -> str:
     """``pretrained/NAME``, ``RUN`` or ``RUN/round-3``."""
-    beside = PRETRAINED in folder.parents or round_number(folder)
+    beside = PRETRAINED in folder.parents or Run(folder).number
     return f"{folder.parent.name}/{folder.name}" if beside else folder.name
 
 
 def file_name(folder: Path) -> str:
     """The agent's name as part of a file's name."""
-    return f"{folder.parent.name}-{folder.name}" if round_number(folder) else folder.name
+    return f"{folder.parent.name}-{folder.name}" if Run(folder).number else folder.name
 
 
 def drives_of(folder: Path, runs: Path) -> Path:
     """Where people's episodes go: beside the run's own, or under ``runs`` for an agent that came with the package."""
     if PRETRAINED in folder.parents:
         return runs / f"{folder.name}-human"
-    return (folder.parent if round_number(folder) else folder) / "human"
+    return Run(folder).whole.human.path
 
 
-def _complete(folder: Path) -> bool:
+def _complete(run: Run) -> bool:
     try:
-        return Stage(folder, "controller").complete
+        return run.controller.complete
     except UserError:  # of another version: not to be had here
         return False

@@ -20,9 +20,10 @@ from agents.viewing.video import write_video
 from rollouts.collect import totals
 from rollouts.envs.config import EnvConfig, Frame
 from rollouts.envs.presets import identity, resolve
-from rollouts.episodes import Episode, EpisodeStore, pack
+from rollouts.episodes import Episode, pack
 from rollouts.errors import UserError
 from rollouts.runs.files import remove_folder
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.runs.stage import Stage
 from rollouts.seeds import HUMAN
@@ -113,7 +114,7 @@ class Drives:
 
     def __init__(self, run: Path, env: EnvConfig) -> None:
         self.run, self.env = run, env
-        self.store = EpisodeStore(run / "rollouts" / "episodes")
+        self.store = Run(run).episodes
         self._next = max([HUMAN - 1, *self.store.seeds()]) + 1
         self._lock = Lock()
 
@@ -132,7 +133,7 @@ class Drives:
         preset = resolve(self.env)
         inputs = {"env": identity(self.env), "observation_hash": preset.observation_hash}
         with self._lock:
-            stage = Stage.open(self.run, "rollouts", _Driven(), inputs)
+            stage = Run(self.run).rollouts.open(_Driven(), inputs)
             file = self.store.file(episode.seed)
             if file.exists() and file.read_bytes() != pack(episode):  # equal ones are of a save that was cut short
                 self._next = max(self._next, *self.store.seeds()) + 1
@@ -150,7 +151,7 @@ class Drives:
             if seed not in self.store:
                 raise UserError(f"There is no episode {seed} in {self.store.path} any more.")
             self.store.file(seed).unlink()
-            stage = Stage(self.run, "rollouts")
+            stage = Run(self.run).rollouts
             if len(self.store):
                 self._finish(stage)
             else:

@@ -18,8 +18,9 @@ from agents.viewing.human import Action, Driver
 from agents.viewing.moments import Moment, RealWorld
 from rollouts.envs.config import EnvPreset, Frame
 from rollouts.envs.presets import reported, resolve
-from rollouts.episodes import DAMAGE, Episode, EpisodeStore
+from rollouts.episodes import DAMAGE, Episode
 from rollouts.errors import UserError
+from rollouts.runs.layout import Run
 
 MOST_LISTED = 300  #: episodes of each store, those with the highest seeds
 MEASURED_AT_ONCE = 8  #: episodes whose surprise is measured in one go
@@ -147,7 +148,7 @@ class Shelf:
 
     def __init__(self, agent: Agent, drives: Drives) -> None:
         self.agent, self.drives = agent, drives
-        self.stores = {"driven": drives.store, "recorded": EpisodeStore(agent.folder / "rollouts" / "episodes")}
+        self.stores = {"driven": drives.store, "recorded": Run(agent.folder).episodes}
         self._facts: dict[tuple[Path, int], Facts | None] = {}
         self._surprise: dict[Path, float] = {}
 

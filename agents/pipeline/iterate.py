@@ -17,11 +17,9 @@ from agents.recording import agent_policy
 from rollouts.collect import CollectConfig, collect
 from rollouts.console import say
 from rollouts.envs.trust import recorded_env
-from rollouts.episodes import EpisodeStore
 from rollouts.errors import named_within, require_at_least
 from rollouts.pools.pool import Workers
-from rollouts.runs.layout import round_folder
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.configs import MDNRNNConfig, MDNRNNTraining, VAEConfig, VAETraining
 from worldmodels.data.lineage import reuse_vae
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
@@ -68,11 +66,6 @@ class IterateConfig:
             self.controller.check()
 
 
-def episodes_of(folder: Path) -> EpisodeStore:
-    """What was recorded in a round, or by people (RUN/human)."""
-    return EpisodeStore(folder / "rollouts" / "episodes")
-
-
 def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.device) -> Path:
     """Run all rounds that are not finished yet; options may differ from those that earlier rounds were made with.
 
@@ -83,13 +76,15 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
         UserError: the first pass is missing.
     """
     config.check()
-    env = recorded_env(Stage.require(run, "controller", "train-controller").manifest)
-    Stage.require(run, "rollouts", "collect")
-    vae = VAEConfig.of(Stage(run, "vae").config(VAEConfig), config.vae)
-    mdnrnn = MDNRNNConfig.of(Stage(run, "mdnrnn").config(MDNRNNConfig), config.mdnrnn)
+    first = Run(run)
+    env = recorded_env(first.controller.require().manifest)
+    first.rollouts.require()
+    vae = VAEConfig.of(first.vae.config(VAEConfig), config.vae)
+    mdnrnn = MDNRNNConfig.of(first.mdnrnn.config(MDNRNNConfig), config.mdnrnn)
     for number in range(1, config.rounds + 1):
-        before, folder = round_folder(run, number - 1), round_folder(run, number)
-        if number < config.rounds and Stage(folder, "controller").complete:
+        before, now = first.round(number - 1), first.round(number)
+        folder = now.path
+        if number < config.rounds and now.controller.complete:
             say(f"Round {number} of {config.rounds} is finished, as {folder}; options are for the rounds after it.")
             continue
         say(f"Round {number} of {config.rounds}: {folder}")
@@ -99,17 +94,17 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
             folder,
             workers,
             number,
-            agent_policy(before, config.noise),
+            agent_policy(before.path, config.noise),
         )
-        stores = [episodes_of(round_folder(run, k)) for k in range(number + 1)]
+        stores = [first.round(k).episodes for k in range(number + 1)]
         if config.human:
-            stores.insert(1, episodes_of(run / "human"))
+            stores.insert(1, first.human.episodes)
         if number <= config.refit_vae:
-            fit_vae(vae, folder, stores, device, before / "vae" / "weights.safetensors")
+            fit_vae(vae, folder, stores, device, before.vae.weights)
         else:
-            reuse_vae(folder, before / "vae" / "weights.safetensors")
-        latents = round_folder(run, min(number, config.refit_vae)) / "latents"  # beside the V they were made with
-        fit_mdn_rnn(mdnrnn, folder, stores, device, before / "mdnrnn" / "weights.safetensors", latents)
-        start_from = None if config.fresh else before / "controller"
+            reuse_vae(folder, before.path)
+        latents = first.round(min(number, config.refit_vae)).latents  # beside the V they were made with
+        fit_mdn_rnn(mdnrnn, folder, stores, device, before.mdnrnn.weights, latents)
+        start_from = None if config.fresh else before.controller.path
         evolve(config.controller, folder, env, workers, device, start_from)
-    return round_folder(run, config.rounds)
+    return first.round(config.rounds).path

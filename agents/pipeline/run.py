@@ -19,6 +19,7 @@ from rollouts.collect import collect
 from rollouts.console import duration, say
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import read_json
+from rollouts.runs.layout import Run
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
 
@@ -37,15 +38,15 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
     stages = (config.collect, config.vae, config.mdnrnn, config.controller, config.iterate)
     for section in (*stages, config.evaluate, config.watch):
         section.check()
-    if config.vae.steps * config.vae.batch_size >= LONG and not (run / "rollouts").exists():
+    if config.vae.steps * config.vae.batch_size >= LONG and not Run(run).rollouts.path.exists():
         _announce(config, workers, device)
     store = collect(config.collect, config.env, run, workers)
     fit_vae(config.vae, run, [store], device)
     fit_mdn_rnn(config.mdnrnn, run, [store], device)
     evolve(config.controller, run, config.env, workers, device)
     newest = iterate(config.iterate, run, workers, device)
-    agent, score = Agent.from_folder(newest, device), newest / "evaluation.json"
-    videos = {world: newest / f"{world}.mp4" for world in ("real", "dream")}
+    agent, score = Agent.from_folder(newest, device), Run(newest).evaluation
+    videos = {world: Run(newest).film(world) for world in ("real", "dream")}
     if not (score.exists() and is_of(read_json(score), agent, config.evaluate)):
         report = evaluate(agent, config.evaluate.episodes, config.evaluate.seed, workers)
         for video in videos.values():  # first: a kill must leave no film of other weights beside the score

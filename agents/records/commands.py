@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.learning.config import ControllerConfig
-from agents.pipeline.iterate import episodes_of
 from agents.pipeline.presets import PRESETS, PipelineConfig
-from agents.records.costs import STAGES, only_controller
+from agents.records.costs import only_controller
 from rollouts.collect import CollectConfig
 from rollouts.envs.trust import recorded_env
 from rollouts.runs.files import file_hash, read_json
-from rollouts.runs.layout import PRETRAINED
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import PRETRAINED, Run, runs_in
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.data.lineage import data_hash
 
@@ -32,9 +30,9 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
         run: the run directory to show in them.
     """
     if only_controller(rounds):
-        lines = Stage(rounds[0], "controller").manifest["commands"]
+        lines = Run(rounds[0]).controller.manifest["commands"]
         return [*_copied(rounds[0], run), *(_elsewhere(line, run) for line in lines)]
-    manifests = [Stage(folder, stage).manifest for folder in rounds for stage in STAGES]
+    manifests = [stage.manifest for folder in rounds for stage in Run(folder).stages]
     if not all(manifest.get("commands") for manifest in manifests):
         return worked_out(rounds, run)
     typed = dict.fromkeys(line for manifest in manifests for line in manifest["commands"])
@@ -45,10 +43,9 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
 
 def _copied(folder: Path, run: str) -> list[str]:
     """Commands that copy V and M from the released agent that has the same ones, where there is one."""
-    names = [Path(stage) / "weights.safetensors" for stage in ("vae", "mdnrnn")]
-    own = [file_hash(folder / name) for name in names]
-    released = sorted(path.parent for path in PRETRAINED.glob("*/mdnrnn") if (path.parent / names[0]).exists())
-    source = next((path.name for path in released if [file_hash(path / name) for name in names] == own), None)
+    own = [file_hash(stage.weights) for stage in Run(folder).model]
+    released = [run for run in runs_in(PRETRAINED) if all(stage.complete for stage in run.model)]
+    source = next((run.path.name for run in released if [file_hash(s.weights) for s in run.model] == own), None)
     if source is None:
         return [f"# {run} begins with the V and M of another run"]
     return [f"mkdir -p {run}", f"cp -r agents/pretrained/{source}/vae agents/pretrained/{source}/mdnrnn {run}/"]
@@ -81,7 +78,7 @@ def _relative(path: str) -> str:
 
 def worked_out(rounds: Sequence[Path], run: str) -> list[str]:
     """Commands that make such a run, from the options that its stages have kept."""
-    note = rounds[0] / "run.json"
+    note = Run(rounds[0]).note
     name = read_json(note).get("preset", "laptop") if note.exists() else "laptop"
     preset: PipelineConfig = PRESETS[name]
     first = rounds[0]
@@ -95,7 +92,7 @@ def worked_out(rounds: Sequence[Path], run: str) -> list[str]:
         options = ["--run", run, "--iterate.rounds", str(number), *_iteration(rounds[: number + 1], preset)]
         lines.append(("iterate", options))
     reconstructed = [shlex.join(["worldmodels", name, *options]) for name, options in lines]
-    if Stage(first, "rollouts").manifest["policy"] == "human":
+    if Run(first).rollouts.manifest["policy"] == "human":
         reconstructed[0] = _begun_by_people(run)
     return reconstructed
 
@@ -109,13 +106,13 @@ _CONFIGS: dict[str, type[Any]] = {
 
 
 def _section(folder: Path, stage: str, section: str, preset: PipelineConfig) -> list[str]:
-    value = Stage(folder, stage).config(_CONFIGS[section])
+    value = Run(folder).stage(stage).config(_CONFIGS[section])
     return list(_differences(section, value, getattr(preset, section)))
 
 
 def _recording(folder: Path, preset: PipelineConfig) -> list[str]:
     """What was recorded first: an environment and a policy, or an agent in its own environment."""
-    stage = Stage(folder, "rollouts")
+    stage = Run(folder).rollouts
     who, _, rest = stage.manifest["policy"].partition(" ")
     options = _section(folder, "rollouts", "collect", preset)
     if who == "agent":
@@ -127,7 +124,7 @@ def _recording(folder: Path, preset: PipelineConfig) -> list[str]:
 
 def _beginning(folder: Path) -> list[str]:
     """Whose weights the first controller began with; only their hash is known."""
-    weights = Stage(folder, "controller").manifest["inputs"].get("start_from")
+    weights = Run(folder).controller.manifest["inputs"].get("start_from")
     return ["--start-from", f"AGENT-{weights}"] if weights else []
 
 
@@ -135,8 +132,8 @@ def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
     """Options of the last of these rounds: episodes and noise, whether people's were among them, whether V was
     refitted, how V, M and C were, and where C began."""
     usual, number, folder = preset.iterate, len(rounds) - 1, rounds[-1]
-    recorded = Stage(folder, "rollouts")
-    refitted = (folder / "vae" / "metrics.jsonl").exists()
+    run, recorded = Run(folder), Run(folder).rollouts
+    refitted = run.vae.metrics.exists()
     reconstructed = dataclasses.replace(
         usual,
         rounds=number,
@@ -144,12 +141,12 @@ def _iteration(rounds: Sequence[Path], preset: PipelineConfig) -> list[str]:
         max_steps=recorded.config(CollectConfig).max_steps,
         noise=float(recorded.manifest["policy"].rpartition(" ")[2]),
         refit_vae=max(usual.refit_vae, number) if refitted else min(usual.refit_vae, number - 1),
-        vae=Stage(folder, "vae").config(VAEConfig).training if refitted else usual.vae,
-        human=(rounds[0] / "human").exists()
-        and Stage(folder, "mdnrnn").manifest["inputs"]["episodes"] != data_hash(list(map(episodes_of, rounds))),
-        mdnrnn=Stage(folder, "mdnrnn").config(MDNRNNConfig).training,
-        fresh="start_from" not in Stage(folder, "controller").manifest["inputs"],
-        controller=Stage(folder, "controller").config(ControllerConfig),
+        vae=run.vae.config(VAEConfig).training if refitted else usual.vae,
+        human=Run(rounds[0]).human.path.exists()
+        and run.mdnrnn.manifest["inputs"]["episodes"] != data_hash([Run(one).episodes for one in rounds]),
+        mdnrnn=run.mdnrnn.config(MDNRNNConfig).training,
+        fresh="start_from" not in run.controller.manifest["inputs"],
+        controller=run.controller.config(ControllerConfig),
     )
     return list(_differences("iterate", reconstructed, dataclasses.replace(usual, rounds=number)))
 

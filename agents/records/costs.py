@@ -13,10 +13,8 @@ from agents.learning.history import steps_taken
 from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
 from rollouts.runs.files import read_json, read_json_lines
-from rollouts.runs.layout import round_folder, round_number
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
-
-STAGES = ("rollouts", "vae", "mdnrnn", "controller")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +35,13 @@ def rounds_of(agent: str | Path) -> list[Path]:
     Raises:
         UserError: there is no such agent.
     """
-    folder = find_agent(agent)
-    number = round_number(folder)
-    return [round_folder(folder.parent if number else folder, k) for k in range(number + 1)]
+    own = Run(find_agent(agent))
+    return [own.whole.round(number).path for number in range(own.number + 1)]
 
 
 def only_controller(rounds: Sequence[Path]) -> bool:
     """Whether a run learned C alone, on V and M that were copied into it: it recorded nothing."""
-    return bool(rounds) and not (rounds[0] / "rollouts" / "manifest.json").exists()
+    return bool(rounds) and not Run(rounds[0]).rollouts.manifest_file.exists()
 
 
 def costs(rounds: Sequence[Path]) -> list[Cost]:
@@ -55,14 +52,13 @@ def costs(rounds: Sequence[Path]) -> list[Cost]:
 
 
 def _stages(folder: Path) -> list[Stage]:
-    tries = sorted((folder / "restarts").glob("*"), key=lambda path: int(path.name))
-    stages = [Stage(folder, name) for name in STAGES]
-    return [*stages[:-1], *[Stage(path, "controller") for path in tries], stages[-1]]
+    run = Run(folder)
+    return [run.rollouts, *run.model, *(tried.controller for tried in run.restarts), run.controller]
 
 
 def history(stage: Stage) -> list[dict[str, Any]]:
     """The generations of a controller's evolution, validation's steps and seconds included."""
-    records: list[dict[str, Any]] = [*read_json_lines(stage.path / "history.jsonl", "fitness")]
+    records: list[dict[str, Any]] = [*read_json_lines(stage.history, "fitness")]
     config = stage.config(ControllerConfig)
     env = resolve(recorded_env(stage.manifest))
     whole = config.validation_episodes * (env.max_decisions or config.max_steps)
@@ -76,7 +72,7 @@ def history(stage: Stage) -> list[dict[str, Any]]:
 
 
 def _cost(number: int, stage: Stage) -> Cost:
-    manifest, config = stage.manifest, read_json(stage.path / "config.json")
+    manifest, config = stage.manifest, read_json(stage.config_file)
     environment = imagined = 0
     seconds = manifest.get("seconds")
     if stage.name == "rollouts":
@@ -95,7 +91,7 @@ def _cost(number: int, stage: Stage) -> Cost:
         generations = sum(record["seconds"] + record["validation_seconds"] for record in records)
         seconds = max(seconds or 0.0, generations)  # manifests did not always tell
     else:
-        reused = not (stage.path / "metrics.jsonl").exists()
+        reused = not stage.metrics.exists()
         what = "kept from the round before" if reused else f"{config['steps']:,} steps of {config['batch_size']}"
         seconds = seconds or logged_seconds(stage)
     return Cost(number, stage.name, what, environment, imagined, seconds or 0.0)
@@ -104,7 +100,7 @@ def _cost(number: int, stage: Stage) -> Cost:
 def logged_seconds(stage: Stage) -> float:
     """A training's time by its log, for runs whose manifests do not tell."""
     total = last = 0.0
-    for record in read_json_lines(stage.path / "metrics.jsonl", "seconds"):
+    for record in read_json_lines(stage.metrics, "seconds"):
         if record["seconds"] < last:  # the clock starts again when a run is continued
             total += last
         last = record["seconds"]

@@ -30,7 +30,7 @@ from rollouts.runs.files import (
     write_json,
     write_json_lines,
 )
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def keep(
         raise UserError("Nothing to keep: give a --run, or an --evaluation, or both.")
     rounds = rounds_of(run) if run is not None else []
     report = read_json(evaluation) if evaluation is not None else own_report(rounds[-1])
-    stage = Stage(rounds[-1], "controller") if rounds else None
+    stage = Run(rounds[-1]).controller if rounds else None
     books, command_lines = [asdict(cost) for cost in costs(rounds)], commands(rounds, f"runs/{name}") if rounds else []
     points = curve(rounds) if rounds else []
     if only_controller(rounds) and after is None:
@@ -148,7 +148,7 @@ def _gone_on(
     Where C began with that experiment's controller, its search is the beginning of this one; else it does not count.
     """
     number, earlier, curve_before = before.costs[-1]["round"] + 1, before.costs, before.curve
-    if "start_from" not in Stage(run, "controller").manifest["inputs"]:
+    if "start_from" not in Run(run).controller.manifest["inputs"]:
         earlier = [c for c in earlier if (c["round"], c["stage"]) != (number - 1, "controller")]
         curve_before = []
     for what in ("environment_steps", "imagined_steps", "seconds"):
@@ -193,7 +193,7 @@ def own_report(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: its agent is not the one that is there now.
     """
-    path, weights = folder / "evaluation.json", folder / "controller" / "weights.safetensors"
+    path, weights = Run(folder).evaluation, Run(folder).controller.weights
     if not path.exists():
         return None
     report = read_json(path)
@@ -231,7 +231,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
     books = costs(rounds)
     for number, folder in enumerate(rounds):
         before = _before(books, number)
-        stage = Stage(folder, "controller")
+        stage = Run(folder).controller
         config = stage.config(ControllerConfig)
         repeat = resolve(recorded_env(stage.manifest)).action_repeat
         seconds, records = before["seconds"], history(stage)

@@ -18,7 +18,7 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import reported, resolve
 from rollouts.envs.trust import recorded_env
 from rollouts.runs.files import read_json
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def pedal(env: EnvConfig) -> str:
 
 
 def _what(folder: Path) -> str:
-    vae, mdnrnn, controller = (Stage(folder, stage).manifest for stage in ("vae", "mdnrnn", "controller"))
+    vae, mdnrnn, controller = (stage.manifest for stage in Run(folder).stages[1:])
     env, architecture = recorded_env(controller), mdnrnn["architecture"]
     world = resolve(reported(env)).id
     core = {"lstm": "an LSTM"}.get(name := architecture.get("core", "lstm"), f"a {name}")
@@ -112,7 +112,7 @@ def _use(name: str) -> str:
 
 
 def _score(name: str, last: Path, folder: Path) -> str:
-    measured = folder / "evaluation.json"
+    measured = Run(folder).evaluation
     if measured.exists():
         return f"Of these files, as `worldmodels evaluate` reproduces it.\n\n{score_table(read_json(measured))}"
     command = f"`worldmodels evaluate --agent pretrained/{name} --out agents/pretrained/{name}/evaluation.json`"
@@ -170,7 +170,8 @@ def _count(steps: int) -> str:
 
 
 def _made(last: Path, command_lines: Sequence[str], books: Sequence[Cost]) -> str:
-    manifest, config = Stage(last, "controller").manifest, Stage(last, "controller").config(ControllerConfig)
+    stage = Run(last).controller
+    manifest, config = stage.manifest, stage.config(ControllerConfig)
     return (
         "```bash\n" + "\n".join(command_lines) + "\n```\n\n" + costs_table(books) + "\n\n"
         "Environment steps are frames of the real environment, validation included. The data are the episodes that "
@@ -192,7 +193,7 @@ def _origin(generation: int, average: int) -> str:
 
 
 def _limits(folder: Path, parity: Parity) -> str:
-    env = recorded_env(Stage(folder, "controller").manifest)
+    env = recorded_env(Run(folder).controller.manifest)
     world = resolve(reported(env)).id
     return (
         f"* It knows `{world}` as those package versions draw it, and nothing else: other colours, sizes or physics "

@@ -20,8 +20,7 @@ from rollouts.console import say, size
 from rollouts.envs.image_env import make_env
 from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, read_json, replace_folder, write_json
-from rollouts.runs.layout import PRETRAINED
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import PRETRAINED, Run
 from rollouts.seeds import VALIDATION
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 from worldmodels.training.threads import one_thread
@@ -64,7 +63,7 @@ def release(agent: str | Path, name: str, kept: Path | None = None) -> Path:
                 f"Half precision changes the actions of {source} by {parity.mean_change:.3f} of their half-range on "
                 f"average, more than the {MOST_CHANGE:g} that is allowed: this agent cannot be released so."
             )
-        score = target / "evaluation.json"
+        score = Run(target).evaluation
         if score.exists() and _weights(target) == _weights(folder):
             shutil.copyfile(score, folder / score.name)
         (folder / "README.md").write_text(model_card(name, rounds_of(source), folder, parity, kept))
@@ -81,36 +80,40 @@ def release(agent: str | Path, name: str, kept: Path | None = None) -> Path:
 
 def _write_stages(source: Path, folder: Path) -> None:
     """V, M and C with the facts that loading them asks for."""
-    vae = {name: tensor.half() for name, tensor in load_tensors(source / "vae" / "weights.safetensors").items()}
-    mdnrnn = {name: tensor.half() for name, tensor in load_tensors(source / "mdnrnn" / "weights.safetensors").items()}
-    controller = load_tensors(source / "controller" / "weights.safetensors")
+    run, small = Run(source), Run(folder)
+    vae, mdnrnn = (
+        {name: tensor.half() for name, tensor in load_tensors(stage.weights).items()} for stage in run.model
+    )
+    controller = load_tensors(run.controller.weights)
     controller = {name: tensor for name, tensor in controller.items() if name not in ("mean", "best")}
-    for stage, tensors in (("vae", vae), ("mdnrnn", mdnrnn), ("controller", controller)):
-        (folder / stage).mkdir(parents=True)
-        save_tensors(tensors, folder / stage / "weights.safetensors")
-    starts = source / "mdnrnn" / "starts.safetensors"
-    if starts.exists():
-        tensors = load_tensors(starts)
+    for stage, tensors in ((small.vae, vae), (small.mdnrnn, mdnrnn), (small.controller, controller)):
+        stage.path.mkdir(parents=True)
+        save_tensors(tensors, stage.weights)
+    if run.mdnrnn.value.exists():
+        shutil.copyfile(run.mdnrnn.value, small.mdnrnn.value)
+    if run.mdnrnn.starts.exists():
+        tensors = load_tensors(run.mdnrnn.starts)
         count = len(tensors["warm"])
         kept = torch.linspace(0, count - 1, min(STARTS, count)).long()  # the episode starts come first: some of both
-        save_tensors({name: tensor[kept] for name, tensor in tensors.items()}, folder / "mdnrnn" / "starts.safetensors")
-    hashes = {stage: file_hash(folder / stage / "weights.safetensors") for stage in STAGE_FACTS}
-    for stage, facts in STAGE_FACTS.items():
-        before = Stage(source, stage).manifest
+        save_tensors({name: tensor[kept] for name, tensor in tensors.items()}, small.mdnrnn.starts)
+    hashes = _weights(folder)
+    for name, facts in STAGE_FACTS.items():
+        before, stage = run.stage(name).manifest, small.stage(name)
         manifest = {fact: before[fact] for fact in (*FACTS, *facts) if fact in before}
-        manifest["weights"] = hashes[stage]
-        if stage != "vae":
+        manifest["weights"] = hashes[name]
+        if name != "vae":
             manifest["vae"] = hashes["vae"]
-        if stage == "controller":
+        if name == "controller":
             manifest["mdnrnn"] = hashes["mdnrnn"]
-        if stage == "mdnrnn" and starts.exists():
-            manifest["starts"] = file_hash(folder / stage / starts.name)
-        write_json(folder / stage / "config.json", read_json(source / stage / "config.json"))
-        write_json(folder / stage / "manifest.json", manifest)
+        for part, file in (("starts", stage.starts), ("value", stage.value)):
+            if file.exists():
+                manifest[part] = file_hash(file)
+        write_json(stage.config_file, read_json(run.stage(name).config_file))
+        write_json(stage.manifest_file, manifest)
 
 
 def _weights(folder: Path) -> dict[str, str]:
-    return {stage: file_hash(folder / stage / "weights.safetensors") for stage in STAGE_FACTS}
+    return {name: file_hash(Run(folder).stage(name).weights) for name in STAGE_FACTS}
 
 
 def compare(original: Agent, released: Agent, seed: int = VALIDATION, max_steps: int = 1000) -> Parity:

@@ -24,7 +24,7 @@ from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.cores import make_dynamics
 from worldmodels.data.lineage import reuse_vae
 from worldmodels.training.checkpoint import save_tensors
@@ -103,15 +103,15 @@ def compare(
         raise UserError(f"--compare.episodes must be at least {SCORE_EPISODES}: fewer are no score.")
     changed = variants(config.variants, controller)
     folder = world_model_folder(run, config.round)
-    out = folder / "comparison"
-    about = {"mdnrnn": file_hash(folder / "mdnrnn" / "weights.safetensors"), "generations": controller.generations}
+    path = Run(folder).report("comparison")
+    about = {"mdnrnn": file_hash(Run(folder).mdnrnn.weights), "generations": controller.generations}
     environment = resolve(reported(world_of(folder))).id
-    rows = rows_before(out / "comparison.json", "variant", config.episodes, **about)
+    rows = rows_before(path, "variant", config.episodes, **about)
     for name, variant in changed.items():
         title = VARIANTS[name][0]
         say(f"{title}:")
-        model = untrained(folder, out / name, controller.seed) if name == "untrained" else folder
-        row = trial(variant, model, out / name, config.episodes, workers, device)
+        model = untrained(folder, path.with_name(name), controller.seed) if name == "untrained" else folder
+        row = trial(variant, model, path.with_name(name), config.episodes, workers, device)
         rows[name] = {"variant": name, "title": title, **row}
         report = {
             "world_model": str(folder),
@@ -119,7 +119,7 @@ def compare(
             **about,
             "rows": [rows[known] for known in VARIANTS if known in rows],
         }
-        write_report(out / "comparison", report, markdown(report))
+        write_report(path, report, markdown(report))
     return report
 
 
@@ -154,15 +154,14 @@ def variants(names: Sequence[str], controller: ControllerConfig) -> dict[str, Co
 
 def untrained(folder: Path, into: Path, seed: int) -> Path:
     """A world model with the same V and an M of random weights."""
-    reuse_vae(into, folder / "vae" / "weights.safetensors")
-    stage = Stage(into, "mdnrnn")
+    reuse_vae(into, folder)
+    before, stage = Run(folder).mdnrnn, Run(into).mdnrnn
     stage.path.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "manifest.json"):
-        shutil.copyfile(folder / "mdnrnn" / name, stage.path / name)
+    shutil.copyfile(before.config_file, stage.config_file)
+    shutil.copyfile(before.manifest_file, stage.manifest_file)
     torch.manual_seed(seed)
-    weights = stage.path / "weights.safetensors"
-    save_tensors(make_dynamics(stage.manifest["architecture"]).state_dict(), weights)
-    stage.note(weights=file_hash(weights))
+    save_tensors(make_dynamics(stage.manifest["architecture"]).state_dict(), stage.weights)
+    stage.note(weights=file_hash(stage.weights))
     return into
 
 

@@ -21,6 +21,7 @@ from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError, require_at_least
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash, read_json, write_json
+from rollouts.runs.layout import Run
 from rollouts.seeds import TEST
 
 PAPER_TEMPERATURES = (0.1, 0.5, 1.0, 1.15, 1.3)
@@ -65,15 +66,15 @@ def sweep(
     """
     config.check()
     folder = world_model_folder(run, config.round)
-    out, env = folder / "temperatures", world_of(folder)
-    m = file_hash(folder / "mdnrnn" / "weights.safetensors")
-    rows = rows_before(out / "temperatures.json", "temperature", config.episodes, mdnrnn=m)
+    path, env = Run(folder).report("temperatures"), world_of(folder)
+    m = file_hash(Run(folder).mdnrnn.weights)
+    rows = rows_before(path, "temperature", config.episodes, mdnrnn=m)
     for temperature in config.temperatures:
         say(f"Temperature {temperature:g}:")
         asked = replace(controller, world="dream", temperature=temperature)
-        row = trial(asked, folder, out / f"{temperature:g}", config.episodes, workers, device)
+        row = trial(asked, folder, path.with_name(f"{temperature:g}"), config.episodes, workers, device)
         rows[temperature] = {"temperature": temperature, **row}
-        done = out / "random.json"
+        done = path.with_name("random.json")
         if not done.exists() or len(read_json(done)["episodes"]) != config.episodes:
             write_json(done, evaluate("random", config.episodes, TEST, workers, env))
         report = {
@@ -83,7 +84,7 @@ def sweep(
             "random": read_json(done),
             "rows": [rows[temperature] for temperature in sorted(rows)],
         }
-        write_report(out / "temperatures", report, markdown(report))
+        write_report(path, report, markdown(report))
     return report
 
 

@@ -23,8 +23,7 @@ from rollouts.envs.presets import reported
 from rollouts.envs.trust import recorded_env
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import atomic_path, file_hash, read_json, write_json
-from rollouts.runs.layout import newest_round, round_folder
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from rollouts.seeds import TEST
 from worldmodels.training.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
@@ -39,14 +38,15 @@ def world_model_folder(run: Path, number: int | None) -> Path:
     Raises:
         UserError: there is no finished M.
     """
-    folder = (newest_round(run, "mdnrnn") or run) if number is None else round_folder(run, number)
-    Stage.require(folder, "mdnrnn", "train-mdnrnn")
-    return folder
+    whole = Run(run)
+    chosen = (whole.newest("mdnrnn") or whole) if number is None else whole.round(number)
+    chosen.mdnrnn.require()
+    return chosen.path
 
 
 def world_of(folder: Path) -> EnvConfig:
     """The environment that a world model was fitted to."""
-    return recorded_env(Stage(folder, "mdnrnn").manifest)
+    return recorded_env(Run(folder).mdnrnn.manifest)
 
 
 def trial(
@@ -63,12 +63,12 @@ def trial(
         :func:`agents.evaluation.summarise`. Of one evolved in a dream also ``dream``, as many whole dreams.
     """
     env = world_of(folder)
-    stage = evolve(config, folder, env, workers, device, into=into)
-    score, weights = into / "score.json", stage / "weights.safetensors"
-    identity = {"controller": file_hash(weights), "episodes": episodes}
+    evolve(config, folder, env, workers, device, into=into)
+    stage, score = Run(into).controller, into / "score.json"
+    identity = {"controller": file_hash(stage.weights), "episodes": episodes}
     if score.exists() and (known := read_json(score))["identity"] == identity:
         return known
-    manifest, kept = Stage(into, "controller").manifest, load_tensors(weights)
+    manifest, kept = stage.manifest, load_tensors(stage.weights)
     parameters, standardiser = kept["selected"].double().numpy(), Standardiser.among(kept)
     row = {"identity": identity}
     row |= {name: getattr(config, name) for name in FROM_THE_OPTIONS}
@@ -99,7 +99,7 @@ def rows_before(path: Path, key: str, episodes: int, **about: object) -> dict[An
 
 
 def write_report(path: Path, report: dict[str, Any], text: str) -> None:
-    """``path.json`` for programs, ``path.md`` for people."""
-    write_json(path.with_suffix(".json"), report)
+    """The report for programs, and beside it a page for people, ``path`` with the ending ``.md``."""
+    write_json(path, report)
     with atomic_path(path.with_suffix(".md")) as temporary:
         temporary.write_text(text)

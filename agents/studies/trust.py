@@ -36,8 +36,7 @@ from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
 from rollouts.runs.files import file_hash, read_json
-from rollouts.runs.layout import located, newest_round
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.training.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
 
@@ -56,9 +55,10 @@ def diagnose(agent: str | Path, asked: GateConfig, workers: Workers, device: tor
         UserError: there is no world model, or its agent is no linear controller.
     """
     asked.check()
-    path = located(agent)
-    folder = newest_round(path, "mdnrnn") or path
-    config, task, env = _of(folder, path, device)
+    run = Run.named(agent)
+    newest = run.newest("mdnrnn") or run
+    folder = newest.path
+    config, task, env = _of(newest, run, device)
     own = Setting(config.temperature, config.dropout, config.max_steps)
     controllers = perturbed(config, task, asked.controllers)
     limit, _ = episode_limit(env)
@@ -82,7 +82,7 @@ def diagnose(agent: str | Path, asked: GateConfig, workers: Workers, device: tor
     mine = next(row for row in rows if Setting(row["temperature"], row["dropout"], row["horizon"]) == own)
     return {
         "agent": str(agent),
-        "mdnrnn": file_hash(folder / "mdnrnn" / "weights.safetensors"),
+        "mdnrnn": file_hash(newest.mdnrnn.weights),
         "environment": resolve(env).id,
         "controllers": len(controllers),
         "dreams": asked.dreams,
@@ -96,28 +96,26 @@ def diagnose(agent: str | Path, asked: GateConfig, workers: Workers, device: tor
     }
 
 
-def _of(folder: Path, run: Path, device: torch.device) -> tuple[ControllerConfig, Task, EnvConfig]:
+def _of(newest: Run, run: Run, device: torch.device) -> tuple[ControllerConfig, Task, EnvConfig]:
     """How C was or will be evolved, what evolution begins with, and the world that it is to act in."""
-    made = Stage(folder, "controller")
+    folder, made = newest.path, newest.controller
     if not made.complete:
-        env = recorded_env(Stage.require(folder, "mdnrnn", "train-mdnrnn").manifest)
-        note = run / "run.json"
-        name = read_json(note).get("preset") if note.exists() else None
+        env = recorded_env(newest.mdnrnn.require().manifest)
+        name = read_json(run.note).get("preset") if run.note.exists() else None
         preset = preset_for(name if name in PRESETS else "laptop", env.id)
         config = dataclasses.replace(preset.controller, world="dream", learner="evolution")
         model = WorldModel.from_folder(folder, device).act_through(env)
         controller = config.controller.build(model)
         zero = np.zeros(controller.parameter_count)
         return config, Task(model, config.controller, controller, zero, False, config.seed, folder), env
-    env, kept = recorded_env(made.manifest), load_tensors(made.path / "weights.safetensors")
+    env, kept = recorded_env(made.manifest), load_tensors(made.weights)
     config, spec = made.config(ControllerConfig), made.described("spec", spec_of)
     if config.learner != "evolution" or spec != config.controller:
         raise UserError(f"The gate perturbs linear controllers along evolution's steps; {folder} has another kind.")
     model = WorldModel.from_folder(folder, device).act_through(env)
     controller = config.controller.build(model, Standardiser.among(kept))
     weights = kept["selected"].double().cpu().numpy()
-    if config.world == "real":
-        config = dataclasses.replace(config, world="dream")
+    config = dataclasses.replace(config, world="dream")
     return config, Task(model, config.controller, controller, weights, True, config.seed, folder), env
 
 

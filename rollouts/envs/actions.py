@@ -124,7 +124,8 @@ def natural_action(space: gym.Space[Any], name: str, low: Limits = None, high: L
     """The mapping for a Discrete, MultiDiscrete, MultiBinary or Box action space of the environment ``name``.
 
     Args:
-        low, high: limits for a Box, one for all components or one for each; the space's own where None.
+        low: limits for a Box, one for all components or one for each; the space's own where None.
+        high: likewise.
 
     Raises:
         UserError: the space is of another kind, or a limit is missing or makes no sense.

@@ -1,41 +1,172 @@
-"""Where runs and their rounds are: the run directory is round 0, and ``round-1``, ``round-2``, ... lie in it."""
+"""Where everything of a run is: its rounds, their stages, and every file, by name.
+
+::
+
+    runs/NAME/                 Run(path): the first pass through all stages, which is round 0
+        run.json               .note
+        rollouts/episodes/     .episodes, of the stage .rollouts
+        vae/ mdnrnn/           .vae, .mdnrnn
+        controller/            .controller
+        images/ vae-gan/       .images, .sharpened
+        latents/               .latents
+        restarts/0/            .restart(0), with a controller of its own
+        round-1/               .round(1), again with stages of its own
+        human/                 .human, what people drove on the live page
+        evaluation.json        .evaluation
+        real.mp4 dream.mp4     .film("real"), .film("dream")
+        comparison/            .report("comparison") lies in it, beside what it reports on
+
+The files of a stage are attributes of :class:`rollouts.runs.stage.Stage`: ``Run(path).vae.weights``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from rollouts.episodes import EpisodeStore
 from rollouts.runs.stage import Stage
 
 #: Released agents: data, not code, which lie with the agents and can be loaded from every room.
 PRETRAINED = Path(__file__).parents[2] / "agents" / "pretrained"
 
 
-def located(name: str | Path) -> Path:
-    """A run directory as it was given, or that of ``pretrained/NAME``, which came with the package."""
-    path = Path(name)
-    if not path.exists() and path.parts and path.parts[0] == "pretrained":
-        return PRETRAINED.joinpath(*path.parts[1:])
-    return path
+@dataclass(frozen=True)
+class Run:
+    """A run directory, or that of one of its rounds. Asking for a part neither makes nor reads it."""
+
+    path: Path
+
+    @classmethod
+    def named(cls, name: str | Path) -> Run:
+        """The run at a path, or ``pretrained/NAME``, which came with the package."""
+        path = Path(name)
+        if not path.exists() and path.parts and path.parts[0] == "pretrained":
+            return cls(PRETRAINED.joinpath(*path.parts[1:]))
+        return cls(path)
+
+    @classmethod
+    def of(cls, store: EpisodeStore) -> Run:
+        """The run or the round that these episodes were recorded in."""
+        return cls(store.path.parent.parent)
+
+    @property
+    def rollouts(self) -> Stage:
+        """The recording of its episodes."""
+        return Stage(self.path, "rollouts")
+
+    @property
+    def episodes(self) -> EpisodeStore:
+        """What was recorded in it."""
+        return EpisodeStore(self.rollouts.path / "episodes")
+
+    @property
+    def vae(self) -> Stage:
+        """V."""
+        return Stage(self.path, "vae")
+
+    @property
+    def mdnrnn(self) -> Stage:
+        """M."""
+        return Stage(self.path, "mdnrnn")
+
+    @property
+    def controller(self) -> Stage:
+        """C."""
+        return Stage(self.path, "controller")
+
+    @property
+    def images(self) -> Stage:
+        """An image model."""
+        return Stage(self.path, "images")
+
+    @property
+    def sharpened(self) -> Stage:
+        """V, trained on against a critic."""
+        return Stage(self.path, "vae-gan")
+
+    def stage(self, name: str) -> Stage:
+        """The one whose folder has this name."""
+        return Stage(self.path, name)
+
+    @property
+    def model(self) -> tuple[Stage, Stage]:
+        """V and M."""
+        return self.vae, self.mdnrnn
+
+    @property
+    def stages(self) -> tuple[Stage, Stage, Stage, Stage]:
+        """Those of an agent, in the order in which they are made."""
+        return self.rollouts, self.vae, self.mdnrnn, self.controller
+
+    @property
+    def manifests(self) -> list[Path]:
+        """The manifest files of all its stages, also of those that are not finished."""
+        return sorted(self.path.glob("*/manifest.json"))
+
+    @property
+    def note(self) -> Path:
+        """The file that says which preset it began with."""
+        return self.path / "run.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Its score."""
+        return self.path / "evaluation.json"
+
+    @property
+    def latents(self) -> Path:
+        """The folder of what V sees in the episodes."""
+        return self.path / "latents"
+
+    def film(self, world: str) -> Path:
+        """Its agent in the ``real`` world or in the ``dream``."""
+        return self.path / f"{world}.mp4"
+
+    def report(self, study: str) -> Path:
+        """What a ``comparison`` or a sweep of ``temperatures`` found; its trials are folders beside it."""
+        return self.path / study / f"{study}.json"
+
+    @property
+    def human(self) -> Run:
+        """What people drove in its world, as a run of its own."""
+        return Run(self.path / "human")
+
+    def restart(self, number: int) -> Run:
+        """One of the tries that came before its controller."""
+        return Run(self.path / "restarts" / str(number))
+
+    @property
+    def restarts(self) -> list[Run]:
+        """All of them."""
+        return [Run(path) for path in sorted(self.path.glob("restarts/*"), key=lambda path: int(path.name))]
+
+    @property
+    def number(self) -> int:
+        """Which round it is; 0 for any folder that is not called ``round-N``."""
+        number = self.path.name.removeprefix("round-")
+        return int(number) if number != self.path.name and number.isdecimal() else 0
+
+    @property
+    def whole(self) -> Run:
+        """The run that it is a round of; round 0 is the run itself."""
+        return Run(self.path.parent) if self.number else self
+
+    def round(self, number: int) -> Run:
+        """One of the run's rounds."""
+        return self if number == 0 else Run(self.path / f"round-{number}")
+
+    @property
+    def rounds(self) -> list[Run]:
+        """Those that there are, itself the first, in their order."""
+        later = [round_ for path in self.path.glob("round-*") if (round_ := Run(path)).number]
+        return [self, *sorted(later, key=lambda round_: round_.number)]
+
+    def newest(self, stage: str) -> Run | None:
+        """The newest round in which a stage is finished."""
+        return next((round_ for round_ in reversed(self.rounds) if round_.stage(stage).complete), None)
 
 
-def round_folder(run: Path, number: int) -> Path:
-    """Round 0 is the run itself."""
-    return run if number == 0 else run / f"round-{number}"
-
-
-def restart_folder(folder: Path, number: int) -> Path:
-    """Where a run or a round keeps the tries that came before its controller."""
-    return folder / "restarts" / str(number)
-
-
-def round_number(folder: Path) -> int:
-    """Which round a folder is; 0 for any that is not called ``round-N``."""
-    number = folder.name.removeprefix("round-")
-    return int(number) if number != folder.name and number.isdecimal() else 0
-
-
-def newest_round(run: Path, stage: str) -> Path | None:
-    """The folder of the newest round in which a stage is finished."""
-    rounds = {0: run, **{number: folder for folder in run.glob("round-*") if (number := round_number(folder))}}
-    finished = [number for number, folder in rounds.items() if Stage(folder, stage).complete]
-    return rounds[max(finished)] if finished else None
+def runs_in(folder: Path) -> list[Run]:
+    """Every folder in ``folder`` that may be a run, by name."""
+    return [Run(path) for path in sorted(folder.glob("*")) if path.is_dir()]

@@ -25,13 +25,23 @@ from rollouts.runs.provenance import command_line, git_commit, package_versions
 
 FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
-OLDER_STATE = "state.older.pt"  #: the checkpoint before the last, as long as the stage is not finished
-HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the manifest of a finished stage
+MANIFEST = "manifest.json"
+OLDER_STATE = "state.older.pt"
+HASHED = ("weights", "starts", "value")  #: safetensors files whose hashes stand in the manifest of a finished stage
 _MEASURED = ("precision", "gate")  #: what a stage notes when it begins, and keeps when it goes on
+#: Which command makes a stage.
+MADE_BY = {
+    "rollouts": "collect",
+    "vae": "train-vae",
+    "mdnrnn": "train-mdnrnn",
+    "controller": "train-controller",
+    "images": "train-images",
+    "vae-gan": "sharpen-vae",
+}
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data", "gate"), dict),
-    **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage"), str),
+    **dict.fromkeys(("observation_hash", "weights", "starts", "value", "vae", "mdnrnn", "policy", "stage"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
     "seconds": (int, float),
@@ -41,21 +51,40 @@ T = TypeVar("T")
 
 
 class Stage:
-    """One stage's folder inside a run.
+    """One stage's folder inside a run, and its files by name; :class:`rollouts.runs.layout.Run` knows all stages.
 
-    ``Stage.open`` starts or continues it, ``Stage.require`` finds a finished one that a later stage needs.
+    ``open`` starts or continues it, ``require`` finds a finished one that a later stage needs.
     """
 
     def __init__(self, run: Path, name: str) -> None:
         self.run, self.name, self.path = run, name, run / name
+        self.config_file = self.path / "config.json"
+        self.manifest_file = self.path / MANIFEST
+        self.weights = self.path / "weights.safetensors"
+        self.state = self.path / "state.pt"  #: the last checkpoint
+        self.older_state = self.path / OLDER_STATE  #: the one before, as long as the stage is not finished
+        self.metrics = self.path / "metrics.jsonl"  #: of V, M and image models
+        self.history = self.path / "history.jsonl"  #: of C
+        self.diagnostics = self.path / "diagnostics.json"  #: of V and M
+        self.starts = self.path / "starts.safetensors"  #: of M: the moments that dreams begin at
+        self.value = self.path / "value.safetensors"  #: of M: what is still to come where dreams end
         self._before, self._opened = 0.0, time.perf_counter()
         self._noted = self._opened
         self._typed: dict[str, Any] = {}  #: noted once something was done, not by a command that is refused
         self._lock: Lock | None = None
 
+    def picture(self, name: str) -> Path:
+        """``reconstructions``, ``prior_samples``, ``dream`` or ``samples``: what a stage has drawn when it ends."""
+        return self.path / f"{name}.png"
+
     @property
     def manifest(self) -> Facts:
-        manifest = read_json(self.path / "manifest.json")
+        """What the stage was made from, with what, and how far it is.
+
+        Raises:
+            UserError: it is missing, damaged or of another format.
+        """
+        manifest = read_json(self.manifest_file)
         if manifest.get("format") != FORMAT_VERSION:
             raise UserError(
                 f"{self.path} is of format {manifest.get('format')}, this version reads format {FORMAT_VERSION}. "
@@ -71,7 +100,7 @@ class Stage:
 
     @property
     def complete(self) -> bool:
-        return (self.path / "manifest.json").exists() and bool(self.manifest.get("complete"))
+        return self.manifest_file.exists() and bool(self.manifest.get("complete"))
 
     @property
     def begun(self) -> bool:
@@ -81,7 +110,7 @@ class Stage:
     @property
     def _made_something(self) -> bool:
         """Whether there is a result in it, of whatever it was made from."""
-        own = {"config.json", "manifest.json", LOCK}
+        own = {self.config_file.name, self.manifest_file.name, LOCK}
         files = list(self.path.iterdir()) if self.path.exists() else []
         results = [
             file for file in files if file.name not in own and "tfevents" not in file.name and file.suffix != ".tmp"
@@ -91,7 +120,7 @@ class Stage:
     @property
     def _lacks(self) -> str | None:
         """Which of the two files that say what it was made with is not there."""
-        return next((name for name in ("manifest.json", "config.json") if not (self.path / name).exists()), None)
+        return next((file.name for file in (self.manifest_file, self.config_file) if not file.exists()), None)
 
     def _refuse_unknown_results(self) -> None:
         if self._made_something and self._lacks:
@@ -102,7 +131,7 @@ class Stage:
 
     def config(self, cls: type[T]) -> T:
         """The stage's configuration as it was resolved when the stage ran."""
-        values = read_json(self.path / "config.json")
+        values = read_json(self.config_file)
         try:
             return config_from_dict(cls, values)
         except UserError as error:
@@ -118,11 +147,8 @@ class Stage:
                 f"{manifest.path} is damaged ({name}: {error}). Delete the folder {self.path} to make it anew."
             ) from error
 
-    @classmethod
     def open(
-        cls,
-        run: Path,
-        name: str,
+        self,
         config: Any,
         inputs: Mapping[str, str] | None = None,
         growable: tuple[str, ...] = (),
@@ -138,16 +164,16 @@ class Stage:
         Raises:
             UserError: the folder was made with other options, or from other inputs, or another process works in it.
         """
-        stage, wanted, inputs = cls(run, name), config_to_dict(config), dict(inputs or {})
+        wanted, inputs = config_to_dict(config), dict(inputs or {})
         typed = [line] if (line := command_line()) else []
-        sweep(run)
+        sweep(self.run)
         if not adopts:
-            stage._refuse_unknown_results()
-        if stage.path.exists() and not stage.complete:  # before its files are looked at
-            stage._lock = lock(stage.path)
-        if stage.begun:
-            stage._before = stage.manifest.get("seconds", 0.0)
-            before = stage._options_before(type(config))
+            self._refuse_unknown_results()
+        if self.path.exists() and not self.complete:  # before its files are looked at
+            self._lock = lock(self.path)
+        if self.begun:
+            self._before = self.manifest.get("seconds", 0.0)
+            before = self._options_before(type(config))
             wanted |= {k: before[k] for k, value in wanted.items() if value == "auto" and before.get(k)}
             grown = [
                 k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
@@ -158,33 +184,33 @@ class Stage:
             if changed:
                 differences = "; ".join(f"{k} was {before.get(k)!r}, is now {wanted.get(k)!r}" for k in changed)
                 raise UserError(
-                    f"{stage.path} was made with other options ({differences}). Give the options it was made with, "
+                    f"{self.path} was made with other options ({differences}). Give the options it was made with, "
                     "choose another --run, or delete that folder to start the stage anew."
                 )
-            stage.check_inputs(inputs)
-            typed = [*(line for line in stage.manifest.get("commands", []) if line not in typed), *typed]
-            stage._typed = {"commands": typed, **({} if stage.complete and not grown else stage._other_versions())}
+            self.check_inputs(inputs)
+            typed = [*(line for line in self.manifest.get("commands", []) if line not in typed), *typed]
+            self._typed = {"commands": typed, **({} if self.complete and not grown else self._other_versions())}
             if not grown:
-                return stage
-        stage.path.mkdir(parents=True, exist_ok=True)
-        stage._lock = lock(stage.path)
+                return self
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
-            stage.path / "manifest.json",
+            self.manifest_file,
             {
                 "format": FORMAT_VERSION,
-                "stage": name,
+                "stage": self.name,
                 "complete": False,
                 "inputs": inputs,
                 "commands": typed,
                 "versions": package_versions(),
                 "git_commit": git_commit(),
-                "seconds": stage._before,
-                **{name: value for name, value in stage._typed.items() if name == "earlier_versions"},
-                **{name: stage.manifest[name] for name in _MEASURED if stage.begun and name in stage.manifest},
+                "seconds": self._before,
+                **{name: value for name, value in self._typed.items() if name == "earlier_versions"},
+                **{name: self.manifest[name] for name in _MEASURED if self.begun and name in self.manifest},
             },
         )
-        write_json(stage.path / "config.json", wanted)
-        return stage
+        write_json(self.config_file, wanted)
+        return self
 
     def _other_versions(self) -> dict[str, Any]:
         """For the manifest, if the stage was begun with other versions than those of now: both."""
@@ -209,7 +235,7 @@ class Stage:
         try:
             return config_to_dict(self.config(cls))
         except UserError:
-            return read_json(self.path / "config.json")
+            return read_json(self.config_file)
 
     def check_inputs(self, inputs: Mapping[str, str]) -> None:
         """Refuse to continue on inputs that differ from those the stage was made from."""
@@ -221,20 +247,22 @@ class Stage:
                     "Delete that folder to make it anew, or choose another --run."
                 )
 
-    @classmethod
-    def require(cls, run: Path, name: str, made_by: str) -> Stage:
-        """The finished stage ``name`` of ``run``.
+    def require(self, made_by: str | None = None) -> Stage:
+        """The stage itself, if it is finished.
+
+        Args:
+            made_by: the command that makes it, if that is not the usual one.
 
         Raises:
             UserError: it is missing or unfinished; the message names the command that makes it.
         """
-        stage = cls(run, name)
-        stage._refuse_unknown_results()
-        if not (stage.path / "manifest.json").exists():
-            raise UserError(f"{run} has no '{name}' stage yet. Make it first: {command(made_by, '--run', run)}")
-        if not stage.complete:
-            raise UserError(f"The '{name}' stage of {run} is unfinished. Continue it: {command(made_by, '--run', run)}")
-        return stage
+        self._refuse_unknown_results()
+        make = command(made_by or MADE_BY[self.name], "--run", self.run)
+        if not self.manifest_file.exists():
+            raise UserError(f"{self.run} has no '{self.name}' stage yet. Make it first: {make}")
+        if not self.complete:
+            raise UserError(f"The '{self.name}' stage of {self.run} is unfinished. Continue it: {make}")
+        return self
 
     @property
     def seconds(self) -> float:
@@ -245,12 +273,12 @@ class Stage:
         """To be called while the stage works: notes the time it has taken, so that no more than a few seconds of it
         are forgotten when the process is killed."""
         if time.perf_counter() - self._noted >= NOTE_EVERY:
-            write_json(self.path / "manifest.json", {**self.manifest, **self._typed, "seconds": self.seconds})
+            write_json(self.manifest_file, {**self.manifest, **self._typed, "seconds": self.seconds})
             self._noted = time.perf_counter()
 
     def note(self, **facts: Any) -> None:
         """Add ``facts`` to the manifest while the stage goes on."""
-        write_json(self.path / "manifest.json", {**self.manifest, **facts})
+        write_json(self.manifest_file, {**self.manifest, **facts})
 
     def finish(self, **facts: Any) -> None:
         """Mark the stage complete and add ``facts`` (totals) and its time to its manifest, with the hashes of its
@@ -258,8 +286,17 @@ class Stage:
         ended = {"seconds": self.seconds, "complete": True}
         files = {name: self.path / f"{name}.safetensors" for name in HASHED}
         hashes = {name: file_hash(file) for name, file in files.items() if file.exists()}
-        (self.path / OLDER_STATE).unlink(missing_ok=True)
-        write_json(self.path / "manifest.json", {**self.manifest, **self._typed, **facts, **hashes, **ended})
+        self.older_state.unlink(missing_ok=True)
+        write_json(self.manifest_file, {**self.manifest, **self._typed, **facts, **hashes, **ended})
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def noted_hash(file: Path) -> str | None:
+    """What the finished stage that wrote a file noted as its hash; None for a file or a version that notes nothing."""
+    manifest = file.with_name(MANIFEST)
+    if file.stem not in HASHED or not manifest.exists():
+        return None
+    known = read_json(manifest).get(file.stem)
+    return None if known is None else str(known)

@@ -12,8 +12,8 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import EpisodeStore, pack
 from rollouts.errors import UserError
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
-from rollouts.runs.stage import Stage
 from rollouts.seeds import COLLECTION, EVOLUTION, collection_seed
 from rollouts.transfer.recording import BadRecordingError, Source, World, converted
 
@@ -41,9 +41,9 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
         "observation_hash": world.preset.observation_hash,
         "imported": source.identity,
     }
-    store = EpisodeStore(Stage(run, "rollouts").path / "episodes")
+    store = Run(run).episodes
     here = any(Path(name).resolve().parent == store.path.resolve() for name in source.names)
-    stage = Stage.open(run, "rollouts", CollectConfig(episodes=len(source.names)), inputs, adopts=here)
+    stage = Run(run).rollouts.open(CollectConfig(episodes=len(source.names)), inputs, adopts=here)
     if stage.complete:
         return store
     broken: list[str] = []

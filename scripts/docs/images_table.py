@@ -27,6 +27,7 @@ from agents.cli.options import Command
 from rollouts.console import duration, say
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import atomic_path, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from worldmodels.generative.collapse import CollapseError
 from worldmodels.generative.data.batches import spread
@@ -123,10 +124,10 @@ def training(name: str, config: ImageConfig, run: Path, arguments: Arguments) ->
 def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
     """A row that no model made, with its picture."""
     samples = load_samples(data)
-    run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}" / "images"
-    run.mkdir(parents=True, exist_ok=True)
+    run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
+    Run(run).images.path.mkdir(parents=True, exist_ok=True)
     shown = to_tensor(samples.train[spread(100 if samples.are_images else 2000, len(samples.train))])
-    save_png(picture(shown, 10), run / "samples.png", scale=2)
+    save_png(picture(shown, 10), Run(run).images.picture("samples"), scale=2)
     return evaluate_perfect(samples) if name == "perfect sampler" else evaluate_reference(samples, arguments.runs)
 
 
@@ -153,7 +154,7 @@ def body(arguments: Arguments) -> None:
                 result = (reference if name in REFERENCES else row)(name, data, arguments)
                 write_json(path, {"measures": {}, **result, "options": options, "machine": machine})
             found.append(read_evaluation(path))
-            if (samples := run / "images" / "samples.png").exists():
+            if (samples := Run(run).images.picture("samples")).exists():
                 shrink(samples, grids / picture_name(found[-1]))
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""

@@ -29,11 +29,11 @@ from rollouts.errors import UserError
 from rollouts.pools.pool import Workers
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import read_json
+from rollouts.runs.layout import Run
 from worldmodels.diagnostics import STRIP_HORIZONS
 from worldmodels.pictures import save_png
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("evaluation.json", "mdnrnn/diagnostics.json", "mdnrnn/dream.png", "vae/reconstructions.png")
 CLIP = slice(15, 75)  #: panels of the published animations: 5 seconds, after the opening zoom
 
 
@@ -54,7 +54,8 @@ def body(arguments: Arguments) -> None:
     """Gather evaluation, diagnostics and pictures, then rewrite the README's section."""
     name, agent = arguments.name, Agent.load(arguments.agent or default_agent())
     folder, docs = agent.folder, ROOT / "docs" / arguments.name
-    sources = [folder / name for name in SOURCES]
+    run = Run(folder)
+    sources = [run.evaluation, run.mdnrnn.diagnostics, run.mdnrnn.picture("dream"), run.vae.picture("reconstructions")]
     if (report := own_report(folder)) is None:
         raise UserError(
             f"{folder} was not evaluated yet: {command('evaluate', '--agent', folder, '--out', sources[0])}"

@@ -18,6 +18,7 @@ from agents.cli.places import RUNS, newest_images
 from rollouts.console import duration, say
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json
+from rollouts.runs.layout import Run
 from worldmodels.generative.measures.evaluation import evaluate, evaluate_reference
 from worldmodels.generative.models.trained import load_trained
 from worldmodels.training.checkpoint import pick_device
@@ -42,7 +43,7 @@ def body(arguments: Arguments) -> None:
     real = evaluate_reference(trained.samples, RUNS / "classifiers")
     facts = {"steps": trained.config.steps, "machine": processor(), "own": found, "real": real}
     write_json(DOCS / "default.json", facts)
-    shrink(trained.run / "images" / "samples.png", DOCS / "default.png")
+    shrink(Run(trained.run).images.picture("samples"), DOCS / "default.png")
     rewrite_readme("images", section(facts))
     say(f"Written to {DOCS / 'default.json'}, default.png beside it, and {README}")
 

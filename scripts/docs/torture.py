@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from rollouts.runs.files import read_json, write_json  # noqa: E402
+from rollouts.runs.layout import Run  # noqa: E402
 from tests.faults.helpers import call, differences  # noqa: E402
 
 COMMAND_OF = {"rollouts": "collect", "vae": "train_vae", "mdnrnn": "train_mdnrnn", "controller": "train_controller"}
@@ -120,11 +121,11 @@ def kill(finished: Path, run: Path, stage: str, rng: random.Random) -> dict[str,
 def damage(finished: Path, run: Path, file: Path, kind: str, rng: random.Random) -> dict[str, str]:
     """Damage one file of a copy, and run the command that reads it."""
     shutil.copytree(finished, run)
-    shutil.rmtree(run / "round-1", ignore_errors=True)
+    shutil.rmtree(Run(run).round(1).path, ignore_errors=True)
     stage = file.parts[0]
     later = STAGES[STAGES.index(stage) + 1 :]
     if file.name in RESUMED:
-        manifest = run / stage / "manifest.json"
+        manifest = Run(run).stage(stage).manifest_file
         write_json(manifest, {**read_json(manifest), "complete": False})
         remade, command = stage, COMMAND_OF[stage]
     elif later:

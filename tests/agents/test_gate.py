@@ -25,7 +25,7 @@ from agents.studies.trust import advice, diagnose, markdown
 from rollouts import EnvConfig, UserError
 from rollouts.envs.toy import DRIFT, GAIN, ToyEnv
 from rollouts.runs.files import read_json
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from tests.faults.helpers import call
 
 Array = NDArray[np.float64]
@@ -70,7 +70,7 @@ def scrambled(controllers: Array, seeds: Sequence[int]) -> Outcome:
 
 
 def note(tmp_path: Path, make_model: Callable[..., object], dream: Callable[..., Outcome]) -> dict[str, object]:
-    stage = Stage.open(tmp_path, "controller", CONFIG)
+    stage = Run(tmp_path).controller.open(CONFIG)
     task = Task(make_model(), ControllerSpec(), None, np.zeros(3), False, 0, stage.path)  # type: ignore[arg-type]
     before_evolution(CONFIG, stage, World(dream, None, 50), real, task)  # type: ignore[arg-type]
     return dict(stage.manifest["gate"])
@@ -146,11 +146,11 @@ def test_evolution_notes_the_gate_once(tiny_run: Path, tmp_path: Path):
         CONFIG, population=4, rollouts=2, generations=1, max_steps=10, validation_episodes=2, gate=4
     )
     evolve(config, tmp_path, EnvConfig("toy"), 0, CPU)
-    before = Stage(tmp_path, "controller").manifest["gate"]
+    before = Run(tmp_path).controller.manifest["gate"]
     assert len(before["dreamed"]) == len(before["real"]) == 4
-    Stage(tmp_path, "controller").note(gate=before | {"marked": True})
+    Run(tmp_path).controller.note(gate=before | {"marked": True})
     evolve(dataclasses.replace(config, generations=2), tmp_path, EnvConfig("toy"), 0, CPU)
-    assert Stage(tmp_path, "controller").manifest["gate"]["marked"]
+    assert Run(tmp_path).controller.manifest["gate"]["marked"]
 
 
 def test_the_command_shows_every_setting_and_advises_the_best(

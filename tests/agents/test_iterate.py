@@ -16,7 +16,7 @@ from agents.records.costs import rounds_of
 from agents.studies.comparison import untrained
 from agents.studies.trials import world_model_folder
 from rollouts.runs.files import read_json
-from rollouts.runs.layout import PRETRAINED, located
+from rollouts.runs.layout import PRETRAINED, Run
 from worldmodels import DreamEnv, WorldModel
 
 
@@ -25,7 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Every stage that a round runs, as (stage, folder name), instead of running it."""
     made: list[tuple[str, str]] = []
     monkeypatch.setattr(module, "collect", lambda config, env, folder, *_: made.append(("collect", folder.name)))
-    monkeypatch.setattr(module, "reuse_vae", lambda folder, weights: made.append(("reuse_vae", folder.name)))
+    monkeypatch.setattr(module, "reuse_vae", lambda folder, before: made.append(("reuse_vae", folder.name)))
     monkeypatch.setattr(module, "fit_vae", lambda config, folder, *_: made.append(("fit_vae", folder.name)))
     monkeypatch.setattr(module, "fit_mdn_rnn", lambda config, folder, *_: made.append(("fit_mdn_rnn", folder.name)))
     monkeypatch.setattr(module, "evolve", lambda config, folder, *_: made.append(("evolve", folder.name)))
@@ -79,8 +79,8 @@ def test_rounds_keep_the_shapes_that_the_run_began_with(
     """Also those of runs of before, whose options of shape and training stand in one list."""
     run = shutil.copytree(tiny_run, tmp_path / "run")
     if folder != "tiny":
-        shutil.copyfile(located(folder) / "mdnrnn" / "config.json", run / "mdnrnn" / "config.json")
-        shutil.copyfile(located(folder) / "vae" / "config.json", run / "vae" / "config.json")
+        shutil.copyfile(Run.named(folder).mdnrnn.config_file, Run(run).mdnrnn.config_file)
+        shutil.copyfile(Run.named(folder).vae.config_file, Run(run).vae.config_file)
     fitted: list[Any] = []
     monkeypatch.setattr(module, "fit_vae", lambda config, *_: fitted.append(config))
     monkeypatch.setattr(module, "fit_mdn_rnn", lambda config, *_: fitted.append(config))

@@ -409,6 +409,6 @@ def test_train_runs_any_units(tmp_path):
 
     gan = small_gan()
     trainer = Trainer(gan.units(), points, 0)
-    stage = Stage.open(tmp_path, "gan", preset("gan", "tiny"))
+    stage = Stage(tmp_path, "gan").open(preset("gan", "tiny"))
     train(stage, {**gan.parts(), "updates": trainer}, trainer, 4, 2, 4)
     assert (stage.path / "metrics.jsonl").read_text().count("critic_real") == 2

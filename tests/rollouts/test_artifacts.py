@@ -30,7 +30,7 @@ class Options:
 
 def begin_stage(run: Path, options: Options = Options(), **inputs: str) -> Stage:
     """A stage that has made something."""
-    stage = Stage.open(run, "vae", options, inputs, growable=("steps",))
+    stage = Stage(run, "vae").open(options, inputs, growable=("steps",))
     (stage.path / "state.pt").write_bytes(b"weights")
     return stage
 
@@ -101,7 +101,7 @@ def test_hashes_identify_content_and_not_order_or_name(tmp_path):
 
 def test_a_stage_continues_with_the_options_it_was_made_with(tmp_path):
     begin_stage(tmp_path, data="abc").finish(weights="123")
-    stage = Stage.open(tmp_path, "vae", Options(), {"data": "abc"})
+    stage = Stage(tmp_path, "vae").open(Options(), {"data": "abc"})
     assert stage.complete
     assert stage.config(Options) == Options()
     assert stage.manifest["weights"] == "123"
@@ -111,7 +111,7 @@ def test_a_stage_continues_with_the_options_it_was_made_with(tmp_path):
 def test_changed_options_are_refused_by_name_and_value(tmp_path):
     begin_stage(tmp_path)
     with pytest.raises(UserError, match=r"\(rate was 0\.5, is now 0\.1\)"):
-        Stage.open(tmp_path, "vae", Options(rate=0.1))
+        Stage(tmp_path, "vae").open(Options(rate=0.1))
 
 
 @pytest.mark.parametrize(("steps", "accepted"), [(20, True), (5, False)])
@@ -119,12 +119,12 @@ def test_a_growable_option_may_grow_but_not_shrink(steps, accepted, tmp_path):
     begin_stage(tmp_path).finish()
     wanted = replace(Options(), steps=steps)
     if accepted:
-        stage = Stage.open(tmp_path, "vae", wanted, growable=("steps",))
+        stage = Stage(tmp_path, "vae").open(wanted, growable=("steps",))
         assert not stage.complete  # there is more to do
         assert stage.config(Options) == wanted
     else:
         with pytest.raises(UserError, match="steps was 10, is now 5"):
-            Stage.open(tmp_path, "vae", wanted, growable=("steps",))
+            Stage(tmp_path, "vae").open(wanted, growable=("steps",))
 
 
 def test_inputs_that_disagree_are_both_named(tmp_path):
@@ -134,15 +134,15 @@ def test_inputs_that_disagree_are_both_named(tmp_path):
 
 
 def test_a_stage_that_made_nothing_yet_may_be_started_with_other_options(tmp_path):
-    Stage.open(tmp_path, "vae", Options(rate=0.1))
-    assert Stage.open(tmp_path, "vae", Options(rate=0.2)).config(Options).rate == 0.2
+    Stage(tmp_path, "vae").open(Options(rate=0.1))
+    assert Stage(tmp_path, "vae").open(Options(rate=0.2)).config(Options).rate == 0.2
 
 
 def test_a_stage_of_another_format_is_refused(tmp_path):
     manifest = begin_stage(tmp_path).path / "manifest.json"
     write_json(manifest, read_json(manifest) | {"format": 999})
     with pytest.raises(UserError, match="is of format 999, this version reads format 1"):
-        Stage.require(tmp_path, "vae", "train-vae")
+        Stage(tmp_path, "vae").require()
 
 
 def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
@@ -164,12 +164,12 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path):
 
 def test_a_stage_that_is_needed_but_not_finished_names_the_script_that_makes_it(tmp_path):
     with pytest.raises(UserError, match=r"has no 'vae' stage yet.*worldmodels train-vae --run"):
-        Stage.require(tmp_path, "vae", "train-vae")
-    stage = Stage.open(tmp_path, "vae", Options())
+        Stage(tmp_path, "vae").require()
+    stage = Stage(tmp_path, "vae").open(Options())
     with pytest.raises(UserError, match="unfinished"):
-        Stage.require(tmp_path, "vae", "train-vae")
+        Stage(tmp_path, "vae").require()
     stage.finish()
-    assert Stage.require(tmp_path, "vae", "train-vae").path == Path(tmp_path, "vae")
+    assert Stage(tmp_path, "vae").require().path == Path(tmp_path, "vae")
 
 
 def test_the_time_of_a_stage_is_added_up_over_all_its_processes(tmp_path, monkeypatch):
@@ -189,7 +189,7 @@ def test_the_time_of_a_stage_is_added_up_over_all_its_processes(tmp_path, monkey
     stage.finish()
     assert stage.manifest["seconds"] == 27
     clock.now += 1000
-    grown = Stage.open(tmp_path, "vae", replace(Options(), steps=20), growable=("steps",))
+    grown = Stage(tmp_path, "vae").open(replace(Options(), steps=20), growable=("steps",))
     work(grown, 3)
     grown.finish()
     assert grown.manifest["seconds"] == 30

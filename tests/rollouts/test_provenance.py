@@ -76,28 +76,28 @@ def commands(stage: Stage) -> list[str]:
 
 
 def test_what_was_typed_stands_in_the_manifest(typed, tmp_path: Path):
-    stage = Stage.open(tmp_path, "rollouts", CollectConfig(2), growable=("episodes",))
+    stage = Stage(tmp_path, "rollouts").open(CollectConfig(2), growable=("episodes",))
     assert commands(stage) == []  # a library's user types nothing
     typed("worldmodels collect --run a")
-    stage = Stage.open(tmp_path, "rollouts", CollectConfig(2), growable=("episodes",))
+    stage = Stage(tmp_path, "rollouts").open(CollectConfig(2), growable=("episodes",))
     (stage.path / "episode").write_text("data")
     assert commands(stage) == ["worldmodels collect --run a"]
     provenance.note_command("worldmodels", "collect", "--run", "a b")
-    stage = Stage.open(tmp_path, "rollouts", CollectConfig(2), growable=("episodes",))
+    stage = Stage(tmp_path, "rollouts").open(CollectConfig(2), growable=("episodes",))
     assert commands(stage) == ["worldmodels collect --run a"]  # nothing was done by it yet
     stage.finish()
     assert commands(stage) == ["worldmodels collect --run a", "worldmodels collect --run 'a b'"]
     typed("worldmodels collect --collect.episodes 3")
-    stage = Stage.open(tmp_path, "rollouts", CollectConfig(3), growable=("episodes",))
+    stage = Stage(tmp_path, "rollouts").open(CollectConfig(3), growable=("episodes",))
     assert commands(stage)[-1] == "worldmodels collect --collect.episodes 3"
     assert not stage.complete
 
 
 def test_a_refused_command_is_not_noted(typed, tmp_path: Path):
     typed("worldmodels collect")
-    stage = Stage.open(tmp_path, "rollouts", CollectConfig(2))
+    stage = Stage(tmp_path, "rollouts").open(CollectConfig(2))
     (stage.path / "episode").write_text("data")
     typed("worldmodels collect --collect.episodes 1")
     with pytest.raises(UserError, match="made with other options"):
-        Stage.open(tmp_path, "rollouts", CollectConfig(1))
+        Stage(tmp_path, "rollouts").open(CollectConfig(1))
     assert commands(stage) == ["worldmodels collect"]

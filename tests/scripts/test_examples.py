@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import torch
 
 from agents.pipeline.presets import PRESETS
 from tests.faults.helpers import MICRO
@@ -22,7 +23,10 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
 
 
 def test_they_are_short():
+    """Those that show one thing; an algorithm in one file may have a second page."""
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    loops = [lengths.pop(name) for name in ("ppo_in_the_dream.py", "torchrl_in_the_dream.py")]
+    assert max(loops) < 120
     assert len(lengths) == 3
     assert max(lengths.values()) < 60
 
@@ -48,6 +52,30 @@ def test_a_policy_from_the_dream_is_scored_in_reality(
     run(monkeypatch, "sb3_in_the_dream.py", *options)
     assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
     assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["ppo", "torchrl"])
+def test_other_loops_learn_in_the_dream_and_are_scored(
+    name: str, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    if name == "torchrl":
+        pytest.importorskip("torchrl")
+    options = ("--run", tiny_run, "--steps", 1024, "--lanes", 8, "--episodes", 2, "--out", tmp_path / "ppo")
+    run(monkeypatch, f"{name}_in_the_dream.py", *options)
+    assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
+    assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
+
+
+def test_advantages_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch):
+    """Sum over l of (gamma lambda)^l times the one-step errors, up to the end of the episode."""
+    names = runpy.run_path(str(EXAMPLES / "ppo_in_the_dream.py"))
+    generator = torch.Generator().manual_seed(0)
+    rewards, values = torch.randn(5, 1, generator=generator), torch.randn(6, 1, generator=generator)
+    over = torch.tensor([0.0, 0, 1, 0, 0])[:, None]
+    gamma, shrink = names["GAMMA"], names["GAMMA"] * names["LAMBDA"]
+    errors = rewards + gamma * values[1:] * (1 - over) - values[:-1]
+    expected = [sum(shrink**k * errors[t + k] for k in range(end - t)) for t in range(5) for end in [3 if t < 3 else 5]]
+    torch.testing.assert_close(names["advantages"](rewards, values, over), torch.stack(expected))
 
 
 @pytest.mark.slow

@@ -16,7 +16,6 @@ import torch
 from agents import Agent, evaluate
 from agents.agent import find_agent, pretrained_agents
 from agents.evaluation import save_report
-from agents.pipeline.iterate import episodes_of
 from agents.records.commands import commands, worked_out
 from agents.records.costs import costs, rounds_of
 from agents.records.experiments import keep
@@ -24,6 +23,7 @@ from agents.records.model_card import _origin, action_repeat, pedal
 from agents.records.release import compare, release
 from rollouts import EnvConfig, UserError
 from rollouts.runs.files import file_hash, read_json, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 from tests.scripts.conftest import COMMON
@@ -210,7 +210,7 @@ def test_whether_a_round_learnt_from_people_is_in_the_commands(scripted_run: Pat
     shutil.copytree(run / "rollouts", run / "human" / "rollouts")
     assert "--iterate.human" not in worked_out(rounds_of(run), "runs/x")[-1]
     manifest = read_json(run / "round-1" / "mdnrnn" / "manifest.json")
-    manifest["inputs"]["episodes"] = data_hash([episodes_of(run / name) for name in ("", "human", "round-1")])
+    manifest["inputs"]["episodes"] = data_hash([one.episodes for one in (Run(run), Run(run).human, Run(run).round(1))])
     write_json(run / "round-1" / "mdnrnn" / "manifest.json", manifest)
     assert "--iterate.human" in worked_out(rounds_of(run), "runs/x")[-1]
 

@@ -15,6 +15,7 @@ from agents.records.costs import history, rounds_of
 from agents.records.experiments import curve, keep, read
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json_lines
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call, interrupted_at
 
@@ -131,7 +132,7 @@ def test_a_run_of_c_alone_is_one_more_round_of_what_its_v_and_m_come_from(
         kept = next(experiment for experiment in read(folder) if experiment.name == name)
         assert (kept.costs[-1]["round"], kept.costs[-1]["stage"]) == (2, "controller")
         totals[name] = kept.total("environment_steps")
-        own = Stage(run, "controller").manifest["environment_steps"]
+        own = Run(run).controller.manifest["environment_steps"]
         last = one.costs[-1]["environment_steps"] if name == "anew" else 0
         assert totals[name] == one.total("environment_steps") - last + own
         assert kept.curve[-1]["environment_steps"] == totals[name]

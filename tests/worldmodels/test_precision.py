@@ -92,22 +92,22 @@ def test_bfloat16_that_cannot_be_computed_is_refused_if_asked_for_and_left_if_no
 
 def test_the_choice_is_noted_and_kept(clock, tmp_path):
     config = VAEConfig(steps=10)
-    stage = Stage.open(tmp_path, "vae", config)
+    stage = Stage(tmp_path, "vae").open(config)
     clock.seconds = {"float32": 1.0, "bfloat16": 0.5}
     assert settle(stage, "auto", CPU, 10**9, clock.step, "V") == "bfloat16"
     (stage.path / "state.pt").write_bytes(b"begun")
     clock.seconds = {"float32": 1.0, "bfloat16": 5.0}  # on another machine, or a busier one
     for again in (config, replace(config, steps=20)):
-        stage = Stage.open(tmp_path, "vae", again, growable=("steps",))
+        stage = Stage(tmp_path, "vae").open(again, growable=("steps",))
         assert settle(stage, "auto", CPU, 10**9, clock.step, "V") == "bfloat16"
         assert stage.manifest["precision"] == "bfloat16"
 
 
 def test_a_run_of_before_goes_on_in_what_it_was_begun_in(clock, tmp_path):
     """Presets used to name the format; the same preset now says auto."""
-    stage = Stage.open(tmp_path, "vae", VAEConfig(precision="bfloat16"))
+    stage = Stage(tmp_path, "vae").open(VAEConfig(precision="bfloat16"))
     (stage.path / "state.pt").write_bytes(b"begun")
-    stage = Stage.open(tmp_path, "vae", VAEConfig())
+    stage = Stage(tmp_path, "vae").open(VAEConfig())
     clock.seconds = {"float32": 0.4, "bfloat16": 5.0}
     assert settle(stage, "auto", CPU, 10**9, clock.step, "V") == "bfloat16"
     assert json.loads((stage.path / "config.json").read_text())["precision"] == "bfloat16"

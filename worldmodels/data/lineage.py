@@ -8,20 +8,21 @@ from pathlib import Path
 
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.files import atomic_path, file_hash, fingerprint, read_json, write_json
+from rollouts.runs.files import atomic_path, file_hash, fingerprint, write_json
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 
 
-def reuse_vae(run: Path, weights: Path) -> Path:
-    """Use another round's V unchanged: copy its stage into ``run``."""
-    target = run / "vae"
-    if not (target / "manifest.json").exists():
-        for name in ("config.json", "weights.safetensors"):
-            with atomic_path(target / name) as temporary:
-                shutil.copyfile(weights.parent / name, temporary)
+def reuse_vae(run: Path, before: Path) -> Path:
+    """Use another round's V unchanged: copy its stage from the folder ``before`` into ``run``."""
+    source, target = Run(before).vae, Run(run).vae
+    if not target.manifest_file.exists():
+        for file, copy in ((source.config_file, target.config_file), (source.weights, target.weights)):
+            with atomic_path(copy) as temporary:
+                shutil.copyfile(file, temporary)
         # The manifest last: it says complete. The time was taken elsewhere.
-        write_json(target / "manifest.json", {**read_json(weights.parent / "manifest.json"), "seconds": 0.0})
-    return target / "weights.safetensors"
+        write_json(target.manifest_file, {**source.manifest, "seconds": 0.0})
+    return target.weights
 
 
 def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
@@ -30,7 +31,7 @@ def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
     Raises:
         UserError: they were recorded with different preprocessing, or one of them was never begun.
     """
-    stages = [Stage(store.path.parent.parent, "rollouts") for store in stores]
+    stages = [Run.of(store).rollouts for store in stores]
     for stage in stages:
         if not stage.begun:
             raise UserError(f"There are no episodes in {stage.path} yet; record some there first.")
@@ -47,13 +48,13 @@ def require_vae(run: Path, stores: Sequence[EpisodeStore]) -> tuple[Stage, dict[
     Raises:
         UserError: it is missing or unfinished, or does not belong to the episodes.
     """
-    stage, observation_hash = Stage.require(run, "vae", "train-vae"), common_observation_hash(stores)
+    stage, observation_hash = Run(run).vae.require(), common_observation_hash(stores)
     if stage.manifest["observation_hash"] != observation_hash:
         raise UserError(
             f"The episodes (preprocessing {observation_hash}) and V in {stage.path} (preprocessing "
             f"{stage.manifest['observation_hash']}) disagree; fit V on these episodes first."
         )
-    weights = file_hash(stage.path / "weights.safetensors")
+    weights = file_hash(stage.weights)
     return stage, {"observation_hash": observation_hash, "vae": weights, "episodes": data_hash(stores)}
 
 
@@ -64,7 +65,7 @@ def require_transitions(stores: Sequence[EpisodeStore], reward_head: bool) -> No
         UserError: there are no actions in them, or no rewards for a reward head.
     """
     for store in stores:
-        manifest = Stage(store.path.parent.parent, "rollouts").manifest
+        manifest = Run.of(store).rollouts.manifest
         if not manifest.get("actions", True):
             raise UserError(f"The episodes in {store.path} were imported without actions; M learns from what was done.")
         if reward_head and not manifest.get("rewards", True):

@@ -8,7 +8,7 @@ import torch
 
 from rollouts.console import say
 from rollouts.runs.files import file_hash
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.generative.collapse import Watch
 from worldmodels.generative.data.batches import Batches, held_out
 from worldmodels.generative.models.base import ImageConfig, Shape, build
@@ -39,8 +39,8 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     config.check_networks(not samples.are_images)
     shape = Shape.of(samples)
     model = build(config, shape, device)
-    stage = Stage.open(run, "images", config, {"data": samples.hash, "model": name}, growable=("steps",))
-    weights = stage.path / "weights.safetensors"
+    stage = Run(run).images.open(config, {"data": samples.hash, "model": name}, growable=("steps",))
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
     batches = Batches(
@@ -74,14 +74,14 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
         watch.report,
         headline=model.headline,
     )
-    state = load_state(stage.path / "state.pt", device)  # also when stopped between the last step and the results
+    state = load_state(stage.state, device)  # also when stopped between the last step and the results
     for key, part in parts.items():
         part.load_state_dict(state[key])
     view = next(iter(model.views().values()))
-    save_png(view(seen._replace(rng=generator_for(0, 0))), stage.path / "samples.png", enlargement(shape.size))
+    save_png(view(seen._replace(rng=generator_for(0, 0))), stage.picture("samples"), enlargement(shape.size))
     save_tensors(model.network.state_dict(), weights)
     stage.finish(weights=file_hash(weights), architecture=shape._asdict(), data=about(samples))
-    say(f"{name}: done. Look at {stage.path / 'samples.png'}")
+    say(f"{name}: done. Look at {stage.picture('samples')}")
     return weights
 
 

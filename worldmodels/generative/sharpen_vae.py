@@ -14,7 +14,7 @@ from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import require_at_least, require_positive, require_seed
 from rollouts.runs.files import file_hash
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.data.frames import FrameBatches, read_frames, split
 from worldmodels.data.lineage import require_vae
 from worldmodels.generative.networks.dcgan import dcgan_critic
@@ -75,8 +75,8 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
     """
     config.check()
     source, inputs = require_vae(run, stores)
-    stage = Stage.open(run, "vae-gan", config, inputs, growable=("steps",))
-    weights = stage.path / "weights.safetensors"
+    stage = Run(run).sharpened.open(config, inputs, growable=("steps",))
+    weights = stage.weights
     if stage.complete and weights.exists():
         return weights
     training, test = split(stores)
@@ -86,7 +86,7 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
 
     torch.manual_seed(config.seed)
     vae = ConvVAE(int(source.manifest["architecture"]["latent_size"]))
-    load_weights(vae, source.path / "weights.safetensors")
+    load_weights(vae, source.weights)
     before = reconstruct(vae.to(device), shown)
     critic = spectrally_normalise(dcgan_critic(FRAME_SIZE, 3, config.width)).to(device)
     objective = AdversarialVAE(
@@ -115,11 +115,11 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
 
     headline = ("reconstruction", "kl", "adversarial")
     train(stage, parts, trainer, config.steps, config.log_every, config.checkpoint_every, report, headline)
-    vae.load_state_dict(load_state(stage.path / "state.pt", device)["vae"])
-    save_png(compare(), stage.path / "reconstructions.png", scale=2)
+    vae.load_state_dict(load_state(stage.state, device)["vae"])
+    save_png(compare(), stage.picture("reconstructions"), scale=2)
     save_tensors(vae.state_dict(), weights)
     stage.finish(weights=file_hash(weights), architecture={"latent_size": vae.latent_size})
-    say(f"V, sharpened: {weights}. Look at {stage.path / 'reconstructions.png'} (originals, before, after).")
+    say(f"V, sharpened: {weights}. Look at {stage.picture('reconstructions')} (originals, before, after).")
     return weights
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from rollouts.console import say
 from rollouts.errors import UserError
-from rollouts.runs.files import atomic_path, bytes_hash, read_json
-from rollouts.runs.stage import HASHED, OLDER_STATE, Stage
+from rollouts.runs.files import atomic_path, bytes_hash
+from rollouts.runs.stage import OLDER_STATE, Stage, noted_hash
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -35,7 +35,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise UserError(f"{path} does not exist.")
     content = path.read_bytes()
-    known = _hash_beside(path)
+    known = noted_hash(path)
     if known is not None and known != bytes_hash(content):
         raise UserError(
             f"{path} is damaged, or of another run: its hash is {bytes_hash(content)}, and {known} in the manifest "
@@ -52,15 +52,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
                 f"delete the folder {path.parent} and run that stage again."
             )
     return tensors
-
-
-def _hash_beside(path: Path) -> str | None:
-    """What the finished stage noted of its own file; None for a file or a version that notes nothing."""
-    manifest = path.with_name("manifest.json")
-    if path.stem not in HASHED or not manifest.exists():
-        return None
-    known = read_json(manifest).get(path.stem)
-    return None if known is None else str(known)
 
 
 def is_whole(path: Path) -> bool:
@@ -88,7 +79,7 @@ def built(stage: Stage, make: Callable[[Mapping[str, Any]], nn.Module]) -> Any:
     Raises:
         UserError: the description is damaged, or of a network that is larger than its weights.
     """
-    manifest, weights = stage.manifest, stage.path / "weights.safetensors"
+    manifest, weights = stage.manifest, stage.weights
     try:
         with torch.device("meta"):
             bytes_at_least = 2 * sum(parameter.numel() for parameter in make(manifest["architecture"]).parameters())
@@ -140,7 +131,7 @@ def load_newest_state(stage: Stage, device: torch.device) -> dict[str, Any] | No
     Raises:
         UserError: the states that there are are damaged.
     """
-    newest, older = stage.path / "state.pt", stage.path / OLDER_STATE
+    newest, older = stage.state, stage.older_state
     if not newest.exists():  # a kill between two renames
         return load_state(older, device) if older.exists() else None
     try:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,14 +93,14 @@ class Ranks:
         if self.leads:
             self.wait()
 
-    def open_stage(self, run: Path, name: str, config: Any, inputs: Mapping[str, str]) -> Stage:
-        """The first process opens the stage, whose ``steps`` may grow; the others find it.
+    def open(self, stage: Stage, config: Any, inputs: Mapping[str, str]) -> Stage:
+        """The first process opens a stage, whose ``steps`` may grow; the others find it.
 
         Raises:
             UserError: see :meth:`rollouts.runs.stage.Stage.open`.
         """
         with self.leader_first():
-            return Stage.open(run, name, config, inputs, growable=("steps",)) if self.leads else Stage(run, name)
+            return stage.open(config, inputs, growable=("steps",)) if self.leads else stage
 
 
 @contextmanager

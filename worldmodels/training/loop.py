@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -38,12 +37,12 @@ class Stateful(Protocol):
 class MetricsLog:
     """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, stage: Stage, step: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter  # here: it takes longer to import than PyTorch itself
 
-        self.path = folder / "metrics.jsonl"
+        self.path = stage.metrics
         write_json_lines(self.path, [r for r in read_json_lines(self.path, "step") if r["step"] <= step])
-        self.board = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=10)
+        self.board = SummaryWriter(str(stage.path), purge_step=step + 1 if step else None, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line, and one point to every curve."""
@@ -89,14 +88,14 @@ def train(
     if first >= steps:
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, state_path, saved = Ranks.here(), stage.path / "state.pt", time.monotonic()
+    ranks, state_path, saved = Ranks.here(), stage.state, time.monotonic()
 
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
         pending = {"sums": {name: value.cpu() for name, value in sums.items()}, "count": count} if count else {}
         save_state({"step": step, **{name: part.state_dict() for name, part in parts.items()}, **pending}, state_path)
 
-    log = MetricsLog(stage.path, first) if ranks.leads else None
+    log = MetricsLog(stage, first) if ranks.leads else None
     start = warm = time.perf_counter()
     with finishing(), progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
@@ -146,7 +145,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return 0, {}, 0
     if missing := {"step", *parts} - state.keys():
         raise UserError(
-            f"{stage.path / 'state.pt'} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
+            f"{stage.state} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
             f"{stage.path} to make it anew."
         )
     try:
@@ -155,7 +154,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
         return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0))
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
-            f"{stage.path / 'state.pt'} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
+            f"{stage.state} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "
             f"{stage.path} to make it anew."
         ) from error
 

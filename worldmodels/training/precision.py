@@ -89,7 +89,7 @@ def settle(
     ranks = Ranks.here()
     with ranks.leader_first():
         if ranks.leads and "precision" not in stage.manifest:
-            asked = read_json(stage.path / "config.json").get("precision", asked)
+            asked = read_json(stage.config_file).get("precision", asked)
             stage.note(precision=choose(asked, device, steps, step, name))
     chosen: Format = stage.manifest["precision"]
     return chosen

@@ -26,7 +26,8 @@ class Batches:
 
     Args:
         low: images come in [low, 1].
-        flip, crop: mirror half of them; cut away up to this share of their sides (``augment.py``).
+        flip: mirror half of them (``augment.py``).
+        crop: cut away up to this share of their sides.
         condition_of: makes the conditions where the data have none of their own.
     """
 

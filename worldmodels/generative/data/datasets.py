@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.runs.layout import Run
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.arrays import Arrays, read_arrays, read_idx
@@ -83,7 +84,7 @@ def load_samples(
         built_in = ", ".join([*PACKAGED, STACKED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
-        for place in (path, path / "rollouts" / "episodes", path / "episodes"):
+        for place in (path, Run(path).episodes.path, path / "episodes"):
             if next(place.glob("episode-*.npz"), None):
                 return _episodes(data, EpisodeStore(place), wanted)
         return from_folder(data, path, wanted)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json
+from rollouts.runs.layout import Run
 from rollouts.runs.provenance import package_versions
-from rollouts.runs.stage import Stage
 from worldmodels.generative.data.batches import held_out, spread
 from worldmodels.generative.data.datasets import STACKED, load_samples
 from worldmodels.generative.data.samples import Samples, to_tensor
@@ -145,7 +145,7 @@ def evaluate(trained: Trained, cache: Path, count: int | None = None) -> dict[st
     found = model.measures(held_out(samples, OWN_COUNT, model.device, model.condition_of))
     if model.draws and not model.condition_channels:
         found |= _generated(model, samples, cache, count)
-    training = Stage(trained.run, "images").manifest.get("seconds", 0.0)
+    training = Run(trained.run).images.manifest.get("seconds", 0.0)
     return _file(trained.name, samples, found, training, time.perf_counter() - began)
 
 

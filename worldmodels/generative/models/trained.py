@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rollouts.errors import UserError
-from rollouts.runs.stage import Stage
+from rollouts.runs.layout import Run
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, build
 from worldmodels.generative.models.registry import MODELS
@@ -50,7 +50,7 @@ class Trained:
             UserError: they are gone, or have changed.
         """
         samples = self.config.load()
-        if samples.hash != Stage(self.run, "images").manifest["inputs"]["data"]:
+        if samples.hash != Run(self.run).images.manifest["inputs"]["data"]:
             raise UserError(
                 f"{self.config.data} has changed since {self.run} was made from it; its samples cannot be compared."
             )
@@ -86,7 +86,7 @@ def load_trained(run: Path, device: torch.device) -> Trained:
     Raises:
         UserError: it is missing, unfinished or damaged.
     """
-    stage = Stage.require(run, "images", "train-images")
+    stage = Run(run).images.require()
     manifest = stage.manifest
     name = str(manifest["inputs"]["model"])
     if name not in MODELS:
@@ -101,7 +101,7 @@ def load_trained(run: Path, device: torch.device) -> Trained:
             f"{manifest.path} is damaged (its architecture makes no network: {reason}). Delete the folder {stage.path} "
             "and train again."
         ) from error
-    load_weights(model.network, stage.path / "weights.safetensors")
+    load_weights(model.network, stage.weights)
     known = manifest["data"] if "data" in manifest else _found_about(config, shape)
     return Trained(name, config, model, run, shape, tuple(known["class_names"]), tuple(known["label_shares"]))
 
