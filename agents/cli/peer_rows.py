@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +15,7 @@ from torch.distributions import Categorical
 
 from agents.cli.measuring import Row, rate
 from rollouts.console import say
+from rollouts.envs.manners import complaint
 from rollouts.envs.registration import register
 from worldmodels.mdn_rnn import MDNRNN
 
@@ -35,13 +37,13 @@ def environment_peers(fast: float) -> Iterator[Row]:
         speed = rate(lambda e=envs: e.step(DRIVE), ENVS, cpu, time.process_time)  # type: ignore[misc]
         envs.close()
         yield Row(f"peer: Gymnasium's SyncVectorEnv of {ENVS} {name}", speed, "steps/CPU-s", note=_beside(fast, speed))
-    if importlib.util.find_spec("envpool") is None:
-        say("EnvPool's CarRacing is left out: it is not installed.")
+    try:
+        envpool: Any = importlib.import_module("envpool")
+        envs = envpool.make_gymnasium("CarRacing-v3", num_envs=ENVS, num_threads=1, seed=0)
+        envs.reset()
+    except Exception as error:  # its assets are downloads of their own, and may be missing
+        say(f"EnvPool's CarRacing is left out: {complaint(error)}.")
         return
-    import envpool
-
-    envs = envpool.make_gymnasium("CarRacing-v3", num_envs=ENVS, num_threads=1, seed=0)
-    envs.reset()
     speed = rate(lambda: envs.step(DRIVE), ENVS, cpu, time.process_time)
     yield Row(f"peer: EnvPool's CarRacing-v3, {ENVS} lanes", speed, "steps/CPU-s", note=_beside(fast, speed))
 
