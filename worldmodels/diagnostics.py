@@ -13,7 +13,7 @@ from torch import Tensor
 from rollouts.episodes import EpisodeStore
 from worldmodels.data.latents import LatentEpisode, LatentWindows
 from worldmodels.mixture import mixture_entropy, mixture_nll
-from worldmodels.pictures import grid, to_float, to_uint8
+from worldmodels.pictures import GAP, grid, to_float, to_uint8, with_captions
 from worldmodels.training.randomness import generator_for
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ WINDOW = 50  #: steps over which predicted and actual return are compared
 WARM_UP = 20  #: real steps before M runs free
 DREAMS = 8  #: free runs from every moment; their average is what M expects, without the noise of one sample
 HORIZONS = (1, 2, 5, 10, 20, 50)
+STRIP_ROWS = ("what happened", "V's picture of it", "M's dream of it")
 STRIP_HORIZONS = (0, 5, 10, 15, 20, 25, 30, 40, 50)
 
 
@@ -163,3 +164,11 @@ def dream_strip(
     seen = to_uint8(model.vae.decode(model.vae.encode(to_float(reality, model.device))[0]))
     dream = model.decode(torch.cat([dreamed[h] for h in columns]))
     return grid(np.concatenate([reality, seen, dream]), len(columns))
+
+
+def captioned(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A strip of :func:`dream_strip`, enlarged, with names of its rows and how much later each column is."""
+    side = strip.shape[0] // len(STRIP_ROWS)
+    horizons = STRIP_HORIZONS[: (strip.shape[1] - GAP) // side]
+    later = ("from here", *(f"{horizon} later" for horizon in horizons[1:]))
+    return with_captions(strip, STRIP_ROWS, later)

@@ -26,7 +26,7 @@ from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentWindows, Windows, encode_sources
 from worldmodels.data.lineage import require_transitions, require_vae
 from worldmodels.data.stream import LatentStream
-from worldmodels.diagnostics import diagnose, dream_strip
+from worldmodels.diagnostics import captioned, diagnose, dream_strip
 from worldmodels.dynamics import Dynamics, State, dropout_mask, take
 from worldmodels.following import Bootstrap, Noise, draw_noise, follow
 from worldmodels.mixture import Prediction, mixture_entropy, mixture_nll
@@ -132,9 +132,8 @@ def fit_mdn_rnn(
     model = WorldModel(vae, mdnrnn.to(device), env, action_spec, inputs["observation_hash"])
 
     def report(step: int, log: MetricsLog) -> None:
-        for name, value in flatten(diagnose(model, held_out, quick=True)).items():
-            log.board.add_scalar(f"held_out/{name}", value, step)
-        log.board.add_image("dream", dream_strip(model, held_out, stores), step, dataformats="HWC")
+        log.held_out(step, measures(diagnose(model, held_out, quick=True)))
+        log.picture(step, "dream", captioned(dream_strip(model, held_out, stores)))
 
     _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), own, report)
     if ranks.leads:
@@ -144,7 +143,7 @@ def fit_mdn_rnn(
             value, facts["value_r2"] = fit_value(mdnrnn, training, held_out or training, config.value)
             save_tensors(value.tensors(), stage.value)
         write_json(stage.diagnostics, facts)
-        save_png(dream_strip(model, held_out, stores), stage.picture("dream"), scale=2)
+        save_png(captioned(dream_strip(model, held_out, stores)), stage.picture("dream"))
         newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
         starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed, config.bad_starts)
         save_tensors(starts.tensors(), stage.starts)
@@ -242,14 +241,14 @@ def _train(
     )
 
 
-def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers of a nested report with their paths as names, for TensorBoard."""
+def measures(facts: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested report that are no counts, with their paths as names."""
     flat: dict[str, float] = {}
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}/"))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
+            flat.update(measures(value, f"{prefix}{name}/"))
+        elif isinstance(value, float):
+            flat[prefix + name] = value
     return flat
 
 

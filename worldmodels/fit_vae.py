@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from rollouts.runs.stage import Stage
 from worldmodels.configs import VAEConfig
 from worldmodels.data.frames import FrameBatches, Source, read_frames, split
 from worldmodels.data.lineage import common_observation_hash, data_hash
-from worldmodels.pictures import grid, save_png, to_float, to_uint8
+from worldmodels.pictures import grid, save_png, to_float, to_uint8, with_captions
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, train
@@ -31,6 +32,8 @@ from worldmodels.vae import FRAME_SIZE, ConvVAE, VAELoss, kl_to_standard_normal,
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
+ROWS = ("recorded", "V's picture of it")
+PRIOR_ROWS = ("z at random", "z at random")
 TRIED = 32  #: frames of the steps by which a precision is chosen
 
 
@@ -119,12 +122,10 @@ def _train(
 
     def report(step: int, log: MetricsLog) -> None:
         facts = evaluate_vae(vae, held_out, device)
-        log.board.add_scalar("held_out/reconstruction", facts["reconstruction"], step)
-        log.board.add_scalar("held_out/kl", facts["kl"], step)
-        log.board.add_scalar("held_out/active_units", facts["active_units"], step)
-        log.board.add_histogram("kl_per_unit", np.array(facts["kl_per_unit"]), step)
-        log.board.add_image("reconstructions", reconstructions(vae, held_out, device), step, dataformats="HWC")
-        log.board.add_image("prior_samples", prior_samples(vae, device), step, dataformats="HWC")
+        log.held_out(step, {name: facts[name] for name in ("reconstruction", "kl", "active_units")})
+        log.histogram(step, "kl_per_unit", facts["kl_per_unit"])
+        log.picture(step, "reconstructions", with_captions(reconstructions(vae, held_out, device), ROWS))
+        log.picture(step, "prior_samples", with_captions(prior_samples(vae, device), PRIOR_ROWS))
 
     train(
         stage,
@@ -151,8 +152,8 @@ def _finish(
     """Write what a trained V is and does."""
     weights, facts = stage.weights, evaluate_vae(vae, held_out, device)
     write_json(stage.diagnostics, facts)
-    save_png(reconstructions(vae, held_out, device), stage.picture("reconstructions"), scale=2)
-    save_png(prior_samples(vae, device), stage.picture("prior_samples"), scale=2)
+    save_png(with_captions(reconstructions(vae, held_out, device), ROWS), stage.picture("reconstructions"))
+    save_png(with_captions(prior_samples(vae, device), PRIOR_ROWS), stage.picture("prior_samples"))
     save_tensors(vae.state_dict(), weights)
     stage.finish(
         observation_hash=observation_hash,
@@ -167,7 +168,7 @@ def _finish(
 
 
 @torch.no_grad()
-def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> dict[str, object]:
+def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> dict[str, Any]:
     """Reconstruction error from the mean, KL in total and per unit (nats), and the number of active units."""
     pictures = to_float(frames, device)
     mean, logvar = vae.encode(pictures)

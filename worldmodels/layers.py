@@ -19,7 +19,7 @@ Activation = Callable[[], nn.Module]
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One convolution of a stack, and what follows it: normalisation, activation, dropout, in this order."""
+    """One convolution of a stack, and what follows it: normalisation, activation, dropout, pooling, in this order."""
 
     channels: int
     """Filters, i.e. channels of the output."""
@@ -36,6 +36,8 @@ class ConvSpec:
     dropout: float = 0.0
     """Probability with which an activation is set to zero while training."""
     bias: bool = True
+    pool: int = 1
+    """At the end, keep the maximum of every square of so many pixels' side, which divides the side."""
 
 
 class ReceptiveField(NamedTuple):
@@ -92,6 +94,11 @@ def output_size(size: int, spec: ConvSpec) -> int:
     return conv_size(grown, spec.kernel, stride, spec.padding)
 
 
+def pooled_size(size: int, pool: int) -> int:
+    """Output side of a pooling: ``floor(size / pool)``; what does not fill a square is left out."""
+    return size // pool
+
+
 def start_size(size: int, specs: Sequence[ConvSpec]) -> int:
     """The side that a stack of "same" layers must start from to end at ``size``.
 
@@ -110,7 +117,7 @@ def start_size(size: int, specs: Sequence[ConvSpec]) -> int:
 
 
 def receptive_field(specs: Sequence[ConvSpec]) -> ReceptiveField:
-    """Receptive field of a stack of convolutions: each adds ``(kernel - 1)`` steps of what came before it.
+    """Receptive field of a stack of convolutions (and poolings): each adds ``(kernel - 1)`` steps of what came before.
 
     Padding does not change it.
 
@@ -123,6 +130,8 @@ def receptive_field(specs: Sequence[ConvSpec]) -> ReceptiveField:
             raise ValueError("a receptive field is defined for stacks that do not enlarge their input")
         side += (spec.kernel - 1) * step
         step *= spec.stride
+        side += (spec.pool - 1) * step
+        step *= spec.pool
     return ReceptiveField(side, step)
 
 
@@ -148,6 +157,9 @@ def conv_stack(channels: int, size: int, specs: Sequence[ConvSpec]) -> tuple[nn.
             layers.append(spec.activation())
         if spec.dropout:
             layers.append(nn.Dropout(spec.dropout))
+        if spec.pool > 1:
+            layers.append(nn.MaxPool2d(spec.pool))
+            side = pooled_size(side, spec.pool)
         channels, size = spec.channels, side
     return nn.Sequential(*layers), size
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 from rollouts.runs.files import atomic_path
 
 Frames = NDArray[np.uint8]
+LETTERS = 15  #: height of captions in pixels
 
 
 def to_float(frames: Frames | Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -26,7 +29,10 @@ def to_uint8(frames: Tensor) -> Frames:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def grid(frames: Frames, columns: int, gap: int = 2) -> Frames:
+GAP = 2  #: pixels between the pictures of a grid
+
+
+def grid(frames: Frames, columns: int, gap: int = GAP) -> Frames:
     """Lay ``[N, H, W, 3]`` out in rows of ``columns`` with thin light gaps."""
     count, height, width, _ = frames.shape
     rows = -(-count // columns)
@@ -35,6 +41,25 @@ def grid(frames: Frames, columns: int, gap: int = 2) -> Frames:
         y, x = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
         canvas[y : y + height, x : x + width] = frame
     return canvas
+
+
+def with_captions(sheet: Frames, rows: Sequence[str], columns: Sequence[str] = (), scale: int = 2) -> Frames:
+    """A grid ``[H, W, 3]``, enlarged, with a caption on the left of each of its equally high rows, and above each of
+    its equally wide columns."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    enlarged = sheet.repeat(scale, 0).repeat(scale, 1)
+    font = ImageFont.load_default(LETTERS)
+    margin = max((math.ceil(font.getlength(caption)) + 16 for caption in rows), default=0)
+    top = 2 * LETTERS if columns else 0
+    canvas = Image.new("RGB", (enlarged.shape[1] + margin, enlarged.shape[0] + top), "white")
+    canvas.paste(Image.fromarray(enlarged), (margin, top))
+    pen, height = ImageDraw.Draw(canvas), enlarged.shape[0] / max(len(rows), 1)
+    for row, caption in enumerate(rows):
+        pen.text((margin - 8, top + (row + 0.5) * height), caption, "black", font, anchor="rm")
+    for column, caption in enumerate(columns):
+        pen.text((margin + (column + 0.5) * enlarged.shape[1] / len(columns), LETTERS), caption, "black", font, "mm")
+    return np.asarray(canvas)
 
 
 def save_png(picture: Frames, path: Path, scale: int = 1) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.studies.comparison import CompareConfig, compare, markdown
 from rollouts.pools.processes import default_workers
@@ -32,6 +32,7 @@ class Arguments:
     controller: ControllerConfig
     compare: CompareConfig = field(default_factory=CompareConfig)
     device: Device = "auto"
+    track: Tracking = ()
     workers: WorkerCount = field(default_factory=default_workers)
 
 
@@ -47,7 +48,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device", "workers", "compare.variants", "compare.episodes", "compare.round"),
+        *("run", "preset", "device", "track", "workers", "compare.variants", "compare.episodes", "compare.round"),
         *("controller.spec.features", "controller.generations", "controller.population", "controller.rollouts"),
         *("controller.sigma", "controller.strategy", "controller.max_steps", "controller.seed"),
     ),

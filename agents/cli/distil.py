@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
 from rollouts.envs.config import EnvConfig
@@ -35,6 +35,7 @@ class Arguments:
     rounds: int = 6
     """Iterations of imitation; the teacher drives in the first one."""
     device: Device = "auto"
+    track: Tracking = ()
     workers: WorkerCount = field(default_factory=default_workers)
 
 
@@ -60,7 +61,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "teacher", "rounds", "device", "workers", "env.id", "controller.distil.episodes"),
+        *("run", "preset", "teacher", "rounds", "device", "track", "workers", "env.id", "controller.distil.episodes"),
         *("controller.distil.updates", "controller.spec.features", "controller.spec.hidden"),
         *("controller.generations", "controller.population", "controller.rollouts", "controller.sigma"),
         *("controller.max_steps", "controller.patience", "controller.seed"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking, WorkerCount
 from agents.pipeline.iterate import IterateConfig, iterate
 from rollouts.pools.processes import default_workers
 from worldmodels.training.checkpoint import pick_device
@@ -22,6 +22,7 @@ class Arguments:
     preset: PresetName
     iterate: IterateConfig
     device: Device = "auto"
+    track: Tracking = ()
     workers: WorkerCount = field(default_factory=default_workers)
 
 
@@ -35,7 +36,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device", "workers"),
+        *("run", "preset", "device", "track", "workers"),
         *("iterate.rounds", "iterate.episodes", "iterate.max_steps", "iterate.noise", "iterate.refit_vae"),
         *("iterate.human", "iterate.fresh", "iterate.vae.steps", "iterate.mdnrnn.steps"),
         *("iterate.controller.world", "iterate.controller.generations", "iterate.controller.population"),

@@ -36,6 +36,7 @@ COMMANDS = {
     "sample-images": "samples, interpolations and attributes of an image model",
     "evaluate-images": "measure an image model",
     "sharpen-vae": "V with an adversarial loss (VAE/GAN)",
+    "report": "one HTML file of a run, or of several side by side",
     "runs": "what there is under runs/: stages, scores, ages",
     "info": "versions, device, precision, where runs are, disk",
     "bench": "how fast this machine is",

@@ -29,6 +29,7 @@ from rollouts.errors import UserError
 from rollouts.pools.pool import Workers, check_workers
 from rollouts.runs.files import read_json, write_json
 from rollouts.runs.layout import Run
+from worldmodels.tracking import TrackerName, track_with
 
 STAGE_OF = {"collect": "rollouts", "vae": "vae", "mdnrnn": "mdnrnn", "controller": "controller"}
 
@@ -49,6 +50,10 @@ WorkerCount = Annotated[
         help="Worker processes for environments and dreams; 0 runs everything in one. ray, ray:auto or ray:HOST:PORT "
         "uses the cores of a Ray cluster instead (docs/guide/gpus.md). Results do not depend on it."
     ),
+]
+Tracking = Annotated[
+    tuple[TrackerName, ...],
+    tyro.conf.arg(help="Follow it with wandb or mlflow too, where they are installed (docs/guide/reports.md)."),
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
 AgentName = Annotated[str | None, tyro.conf.arg(aliases=["--run"])]
@@ -79,10 +84,12 @@ class Command(Generic[T]):
 
         def work() -> None:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not self.joins_group:
-                raise UserError("Only train-vae and train-mdnrnn share their work among processes of torchrun.")
+                sharing = "train-vae, train-mdnrnn and train-images"
+                raise UserError(f"Only {sharing} share their work among processes of torchrun.")
             typed = note_typed(sys.argv[1:] if argv is None else argv)
             arguments: Any = (self.parse or parse)(self, typed)
             check(arguments)
+            track_with(getattr(arguments, "track", ()))
             run = getattr(arguments, "run", None) if "preset" in self.names() else None
             with _begun(run, arguments.preset) if run and self.starts_run else nullcontext(), stoppable(run):
                 self.body(arguments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking, WorkerCount
 from agents.evaluation import EvaluateConfig
 from agents.learning.config import ControllerConfig
 from agents.pipeline.iterate import IterateConfig
@@ -36,6 +36,7 @@ class Arguments:
     evaluate: EvaluateConfig
     watch: WatchConfig
     device: Device = "auto"
+    track: Tracking = ()
     workers: WorkerCount = field(default_factory=default_workers)
 
 
@@ -49,7 +50,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device", "workers", "env.id", "env.action_repeat", "collect.episodes"),
+        *("run", "preset", "device", "track", "workers", "env.id", "env.action_repeat", "collect.episodes"),
         *("vae.latent_size", "vae.steps", "mdnrnn.hidden_size", "mdnrnn.steps"),
         *("controller.world", "controller.generations", "controller.population", "iterate.rounds"),
         "evaluate.episodes",

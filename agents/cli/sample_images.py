@@ -1,14 +1,20 @@
-"""Pictures from a trained image model: grids, single files, reconstructions, walks through latent space, attributes.
+"""Pictures from a trained image model: grids, single files, translations of yours, walks through latent space.
 
 worldmodels sample-images --run runs/images-vae-1 --show reconstructions
 worldmodels sample-images --label triangles --truncation 1
 worldmodels sample-images --show files --rows 10 --out triangles/
 worldmodels sample-images --show between --pictures me.jpg you.jpg --out us.gif
 worldmodels sample-images --run runs/images-vae-1 --show attribute --attribute 3
+worldmodels sample-images --run runs/colourise --show translation --input old.jpg --out new.png
+worldmodels sample-images --run runs/text --show captions --caption "a red circle" "a big blue square at the left"
+worldmodels sample-images --run runs/pixels --show completion --pictures me.png
+worldmodels sample-images --run runs/video --show futures --out futures.gif
+worldmodels sample-images --show arithmetic --terms 3,17,25 4,8,9 1,2,6
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,26 +24,42 @@ from torch import Tensor
 
 from agents.cli.options import Command
 from agents.cli.places import newest_images
+from agents.viewing.video import write_video
 from rollouts.console import say
 from rollouts.errors import UserError
-from worldmodels.generative import sampling, sheets
+from worldmodels.generative import latent_pictures, sampling, sheets, translating
 from worldmodels.generative.data.batches import held_out
+from worldmodels.generative.data.clips import first_frames
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.models.trained import Trained, load_trained
-from worldmodels.pictures import Frames, save_png
+from worldmodels.generative.objectives.units import Batch
+from worldmodels.pictures import Frames, save_png, with_captions
 from worldmodels.training.checkpoint import pick_device
 from worldmodels.training.randomness import generator_for
 
-SHOWN = ("grid", "files", "reconstructions", "interpolation", "between", "walk", "attribute", "neighbours")
 ANIMATED = ("interpolation", "between", "walk", "attribute")
+OF_PICTURES = (*ANIMATED, "neighbours", "manifold", "latents", "arithmetic")
+SHOWN = (
+    *("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours"),
+    *("translation", "manifold", "latents", "arithmetic"),
+)
 USED = {
-    "label": ("grid", "files", "interpolation", "walk", "between"),
+    "label": (
+        *("grid", "files", "interpolation", "walk", "between", "completion", "manifold", "arithmetic"),
+        *("futures", "clips"),
+    ),
     "truncation": ("grid", "files"),
-    "pictures": ("between",),
+    "caption": ("captions", "files"),
+    "pictures": ("between", "completion", "futures"),
+    "terms": ("arithmetic",),
     "attribute": ("attribute",),
+    "input": ("translation",),
+    "samples": ("translation",),
+    "back": ("translation",),
 }
 """What draws something with these options; elsewhere they would be ignored."""
+MILLISECONDS = 125  #: that a frame of a clip stays
 ENCODED = 2000  #: pictures that an attribute vector is taken from
 
 
@@ -50,19 +72,34 @@ class Arguments:
     show: str = "grid"
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
-    attribute: z + alpha v; neighbours: the closest training images. Or what the model itself has to show."""
+    attribute: z + alpha v; neighbours: the closest training images; manifold: the plane of two latents; latents: a map
+    of held-out pictures, coloured by class; arithmetic: sums of latents; captions: samples for each --caption;
+    translation: what becomes of your --input. Or what the model itself has to show: completion of half pictures
+    (PixelCNN); futures of first frames, exchange of motions (video)."""
     out: Path | None = None
-    """A .png, or a .gif for interpolation, between, walk and attribute; a folder for files. Default: in the run."""
+    """A .png, or a .gif for interpolation, between, walk and attribute; also a .gif or .mp4 for a video model's futures
+    and clips; a folder for files, or for single translations. Default: in the run."""
     rows: int = 8
     """Rows of the picture."""
     columns: int = 10
     """Columns of the picture, or frames of the animation."""
     label: tuple[str, ...] = ()
     """Only these classes. Default: all that the model knows."""
+    caption: tuple[str, ...] = ()
+    """What is to be seen, for a model that reads: "a red circle". Default: some captions as in its data."""
     truncation: float = 0.0
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
-    """Your own pictures, for between."""
+    """Your own pictures, for between, completion and futures; films, too, for futures, which begin as these do."""
+    input: tuple[Path, ...] = ()
+    """Your own pictures, for translation. Of what inpaint is to fill, the transparent parts are made."""
+    samples: int = 1
+    """Translations of each, where there are several."""
+    back: bool = False
+    """Translate the other way (cyclegan)."""
+    terms: tuple[str, ...] = ()
+    """For arithmetic, A - B + C: the numbers of some samples each, as in --show grid of the same --rows, --columns and
+    --seed, counted from 0."""
     unit: int = 0
     """Latent unit of a walk."""
     attribute: str | None = None
@@ -82,10 +119,14 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     """
     model, rng = trained.model, generator_for(arguments.seed, 0)
     rows, columns, show = arguments.rows, arguments.columns, arguments.show
-    if not trained.shape.size and show != "grid":
-        raise UserError(f"{trained.config.data} are points; only --show grid draws them.")
+    if show == "grid" and model.condition_channels:
+        show = "samples"  # with what they were made from, and the truth
+    if not trained.shape.size and show not in ("grid", "latents"):
+        raise UserError(f"{trained.config.data} are points; only --show grid and latents draw them.")
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
+    if model.frames and show in (*OF_PICTURES, "reconstructions"):
+        raise UserError(f"--show {show} is for pictures; of clips there are grid, files, {', '.join(model.views())}.")
     if show == "interpolation":
         return sampling.interpolation(model, rows, columns, rng, rows_of(arguments, trained))
     if show == "walk":
@@ -98,7 +139,15 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
         return sampling.neighbour_rows(model.draw(columns, rng).clamp(0, 1), trained.samples.train)
     if show == "attribute":
         return attribute(arguments, trained)
-    batch = held_out(trained.samples, 5 * rows, model.device, model.condition_of)._replace(rng=rng)
+    if show == "manifold":
+        return latent_pictures.manifold(model, rows, columns, only_label(arguments, trained))
+    if show == "latents":
+        return latents(trained)
+    if show == "arithmetic":
+        terms = latent_pictures.read_terms(arguments.terms, rows * columns)
+        z = model.latent(rows * columns, rng)
+        return latent_pictures.arithmetic(model, z, terms, rng, only_label(arguments, trained))
+    batch = shown_to(arguments, trained)
     if show == "reconstructions":
         condition = model.condition(batch)
         codes = sampling.require_encoder(model)(batch.x, condition)
@@ -107,6 +156,15 @@ def draw(arguments: Arguments, trained: Trained) -> Frames:
     if show not in views:
         raise UserError(f"There is no --show {show}; choose one of {', '.join(dict.fromkeys([*SHOWN, *views]))}.")
     return views[show](batch)
+
+
+def shown_to(arguments: Arguments, trained: Trained) -> Batch:
+    """What a view looks at: the user's own pictures, or held-out data."""
+    model, rng = trained.model, generator_for(arguments.seed, 0)
+    if arguments.pictures:
+        x, label = own_pictures(arguments, trained), only_label(arguments, trained)
+        return Batch(x, None if label is None else label.expand(len(x)), rng)
+    return held_out(trained.samples, 5 * arguments.rows, model.device, model.condition_of)._replace(rng=rng)
 
 
 def rows_of(arguments: Arguments, trained: Trained) -> Tensor | None:
@@ -120,15 +178,24 @@ def grid(arguments: Arguments, trained: Trained) -> Frames:
     """Samples; a model of classes shows one in every row, with its name."""
     model, rng = trained.model, generator_for(arguments.seed, 0)
     labels, names = asked(arguments, trained)
-    count = len(labels) if labels is not None else arguments.rows * arguments.columns
+    columns = 1 if model.frames else arguments.columns  # a clip fills a row
+    labels = None if labels is None else labels[:: arguments.columns // columns]
+    count = len(labels) if labels is not None else arguments.rows * columns
     drawn = sampling.draw(model, count, rng, labels, arguments.truncation)
     least = -(-14 // trained.shape.size)  # so that a caption is no higher than its row
     scale = max(sheets.enlargement(trained.shape.size), least)
-    return sheets.with_captions(sheets.picture(drawn, arguments.columns), names, scale)
+    return with_captions(sheets.picture(drawn, arguments.columns), names, scale=scale)
 
 
-def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, list[str]]:
-    """The class of every sample and the name of every row, or neither: one class in all rows, or a row for each."""
+def asked(arguments: Arguments, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
+    """The class (or caption) of every sample and the name of every row, or neither: one class in all rows, or a row
+    for each."""
+    model = trained.model
+    if arguments.caption or arguments.show == "captions":
+        if model.read is None:
+            raise UserError(f"{arguments.run or 'This run'} holds a model that reads no captions: train text-to-image.")
+        captions = arguments.caption or model.captions(arguments.rows, generator_for(arguments.seed, 1))
+        return torch.stack([model.read(text) for text in captions]).repeat_interleave(arguments.columns, 0), captions
     if not trained.model.classes and not arguments.label:
         return None, []
     names = list(arguments.label or trained.class_names)
@@ -142,9 +209,13 @@ def files(arguments: Arguments, trained: Trained, folder: Path) -> int:
     labels, names = asked(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     drawn = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
-    for number, frame in enumerate(sheets.rgb(drawn)):
+    for number, made in enumerate(drawn):
         name = f"{names[number // arguments.columns]}-" if names else ""
-        save_png(frame, folder / f"{name.replace('/', '_')}{number:04}.png")
+        path = folder / f"{name.replace('/', '_')}{number:04}"
+        if trained.model.frames:
+            sheets.save_gif(list(sheets.rgb(made)), path.with_suffix(".gif"), MILLISECONDS)
+        else:
+            save_png(sheets.rgb(made[None])[0], path.with_suffix(".png"))
     return count
 
 
@@ -152,17 +223,44 @@ def between(arguments: Arguments, trained: Trained) -> Frames:
     """From each of the user's pictures to the next, along the sphere of latents."""
     if len(arguments.pictures) < 2:
         raise UserError("--show between needs at least two pictures: --pictures A.jpg B.jpg")
-    size, channels, model = trained.shape.size, trained.shape.channels, trained.model
-    own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
-    x = to_tensor(np.stack(own)).to(model.device)
-    label = None
-    if model.classes:
-        if len(arguments.label) != 1:
-            raise UserError(f"Say which class they are with --label: {', '.join(trained.class_names)}.")
-        label = trained.labels_of(arguments.label).to(model.device)
+    model, x, label = trained.model, own_pictures(arguments, trained), only_label(arguments, trained)
     if model.encode is None:
         say(f"This model has no encoder: latents of {len(x)} pictures are searched for, which takes a while.")
     return sampling.path_between(model, sampling.codes_of(model, x, label), arguments.columns, label)
+
+
+def own_pictures(arguments: Arguments, trained: Trained) -> Tensor:
+    """The user's pictures as the model knows pictures, ``[N, C, S, S]``, or the first frames of the user's films."""
+    size, channels, given = trained.shape.size, trained.shape.channels, trained.model.given
+    if given:
+        films = [first_frames(path, given, size, channels, trained.config.fit) for path in arguments.pictures]
+        shortest = min(len(film) for film in films)
+        return to_tensor(np.stack([film[:shortest] for film in films])).to(trained.model.device)
+    own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
+    return to_tensor(np.stack(own)).to(trained.model.device)
+
+
+def only_label(arguments: Arguments, trained: Trained) -> Tensor | None:
+    """The class of all pictures ``[1]``, which a model of classes must be told.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not trained.model.classes and not arguments.label:
+        return None
+    if trained.model.classes and len(arguments.label) != 1:
+        raise UserError(f"Say which class they are with one --label: {', '.join(trained.class_names)}.")
+    return trained.labels_of(arguments.label).to(trained.model.device)
+
+
+@torch.no_grad()
+def latents(trained: Trained) -> Frames:
+    """Codes of held-out samples as a map."""
+    model = trained.model
+    encode = sampling.require_encoder(model)
+    batch = held_out(trained.samples, ENCODED, model.device, model.condition_of)
+    codes = encode(batch.x, model.condition(batch))
+    return latent_pictures.latent_map(codes, batch.labels, trained.class_names)
 
 
 def attribute(arguments: Arguments, trained: Trained) -> Frames:
@@ -201,6 +299,24 @@ def labelled_pictures(samples: Samples) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
+def translate(arguments: Arguments, trained: Trained) -> None:
+    """The user's pictures above their translations, or single files of these."""
+    if not arguments.input:
+        raise UserError("--show translation needs pictures: --input FILE")
+    if arguments.samples < 1:
+        raise UserError(f"--samples must be at least 1, got {arguments.samples}.")
+    out, rng = arguments.out or trained.run / "translation.png", generator_for(arguments.seed, 0)
+    if out.suffix not in (".png", ""):
+        raise UserError(f"--out must end in .png, or be a folder, got {out}.")
+    inputs = translating.read_inputs(trained, arguments.input, rng, arguments.back)
+    made = translating.translations(trained, inputs, arguments.samples, rng, arguments.back)
+    if out.suffix:
+        save_png(translating.sheet(inputs, made), out, sheets.enlargement(trained.shape.size))
+        say(f"Look at {out}")
+    else:
+        say(f"{translating.save_each(made, arguments.input, out)} pictures are in {out}")
+
+
 def body(arguments: Arguments) -> None:
     """Draw, and say where the picture is."""
     if min(arguments.rows, arguments.columns - 1) < 1:
@@ -208,7 +324,7 @@ def body(arguments: Arguments) -> None:
     if arguments.truncation < 0:
         raise UserError(f"--truncation cannot be negative, got {arguments.truncation}.")
     for name, places in USED.items():
-        if getattr(arguments, name) and arguments.show not in places:
+        if getattr(arguments, name) != getattr(Arguments, name) and arguments.show not in places:
             raise UserError(f"--{name} does nothing for --show {arguments.show}; it is for {', '.join(places)}.")
     run = arguments.run or newest_images()
     if arguments.show == "files":
@@ -218,16 +334,27 @@ def body(arguments: Arguments) -> None:
         count = files(arguments, load_trained(run, pick_device(arguments.device)), folder)
         say(f"{count} pictures are in {folder}")
         return
+    if arguments.show == "translation":
+        translate(arguments, load_trained(run, pick_device(arguments.device)))
+        return
     out = arguments.out or run / f"{arguments.show}.png"
-    if out.suffix not in (".png", ".gif"):
-        raise UserError(f"--out must end in .png or .gif, got {out}.")
-    if out.suffix == ".gif" and arguments.show not in ANIMATED:
-        raise UserError(f"--show {arguments.show} is one picture: use a .png.")
+    if out.suffix not in (".png", ".gif", ".mp4"):
+        raise UserError(f"--out must end in .png, .gif or .mp4, got {out}.")
     trained = load_trained(run, pick_device(arguments.device))
-    if arguments.show == "grid" and trained.shape.size:
+    films = trained.model.films()
+    if out.suffix != ".png" and arguments.show in films:
+        scale = 2 * sheets.enlargement(trained.shape.size)
+        frames = films[arguments.show](shown_to(arguments, trained))
+        write_video((frame.repeat(scale, 0).repeat(scale, 1) for frame in frames), out, 1000 // MILLISECONDS)
+        say(f"Look at {out}")
+        return
+    if out.suffix != ".png" and (arguments.show not in ANIMATED or out.suffix == ".mp4"):
+        raise UserError(f"--show {arguments.show} is {'a .gif or ' if arguments.show in ANIMATED else ''}a .png.")
+    if arguments.show in ("grid", "captions") and trained.shape.size and not trained.model.condition_channels:
         save_png(grid(arguments, trained), out)
     elif out.suffix == ".png":
-        save_png(draw(arguments, trained), out, sheets.enlargement(trained.shape.size))
+        scale = 1 if arguments.show == "latents" else sheets.enlargement(trained.shape.size)
+        save_png(draw(arguments, trained), out, scale)
     else:
         sheets.save_gif(columns_of(draw(arguments, trained), trained.shape.size), out)
     say(f"Look at {out}")
@@ -247,5 +374,8 @@ COMMAND = Command(
     __doc__,
     Arguments,
     body,
-    main=("run", "show", "out", "rows", "columns", "label", "truncation", "pictures", "unit", "attribute", "seed"),
+    main=(
+        *("run", "show", "out", "rows", "columns", "label", "caption", "truncation", "pictures", "input", "samples"),
+        *("back", "terms", "unit", "attribute", "seed"),
+    ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.cli.options import Command, Device
+from agents.cli.options import Command, Device, Tracking
 from agents.cli.places import required_run
 from rollouts.runs.layout import Run
 from worldmodels.generative.sharpen_vae import VAEGANConfig, fit_vae_gan
@@ -23,6 +23,7 @@ class Arguments:
     """Run directory with episodes and a trained V. Default: the newest one under runs/."""
     config: VAEGANConfig = field(default_factory=VAEGANConfig)
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
@@ -37,8 +38,8 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "device", "config.steps", "config.batch_size", "config.adversarial_weight", "config.learning_rate"),
-        *("config.critic_learning_rate", "config.width", "config.kl_floor", "config.seed"),
+        *("run", "device", "track", "config.steps", "config.batch_size", "config.adversarial_weight"),
+        *("config.learning_rate", "config.critic_learning_rate", "config.width", "config.kl_floor", "config.seed"),
     ),
     flat=True,
 )

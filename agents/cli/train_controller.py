@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.agent import find_agent
-from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
 from rollouts.console import say
@@ -35,6 +35,7 @@ class Arguments:
     """Begin with the weights of this agent (a run directory or pretrained/NAME) instead of zeros. They fit its own V
     and M only. They are kept should nothing better be found."""
     device: Device = "auto"
+    track: Tracking = ()
     workers: WorkerCount = field(default_factory=default_workers)
 
 
@@ -54,7 +55,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "start_from", "device", "workers", "env.id"),
+        *("run", "preset", "start_from", "device", "track", "workers", "env.id"),
         *("controller.world", "controller.spec.features", "controller.learner", "controller.generations"),
         *("controller.population", "controller.rollouts", "controller.sigma", "controller.strategy"),
         *("controller.principal", "controller.max_steps", "controller.patience", "controller.temperature"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
 from rollouts.runs.layout import Run
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
@@ -24,6 +24,7 @@ class Arguments:
     preset: PresetName
     mdnrnn: MDNRNNConfig
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
@@ -40,7 +41,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device"),
+        *("run", "preset", "device", "track"),
         *("mdnrnn.core", "mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
         *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
         *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.cli.options import Command, Device, PresetName, RunDirectory
+from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
 from rollouts.runs.layout import Run
 from worldmodels.configs import VAEConfig
 from worldmodels.fit_vae import fit_vae
@@ -24,6 +24,7 @@ class Arguments:
     preset: PresetName
     vae: VAEConfig
     device: Device = "auto"
+    track: Tracking = ()
 
 
 def body(arguments: Arguments) -> None:
@@ -39,7 +40,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "device", "vae.latent_size", "vae.steps", "vae.batch_size", "vae.learning_rate"),
+        *("run", "preset", "device", "track", "vae.latent_size", "vae.steps", "vae.batch_size", "vae.learning_rate"),
         *("vae.decay", "vae.kl_floor", "vae.precision", "vae.memory_gb", "vae.seed", "vae.checkpoint_every"),
     ),
     joins_group=True,

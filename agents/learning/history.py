@@ -184,16 +184,16 @@ def log_iteration(
     """The newest iteration as curves, with what all of them cost."""
     fitness = np.array(record["fitness"])
     values = {
-        "fitness/min": fitness.min(),
-        "fitness/mean": fitness.mean(),
-        "fitness/max": fitness.max(),
+        "fitness/min": float(fitness.min()),
+        "fitness/mean": float(fitness.mean()),
+        "fitness/max": float(fitness.max()),
         **{name: value for name, value in facts.items() if isinstance(value, int | float)},
         **steps,
         "mean_norm": float(np.linalg.norm(weights)),
     }
     if "validation" in record:
-        values |= {"validation/real": record["validation"], "validation/fitness": float(fitness.mean())}
-    log.scalars(record["generation"] + 1, {name: float(value) for name, value in values.items()})
+        values["validation/real"] = record["validation"]
+    log.scalars(record["generation"] + 1, values)
 
 
 def shown_beside_the_bar(history: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +16,7 @@ from agents.learning.learn import evolve
 from agents.pipeline.estimate import estimate
 from agents.pipeline.iterate import iterate
 from agents.pipeline.sections import Sections
+from agents.reports.page import write_report
 from agents.viewing.watch import watch
 from rollouts.collect import collect
 from rollouts.console import duration, say
@@ -22,6 +25,7 @@ from rollouts.runs.files import read_json
 from rollouts.runs.layout import Run
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
+from worldmodels.tracking import note
 
 LONG = 10_000  #: frames that V trains on, from which on it is worth measuring what all will take
 
@@ -52,16 +56,26 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         for video in videos.values():  # first: a kill must leave no film of other weights beside the score
             video.unlink(missing_ok=True)
         save_report(report, score)
+        note_score(newest, report)
     for world in ("real", "dream"):
         if not videos[world].exists():
             watch(agent, dataclasses.replace(config.watch, world=world), videos[world])
+    write_report([run], Run(run).page)
     say(
         f"\n{table(read_json(score))}\n\nDone in {duration(time.perf_counter() - start)}.\n"
         f"  the agent driving      {videos['real']}\n"
         f"  the agent dreaming     {videos['dream']}\n"
         f"  every episode's score  {score}\n"
-        f"  curves and pictures    tensorboard --logdir {run}"
+        f"  all of it on one page  {Run(run).page}\n"
+        f"  curves while it runs   tensorboard --logdir {run}"
     )
+
+
+def note_score(folder: Path, report: Mapping[str, Any]) -> None:
+    """Let a score stand beside the curves of the controller that has it."""
+    controller = Run(folder).controller
+    names = ("mean", "sd", "interval_95_low", "interval_95_high")
+    note(controller, controller.manifest["selected_generation"] + 1, {f"score/{name}": report[name] for name in names})
 
 
 def _announce(config: Sections, workers: Workers, device: torch.device) -> None:

@@ -47,11 +47,12 @@ def only_controller(rounds: Sequence[Path]) -> bool:
 def costs(rounds: Sequence[Path]) -> list[Cost]:
     """Every stage of every round, in the order in which they ran; of C alone, where V and M are not the run's own."""
     if only_controller(rounds):
-        return [_cost(0, stage) for stage in _stages(rounds[0]) if stage.name == "controller"]
-    return [_cost(number, stage) for number, folder in enumerate(rounds) for stage in _stages(folder)]
+        return [cost_of(0, stage) for stage in stages_of(rounds[0]) if stage.name == "controller"]
+    return [cost_of(number, stage) for number, folder in enumerate(rounds) for stage in stages_of(folder)]
 
 
-def _stages(folder: Path) -> list[Stage]:
+def stages_of(folder: Path) -> list[Stage]:
+    """A round's stages in the order in which they ran, those of a controller's tries before its own."""
     run = Run(folder)
     return [run.rollouts, *run.model, *(tried.controller for tried in run.restarts), run.controller]
 
@@ -71,7 +72,8 @@ def history(stage: Stage) -> list[dict[str, Any]]:
     return records
 
 
-def _cost(number: int, stage: Stage) -> Cost:
+def cost_of(number: int, stage: Stage) -> Cost:
+    """What a finished stage took."""
     manifest, config = stage.manifest, read_json(stage.config_file)
     environment = imagined = 0
     seconds = manifest.get("seconds")

@@ -13,6 +13,7 @@
         round-1/               .round(1), again with stages of its own
         human/                 .human, what people drove on the live page
         evaluation.json        .evaluation
+        report.html            .page, which the pipeline writes at its end
         real.mp4 dream.mp4     .film("real"), .film("dream")
         comparison/            .report("comparison") lies in it, beside what it reports on
 
@@ -113,6 +114,11 @@ class Run:
     def evaluation(self) -> Path:
         """Its score."""
         return self.path / "evaluation.json"
+
+    @property
+    def page(self) -> Path:
+        """Its report: everything about it on one page."""
+        return self.path / "report.html"
 
     @property
     def latents(self) -> Path:

@@ -27,8 +27,8 @@ FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
 MANIFEST = "manifest.json"
 OLDER_STATE = "state.older.pt"
+KEPT = ("precision", "tracking", "gate")  #: what a manifest goes on with when a finished stage is continued
 HASHED = ("weights", "starts", "value")  #: safetensors files whose hashes stand in the manifest of a finished stage
-_MEASURED = ("precision", "gate")  #: what a stage notes when it begins, and keeps when it goes on
 #: Which command makes a stage.
 MADE_BY = {
     "rollouts": "collect",
@@ -40,7 +40,8 @@ MADE_BY = {
 }
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data", "gate"), dict),
+    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
+    **dict.fromkeys(("gate", "tracking"), dict),
     **dict.fromkeys(("observation_hash", "weights", "starts", "value", "vae", "mdnrnn", "policy", "stage"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
@@ -64,6 +65,7 @@ class Stage:
         self.state = self.path / "state.pt"  #: the last checkpoint
         self.older_state = self.path / OLDER_STATE  #: the one before, as long as the stage is not finished
         self.metrics = self.path / "metrics.jsonl"  #: of V, M and image models
+        self.held_out = self.path / "held_out.jsonl"  #: of V, M and image models, on data that nothing learns from
         self.history = self.path / "history.jsonl"  #: of C
         self.diagnostics = self.path / "diagnostics.json"  #: of V and M
         self.starts = self.path / "starts.safetensors"  #: of M: the moments that dreams begin at
@@ -206,7 +208,7 @@ class Stage:
                 "git_commit": git_commit(),
                 "seconds": self._before,
                 **{name: value for name, value in self._typed.items() if name == "earlier_versions"},
-                **{name: self.manifest[name] for name in _MEASURED if self.begun and name in self.manifest},
+                **({name: self.manifest[name] for name in KEPT if name in self.manifest} if self.begun else {}),
             },
         )
         write_json(self.config_file, wanted)

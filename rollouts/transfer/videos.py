@@ -99,9 +99,9 @@ def _names(file: Path) -> list[str]:
 
 def _recording(file: Path) -> Recording:
     try:
-        frames = np.stack(list(_decoded(file)))
-    except (av.error.FFmpegError, ValueError, OSError, IndexError) as error:
-        raise BadRecordingError(f"it is not a readable video ({error})") from None
+        frames = np.stack(list(decoded(file)))
+    except ValueError as error:
+        raise BadRecordingError(str(error)) from None
     beside = file.with_suffix(".npz")
     if not beside.exists():
         return Recording(frames, None, None, False)
@@ -120,7 +120,15 @@ def _recording(file: Path) -> Recording:
     return Recording(frames, actions, rewards, ended, vectors=True)
 
 
-def _decoded(file: Path) -> Iterator[NDArray[np.uint8]]:
-    with av.open(str(file)) as container:
-        for frame in container.decode(container.streams.video[0]):
-            yield frame.to_ndarray(format="rgb24")
+def decoded(file: Path) -> Iterator[NDArray[np.uint8]]:
+    """The frames ``[H, W, 3]`` of a film, one in memory at a time.
+
+    Raises:
+        ValueError: it is none; the message is the end of a sentence.
+    """
+    try:
+        with av.open(str(file)) as container:
+            for frame in container.decode(container.streams.video[0]):
+                yield frame.to_ndarray(format="rgb24")
+    except (av.error.FFmpegError, ValueError, OSError, IndexError) as error:
+        raise ValueError(f"it is not a readable video ({error})") from None

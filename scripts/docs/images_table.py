@@ -42,7 +42,7 @@ from worldmodels.generative.sheets import picture
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import pick_device
 
-CODERS = ("ae", "sparse-ae", "denoising-ae")
+CODERS = ("ae", "sparse-ae", "denoising-ae", "linear-ae", "dense-ae", "lenet-ae")
 GENERATORS = tuple(name for name in MODELS if name not in CODERS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from agents import Agent, evaluate
 from agents.evaluation import save_report, summarise, table
@@ -20,6 +21,12 @@ def test_the_summary_by_hand():
     assert (facts["min"], facts["median"], facts["max"]) == (1.0, 2.5, 6.0)
     assert facts["interval_95_low"] < 3.0 < facts["interval_95_high"]
     assert summarise([4.0]) == dict.fromkeys(facts, 4.0) | {"sd": 0.0, "standard_error": 0.0}
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 10, 100, 101])
+def test_the_interquartile_mean_is_the_trimmed_mean(count):
+    values = np.random.default_rng(count).normal(size=count)
+    assert summarise(values)["interquartile_mean"] == pytest.approx(stats.trim_mean(values, 0.25))
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

@@ -14,7 +14,16 @@ from worldmodels.generative.data.batches import Batches
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.models.base import Shape, build
 from worldmodels.generative.models.registry import preset
-from worldmodels.generative.objectives.augment import colour, cutout, diffaugment, translation
+from worldmodels.generative.objectives.augment import (
+    HIGHEST,
+    SWING,
+    AdaptiveAugment,
+    colour,
+    cutout,
+    diffaugment,
+    quarter_turn,
+    translation,
+)
 from worldmodels.generative.objectives.units import Batch
 from worldmodels.training.randomness import generator_for
 
@@ -186,3 +195,73 @@ def test_large_pictures(architecture, size):
     assert torch.isfinite(model.game.critic(made)).all()
     vae = build(dataclasses.replace(preset("vae"), width=2), Shape(size, 3), CPU)
     assert vae.decode(vae.encode(made[:1], None), None).shape == (1, 3, size, size)
+
+
+# As much as the critic needs
+
+
+def test_the_disturbance_follows_how_sure_the_critic_is():
+    adaptive, seen = AdaptiveAugment(), batch(50)
+    assert torch.equal(adaptive(seen.x, seen), seen.x)  # at first, nothing is disturbed
+    for _ in range(10):
+        adaptive.observe(torch.ones(50, 1), seen)
+    assert adaptive.probability.item() == pytest.approx(10 * 50 / SWING)
+    for logits in (torch.zeros(50, 1), torch.linspace(-0.17, 0.83, 50)[:, None]):  # 41 above 0, 9 below: r = 0.64
+        adaptive.observe(logits, seen)
+    assert adaptive.probability.item() == pytest.approx(10 * 50 / SWING)
+    for _ in range(20):
+        adaptive.observe(-torch.ones(50, 1), seen)
+    assert adaptive.probability.item() == 0
+    adaptive.probability = torch.tensor(0.7999)
+    for _ in range(3):
+        adaptive.observe(torch.ones(50, 1, 4, 4), seen)  # logits of patches
+    assert adaptive.probability.item() == pytest.approx(HIGHEST)
+    other = AdaptiveAugment()
+    other.load_state_dict(adaptive.state_dict())
+    assert torch.equal(other.probability, adaptive.probability)
+
+
+def test_as_many_pictures_are_disturbed_as_the_probability_says():
+    adaptive, seen = AdaptiveAugment(), batch(2000)
+    adaptive.probability = torch.tensor(0.3)
+    made = adaptive(seen.x, seen)
+    same = (made == seen.x).all((1, 2, 3)).double().mean().item()
+    # Each of four strikes with 0.3; half of the mirrorings, and a quarter of the turns, leave a picture as it is.
+    still = [1 - 0.3 * 0.5, 1 - 0.3 * 0.75, 1 - 0.3 * (1 - 1 / 9), 1 - 0.3]
+    assert same == pytest.approx(np.prod(still), abs=0.04)
+    x = seen.x.clone().requires_grad_(True)
+    adaptive(x, seen).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_quarter_turns_are_all_four():
+    seen = batch(200)
+    turned = quarter_turn(seen.x, seen)
+    found = [
+        [number for number in range(4) if torch.equal(before.rot90(number, (1, 2)), after)]
+        for before, after in zip(seen.x, turned, strict=True)
+    ]
+    assert all(len(numbers) == 1 for numbers in found)
+    assert {numbers[0] for numbers in found} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", ["gan", "sngan", "acgan"])
+def test_an_adaptive_disturbance_is_saved_logged_and_never_in_samples(name):
+    config = dataclasses.replace(preset(name, "tiny"), diffaugment="adaptive")
+    config.check_networks(points=False)
+    model = build(config, Shape(16, 3, 2), CPU)
+    plain = build(dataclasses.replace(config, diffaugment="none"), Shape(16, 3, 2), CPU)
+    adaptive = model.parts()["adaptive"]
+    adaptive.probability = torch.tensor(0.8)
+    assert torch.equal(model.draw(4, generator_for(0, 0)), plain.draw(4, generator_for(0, 0)))
+    shown = []
+    model.game.critic.body[0].register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].detach()))
+    seen = batch(16, side=16)._replace(labels=torch.arange(16) % 2)
+    loss = model.game.critic_loss(seen)
+    assert loss.terms["disturbed"] == adaptive.probability != 0.8
+    assert (shown[0][:16] != seen.x).flatten(1).any(1).double().mean() > 0.6  # the data that the critic sees
+
+
+def test_an_adaptive_disturbance_needs_logits_with_a_sign():
+    with pytest.raises(UserError, match="Wasserstein critic may move"):
+        dataclasses.replace(preset("wgan-gp"), diffaugment="adaptive").check_networks(points=False)

@@ -40,6 +40,14 @@ def test_train_continue_sample_evaluate(images, tmp_path, monkeypatch):
         assert run_command("sample_images", monkeypatch, "--show", show, "--rows", "2", "--columns", "4") == 0
         assert Path(f"runs/v/{show}.png").exists()
     assert run_command("sample_images", monkeypatch, "--show", "walk", "--out", "w.gif") == 0
+    assert run_command("sample_images", monkeypatch, "--show", "latents") == 0
+    assert Image.open("runs/v/latents.png").width > Image.open("runs/v/latents.png").height  # a legend of classes
+    terms = ("--terms", "0,5,9", "1", "2,3")
+    assert run_command("sample_images", monkeypatch, "--show", "arithmetic", *terms) == 0
+    assert run_command("sample_images", monkeypatch, "--show", "arithmetic", "--terms", "0", "1", "x") == 2
+    few = ("--rows", "1", "--columns", "5")
+    assert run_command("sample_images", monkeypatch, "--show", "arithmetic", *few, *terms) == 2
+    assert run_command("sample_images", monkeypatch, "--show", "manifold") == 2  # it has 64 latents
     assert run_command("evaluate_images", monkeypatch, "--out", "e.json") == 0
     evaluation = json.loads(Path("e.json").read_text())
     assert "cross_entropy_elbo" in evaluation["measures"]

@@ -18,6 +18,7 @@ from worldmodels.generative.networks.dcgan import dcgan_generator
 from worldmodels.generative.networks.modules import VAE, Generator
 from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian
 from worldmodels.generative.objectives.units import Batch
+from worldmodels.pictures import with_captions
 from worldmodels.training.randomness import generator_for
 
 
@@ -158,11 +159,11 @@ def test_truncation_keeps_latents_near_the_middle():
 
 def test_captions_stand_left_of_their_rows():
     sheet = np.full((20, 30, 3), 9, np.uint8)
-    captioned = sheets.with_captions(sheet, ["cats", "a long name"], scale=2)
+    captioned = with_captions(sheet, ["cats", "a long name"], scale=2)
     margin = captioned.shape[1] - 60
     assert captioned.shape[0] == 40
     assert margin > 12
     assert (captioned[:, margin:] == 9).all()
     for half in (captioned[:20, :margin], captioned[20:, :margin]):
         assert half.min() < 100
-    assert sheets.with_captions(sheet, [], 1).shape[1] == 30
+    assert with_captions(sheet, [], scale=1).shape[1] == 30

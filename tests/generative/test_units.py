@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from rollouts.errors import UserError
 from worldmodels.generative.collapse import CollapseError
+from worldmodels.generative.data.batches import Batches
+from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.base import Shape, build
 from worldmodels.generative.models.registry import preset
 from worldmodels.generative.networks.coders import mlp_coder
 from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
@@ -21,8 +24,9 @@ from worldmodels.generative.objectives import losses
 from worldmodels.generative.objectives.began import BEGAN
 from worldmodels.generative.objectives.gan import GAN, around_real, between_real_and_fake
 from worldmodels.generative.objectives.penalties import spectrally_normalise
-from worldmodels.generative.objectives.units import Average, Batch, Loss, Trainer, Unit
+from worldmodels.generative.objectives.units import Average, Batch, Loss, Part, Trainer, Unit
 from worldmodels.training.checkpoint import load_state, save_state
+from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import train
 from worldmodels.training.randomness import generator_for
 
@@ -312,14 +316,22 @@ def all_tensors(value) -> list[Tensor]:
     return [torch.tensor(float(value))] if isinstance(value, int | float) else []
 
 
-@pytest.mark.parametrize("name", ["wgan", "sngan", "dragan", "began", "cgan", "vae"])
+RESUMED = [
+    *("wgan", "sngan", "dragan", "began", "cgan", "vae", "vamp-vae", "semi-supervised-vae"),
+    *("acgan", "infogan", "ebgan", "ali", "lapgan"),
+]
+
+
+@pytest.mark.parametrize("name", RESUMED)
 def test_interrupted_and_resumed_equals_uninterrupted(name, images, tmp_path, monkeypatch):
     """Bit for bit: weights, averages, optimisers, spectral vectors, k, counters, schedules."""
     config = dataclasses.replace(
-        preset(name, "tiny"), data=images, steps=8, log_every=2, checkpoint_every=4, latent_size=4, decay=True
+        preset(name, "tiny"), data=images, steps=8, log_every=2, checkpoint_every=4, latent_size=14, decay=True
     )
     if name == "dragan":
         config = dataclasses.replace(config, flip=True, crop=0.2, diffaugment="all")
+    if name == "sngan":
+        config = dataclasses.replace(config, diffaugment="adaptive")
     fit_images(name, config, tmp_path / "whole", CPU)
     step_of = Trainer.__call__
 
@@ -412,3 +424,50 @@ def test_train_runs_any_units(tmp_path):
     stage = Stage(tmp_path, "gan").open(preset("gan", "tiny"))
     train(stage, {**gan.parts(), "updates": trainer}, trainer, 4, 2, 4)
     assert (stage.path / "metrics.jsonl").read_text().count("critic_real") == 2
+
+
+# Several processes
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_parts_of_a_batch_have_the_numbers_that_were_drawn_for_them(count):
+    x = torch.randn(7, 2)
+    whole = Batch(x, None, generator_for(0, 0))
+    wanted = whole.normal(7, 3), whole.uniform(7), whole.normal(14, 2)
+    found = []
+    for rank in range(count):
+        own = Ranks(rank, count).part(7)
+        batch = Batch(x[own], None, generator_for(0, 0), part=Part(own.start, 7))
+        size = len(batch.x)
+        found.append((batch.normal(size, 3), batch.uniform(size), batch.normal(2 * size, 2)))
+    for expected, *parts in zip(wanted, *found, strict=True):
+        assert torch.equal(torch.cat(parts), expected)
+
+
+@pytest.mark.parametrize("name", ["sngan", "wgan-gp", "infogan", "bigan", "vae", "mixture-vae"])
+def test_gradients_of_parts_add_up_to_that_of_the_batch(name, monkeypatch):
+    """On points, where no network normalises over the batch: one process after the other, instead of at once."""
+    samples = load_samples("ring")
+    config = dataclasses.replace(preset(name, points=True), batch_size=15, width=8)
+    gradients = {}
+    for count in (1, 3):
+        sums: dict[int, Tensor] = {}
+        for rank in range(count):
+            ranks = Ranks(rank, count)
+            monkeypatch.setattr(Ranks, "add_gradients", lambda self, parameters: None)
+            model = build(config, Shape.of(samples), CPU)
+            trainer = Trainer(model.units()[-1:], Batches(samples, 15, 0, CPU, model.low), 0, ranks=ranks)
+            kept = {}
+            optimiser = trainer.units[0].optimiser
+            monkeypatch.setattr(optimiser, "step", lambda kept=kept, o=optimiser: kept.update(_gradients(o)))
+            trainer(0)
+            sums = {key: value + sums.get(key, 0) for key, value in kept.items()}
+        gradients[count] = sums
+    for key, value in gradients[1].items():
+        torch.testing.assert_close(gradients[3][key], value, atol=1e-5, rtol=1e-4)
+    assert sum(float(value.abs().sum()) for value in gradients[1].values()) > 0
+
+
+def _gradients(optimiser: torch.optim.Optimizer) -> dict[int, Tensor]:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    return {number: parameter.grad.clone() for number, parameter in enumerate(parameters)}

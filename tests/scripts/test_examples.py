@@ -6,6 +6,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -48,7 +49,7 @@ def test_a_policy_from_the_dream_is_scored_in_reality(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     pytest.importorskip("stable_baselines3")
-    options = ("--run", tiny_run, "--steps", 64, "--episodes", 2, "--out", tmp_path / "ppo")
+    options = ("--run", tiny_run, "--steps", 512, "--lanes", 8, "--episodes", 2, "--out", tmp_path / "ppo")
     run(monkeypatch, "sb3_in_the_dream.py", *options)
     assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
     assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
@@ -92,3 +93,23 @@ def test_the_notebook_was_run_and_still_runs(monkeypatch: pytest.MonkeyPatch):
     for cell in cells:
         exec("".join(cell["source"]), names)
     assert len(names["dreamed"]) == names["horizon"] == 30  # type: ignore[arg-type]
+
+
+def test_the_notebook_on_games_was_run_and_still_says_what_it_says(monkeypatch: pytest.MonkeyPatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    notebook = json.loads((EXAMPLES / "games_and_divergences.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if "outputs" in cell]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec("".join(cell["source"]).replace("FITTING = 400", "FITTING = 150"), names)
+    assert names["grown"] == pytest.approx(1.04**50)  # simultaneous steps spiral out
+    assert names["kept"].min() == pytest.approx(names["kept"].max())  # alternating ones go round for ever
+    assert names["paths"]["optimistic"][-1].norm() < 0.2
+    mean, variance = names["moments"][0], names["moments"][1] - names["moments"][0] ** 2
+    assert names["fits"]["KL(data ‖ model)"][1:] == pytest.approx((mean, variance**0.5), abs=0.05)
+    assert names["fits"]["KL(model ‖ data)"][1:] == pytest.approx((-2, 0.5), abs=0.02)
+    plots = sys.modules["matplotlib.pyplot"]
+    plots.close("all")

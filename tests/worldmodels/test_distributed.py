@@ -25,6 +25,8 @@ from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.fit_vae import fit_vae
+from worldmodels.generative.fit import fit_images
+from worldmodels.generative.models.registry import preset
 from worldmodels.training.checkpoint import load_tensors
 from worldmodels.training.distributed import Ranks
 
@@ -110,12 +112,38 @@ def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "data"), [("mixture-vae", "pictures"), ("sngan", "ring"), ("began", "ring")])
+def test_two_processes_train_an_image_model_as_one_does(model: str, data: str, tmp_path: Path):
+    """Networks that normalise over their batch do so over their process's part: these have none."""
+    if data == "pictures":
+        pixels = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
+        np.savez(tmp_path / "pictures.npz", images=pixels)
+        data = str(tmp_path / "pictures.npz")
+    options = {"data": data, "steps": 6, "batch_size": 15, "width": 8, "log_every": 3, "checkpoint_every": 3}
+    typed = [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    together = tmp_path / "together"
+    done = torchrun("train_images.py", "--run", together, "--model", model, "--device", "cpu", *typed)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Look at") == 1  # one of them speaks
+    config = dataclasses.replace(preset(model, points=data == "ring"), **options)
+    fit_images(model, config, tmp_path / "alone", CPU)
+    found, expected = (curves(folder / "images") for folder in (together, tmp_path / "alone"))
+    assert sorted(found) == sorted(expected) == [3, 6]
+    for step, values in expected.items():
+        assert found[step] == pytest.approx(values, rel=2e-3, abs=1e-4), step
+    folders = together, tmp_path / "alone"
+    weights, wanted = (load_tensors(folder / "images" / "weights.safetensors") for folder in folders)
+    for name, value in wanted.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
 def test_other_scripts_do_not_do_everything_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun tells its processes
     assert call("collect", "--run", tmp_path / "run", "--preset", "tiny", "--workers", 0) == 2
-    assert "Only train-vae and train-mdnrnn" in capsys.readouterr().err
+    assert "Only train-vae, train-mdnrnn and train-images" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

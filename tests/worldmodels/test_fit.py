@@ -19,7 +19,7 @@ from worldmodels.data.frames import split
 from worldmodels.data.latents import LatentEpisode, Windows
 from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.diagnostics import WARM_UP, WINDOW, _run_free, r_squared, window_sums
-from worldmodels.fit_mdn_rnn import fit_mdn_rnn, flatten, mdn_rnn_loss
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn, mdn_rnn_loss, measures
 from worldmodels.fit_vae import fit_vae
 from worldmodels.mixture import Mixture, Prediction
 from worldmodels.training.optimiser import learning_rate
@@ -60,9 +60,9 @@ def test_a_free_running_prediction_is_held_against_the_rewards_as_they_came(make
     assert free["actual"] == [float(rewards[WARM_UP : WARM_UP + WINDOW].sum())]
 
 
-def test_nested_reports_get_paths_as_names():
-    report = {"a": 1, "b": {"c": 2.5, "d": {"e": 3}}, "none": None, "text": "x", "yes": True}
-    assert flatten(report) == {"a": 1.0, "b/c": 2.5, "b/d/e": 3.0}
+def test_nested_reports_get_paths_as_names_and_counts_are_left_out():
+    report = {"a": 1.0, "b": {"c": 2.5, "count": 7, "d": {"e": 3.0}}, "none": None, "text": "x", "yes": True}
+    assert measures(report) == {"a": 1.0, "b/c": 2.5, "b/d/e": 3.0}
 
 
 def test_random_numbers_differ_between_seeds_and_steps_and_are_repeatable():

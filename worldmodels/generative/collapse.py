@@ -9,6 +9,8 @@ from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative.models.base import ImageModel
 from worldmodels.generative.objectives.units import Batch
+from worldmodels.generative.sheets import fitting
+from worldmodels.pictures import GAP, Frames, with_captions
 from worldmodels.training.loop import MetricsLog
 from worldmodels.training.randomness import generator_for
 
@@ -44,7 +46,7 @@ class Watch:
         """Pictures, diversity and latent units to TensorBoard; stop on collapse."""
         training = self.model.network.training
         for name, view in self.model.views().items():
-            log.board.add_image(name, view(self._batch(0)), step, dataformats="HWC")
+            log.picture(step, name, named(view(self._batch(0)), name, self.model, self.seen))
         self.check_collapse(step, log)
         self.model.network.train(training)
 
@@ -57,16 +59,17 @@ class Watch:
         if not self.model.draws:
             return
         batch = self._batch(1)
-        if self.model.condition_channels:
-            made = self.model.draw(len(batch.x), batch.rng, batch.condition)
+        condition = self.model.condition(batch)
+        if self.model.condition_channels and condition is not None:
+            made = self.model.draw(len(condition), batch.rng, condition)
         else:
             made = self.model.draw(self.model.watched, batch.rng)
         diversity = mean_distance(made) / mean_distance(batch.x)
         latents = self.model.latents(batch)
-        log.board.add_scalar("diversity", diversity, step)
+        known = {} if latents is None else {"active_units": latents.active_by_kl}
+        log.held_out(step, {"diversity": diversity, **known})
         if latents is not None:
-            log.board.add_scalar("active_units", latents.active_by_kl, step)
-            log.board.add_histogram("kl_per_unit", latents.kl_per_unit, step)
+            log.histogram(step, "kl_per_unit", latents.kl_per_unit.tolist())
         fault = None
         if diversity < COLLAPSED:
             fault = f"all samples are alike (their spread is {diversity:.1%} of the data's)"
@@ -83,6 +86,19 @@ class Watch:
 
     def _batch(self, number: int) -> Batch:
         return self.seen._replace(rng=generator_for(0, number))
+
+
+def named(sheet: Frames, view: str, model: ImageModel, batch: Batch) -> Frames:
+    """A view of a model, enlarged, with names of what its rows and columns are."""
+    if batch.x.ndim != 4:
+        return with_captions(sheet, (), scale=fitting(sheet))
+    side = batch.x.shape[-1] + GAP
+    rows, columns = ((length - GAP) // side for length in sheet.shape[:2])
+    kinds: tuple[str, ...] = ("data", "their copy") if view == "reconstructions" else ()
+    if view == "samples" and model.condition_channels:
+        kinds = ("condition", "drawn", "data")
+    classes = [f"class {label}" for label in range(columns)] if view == "samples" and model.classes == columns else ()
+    return with_captions(sheet, [kinds[row % len(kinds)] for row in range(rows) if kinds], classes, fitting(sheet))
 
 
 @torch.no_grad()

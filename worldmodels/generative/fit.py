@@ -17,6 +17,7 @@ from worldmodels.generative.objectives.units import Trainer
 from worldmodels.generative.sheets import enlargement
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import load_state, save_tensors
+from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import train
 from worldmodels.training.precision import Format, settle
 from worldmodels.training.randomness import generator_for
@@ -26,6 +27,8 @@ SEEN = 128  #: held-out samples that are looked at during training
 
 def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) -> Path:
     """Train model ``name`` (a key of ``models.registry.MODELS``) and write ``run/images/weights.safetensors``.
+
+    In a group of processes (``training/distributed.py``) each has its part of every batch; the first one writes.
 
     Returns:
         The path of the weights.
@@ -39,13 +42,13 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     config.check_networks(not samples.are_images)
     shape = Shape.of(samples)
     model = build(config, shape, device)
-    stage = Run(run).images.open(config, {"data": samples.hash, "model": name}, growable=("steps",))
+    ranks = Ranks.here()
+    stage = ranks.open(Run(run).images, config, {"data": samples.hash, "model": name})
     weights = stage.weights
     if stage.complete and weights.exists():
         return weights
-    batches = Batches(
-        samples, config.batch_size, config.seed, device, model.low, model.condition_of, config.flip, config.crop
-    )
+    shown, augmented = config.shown(samples), (config.flip, config.crop)
+    batches = Batches(shown, config.batch_size, config.seed, device, model.low, model.condition_of, *augmented)
     trial = build(config, shape, device).units()
 
     def one_step(precision: Format) -> None:
@@ -58,8 +61,10 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
         config.seed,
         (lambda step: 1 - step / config.steps) if config.decay else (lambda step: 1.0),
         half=precision == "bfloat16",
+        ranks=ranks,
     )
     what = f"{shape.size}x{shape.size} images" if shape.size else "points"
+    what = f"clips of {shape.frames} {what}" if shape.frames else what
     say(f"{name}: {len(samples.train):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")
     seen = held_out(samples, SEEN, device, model.condition_of)
     watch = Watch(model, seen, config.steps)
@@ -74,6 +79,9 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
         watch.report,
         headline=model.headline,
     )
+    ranks.wait()
+    if not ranks.leads:
+        return weights
     state = load_state(stage.state, device)  # also when stopped between the last step and the results
     for key, part in parts.items():
         part.load_state_dict(state[key])

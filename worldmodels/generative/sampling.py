@@ -93,7 +93,7 @@ def interpolation(
         labels: of the rows, for a model of classes; by default they go round all.
     """
     decode = require_prior(model)
-    start, end = torch.randn(2, rows, model.latent_size, generator=rng).to(model.device).unbind()
+    start, end = model.latent(2 * rows, rng).to(model.device).chunk(2)
     z = torch.stack([slerp(start, end, i / (columns - 1)) for i in range(columns)], 1).flatten(0, 1)
     return picture(decode(z, _label_per_row(model, rows, columns, labels)), columns)
 
@@ -104,7 +104,7 @@ def latent_walk(
 ) -> Frames:
     """Rows of samples in which one latent unit goes from -3 to 3 and the others keep still; ``labels`` as above."""
     decode = require_prior(model)
-    z = torch.randn(rows, model.latent_size, generator=rng).to(model.device).repeat_interleave(columns, 0)
+    z = model.latent(rows, rng).to(model.device).repeat_interleave(columns, 0)
     z[:, unit] = torch.linspace(-3, 3, columns, device=model.device).repeat(rows)
     return picture(decode(z, _label_per_row(model, rows, columns, labels)), columns)
 
@@ -182,6 +182,8 @@ def draw(
     if not truncation or not model.draws:
         return model.draw(count, rng, condition)
     require_decoder(model)
+    if not model.normal_latents:
+        raise UserError("--truncation cuts off the tails of N(0, 1), and this model has learned another prior.")
     return decode_all(
         model, truncated_normal(torch.rand(count, model.latent_size, generator=rng), truncation), condition
     )

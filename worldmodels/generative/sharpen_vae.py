@@ -22,10 +22,12 @@ from worldmodels.generative.objectives.adversarial_vae import AdversarialVAE
 from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Data, Trainer
 from worldmodels.generative.sheets import rgb
-from worldmodels.pictures import grid, save_png, to_float
+from worldmodels.pictures import grid, save_png, to_float, with_captions
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.loop import MetricsLog, Stateful, train
 from worldmodels.vae import FRAME_SIZE, ConvVAE, vae_loss
+
+ROWS = ("recorded", "V before", "V now")
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,12 @@ def fit_vae_gan(config: VAEGANConfig, run: Path, stores: Sequence[EpisodeStore],
         return grid(np.concatenate([rgb(shown), rgb(before), rgb(reconstruct(vae, shown))]), len(shown))
 
     def report(step: int, log: MetricsLog) -> None:
-        log.board.add_image("reconstructions", compare(), step, dataformats="HWC")
+        log.picture(step, "reconstructions", with_captions(compare(), ROWS))
 
     headline = ("reconstruction", "kl", "adversarial")
     train(stage, parts, trainer, config.steps, config.log_every, config.checkpoint_every, report, headline)
     vae.load_state_dict(load_state(stage.state, device)["vae"])
-    save_png(compare(), stage.picture("reconstructions"), scale=2)
+    save_png(with_captions(compare(), ROWS), stage.picture("reconstructions"))
     save_tensors(vae.state_dict(), weights)
     stage.finish(weights=file_hash(weights), architecture={"latent_size": vae.latent_size})
     say(f"V, sharpened: {weights}. Look at {stage.picture('reconstructions')} (originals, before, after).")

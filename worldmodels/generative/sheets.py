@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from rollouts.runs.files import atomic_path
@@ -19,8 +18,16 @@ def enlargement(size: int) -> int:
     return 1 if size > 100 else 2
 
 
+def fitting(sheet: Frames) -> int:
+    """How much a sheet ``[H, W, 3]`` is enlarged to be looked at: up to four times, as long as it fits on a screen."""
+    return max(min(1330 // sheet.shape[1], 4), 1)
+
+
 def picture(x: Tensor, columns: int) -> Frames:
-    """Images ``[N, C, S, S]`` in [0, 1] as a grid, or points ``[N, 2+]`` as a scatter plot of [-2, 2]^2."""
+    """Images ``[N, C, S, S]`` in [0, 1] as a grid, clips ``[N, T, C, S, S]`` as a row each, or points ``[N, 2+]`` as a
+    scatter plot of [-2, 2]^2."""
+    if x.ndim == 5:
+        return grid(rgb(x.flatten(0, 1)), x.shape[1])
     return grid(rgb(x), columns) if x.ndim == 4 else scatter(x)
 
 
@@ -50,19 +57,6 @@ def rows_below(parts: Sequence[Tensor], columns: int = 10) -> Frames:
     versions = [np.concatenate([rgb(part), missing]) for part in parts]
     rows = [version[i : i + columns] for i in range(0, len(versions[0]), columns) for version in versions]
     return grid(np.concatenate(rows), columns)
-
-
-def with_captions(sheet: Frames, captions: Sequence[str], scale: int = 2) -> Frames:
-    """A grid ``[H, W, 3]``, enlarged, with a caption on the left of every one of its equally high rows."""
-    enlarged = sheet.repeat(scale, 0).repeat(scale, 1)
-    font = ImageFont.load_default()
-    margin = max((math.ceil(font.getlength(caption)) + 12 for caption in captions), default=0)
-    canvas = Image.new("RGB", (enlarged.shape[1] + margin, enlarged.shape[0]), "white")
-    canvas.paste(Image.fromarray(enlarged), (margin, 0))
-    pen, height = ImageDraw.Draw(canvas), enlarged.shape[0] / max(len(captions), 1)
-    for row, caption in enumerate(captions):
-        pen.text((margin - 6, (row + 0.5) * height), caption, "black", font, anchor="rm")
-    return np.asarray(canvas)
 
 
 def save_gif(frames: Sequence[Frames], path: Path, milliseconds: int = 80) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,8 @@ from rollouts.errors import UserError
 from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
 from rollouts.stopping import asked, finishing
+from worldmodels.pictures import Frames
+from worldmodels.tracking import Work, trackers
 from worldmodels.training.checkpoint import load_newest_state, save_state
 from worldmodels.training.distributed import Ranks
 
@@ -35,23 +37,45 @@ class Stateful(Protocol):
 
 
 class MetricsLog:
-    """``metrics.jsonl`` and TensorBoard events of one stage. What was logged after ``step`` is taken back."""
+    """``metrics.jsonl``, ``held_out.jsonl`` and trackers of one stage. What was logged after ``step`` is taken back."""
 
     def __init__(self, stage: Stage, step: int) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter  # here: it takes longer to import than PyTorch itself
-
-        self.path = stage.metrics
-        write_json_lines(self.path, [r for r in read_json_lines(self.path, "step") if r["step"] <= step])
-        self.board = SummaryWriter(str(stage.path), purge_step=step + 1 if step else None, flush_secs=10)
+        self.path, self.held_out_path = stage.metrics, stage.held_out
+        for path in (self.path, self.held_out_path):
+            if path == self.path or path.exists():
+                write_json_lines(path, [r for r in read_json_lines(path, "step") if r["step"] <= step])
+        self.work = Work(stage, step)
+        self.trackers = trackers(self.work)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line, and one point to every curve."""
+        """Append one line, and one point to every curve; whole numbers are counts, of which no curve is drawn."""
         append_json_line(self.path, {"step": step, **values})
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
+        curves = {name: value for name, value in values.items() if not isinstance(value, int) and name != "seconds"}
+        self._draw(step, curves)
+
+    def held_out(self, step: int, values: Mapping[str, float]) -> None:
+        """The same for what was measured on data that nothing learns from."""
+        append_json_line(self.held_out_path, {"step": step, **values})
+        self._draw(step, {f"held_out/{name}": value for name, value in values.items()})
+
+    def picture(self, step: int, name: str, picture: Frames) -> None:
+        """Show a picture ``[H, W, 3]``."""
+        for tracker in self.trackers:
+            tracker.picture(step, f"{self.work.group}/{name}", picture)
+
+    def histogram(self, step: int, name: str, values: Sequence[float]) -> None:
+        """Show how numbers are spread."""
+        for tracker in self.trackers:
+            tracker.histogram(step, f"{self.work.group}/{name}", values)
+
+    def _draw(self, step: int, values: Mapping[str, float]) -> None:
+        named = {f"{self.work.group}/{name}": float(value) for name, value in values.items()}
+        for tracker in self.trackers:
+            tracker.scalars(step, named)
 
     def close(self) -> None:
-        self.board.close()
+        for tracker in self.trackers:
+            tracker.close()
 
 
 def train(

@@ -15,10 +15,11 @@ from torch import Tensor
 def augment(parts: Sequence[Tensor], rng: torch.Generator, flip: bool, crop: float) -> list[Tensor]:
     """Mirror every sample with probability 1/2, and cut away up to ``crop`` of its sides, somewhere.
 
-    What belongs together, ``[N, C, S, S]`` each, is treated alike. A cut is enlarged to the old size again and never
-    reaches beyond the picture, so no border comes in.
+    What belongs together, ``[N, C, S, S]`` each, is treated alike, as are the frames of clips ``[N, T, C, S, S]``. A
+    cut is enlarged to the old size again and never reaches beyond the picture, so no border comes in.
     """
-    count, device = len(parts[0]), parts[0].device
+    count, device, shapes = len(parts[0]), parts[0].device, [part.shape for part in parts]
+    parts = [part.flatten(1, -3) for part in parts]
     if flip:
         mirrored = (torch.rand(count, generator=rng) < 0.5).to(device)[:, None, None, None]
         parts = [torch.where(mirrored, part.flip(-1), part) for part in parts]
@@ -28,7 +29,7 @@ def augment(parts: Sequence[Tensor], rng: torch.Generator, flip: bool, crop: flo
         zero = torch.zeros(count)
         maps = torch.stack([torch.stack([kept, zero, across], 1), torch.stack([zero, kept, down], 1)], 1).to(device)
         parts = [_resampled(part, maps) for part in parts]
-    return list(parts)
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _resampled(x: Tensor, maps: Tensor) -> Tensor:

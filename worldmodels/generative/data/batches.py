@@ -48,6 +48,7 @@ class Batches:
         self.samples, self.batch_size, self.seed, self.device, self.low = samples, batch_size, seed, device, low
         self.flip, self.crop = flip, crop
         self.condition_of = None if samples.train_condition is not None else condition_of
+        self.pictured = samples.train_condition is None or samples.train_condition.ndim == 4
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def __call__(self, number: int) -> Data:
@@ -62,8 +63,9 @@ class Batches:
             condition = to_tensor(samples.train_condition[chosen]).to(self.device)
         if self.flip or self.crop:
             rng = generator_for(self.seed + AUGMENT, number)
-            x, *beside = augment([x] if condition is None else [x, condition], rng, self.flip, self.crop)
-            condition = beside[0] if beside else None
+            alike = [x, condition] if condition is not None and self.pictured else [x]
+            x, *beside = augment(alike, rng, self.flip, self.crop)
+            condition = beside[0] if beside else condition
         if condition is None and self.condition_of is not None:
             condition = self.condition_of(x, generator_for(self.seed + CONDITION, number))
         if samples.train_other is not None:
@@ -71,7 +73,8 @@ class Batches:
             other = to_tensor(samples.train_other[others]).to(self.device)
             if self.flip or self.crop:
                 (other,) = augment([other], generator_for(self.seed + OTHER, number), self.flip, self.crop)
-        return Data(self._scaled(x), labels, _maybe(self._scaled, condition), _maybe(self._scaled, other))
+        condition = _maybe(self._scaled, condition) if self.pictured else condition
+        return Data(self._scaled(x), labels, condition, _maybe(self._scaled, other))
 
     def _chosen(self, number: int, count: int, seed: int) -> NDArray[np.int64]:
         """Which of ``count`` samples are in this batch."""

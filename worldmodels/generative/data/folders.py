@@ -24,12 +24,12 @@ def from_folder(name: str, folder: Path, wanted: Wanted) -> Samples:
     labels = None if "" in names or len(names) < 2 else np.array([names.index(parent) for parent in parents])
     with ThreadPoolExecutor(8) as pool:
         glances = list(pool.map(glance, files))
-    size = wanted.size or _common_size(files, [known and (known.width, known.height) for known in glances])
+    size = wanted.size or common_size(files, [known and (known.width, known.height) for known in glances])
     channels = wanted.channels or 1
     for file, known in zip(files, glances, strict=True):
         if channels == 3 or wanted.channels or known is None:
             continue
-        if known.coloured or (known.coloured is None and _is_coloured(file)):
+        if known.coloured or (known.coloured is None and is_coloured(file)):
             channels = 3
 
     def read(index: int) -> Pixels:
@@ -38,13 +38,13 @@ def from_folder(name: str, folder: Path, wanted: Wanted) -> Samples:
     out = choose_held_out(len(files), labels, 0.1, wanted.seed)
     train, test, broken = unpack(read, out, (size, size, channels), wanted.memory, wanted.folder)
     if broken:
-        _tell_broken(folder, list(broken.values()), len(files), wanted.skip_broken)
+        tell_broken(folder, list(broken.values()), len(files), wanted.skip_broken)
     require_two(name, len(train) + len(test))
     kept = np.array([index not in broken for index in range(len(files))])
     return labelled(name, train, test, labels, out, kept, names if labels is not None else [])
 
 
-def _is_coloured(file: Path) -> bool:
+def is_coloured(file: Path) -> bool:
     """Whether a picture with transparency, which is laid on white, has any colour; a broken one has none."""
     try:
         return read_image(file).shape[-1] == 3
@@ -52,8 +52,11 @@ def _is_coloured(file: Path) -> bool:
         return False
 
 
-def _common_size(files: list[Path], sizes: list[tuple[int, int] | None]) -> int:
+def common_size(files: list[Path], sizes: list[tuple[int, int] | None], part: str = "") -> int:
     """The side that all pictures have.
+
+    Args:
+        part: of every file, if not all of it is meant.
 
     Raises:
         UserError: they differ, or are no squares.
@@ -66,12 +69,13 @@ def _common_size(files: list[Path], sizes: list[tuple[int, int] | None]) -> int:
         if width != height or width != side:
             other = f" and {first.name} is {known[0][1][0]}x{known[0][1][1]}" if file != first else ""
             raise UserError(
-                f"{file} is {width}x{height}{other}; pictures of one square size are needed: choose one with --size."
+                f"{part}{file} is {width}x{height}{other}; pictures of one square size are needed: choose one with "
+                "--size."
             )
     return side
 
 
-def _tell_broken(folder: Path, reasons: list[str], count: int, skip: bool) -> None:
+def tell_broken(folder: Path, reasons: list[str], count: int, skip: bool) -> None:
     """Name every picture that cannot be read.
 
     Raises:

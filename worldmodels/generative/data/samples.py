@@ -21,7 +21,8 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Samples:
-    """Images uint8 ``[N, S, S, C]`` or points float32 ``[N, D]``, in a part for training and one held out.
+    """Images uint8 ``[N, S, S, C]``, clips ``[N, T, S, S, C]`` or points float32 ``[N, D]``, in a part for training and
+    one held out.
 
     Images that are too many for memory are in files: index them with a slice or an array, and they come as an array.
     """
@@ -33,7 +34,8 @@ class Samples:
     test_labels: Labels | None = None
     class_names: tuple[str, ...] = ()
     train_condition: Pictures | None = None
-    """What belongs to every training image (a picture to be translated, say), uint8 ``[N, S, S, C']``."""
+    """What belongs to every training image: a picture (to be translated, say), uint8 ``[N, S, S, C']``; or numbers that
+    are left as they are (a caption's), ``[N, T]``."""
     test_condition: Pictures | None = None
     train_other: Pictures | None = None
     """Images of another set that belong to none of these, in any number."""
@@ -50,12 +52,18 @@ class Samples:
 
     @property
     def are_images(self) -> bool:
-        return self.train.ndim == 4
+        """Images, or clips of them."""
+        return self.train.ndim >= 4
+
+    @property
+    def frames(self) -> int:
+        """Of a clip; 0 for single images and points."""
+        return self.train.shape[1] if self.train.ndim == 5 else 0
 
     @property
     def size(self) -> int:
         """Side of the images."""
-        return self.train.shape[1]
+        return self.train.shape[-2]
 
     @property
     def channels(self) -> int:

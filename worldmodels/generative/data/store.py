@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable
@@ -36,10 +37,16 @@ class PictureFile:
 
     def __init__(self, shape: tuple[int, ...], folder: Path) -> None:
         self.shape = shape
-        self.total = 0  #: sum of all values
-        self._bytes = int(np.prod(shape[1:]))
+        self._sums = np.zeros(shape[-1], np.int64)  #: of all values, by channel
+        self._stored, self._bytes = shape[1:], int(np.prod(shape[1:]))
+        self._channels = slice(None)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives as long as this object)
         self._lock = Lock()
+
+    @property
+    def total(self) -> int:
+        """Sum of all values."""
+        return int(self._sums[self._channels].sum())
 
     @property
     def ndim(self) -> int:
@@ -53,20 +60,32 @@ class PictureFile:
         with self._lock:
             self._file.seek(index * self._bytes)
             self._file.write(picture.tobytes())
-        self.total += int(picture.sum(dtype=np.int64))
+        self._sums += picture.reshape(-1, self._stored[-1]).sum(0, dtype=np.int64)
 
     def __getitem__(self, key: slice | NDArray[np.int64]) -> Pixels:
         """Some of them, ``[n, ...]``."""
         chosen = np.arange(len(self))[key]
-        found = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        found = np.empty((len(chosen), *self._stored), np.uint8)
         with self._lock:
             for row, index in zip(found.reshape(len(chosen), -1), chosen.tolist(), strict=True):
                 self._file.seek(index * self._bytes)
                 row[:] = np.frombuffer(self._file.read(self._bytes), np.uint8)
-        return found
+        return found[..., self._channels]
+
+    def channels(self, chosen: slice) -> PictureFile:
+        """The same pictures with some of their channels."""
+        part = copy.copy(self)
+        part._channels = chosen
+        part.shape = (*self.shape[:-1], len(range(*chosen.indices(self._stored[-1]))))
+        return part
 
 
 Pictures = NDArray[np.generic] | PictureFile
+
+
+def channels(pictures: Pictures, chosen: slice) -> Pictures:
+    """Some channels of pictures ``[N, S, S, C]``, without copying them."""
+    return pictures.channels(chosen) if isinstance(pictures, PictureFile) else pictures[..., chosen]
 
 
 def total(pictures: Pictures) -> float:

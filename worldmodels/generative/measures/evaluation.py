@@ -21,6 +21,7 @@ from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.data.store import Pictures
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS, MODES
 from worldmodels.generative.measures import metrics
+from worldmodels.generative.measures.clips import clip_measures
 from worldmodels.generative.measures.features import Features, features_for, frozen_classifier
 from worldmodels.generative.models.base import ImageModel
 from worldmodels.generative.models.trained import Trained
@@ -143,7 +144,9 @@ def evaluate(trained: Trained, cache: Path, count: int | None = None) -> dict[st
     samples, model = trained.samples, trained.model
     began = time.perf_counter()
     found = model.measures(held_out(samples, OWN_COUNT, model.device, model.condition_of))
-    if model.draws and not model.condition_channels:
+    if model.frames:
+        found |= clip_measures(model, samples, cache, count)
+    elif model.draws and not model.condition_channels:
         found |= _generated(model, samples, cache, count)
     training = Run(trained.run).images.manifest.get("seconds", 0.0)
     return _file(trained.name, samples, found, training, time.perf_counter() - began)

@@ -36,6 +36,16 @@ def js_discrete(p: Tensor, q: Tensor) -> float:
     return 0.5 * (kl_discrete(p, middle) + kl_discrete(q, middle))
 
 
+def total_variation_discrete(p: Tensor, q: Tensor) -> float:
+    """``1/2 sum |p - q|``: the largest difference between the probabilities that both give to one event, at most 1."""
+    return float(0.5 * (p.double() - q.double()).abs().sum())
+
+
+def total_variation_normal_shift(shift: float) -> float:
+    """Total variation of N(0, 1) and N(shift, 1): ``2 Phi(|shift| / 2) - 1``."""
+    return math.erf(abs(shift) / (2 * math.sqrt(2)))
+
+
 def kl_normal(mean: float, sd: float, other_mean: float = 0.0, other_sd: float = 1.0) -> float:
     """``KL(N(mean, sd^2) || N(other_mean, other_sd^2))`` in nats."""
     ratio = (sd / other_sd) ** 2
@@ -136,21 +146,6 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
         return (a @ b.T / a.shape[1] + 1) ** 3
 
     return _unbiased_mmd(kernel(x, x), kernel(y, y), kernel(x, y))
-
-
-def parzen_log_likelihood(queries: Tensor, samples: Tensor, bandwidth: float) -> float:
-    """Mean log density (nats) of ``queries`` under Gaussian kernels at ``samples``.
-
-    Choose the bandwidth on validation data. Theis et al. (2016) warn that this estimate can rank a k-means sampler
-    above the data themselves: use it to compare with old tables only.
-    """
-    queries, samples = queries.double(), samples.double()
-    dimensions = samples.shape[1]
-    normaliser = math.log(len(samples)) + dimensions * math.log(bandwidth * math.sqrt(2 * math.pi))
-    parts = [
-        torch.logsumexp(-torch.cdist(chunk, samples).square() / (2 * bandwidth**2), 1) for chunk in queries.split(500)
-    ]
-    return float(torch.cat(parts).mean()) - normaliser
 
 
 # Features

@@ -20,14 +20,18 @@ from worldmodels.generative.models.base import (
     labelled_classes,
     require_not_negative,
 )
-from worldmodels.generative.networks.coders import Coder, conv_coder, mlp_coder
+from worldmodels.generative.networks import priors
+from worldmodels.generative.networks.coders import Coder, CoderArchitecture, coder
 from worldmodels.generative.networks.modules import VAE, Autoencoder
+from worldmodels.generative.networks.priors import MixturePrior, VampPrior
 from worldmodels.generative.objectives.autoencoders import (
     BERNOULLI,
     AutoencoderObjective,
+    Likelihood,
     VAEObjective,
     fixed_gaussian,
     gaussian,
+    gaussian_per_pixel,
     log_likelihood_bound,
 )
 from worldmodels.generative.objectives.elbo import CollapseReport, bits_per_dimension, collapse_report
@@ -37,7 +41,8 @@ from worldmodels.pictures import Frames
 from worldmodels.training.loop import Stateful
 from worldmodels.training.randomness import generator_for
 
-LikelihoodName = Literal["bernoulli", "gaussian", "gaussian-learned"]
+LikelihoodName = Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-per-pixel"]
+PriorName = Literal["normal", "mixture", "vamp"]
 IMPORTANCE_SAMPLES = 50
 
 
@@ -47,6 +52,9 @@ class AutoencoderConfig(ImageConfig):
 
     likelihood: LikelihoodName = "bernoulli"
     """What the reconstruction error is: cross-entropy, or squared error by a variance, fixed or learned."""
+    architecture: CoderArchitecture = "conv"
+    """Networks for images: convolutions of stride 2; pooled, as LeNet; dense (fully connected); or linear, whose code
+    are principal components. Points take perceptrons, or linear."""
     variance: float = 0.1
     """Of the fixed Gaussian likelihood, per pixel."""
     noise: float = 0.0
@@ -57,7 +65,7 @@ class AutoencoderConfig(ImageConfig):
     """Wanted mean activation of a code unit."""
 
     def build(self, shape: Shape, device: torch.device) -> AutoencoderModel:
-        if self.likelihood == "gaussian-learned":
+        if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError("an autoencoder without a prior would learn a variance of 0: use --likelihood gaussian")
         encoder, features, decoder = _coder(self, shape)
         network = Autoencoder(encoder, features, self.latent_size, decoder, self.sparsity_weight > 0).to(device)
@@ -73,7 +81,8 @@ class AutoencoderConfig(ImageConfig):
         return AutoencoderModel(objective)
 
     def for_points(self) -> AutoencoderConfig:
-        return replace(super().for_points(), likelihood="gaussian")
+        architecture: CoderArchitecture = "linear" if self.architecture == "linear" else "conv"
+        return replace(super().for_points(), likelihood="gaussian", architecture=architecture)
 
     def check(self) -> None:
         super().check()
@@ -82,16 +91,39 @@ class AutoencoderConfig(ImageConfig):
         if not 0 < self.sparsity < 1:
             raise UserError(f"--sparsity must be in (0, 1), got {self.sparsity}.")
 
+    def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        refuse_architecture(self.architecture, points)
+
+
+def refuse_architecture(architecture: CoderArchitecture, points: bool) -> None:
+    """Points are no pictures.
+
+    Raises:
+        UserError: their network was to be one for pictures.
+    """
+    if points and architecture in ("pooled", "dense"):
+        raise UserError(f"--architecture {architecture} is for pictures, and these are points; leave it out.")
+
 
 @dataclass(frozen=True)
 class VAEConfig(ImageConfig):
     """A variational autoencoder."""
 
     likelihood: LikelihoodName = "bernoulli"
-    """What the reconstruction error is: cross-entropy, or squared error by a variance, fixed or learned."""
+    """What the reconstruction error is: cross-entropy, or squared error by a variance: fixed, one that is learned, or
+    one for each pixel that the decoder gives (mu and sigma of z)."""
+    architecture: CoderArchitecture = "conv"
+    """Networks for images: convolutions of stride 2; pooled, as LeNet; dense (fully connected); or linear. Points take
+    perceptrons, or linear."""
     variance: float = 0.1
     """Of the Gaussian likelihood, per pixel; where it is learned, the start, which must be well below the data's own
     variance: latents carry nothing until the likelihood is narrower than what they could explain."""
+    prior: PriorName = "normal"
+    """Of the latents: N(0, 1), a mixture of Gaussians that is learned, or vamp, the mixture of what the encoder says of
+    made-up samples that are learned."""
+    components: int = 20
+    """Gaussians in a learned prior."""
     kl_weight: float = 1.0
     """Trade-off between data and prior (lambda, beta): above 1 favours the prior."""
     free_nats: float = 0.0
@@ -101,36 +133,62 @@ class VAEConfig(ImageConfig):
 
     def build(self, shape: Shape, device: torch.device) -> VAEModel:
         classes = labelled_classes(shape) if self.conditional else 0
+        if self.prior == "vamp" and classes:
+            raise ValueError("the made-up samples of --prior vamp have no labels: use --prior mixture")
         encoder, features, decoder = _coder(self, shape, classes)
         learned = self.likelihood == "gaussian-learned"
-        network = VAE(encoder, features, self.latent_size, decoder, classes, learned).to(device)
+        network = VAE(encoder, features, self.latent_size, decoder, classes, learned, self._prior(shape)).to(device)
         if network.output_logvar is not None:
             nn.init.constant_(network.output_logvar, math.log(self.variance))
-            likelihood = gaussian(network.output_logvar)
-        else:
-            likelihood = BERNOULLI if self.likelihood == "bernoulli" else fixed_gaussian(self.variance)
+        likelihood = likelihood_of(self.likelihood, self.variance, network.output_logvar)
         optimiser = adam(network, self.learning_rate)
         return VAEModel(VAEObjective(network, likelihood, optimiser, self.kl_weight, self.free_nats))
+
+    def _prior(self, shape: Shape) -> nn.Module | None:
+        if self.prior == "normal":
+            return None
+        if self.prior == "mixture":
+            return MixturePrior(self.latent_size, self.components)
+        sample = (shape.channels, shape.size, shape.size) if shape.size else (shape.channels,)
+        return VampPrior(sample, self.components)
 
     @property
     def takes_labels(self) -> bool:
         return self.conditional
 
     def for_points(self) -> VAEConfig:
-        return replace(super().for_points(), likelihood="gaussian-learned", variance=0.01)
+        architecture: CoderArchitecture = "linear" if self.architecture == "linear" else "conv"
+        likelihood: LikelihoodName = (
+            "gaussian-per-pixel" if self.likelihood == "gaussian-per-pixel" else "gaussian-learned"
+        )
+        return replace(super().for_points(), likelihood=likelihood, variance=0.01, architecture=architecture)
 
     def check(self) -> None:
         super().check()
-        require_positive(self, ("variance",))
+        require_positive(self, ("variance", "components"))
         require_not_negative(self, ("kl_weight", "free_nats"))
+        if self.free_nats and self.prior != "normal":
+            raise UserError("--free-nats counts the KL of each unit, which only --prior normal has; drop one of them.")
+
+    def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        refuse_architecture(self.architecture, points)
+
+
+def likelihood_of(name: LikelihoodName, variance: float, logvar: Tensor | None = None) -> Likelihood:
+    """The likelihood of that name; ``logvar`` is the one that is learned."""
+    if name == "bernoulli":
+        return BERNOULLI
+    if name == "gaussian-per-pixel":
+        return gaussian_per_pixel(variance)
+    return fixed_gaussian(variance) if logvar is None else gaussian(logvar)
 
 
 def _coder(config: AutoencoderConfig | VAEConfig, shape: Shape, classes: int = 0) -> Coder:
-    if shape.size:
-        return conv_coder(shape.size, shape.channels, config.latent_size, config.width, classes)
-    if config.likelihood == "bernoulli":
+    if not shape.size and config.likelihood == "bernoulli":
         raise ValueError("points need --likelihood gaussian or gaussian-learned, not bernoulli")
-    return mlp_coder(shape.channels, config.latent_size, config.width, classes)
+    outputs = (2 if config.likelihood == "gaussian-per-pixel" else 1) * shape.channels
+    return coder(config.architecture, shape.size, shape.channels, config.latent_size, config.width, classes, outputs)
 
 
 class AutoencoderModel(ImageModel):
@@ -181,12 +239,20 @@ class VAEModel(LatentModel):
         self.objective, self.likelihood = objective, objective.likelihood
         self.network: VAE = objective.model
         self.latent_size, self.classes = self.network.latent_size, self.network.classes
+        self.normal_latents = self.network.prior is None
 
     def units(self) -> list[Unit]:
         return self.objective.units()
 
     def parts(self) -> dict[str, Stateful]:
         return self.objective.parts()
+
+    @torch.no_grad()
+    def latent(self, count: int, rng: torch.Generator) -> Tensor:
+        if self.network.prior is None:
+            return super().latent(count, rng)
+        self.network.eval()
+        return priors.sample(self.network.prior(self.network.encode), count, rng)
 
     @torch.no_grad()
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -196,7 +262,18 @@ class VAEModel(LatentModel):
         return self.likelihood.mean(self.network.eval().decode(z, condition))
 
     def views(self) -> dict[str, View]:
-        return {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
+        found = {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
+        return {**found, "spread": self._spread} if self.likelihood.spread is not None else found
+
+    @torch.no_grad()
+    def _spread(self, batch: Batch, count: int = 20) -> Frames:
+        """Originals, the means of their pixels, and how far from these pixels may be: white is the farthest of all."""
+        assert self.likelihood.spread is not None
+        x, labels = batch.x[:count], self.condition(batch)
+        labels = None if labels is None else labels[:count]
+        output = self.network.eval().decode(self.encode(x, labels), labels)
+        spread = self.likelihood.spread(output)
+        return rows_below([x, self.likelihood.mean(output), spread / spread.max()])
 
     @torch.no_grad()
     def latents(self, batch: Batch) -> CollapseReport:
@@ -247,4 +324,10 @@ AE = AutoencoderConfig(latent_size=16, learning_rate=1e-3, decay=True)
 SPARSE_AE = replace(AE, latent_size=64, sparsity_weight=3.0)
 DENOISING_AE = replace(AE, noise=0.3)
 VAE_QUICK = VAEConfig(latent_size=16, learning_rate=1e-3, decay=True)
+LINEAR_AE = replace(AE, architecture="linear", likelihood="gaussian")
+DENSE_AE = replace(AE, architecture="dense")
+LENET_AE = replace(AE, architecture="pooled")
 CVAE = replace(VAE_QUICK, conditional=True)
+SIGMA_VAE = replace(VAE_QUICK, likelihood="gaussian-per-pixel", variance=0.01)
+MIXTURE_VAE = replace(VAE_QUICK, prior="mixture")
+VAMP_VAE = replace(VAE_QUICK, prior="vamp", components=50)

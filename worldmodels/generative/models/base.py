@@ -19,10 +19,17 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           differentiated (a caller who need not says ``torch.no_grad``)
 ``views()``               name -> view, a function of held-out data (a ``Batch`` in [0, 1]) that gives a picture. The
                           first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
+``frames``                0, or the length of the clips ``[count, T, C, S, S]`` that a video model draws; then
+                          ``futures(given, rng, labels)`` are clips that begin with the first ``given`` frames
+``films()``               name -> function of held-out data that gives the frames of an animation
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
+``read(caption)``         or None: the condition ``[T]`` that a caption stands for, of a model that is told one; then
+                          ``captions(count, rng)`` are such as its data have
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
+``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
+``back(pictures, rng)``    or None: the way back, pictures ``[N, C, S, S]`` to conditions (CycleGAN)
 ========================  =========================================================================================
 
 Everything speaks of [0, 1] except training: a batch that reaches a unit's loss has ``x``, ``condition`` and ``other``
@@ -55,6 +62,7 @@ from worldmodels.training.loop import Stateful
 from worldmodels.training.precision import Precision
 
 View = Callable[[Batch], Frames]
+FilmView = Callable[[Batch], list[Frames]]
 Encode = Callable[[Tensor, Tensor | None], Tensor]
 C = TypeVar("C", bound="ImageConfig")
 CHUNK = 500  #: samples that are decoded at once
@@ -70,13 +78,15 @@ class Shape(NamedTuple):
     classes: int = 0
     condition: int = 0  #: channels of the data's own conditions
     other: int = 0  #: channels of the other set
+    frames: int = 0  #: of clips
 
     @classmethod
     def of(cls, samples: Samples) -> Shape:
         condition, other = (
             0 if part is None else part.shape[-1] for part in (samples.train_condition, samples.train_other)
         )
-        return cls(samples.size if samples.are_images else 0, samples.channels, samples.classes, condition, other)
+        size = samples.size if samples.are_images else 0
+        return cls(size, samples.channels, samples.classes, condition, other, samples.frames)
 
 
 class ImageModel:
@@ -91,8 +101,17 @@ class ImageModel:
     watched: int = 128  #: samples drawn at every checkpoint to notice collapse; fewer where drawing is slow
     encode: Encode | None = None
     decode: Encode | None = None
+    read: Callable[[str], Tensor] | None = None
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
+    frames: int = 0  #: more than 0: its samples are clips
+    given: int = 0  #: first frames that a clip is continued from
+    read_input: Callable[[Path, Fit], Tensor] | None = None
+    back: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    normal_latents: bool = True  #: latents are drawn from N(0, 1)
+
+    def captions(self, count: int, rng: torch.Generator) -> list[str]:
+        raise NotImplementedError
 
     def units(self) -> list[Unit]:
         raise NotImplementedError
@@ -103,9 +122,19 @@ class ImageModel:
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         raise NotImplementedError
 
+    def latent(self, count: int, rng: torch.Generator) -> Tensor:
+        """Latents ``[count, latent_size]`` from the prior, on the CPU."""
+        return torch.randn(count, self.latent_size, generator=rng)
+
     def views(self) -> dict[str, View]:
         """Samples; beneath their conditions and above the originals, where there are such."""
         return {"samples": self._samples}
+
+    def futures(self, given: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def films(self) -> dict[str, FilmView]:
+        return {}
 
     def measures(self, batch: Batch) -> dict[str, Any]:
         return {}
@@ -125,8 +154,9 @@ class ImageModel:
 
     def _samples(self, batch: Batch) -> Frames:
         if self.condition_channels:
-            assert batch.condition is not None
-            x, condition = batch.x[:20], batch.condition[:20]
+            known = self.condition(batch)
+            assert known is not None
+            x, condition = batch.x[:20], known[:20]
             return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
         if batch.x.ndim != 4:
             return picture(self.draw(2000, batch.rng), 10)
@@ -135,10 +165,10 @@ class ImageModel:
 
 
 class LatentModel(ImageModel):
-    """A model that decodes latents from N(0, 1); children say how, in ``decode``."""
+    """A model that decodes latents from its prior; children say how, in ``decode``."""
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        return decode_all(self, torch.randn(count, self.latent_size, generator=rng), condition)
+        return decode_all(self, self.latent(count, rng), condition)
 
 
 @torch.no_grad()
@@ -157,8 +187,8 @@ class ImageConfig:
     """What all image models share."""
 
     data: str = "digits"
-    """digits, digits-8x8, stacked-digits, ring, grid, swiss-roll, lines; or a folder of pictures, a run or folder with
-    episodes, an IDX file, .npy, .npz."""
+    """digits, digits-8x8, stacked-digits, two-photos, captioned-shapes, ring, grid, swiss-roll, lines; or a folder of
+    pictures, a run or folder with episodes, an IDX file, .npy, .npz."""
     size: int = 0
     """Side to which images are resized; 0 leaves them."""
     channels: int = 0
@@ -194,6 +224,10 @@ class ImageConfig:
     """What networks multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     checkpoint_every: int = 200
     """Steps between checkpoints, sample grids and checks for collapse."""
+
+    def shown(self, samples: Samples) -> Samples:
+        """What of the data training may look at: all, unless a model says otherwise (labels that it must not know)."""
+        return samples
 
     def build(self, shape: Shape, device: torch.device) -> ImageModel:
         """The model, with new weights.

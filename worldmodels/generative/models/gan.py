@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,16 @@ from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.patchgan import patchgan
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.networks.resnet import resnet_critic, resnet_generator
-from worldmodels.generative.objectives.augment import Policy, augmenter, refuse_augmented_points
+from worldmodels.generative.objectives.augment import AdaptiveAugment, Policy, augmenter, refuse_augmented_points
+from worldmodels.generative.objectives.f_divergences import (
+    JENSEN_SHANNON,
+    KL,
+    PEARSON,
+    REVERSE_KL,
+    SQUARED_HELLINGER,
+    TOTAL_VARIATION,
+    f_game,
+)
 from worldmodels.generative.objectives.gan import GAN, Penalty, around_real, between_real_and_fake
 from worldmodels.generative.objectives.losses import (
     HINGE,
@@ -40,10 +49,24 @@ from worldmodels.generative.objectives.penalties import spectrally_normalise
 from worldmodels.generative.objectives.units import Unit
 from worldmodels.training.loop import Stateful
 
-LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge"]
+LossName = Literal[
+    "minimax",
+    "non-saturating",
+    "least-squares",
+    "wasserstein",
+    "hinge",
+    "f-kl",
+    "f-reverse-kl",
+    "f-pearson",
+    "f-hellinger",
+    "f-jensen-shannon",
+    "f-total-variation",
+]
 PenaltyName = Literal["none", "gradient", "dragan"]
 GANArchitecture = Literal["dcgan", "dcgan-resize", "resnet", "patchgan", "foster"]
-OptimiserName = Literal["adam", "rmsprop"]
+OptimiserName = Literal["adam", "rmsprop", "sgd"]
+
+GANPolicy = Literal[Policy, "adaptive"]
 
 GAMES: dict[LossName, Adversarial] = {
     "minimax": MINIMAX,
@@ -51,6 +74,12 @@ GAMES: dict[LossName, Adversarial] = {
     "least-squares": LEAST_SQUARES,
     "wasserstein": WASSERSTEIN,
     "hinge": HINGE,
+    "f-kl": f_game(KL),
+    "f-reverse-kl": f_game(REVERSE_KL),
+    "f-pearson": f_game(PEARSON),
+    "f-hellinger": f_game(SQUARED_HELLINGER),
+    "f-jensen-shannon": f_game(JENSEN_SHANNON),
+    "f-total-variation": f_game(TOTAL_VARIATION),
 }
 PENALTIES: dict[PenaltyName, Penalty | None] = {
     "none": None,
@@ -66,7 +95,7 @@ class GANConfig(ImageConfig):
     """A generator against a critic; loss, penalty, constraint, architecture and conditioning combine freely."""
 
     loss: LossName = "non-saturating"
-    """The game."""
+    """The game; those called f- estimate the divergence of that name (Nowozin et al. 2016)."""
     architecture: GANArchitecture = "dcgan"
     """Networks for images ("foster" is the 28x28 GAN of the book); points always take perceptrons."""
     conditioning: Conditioning = "none"
@@ -87,26 +116,34 @@ class GANConfig(ImageConfig):
     critic_learning_rate: float = 2e-4
     """Step size of the critic."""
     optimiser: OptimiserName = "adam"
-    """RMSProp is for weight clipping, where momentum does harm (Arjovsky et al. 2017)."""
+    """RMSProp is for weight clipping, where momentum does harm (Arjovsky et al. 2017); sgd has momentum --beta1."""
+    rms_decay: float = 0.99
+    """How much RMSProp keeps of its mean squared gradient; Keras has 0.9."""
     beta1: float = 0.5
-    """Adam's first moment."""
+    """Adam's first moment, and the momentum of sgd."""
     beta2: float = 0.999
     """Adam's second moment."""
-    diffaugment: Policy = "none"
+    diffaugment: GANPolicy = "none"
     """Disturb what the critic sees, real and fake alike, so that few pictures last longer: colour, translation, cutout,
-    colour-translation, or all of them."""
+    colour-translation, or all of them; adaptive: as much as the critic needs (ADA)."""
     average_decay: float = 0.995
     """Of the moving average of the generator that samples are drawn from; 0 is no averaging."""
 
     def build(self, shape: Shape, device: torch.device) -> GANModel:
-        classes = labelled_classes(shape) if self.takes_labels else 0
-        networks = self._image_networks if shape.size else self._point_networks
-        generator, critic = networks(shape, classes)
+        generator, critic = self.networks(shape, labelled_classes(shape) if self.takes_labels else 0)
+        return GANModel(GAN(generator.to(device), critic.to(device), *self.rules()))
+
+    def networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
+        """A generator of ``classes``, and a critic that is told them as ``conditioning`` says."""
+        known = 0 if self.conditioning == "none" else classes
+        generator, critic = (self._image_networks if shape.size else self._point_networks)(shape, classes, known)
         if self.spectral_norm:
             spectrally_normalise(critic)
-        game = GAN(
-            generator.to(device),
-            critic.to(device),
+        return generator, critic
+
+    def rules(self) -> tuple[Any, ...]:
+        """What :class:`GAN` is to know beside its networks, in its order."""
+        return (
             GAMES[self.loss],
             self._optimiser(self.learning_rate),
             self._optimiser(self.critic_learning_rate),
@@ -115,11 +152,11 @@ class GANConfig(ImageConfig):
             self.penalty_weight,
             self.clip or None,
             self.average_decay,
-            augmenter(self.diffaugment),
+            None if self.diffaugment == "adaptive" else augmenter(self.diffaugment),
+            AdaptiveAugment() if self.diffaugment == "adaptive" else None,
         )
-        return GANModel(game)
 
-    def _image_networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
+    def _image_networks(self, shape: Shape, classes: int, known: int) -> tuple[Generator, Critic]:
         size, channels, latent, width = shape.size, shape.channels, self.latent_size, self.width
         norm = nn.BatchNorm2d if self.batch_norm else None
         if self.architecture == "foster":
@@ -128,7 +165,7 @@ class GANConfig(ImageConfig):
             return foster.gan_generator(), foster.gan_discriminator()
         if self.architecture == "resnet":
             generator = resnet_generator(size, channels, latent, width, classes)
-            return generator, resnet_critic(size, channels, width, classes, self.conditioning)
+            return generator, resnet_critic(size, channels, width, known, self.conditioning)
         up: Upsampling = "resize" if self.architecture == "dcgan-resize" else "transposed"
         generator = dcgan_generator(size, channels, latent, width, up, classes=classes)
         if self.architecture == "patchgan":
@@ -137,16 +174,18 @@ class GANConfig(ImageConfig):
             # Without a normalisation, weights of N(0, 0.02) would let hardly any signal through (spectral normalisation
             # scales them itself); a normalisation over the batch is there for those who ask for it.
             isolas = norm or (None if self.spectral_norm else nn.InstanceNorm2d)
-            return generator, patchgan(size, channels, width, isolas, classes)
-        return generator, dcgan_critic(size, channels, width, norm, classes, self.conditioning)
+            return generator, patchgan(size, channels, width, isolas, known)
+        return generator, dcgan_critic(size, channels, width, norm, known, self.conditioning)
 
-    def _point_networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
+    def _point_networks(self, shape: Shape, classes: int, known: int) -> tuple[Generator, Critic]:
         generator = mlp_generator(shape.channels, self.latent_size, self.width, classes)
-        return generator, mlp_critic(shape.channels, self.width, classes, self.conditioning)
+        return generator, mlp_critic(shape.channels, self.width, known, self.conditioning)
 
     def _optimiser(self, rate: float) -> Callable[[nn.Module], torch.optim.Optimizer]:
         if self.optimiser == "rmsprop":
-            return partial(_rmsprop, rate=rate)
+            return partial(_rmsprop, rate=rate, kept=self.rms_decay)
+        if self.optimiser == "sgd":
+            return partial(_sgd, rate=rate, momentum=self.beta1)
         return partial(adam, rate=rate, betas=(self.beta1, self.beta2))
 
     @property
@@ -167,7 +206,7 @@ class GANConfig(ImageConfig):
         super().check()
         require_positive(self, ("critic_steps", "critic_learning_rate"))
         require_not_negative(self, ("clip", "penalty_weight"))
-        require_below_one(self, ("average_decay", "beta1", "beta2"))
+        require_below_one(self, ("average_decay", "beta1", "beta2", "rms_decay"))
 
     def for_photos(self) -> GANConfig:
         """Resizing leaves no checkerboard, which few steps do not wash out; a spectrally normalised critic, whose slope
@@ -182,6 +221,11 @@ class GANConfig(ImageConfig):
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)
         refuse_augmented_points(self.diffaugment, points)
+        if self.diffaugment == "adaptive" and self.loss == "wasserstein":
+            raise UserError(
+                "--diffaugment adaptive follows the sign of the critic's logits, which a Wasserstein critic may move "
+                "as it likes; give all."
+            )
         if self.batch_norm and (points or self.architecture in ("resnet", "foster")):
             networks = "Perceptrons for points" if points else f"The networks of --architecture {self.architecture}"
             raise UserError(f"{networks} have no place for --batch-norm; give --no-batch-norm.")
@@ -196,8 +240,12 @@ class GANConfig(ImageConfig):
             )
 
 
-def _rmsprop(module: nn.Module, rate: float) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(module.parameters(), lr=rate)
+def _rmsprop(module: nn.Module, rate: float, kept: float) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(module.parameters(), lr=rate, alpha=kept)
+
+
+def _sgd(module: nn.Module, rate: float, momentum: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(module.parameters(), lr=rate, momentum=momentum)
 
 
 class GeneratorModel(LatentModel):
@@ -244,5 +292,18 @@ WGAN = GANConfig(
 WGAN_GP = GANConfig(loss="wasserstein", penalty="gradient", critic_steps=5, beta1=0.0, beta2=0.9)
 SNGAN = GANConfig(loss="hinge", spectral_norm=True)
 DRAGAN = GANConfig(penalty="dragan")
+F_GAN = GANConfig(loss="f-kl", spectral_norm=True)
 CGAN = GANConfig(conditioning="planes", spectral_norm=True)
 CGAN_PROJECTION = GANConfig(loss="hinge", spectral_norm=True, conditioning="projection")
+# Foster (2019), chapter 4: the 28x28 GAN. Its critic is updated once per step on real and fake pictures together, there
+# twice, on each of them alone; samples come from the generator itself, not from an average.
+BOOK = GANConfig(
+    architecture="foster",
+    latent_size=100,
+    optimiser="rmsprop",
+    rms_decay=0.9,
+    learning_rate=4e-4,
+    critic_learning_rate=8e-4,
+    steps=6000,
+    average_decay=0.0,
+)

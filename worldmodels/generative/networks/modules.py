@@ -122,6 +122,7 @@ class VAE(nn.Module):
         encoder: samples (with label planes) to ``features`` features.
         decoder: ``latent_size + classes`` features to logits or means.
         learned_variance: also learn one log variance of the Gaussian likelihood, shared by all pixels.
+        prior: what makes the prior's mixture, given an encoder (``priors.py``); N(0, 1) where there is none.
     """
 
     def __init__(
@@ -132,9 +133,10 @@ class VAE(nn.Module):
         decoder: nn.Module,
         classes: int = 0,
         learned_variance: bool = False,
+        prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.latent_size, self.classes = latent_size, classes
+        self.latent_size, self.classes, self.prior = latent_size, classes, prior
         self.encoder, self.decoder = encoder, decoder
         self.mean, self.logvar = nn.Linear(features, latent_size), nn.Linear(features, latent_size)
         self.output_logvar = nn.Parameter(torch.zeros(())) if learned_variance else None

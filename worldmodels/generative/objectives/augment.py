@@ -1,7 +1,7 @@
-"""DiffAugment: what a critic sees is disturbed, real and fake alike, so that it cannot learn few pictures by heart.
+"""DiffAugment and ADA: what a critic sees is disturbed, real and fake alike, so that it cannot learn few by heart.
 
-Zhao et al. (2020). The generator's gradient goes through the disturbance; its samples never do, and since the critic
-has no undisturbed picture to compare with, they do not learn to look disturbed.
+Zhao et al. (2020); Karras et al. (2020). The generator's gradient goes through the disturbance; its samples never do,
+and since the critic has no undisturbed picture to compare with, they do not learn to look disturbed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def augmenter(policy: Policy) -> Callable[[Tensor, Batch], Tensor] | None:
     return None if policy == "none" else partial(diffaugment, policy=policy)
 
 
-def refuse_augmented_points(policy: Policy, points: bool) -> None:
+def refuse_augmented_points(policy: str, points: bool) -> None:
     """Points have no colours, and nothing to cut out.
 
     Raises:
@@ -53,7 +53,7 @@ def diffaugment(x: Tensor, batch: Batch, policy: Policy) -> Tensor:
 
 def colour(x: Tensor, batch: Batch) -> Tensor:
     """Brightness by up to 0.5, saturation between 0 and 2, contrast between 0.5 and 1.5."""
-    brightness, saturation, contrast = batch.uniform(3, len(x), 1, 1, 1).unbind()
+    brightness, saturation, contrast = batch.uniform(len(x), 3, 1, 1, 1).unbind(1)
     x = x + (brightness - 0.5)
     grey = x.mean(1, keepdim=True)
     x = (x - grey) * (2 * saturation) + grey
@@ -83,6 +83,55 @@ def cutout(x: Tensor, batch: Batch) -> Tensor:
     rows, columns = ((place >= edge[:, None]) & (place < edge[:, None] + hole) for edge in (top, left))
     inside = rows[:, None, :, None] & columns[:, None, None, :]
     return x * (~inside).to(x.dtype)
+
+
+class AdaptiveAugment:
+    """ADA: every disturbance strikes every picture with probability p, which follows how sure the critic is.
+
+    ``r = E sign D(x)`` over real pictures is 1 where the critic knows all of them by heart. Where it is above
+    :data:`SURE`, p rises, else it falls; :data:`SWING` pictures take it from 0 to 1. It stays below :data:`HIGHEST`: as
+    long as enough pictures are undisturbed, a generator cannot do as well by making disturbed ones. Karras et al.
+    (2020), sections 2 and 3.
+    """
+
+    def __init__(self) -> None:
+        self.probability = torch.zeros(())
+
+    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+        """Pictures ``[N, C, S, S]`` in [-1, 1], some of them mirrored, turned, moved, recoloured."""
+        for disturb in (mirror, quarter_turn, translation, colour):
+            struck = batch.uniform(len(x)) < self.probability.to(x.device)
+            x = torch.where(struck[:, None, None, None], disturb(x, batch), x)
+        return x
+
+    def observe(self, logits: Tensor, batch: Batch) -> None:
+        """Look at the critic's logits of real pictures, ``[N, ...]``, once per update of it."""
+        sure = batch.mean_of_all(logits.float().flatten(1).mean(1).sign())
+        step = (len(logits) if batch.part is None else batch.part.whole) / SWING
+        self.probability = (self.probability.to(sure) + step * (sure - SURE).sign()).clamp(0, HIGHEST)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"probability": self.probability}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        self.probability = state_dict["probability"]
+
+
+SURE = 0.6  #: the paper's target for r
+SWING = 100_000  #: there 500,000, for trainings of 25 million pictures
+HIGHEST = 0.8  #: above, disturbances begin to leak (section 2.2)
+
+
+def mirror(x: Tensor, batch: Batch) -> Tensor:
+    """Half of the pictures, left for right."""
+    return torch.where((batch.uniform(len(x)) < 0.5)[:, None, None, None], x.flip(-1), x)
+
+
+def quarter_turn(x: Tensor, batch: Batch) -> Tensor:
+    """Turned by 0, 1, 2 or 3 right angles."""
+    turns = _whole(batch, len(x), 4)
+    turned = torch.stack([x.rot90(number, (2, 3)) for number in range(4)])
+    return turned[turns, torch.arange(len(x), device=x.device)]
 
 
 def _whole(batch: Batch, count: int, below: int) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from worldmodels.generative.networks.modules import VAE, Autoencoder
@@ -16,6 +17,7 @@ from worldmodels.generative.objectives.elbo import (
     gaussian_nll,
     importance_log_weights,
     iwae_bound,
+    sampled_kl,
     sparsity_kl,
 )
 from worldmodels.generative.objectives.losses import wide
@@ -30,6 +32,7 @@ class Likelihood(NamedTuple):
     nll: Callable[[Tensor, Tensor], Tensor]  #: (output, x) -> nats, [N]
     mean: Callable[[Tensor], Tensor]  #: output -> E[x]
     binary: bool = False  #: a probability of zeros and ones; for what lies between it is no likelihood
+    spread: Callable[[Tensor], Tensor] | None = None  #: output -> standard deviation of x, where it is not all the same
 
 
 BERNOULLI = Likelihood(bernoulli_nll, torch.sigmoid, binary=True)
@@ -43,6 +46,26 @@ def gaussian(logvar: Tensor | float) -> Likelihood:
 def fixed_gaussian(variance: float) -> Likelihood:
     """As :func:`gaussian`, from a variance."""
     return gaussian(math.log(variance))
+
+
+GREY_LEVEL = 2 * math.log(1 / 256)
+"""Log variance of pixels at which a Gaussian is as narrow as one of 256 grey levels. Below it, the density of pixels
+that are always black would grow without bound, and would say nothing of the probability of a grey level."""
+
+
+def gaussian_per_pixel(variance: float) -> Likelihood:
+    """The output is the mean and, in as many further channels, the log variance of every pixel, which begins around
+    that of ``variance`` and stays above :data:`GREY_LEVEL`."""
+
+    def halves(output: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = output.chunk(2, 1)
+        return mean, GREY_LEVEL + F.softplus(wide(raw) + math.log(variance) - GREY_LEVEL)
+
+    def nll(output: Tensor, x: Tensor) -> Tensor:
+        mean, logvar = halves(output)
+        return gaussian_nll(mean, x, logvar)
+
+    return Likelihood(nll, lambda output: halves(output)[0], spread=lambda output: (0.5 * halves(output)[1]).exp())
 
 
 class AutoencoderObjective:
@@ -106,9 +129,13 @@ class VAEObjective:
     def loss(self, batch: Batch) -> Loss:
         labels = batch.labels if self.model.classes else None
         mean, logvar = (wide(part) for part in self.model.encode(batch.x, labels))
-        output = self.model.decode(reparameterise(mean, logvar, batch.normal(*mean.shape)), labels)
-        nll = self.likelihood.nll(output, batch.x)
-        bound = elbo(nll, kl_to_standard_normal(mean, logvar), self.kl_weight, self.free_nats)
+        z = reparameterise(mean, logvar, batch.normal(*mean.shape))
+        nll = self.likelihood.nll(self.model.decode(z, labels), batch.x)
+        if self.model.prior is None:
+            kl = kl_to_standard_normal(mean, logvar)
+        else:
+            kl = sampled_kl(z, mean, logvar, self.model.prior(self.model.encode))[:, None]
+        bound = elbo(nll, kl, self.kl_weight, self.free_nats)
         return Loss(bound.loss, {"loss": bound.loss, "distortion": bound.distortion, "rate": bound.rate})
 
     def units(self) -> list[Unit]:
@@ -125,9 +152,10 @@ def log_likelihood_bound(
 ) -> Tensor:
     """The importance-weighted bound of log p(x), in nats, ``[N]``; one sample gives the sampled ELBO."""
     mean, logvar = model.encode(x, labels)
+    prior = None if model.prior is None else model.prior(model.encode)
     weights = []
     for _ in range(samples):
         z = reparameterise(mean, logvar, torch.randn(mean.shape, generator=rng, dtype=mean.dtype).to(mean.device))
         nll = likelihood.nll(model.decode(z, labels), x)
-        weights.append(importance_log_weights(nll[None], z[None], mean, logvar)[0])
+        weights.append(importance_log_weights(nll[None], z[None], mean, logvar, prior)[0])
     return iwae_bound(torch.stack(weights))

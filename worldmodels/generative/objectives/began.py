@@ -60,7 +60,8 @@ class BEGAN:
         real_error, fake_error = self.errors(self._shown(batch.x, batch)), self.errors(self._shown(fake, batch))
         k = self.k.to(real_error.device)
         loss = began_critic(real_error, fake_error, k)
-        self.k = began_next_k(k, real_error, fake_error, self.gamma, self.gain)
+        means = batch.mean_of_all(real_error), batch.mean_of_all(fake_error)
+        self.k = began_next_k(k, *means, self.gamma, self.gain)
         convergence = began_convergence(real_error, fake_error, self.gamma)
         return Loss(loss.total, {"critic": loss.total, "convergence": convergence, "k": k})
 

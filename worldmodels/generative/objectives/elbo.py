@@ -79,9 +79,35 @@ def gaussian_log_prob(z: Tensor, mean: Tensor | float = 0.0, logvar: Tensor | fl
     return (-0.5 * (LOG_2PI + logvar + (z - mean).square() * torch.exp(-logvar))).sum(-1)
 
 
-def importance_log_weights(nll: Tensor, z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """``log p(x | z) + log p(z) - log q(z | x)`` for z ~ q: ``nll [K, N]``, ``z [K, N, D]`` -> ``[K, N]``."""
-    return -nll + gaussian_log_prob(z) - gaussian_log_prob(z, mean, logvar)
+class Mixture(NamedTuple):
+    """A mixture of K Gaussians with independent units."""
+
+    log_weights: Tensor  #: [K]
+    mean: Tensor  #: [K, D]
+    logvar: Tensor  #: [K, D]
+
+
+def mixture_log_prob(z: Tensor, mixture: Mixture) -> Tensor:
+    """``log sum_k w_k N(z; mean_k, exp(logvar_k))`` of ``[..., D]``."""
+    parts = gaussian_log_prob(z.unsqueeze(-2), mixture.mean, mixture.logvar)
+    return torch.logsumexp(mixture.log_weights + parts, -1)
+
+
+def sampled_kl(z: Tensor, mean: Tensor, logvar: Tensor, prior: Mixture) -> Tensor:
+    """``log q(z | x) - log p(z)`` for z ~ q, ``[N, D] -> [N]``: its mean is the KL, which has no closed form here."""
+    return gaussian_log_prob(z, mean, logvar) - mixture_log_prob(z, prior)
+
+
+def importance_log_weights(
+    nll: Tensor, z: Tensor, mean: Tensor, logvar: Tensor, prior: Mixture | None = None
+) -> Tensor:
+    """``log p(x | z) + log p(z) - log q(z | x)`` for z ~ q: ``nll [K, N]``, ``z [K, N, D]`` -> ``[K, N]``.
+
+    Args:
+        prior: N(0, 1) where there is none.
+    """
+    log_prior = gaussian_log_prob(z) if prior is None else mixture_log_prob(z, prior)
+    return -nll + log_prior - gaussian_log_prob(z, mean, logvar)
 
 
 def iwae_bound(log_weights: Tensor) -> Tensor:

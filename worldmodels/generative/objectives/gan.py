@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.generative.networks.modules import Critic, Generator
+from worldmodels.generative.objectives.augment import AdaptiveAugment
 from worldmodels.generative.objectives.losses import Adversarial
 from worldmodels.generative.objectives.penalties import (
     Score,
@@ -46,6 +47,7 @@ class GAN:
         clip: bound on the critic's parameters after each of its updates.
         average_decay: of the moving average of the generator, which is what samples are drawn from.
         augment: disturbs whatever the critic sees, real and fake, differentiably (``augment.py``).
+        adaptive: the same, and learns from the critic's logits how much.
 
     Raises:
         ValueError: a penalty on per-sample gradients meets a critic that normalises over its batch.
@@ -64,6 +66,7 @@ class GAN:
         clip: float | None = None,
         average_decay: float = 0.0,
         augment: Augment | None = None,
+        adaptive: AdaptiveAugment | None = None,
     ) -> None:
         if penalty:
             refuse_batch_norm(critic)
@@ -71,7 +74,7 @@ class GAN:
         self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
         self.critic_steps, self.penalty, self.penalty_weight, self.clip = critic_steps, penalty, penalty_weight, clip
         self.average = Average(generator, average_decay)
-        self.augment = augment
+        self.augment, self.adaptive = adaptive or augment, adaptive
         self._apart = bool(batch_norms(critic))
 
     def generate(self, batch: Batch) -> Tensor:
@@ -84,8 +87,10 @@ class GAN:
         with torch.no_grad():
             fake = self._shown(self.generate(batch), batch)
             real = self._shown(batch.x, batch)
-        loss = self.game.critic(*self._judge(real, fake, labels))
+        logits = self._judge(real, fake, labels)
+        loss = self.game.critic(*logits)
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
+        terms |= self._adapt(logits[0], batch)
         if self.penalty is None:
             return Loss(loss.total, terms)
         penalty = self.penalty(lambda x: self.critic(x, labels), real, fake, batch)
@@ -93,6 +98,13 @@ class GAN:
 
     def _shown(self, x: Tensor, batch: Batch) -> Tensor:
         return x if self.augment is None else self.augment(x, batch)
+
+    def _adapt(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Let an adaptive disturbance look at the logits of data; its probability, to be logged."""
+        if self.adaptive is None:
+            return {}
+        self.adaptive.observe(logits.detach(), batch)
+        return {"disturbed": self.adaptive.probability}
 
     def _judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits of both: in one pass, which is faster, unless they would share the statistics of a normalisation."""
@@ -127,6 +139,7 @@ class GAN:
             "generator_optimiser": self.generator_optimiser,
             "critic_optimiser": self.critic_optimiser,
             "average": self.average,
+            **({} if self.adaptive is None else {"adaptive": self.adaptive}),
         }
 
 

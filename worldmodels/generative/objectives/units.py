@@ -14,7 +14,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from worldmodels.training.distributed import Ranks
 from worldmodels.training.randomness import generator_for
+
+ALONE = Ranks()
+
+
+class Part(NamedTuple):
+    """Where in the joint batch of several processes the samples of this one are."""
+
+    start: int
+    whole: int  #: samples of the joint batch
 
 
 class Batch(NamedTuple):
@@ -25,14 +35,32 @@ class Batch(NamedTuple):
     rng: torch.Generator  #: on the CPU, so that a run does not depend on the device
     condition: Tensor | None = None  #: what belongs to each sample: its grey version, say, [N, C', S, S]
     other: Tensor | None = None  #: as many samples of another set, which belong to none of these
+    part: Part | None = None  #: of several processes that train together
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers beside the data."""
-        return torch.randn(shape, generator=self.rng, dtype=self.x.dtype).to(self.x.device)
+        """Standard normal numbers beside the data; the first dimension counts samples (or so many for each)."""
+        return self._own(torch.randn, shape)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers from U(0, 1) beside the data."""
-        return torch.rand(shape, generator=self.rng, dtype=self.x.dtype).to(self.x.device)
+        """Numbers from U(0, 1) beside the data; the first dimension counts samples (or so many for each)."""
+        return self._own(torch.rand, shape)
+
+    def mean_of_all(self, values: Tensor) -> Tensor:
+        """The mean of one value per sample ``[N]`` over the samples of all processes, without its gradient."""
+        if self.part is None:
+            return values.detach().mean()
+        total = Ranks.here().add_scalars({"total": values.detach().sum()})["total"]
+        return values.new_tensor(total / self.part.whole)
+
+    def _own(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        """Of what is drawn for the joint batch, the part that belongs to these samples: then it does not matter how
+        many processes there are."""
+        count, part = len(self.x), self.part
+        if part is None or shape[0] % count:
+            return draw(shape, generator=self.rng, dtype=self.x.dtype).to(self.x.device)
+        each = shape[0] // count
+        joint = draw((each * part.whole, *shape[1:]), generator=self.rng, dtype=self.x.dtype)
+        return joint[each * part.start : each * (part.start + count)].to(self.x.device)
 
 
 class Data(NamedTuple):
@@ -76,6 +104,9 @@ class Trainer:
         batches: batch number -> data; a pure function.
         learning_rate: step -> factor on every optimiser's learning rate.
         half: compute losses (not their gradients' sums, nor the weights) with bfloat16 where PyTorch deems it safe.
+        ranks: this process among those that train together. Each takes its part of every batch and of the numbers that
+            are drawn for it, and gradients are added up, so that for losses that are means over samples it does not
+            matter how many there are. What couples samples (batch normalisation, the pull-away term) sees a part only.
     """
 
     def __init__(
@@ -85,8 +116,9 @@ class Trainer:
         seed: int,
         learning_rate: Callable[[int], float] = lambda step: 1.0,
         half: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.half = half
+        self.half, self.ranks = half, ranks
         self.units, self.batches, self.seed, self.learning_rate = units, batches, seed, learning_rate
         self.updates = {unit.name: 0 for unit in units}
         self._rates = {unit.name: [group["lr"] for group in unit.optimiser.param_groups] for unit in units}
@@ -101,23 +133,32 @@ class Trainer:
             for _ in range(unit.repeats):
                 rng = generator_for(self.seed, number)
                 torch.manual_seed(rng.initial_seed())  # dropout can only draw from the global generator
-                x, labels, condition, other = Data(*self.batches(number))
-                terms.update(self._update(unit, Batch(x, labels, rng, condition, other)))
+                terms.update(self._update(unit, self._part(Data(*self.batches(number)), rng)))
                 number += 1
         return terms
+
+    def _part(self, data: Data, rng: torch.Generator) -> Batch:
+        """This process's part of a joint batch."""
+        if self.ranks.count == 1:
+            return Batch(data.x, data.labels, rng, data.condition, data.other)
+        own = self.ranks.part(len(data.x))
+        labels, condition, other = (None if part is None else part[own] for part in data[1:])
+        return Batch(data.x[own], labels, rng, condition, other, Part(own.start, len(data.x)))
 
     def _update(self, unit: Unit, batch: Batch) -> Mapping[str, Tensor]:
         with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=self.half):
             loss = unit.loss(batch)
+        share = 1.0 if batch.part is None else len(batch.x) / batch.part.whole
         parameters = [parameter for group in unit.optimiser.param_groups for parameter in group["params"]]
         # Not backward(): that would also fill the gradients of networks that belong to another unit.
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss.total, parameters), strict=True):
+        for parameter, gradient in zip(parameters, torch.autograd.grad(share * loss.total, parameters), strict=True):
             parameter.grad = gradient
+        self.ranks.add_gradients(parameters)
         unit.optimiser.step()
         unit.optimiser.zero_grad(set_to_none=True)
         unit.after()
         self.updates[unit.name] += 1
-        return loss.terms
+        return loss.terms if share == 1.0 else {name: share * value for name, value in loss.terms.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """How often each unit has been executed."""

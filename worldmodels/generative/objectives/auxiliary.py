@@ -1,0 +1,115 @@
+"""GANs whose critic also tells what a sample was made from: its class (AC-GAN), or a part of its noise (InfoGAN)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from worldmodels.generative.networks.heads import CodedGenerator, TwoHeads
+from worldmodels.generative.objectives.gan import GAN
+from worldmodels.generative.objectives.losses import wide
+from worldmodels.generative.objectives.units import Batch, Loss
+
+
+class AuxiliaryGAN(GAN):
+    """Both sides also lower the error of the critic's second head on fakes. Children say what that error is.
+
+    Args:
+        weight: times that error.
+    """
+
+    generator: Any
+    critic: TwoHeads
+    error_name: str
+
+    def __init__(self, *rules: Any, weight: float = 1.0) -> None:
+        super().__init__(*rules)
+        self.weight = weight
+
+    def error(self, told: Tensor, made_from: Tensor) -> Tensor:
+        """Of what the second head says of samples ``[N, K]``."""
+        raise NotImplementedError
+
+    def made(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Fakes, and what they were made from."""
+        raise NotImplementedError
+
+    def real_error(self, told: Tensor, batch: Batch) -> Tensor:
+        """The same error on data, where it is known what they are."""
+        return told.new_zeros(())
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        with torch.no_grad():
+            fake, made_from = self.made(batch)
+            fake, real = self._shown(fake, batch), self._shown(batch.x, batch)
+        logits, told = self.critic.both(torch.cat([real, fake]))
+        loss = self.game.critic(logits[: len(real)], logits[len(real) :])
+        error = self.error(told[len(real) :], made_from) + self.real_error(told[: len(real)], batch)
+        total = loss.total + self.weight * error
+        adapted = self._adapt(logits[: len(real)], batch)
+        terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake, **adapted}
+        if self.penalty is not None:
+            penalty = self.penalty(self.critic, real, fake, batch)
+            total, terms = total + self.penalty_weight * penalty, {**terms, "penalty": penalty}
+        return Loss(total, terms)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        fake, made_from = self.made(batch)
+        logits, told = self.critic.both(self._shown(fake, batch))
+        loss, error = self.game.generator(logits), self.error(told, made_from)
+        return Loss(loss + self.weight * error, {"generator": loss, self.error_name: error})
+
+
+class ACGAN(AuxiliaryGAN):
+    """The generator is told a class, the critic is not: it names the class of data and of fakes. Odena et al. (2017).
+
+    Both sides lower ``-E log P(class | x)``: of real and fake samples for the critic, of fakes for the generator.
+    """
+
+    error_name = "class_error"
+
+    def made(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        assert batch.labels is not None
+        return self.generate(batch), batch.labels
+
+    def error(self, told: Tensor, made_from: Tensor) -> Tensor:
+        return F.cross_entropy(wide(told), made_from)
+
+    def real_error(self, told: Tensor, batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return self.error(told, batch.labels)
+
+
+class InfoGAN(AuxiliaryGAN):
+    """Some of the noise is a code c that can be read off the sample. Chen et al. (2016).
+
+    The second head is Q(c | x); ``H(c) + E log Q(c | x)`` is a lower bound of the information I(c; x), and both sides
+    raise it. Of the code, the first part is one of ``categories``, the rest are numbers from U(-1, 1), whose Q is
+    Gaussian with variance 1.
+    """
+
+    generator: CodedGenerator
+    error_name = "code_error"
+
+    def made(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        z = batch.normal(len(batch.x), self.generator.latent_size)
+        return self.generator(z), z
+
+    def error(self, told: Tensor, made_from: Tensor) -> Tensor:
+        """``-E log Q(c | x)`` less the constant ``log(2 pi) / 2`` of every number."""
+        categories, told = self.generator.categories, wide(told)
+        chosen, numbers = self.generator.code(made_from)
+        squares = (told[:, categories:] - numbers).square().sum(1)
+        return F.cross_entropy(told[:, :categories], chosen) + 0.5 * squares.mean()
+
+
+def information_bound(log_q: Tensor, categories: int) -> Tensor:
+    """``H(c) + E log Q(c | x)`` in nats, from ``log Q`` of what was the case ``[N]``, c uniform over ``categories``.
+
+    A lower bound of the mutual information, reached by the true posterior. Chen et al. (2016), eq. 4.
+    """
+    return math.log(categories) + log_q.mean()

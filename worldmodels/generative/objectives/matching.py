@@ -1,0 +1,62 @@
+"""The matching-aware critic of Reed et al. (2016), algorithm 1: a real picture with a wrong caption is wrong, too."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from worldmodels.generative.networks.captions import Told
+from worldmodels.generative.networks.modules import Critic, Generator
+from worldmodels.generative.objectives.gan import GAN, MakeOptimiser
+from worldmodels.generative.objectives.losses import Adversarial
+from worldmodels.generative.objectives.units import Batch, Loss
+
+
+def told(batch: Batch) -> Batch:
+    """The batch with its captions (``condition``) where a GAN looks for labels."""
+    return batch._replace(labels=batch.condition)
+
+
+class MatchingGAN(GAN):
+    """A generator that is told a caption, and a critic that is shown three kinds of pairs.
+
+    Args:
+        matching: show the third kind, too: a real picture with the caption of another one.
+    """
+
+    def __init__(
+        self,
+        generator: Told,
+        critic: Told,
+        game: Adversarial,
+        generator_optimiser: MakeOptimiser,
+        critic_optimiser: MakeOptimiser,
+        matching: bool,
+        average_decay: float,
+    ) -> None:
+        networks = cast(Generator, generator), cast(Critic, critic)
+        super().__init__(*networks, game, generator_optimiser, critic_optimiser, average_decay=average_decay)
+        self.matching = matching
+
+    def critic_loss(self, batch: Batch) -> Loss:
+        """Real with its caption against the mean of two wrongs: real with another's, and fake with its own."""
+        assert batch.condition is not None
+        captions, real = batch.condition, batch.x
+        with torch.no_grad():
+            fake = self.generate(told(batch))
+        pairs = [(real, captions), (fake, captions)]
+        if self.matching:
+            pairs.append((real, captions.roll(1, 0)))
+        logits = self.critic(torch.cat([x for x, _ in pairs]), torch.cat([text for _, text in pairs]))
+        right, *wrong = logits.split(len(real))
+        loss = self.game.critic(right, torch.cat(wrong))
+        terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
+        if self.matching:
+            terms["told_apart"] = (right - wrong[1]).mean()
+        return Loss(loss.total, terms)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        return super().generator_loss(told(batch))
+
+
