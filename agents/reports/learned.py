@@ -10,11 +10,14 @@ from agents.reports import charts, pictures, plots, words
 from agents.reports.curves import curves
 from agents.reports.markup import Content, Markup, figure, missing, table, tag
 from agents.reports.reading import RunFacts, number, numbers, within
-from agents.reports.studio import EPISODES, Film, Studio, calibration
+from agents.reports.studio import EPISODES, Film, Studio, calibration, wilson
 from rollouts.console import command
 from worldmodels.fit_vae import ACTIVE_NATS
 
-SHOWN = {"z_nll_per_dim", "mixture_entropy", "open_loop", "window_return", "termination", "episodes", "steps"}
+SHOWN = {
+    *("z_nll_per_dim", "mixture_entropy", "open_loop", "window_return"),
+    *("termination", "calibration", "episodes", "steps"),
+}
 SHOWN |= {"kl_per_unit", "reconstruction", "kl", "frames", "active_units"}
 
 
@@ -114,7 +117,7 @@ def foreseeing(run: RunFacts, studio: Studio) -> list[Content]:
         _diagnosis(facts),
         plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
-        tag("div", [*_dreams(run, studio), _ends(run, studio)], class_="grid"),
+        tag("div", [*_dreams(run, studio), _ends(run, studio), _falls(facts)], class_="grid"),
         _others(facts, "mdnrnn"),
     ]
 
@@ -247,6 +250,27 @@ def _ends(run: RunFacts, studio: Studio) -> Markup | None:
         table(("M said", "It came", "95 % interval", "Steps"), rows, "Reliability of M's ends"),
         class_="wide reliability",
     )
+
+
+def _falls(facts: Mapping[str, Any]) -> Markup | None:
+    """How reliable M's probabilities of a fall of the watched variable are, from the diagnostics' curve."""
+    found = within(facts, "calibration", "fall")
+    curve = within(found, "curve") if isinstance(found, Mapping) else None
+    points = []
+    for row in curve if isinstance(curve, list) else ():
+        said, came, count = (number(within(row, name)) for name in ("foreseen", "happened", "steps"))
+        if said is not None and came is not None and count:
+            points.append((said, came, *wilson(round(came * count), int(count)), int(count)))
+    if not points:
+        return None
+    expected, happened = (number(within(found, name)) or 0 for name in ("expected", "happened"))
+    caption = (
+        "At each held-out step M gave a probability that the watched variable falls. In all it expected "
+        f"{expected:,.1f} falls, and {happened:,.0f} happened. Each dot gathers steps of similar probability; on the "
+        "broken line M is right."
+    )
+    drawn = charts.reliability("Predicted probability of a fall against how often it came", points, "a fall")
+    return figure("How reliable M's falls are", drawn, caption, wide=True)
 
 
 def acting(run: RunFacts) -> list[Content]:

@@ -152,7 +152,7 @@ def test_what_is_made_is_a_function_of_the_picture_and_of_chance(name):
 
 
 def test_holes_are_in_the_mean_colour_of_the_rest():
-    x = noise(100, 3, 16, 16)
+    x = noise(200, 3, 16, 16)
     made = making.making("masked", hole=0.5).make(x, generator_for(0, 0))
     hole = made[:, 3:]
     assert set(hole.unique().tolist()) == {0, 1}

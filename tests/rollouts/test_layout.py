@@ -16,7 +16,7 @@ from rollouts.runs.stage import MADE_BY
 
 ROOT = Path(__file__).parents[2]
 OWNERS = ("rollouts/runs/layout.py", "rollouts/runs/stage.py")
-FOLDERS = {*MADE_BY, "episodes", "latents", "restarts", "human", "comparison", "temperatures"}
+FOLDERS = {*MADE_BY, "episodes", "latents", "restarts", "distilled", "human", "comparison", "temperatures"}
 FILES = re.compile(
     r"(weights|starts)\.safetensors|(manifest|config|run|evaluation|diagnostics|comparison|temperatures)\.json"
     r"|(metrics|history)\.jsonl|state(\.older)?\.pt|round-.*"

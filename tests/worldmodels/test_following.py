@@ -108,7 +108,7 @@ def test_together_is_the_mixture_of_what_all_say():
 @pytest.mark.parametrize("core", CORES)
 @torch.no_grad()
 def test_every_lane_hears_the_member_it_follows(core: str):
-    dynamics = made(core, members=3)
+    dynamics = made(core, members=3, fall_head=True)
     state = dynamics(windows_of(8).z[:, :-1], windows_of(8).actions)[1]
     member = torch.tensor([0, 1, 2, 2, 1, 0, 1, 1])
     said, alone = dynamics.predict(state, None, member), dynamics.each(dynamics.outputs(state)["h"])

@@ -1,0 +1,67 @@
+"""The guide to images: every command of it runs as it stands there, but for the length of a training."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rollouts.runs.layout import Run
+from tests.faults.helpers import call
+from worldmodels.generative.models.registry import MODELS
+
+pytestmark = pytest.mark.slow  # some twenty trainings, if short ones
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "images.md").read_text()
+COMMANDS = [
+    line.removeprefix("worldmodels ")
+    for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("worldmodels ")
+]
+SHORT = ("--steps", "4", "--batch-size", "8", "--log-every", "2", "--checkpoint-every", "4", "--precision", "float32")
+EPISODES = ("sharpen-vae", "runs/quickstart")  #: what needs an agent's run, which other tests have
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory):
+    """A folder with the pictures that the guide speaks of."""
+    folder, rng = tmp_path_factory.mktemp("guide"), np.random.default_rng(0)
+    for name in ("photos/a", "animals/owls", "animals/cats"):
+        (folder / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 255, (72, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    for name in ("me.jpg", "you.jpg"):
+        Image.fromarray(rng.integers(0, 255, (40, 64, 3), dtype=np.uint8)).save(folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def test_every_command_of_the_guide_runs(place: Path):
+    """In their order, as later ones show what earlier ones have made."""
+    pytest.importorskip("mlxtend")
+    done = 0
+    for line in COMMANDS:
+        if any(word in line for word in EPISODES):
+            continue
+        name, *arguments = shlex.split(line, comments=True)
+        width = () if "--preset book" in line else ("--width", "4")
+        short = (*SHORT, *width) if name == "train-images" else ()
+        assert call(name.replace("-", "_"), *arguments, *short) == 0, line
+        done += 1
+    assert done > 15
+    assert sorted(path.name for path in (place / "owls").iterdir()) == [f"owls-{number:04}.png" for number in range(10)]
+    assert (place / "us.gif").exists()
+    with Image.open(Run(place / "runs" / "plane").path / "manifold.png") as plane:
+        assert plane.size == (2 * (12 * 30 + 2), 2 * (12 * 30 + 2))
+
+
+def test_every_model_is_named_in_the_guide():
+    named = set(re.findall(r"`([a-z0-9-]+)`", GUIDE))
+    assert set(MODELS) - named == set()
