@@ -183,7 +183,7 @@ def _train(
     own: slice,
     report: Callable[[int, MetricsLog], None],
 ) -> None:
-    """Minimise M's loss; ``mine`` is this process's part of every batch."""
+    """Minimise M's loss; ``own`` is this process's part of every batch."""
     ranks, length = Ranks.here(), min(config.sequence_length, int(data.lengths.max()))
     say(
         f"M: {len(data.lengths)} episodes, {data.steps:,} steps, {size(data.steps * 4.0 * mdnrnn.latent_size)} "
