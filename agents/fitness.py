@@ -20,7 +20,7 @@ from agents.standardiser import Standardiser
 from rollouts.console import progress_bar
 from rollouts.envs.config import EnvConfig
 from rollouts.pools.pool import Workers, open_pool
-from worldmodels.dream import Dream, StartKind
+from worldmodels.dream import Dream, EndKind, FallKind, StartKind
 from worldmodels.training.threads import one_thread
 from worldmodels.world_model import WorldModel
 
@@ -92,9 +92,12 @@ class DreamTask:
     starts: StartKind
     dropout: float = 0.0
     standardiser: Standardiser | None = None
+    ends: EndKind = "cutoff"
+    falls: FallKind = "ignored"
 
     def lanes(self) -> Lanes:
-        return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, self.dropout)
+        luck = (self.dropout, self.ends, self.falls)
+        return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, *luck)
 
 
 class PoolEvaluator:

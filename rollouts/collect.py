@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,14 +53,15 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
         UserError: the environment misbehaves, or the policy chooses what is no number.
     """
     policy = make_policy(seed, env.action_spec)
-    frame, _ = env.reset(seed=seed)
-    frames, actions, rewards, ends = [frame], [], [], []
+    frame, info = env.reset(seed=seed)
+    frames, actions, rewards, ends, seen = [frame], [], [], [], [watched(env, info)]
     for step in range(max_steps):
         action = np.array(policy(frame), np.float32)
         if not np.isfinite(action).all():
             raise UserError(f"{env.preset.name}: the policy {policy_name} chose {action} in step {step}, seed {seed}.")
-        frame, reward, terminated, truncated, _ = env.step(action)
+        frame, reward, terminated, truncated, info = env.step(action)
         frames.append(frame)
+        seen.append(watched(env, info))
         actions.append(action)
         rewards.append(reward)
         ends.append((terminated, truncated or (step + 1 == max_steps and not terminated)))
@@ -72,7 +75,26 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
         np.array([end[1] for end in ends]),
         seed,
         policy_name,
+        None if env.preset.watch is None else np.array(seen, np.float32),
     )
+
+
+def watched(env: ImageEnv, info: Mapping[str, Any]) -> float:
+    """The number that is recorded beside an episode, out of an environment's info; 0 where none is asked for.
+
+    Raises:
+        UserError: it is not reported, or is no finite number.
+    """
+    if (key := env.preset.watch) is None:
+        return 0.0
+    try:
+        number = float(np.asarray(info[key]).item())
+    except (KeyError, TypeError, ValueError) as error:
+        reported = ", ".join(map(str, info)) or "nothing"
+        raise UserError(f"--env.watch {key}: {env.preset.name} reports no such number, only {reported}.") from error
+    if not np.isfinite(number):
+        raise UserError(f"--env.watch {key}: {env.preset.name} reports {number}, which is not finite.")
+    return number
 
 
 def _set_up(env: EnvConfig, make_policy: PolicyFactory) -> tuple[ImageEnv, PolicyFactory]:

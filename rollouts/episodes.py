@@ -7,11 +7,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.arrays import DAMAGE, read_arrays
+from rollouts.arrays import DAMAGE, array_names, read_arrays
 from rollouts.console import command, say
 from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path, fingerprint
@@ -24,7 +25,8 @@ class Episode:
     """What happened, from a reset to an end. T steps hold T+1 observations and T of everything else.
 
     At step t the agent saw ``observations[t]``, did ``actions[t]`` and received ``rewards[t]``, ``terminated[t]``,
-    ``truncated[t]`` and ``observations[t+1]``. The fatal action and the last observation are in it.
+    ``truncated[t]`` and ``observations[t+1]``. The fatal action and the last observation are in it. ``watched[t]`` is
+    a variable that the environment reports beside them, if one was asked for (``--env.watch``).
     """
 
     observations: NDArray[np.uint8]  #: [T+1, H, W, 3]
@@ -34,6 +36,7 @@ class Episode:
     truncated: NDArray[np.bool_]  #: [T]
     seed: int
     policy: str
+    watched: NDArray[np.float32] | None = None  #: [T+1]
 
     def __post_init__(self) -> None:
         """Hold the arrays to the shapes and types above.
@@ -67,6 +70,12 @@ class Episode:
         for name, array in (("actions", self.actions), ("rewards", self.rewards)):
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has numbers that are not finite, first at step {_first_bad(array)}")
+        if self.watched is not None and (
+            self.watched.dtype != np.float32
+            or self.watched.shape != (steps + 1,)
+            or not np.isfinite(self.watched).all()
+        ):
+            raise ValueError(f"watched is of shape {list(self.watched.shape)}, expected {steps + 1} finite float32")
         ends = np.flatnonzero(self.terminated[:-1] | self.truncated[:-1])
         if len(ends):
             raise ValueError(f"the episode ends in step {ends[0]}, and goes on for {steps - 1 - ends[0]} more")
@@ -94,6 +103,11 @@ class Episode:
         return float(self.rewards.sum(dtype=np.float64))
 
 
+def falls(watched: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By how much a variable fell in every step, ``[T+1] -> [T]``; 0 where it stayed or rose."""
+    return np.maximum(watched[:-1] - watched[1:], 0).astype(np.float32)
+
+
 def _first_bad(array: NDArray[np.float32]) -> int:
     return int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))[0])
 
@@ -101,6 +115,7 @@ def _first_bad(array: NDArray[np.float32]) -> int:
 def pack(episode: Episode) -> bytes:
     """The content of the episode's file."""
     content = io.BytesIO()
+    more: dict[str, Any] = {} if episode.watched is None else {"watched": episode.watched}
     np.savez_compressed(
         content,
         observations=episode.observations,
@@ -110,6 +125,7 @@ def pack(episode: Episode) -> bytes:
         truncated=episode.truncated,
         seed=np.array(episode.seed),
         policy=np.array(episode.policy),
+        **more,
     )
     return content.getvalue()
 
@@ -164,7 +180,8 @@ class EpisodeStore:
             UserError: the file is damaged or is no episode.
         """
         try:
-            arrays = read_arrays(file, NAMES)
+            watched = ["watched"] if "watched" in array_names(file) else []
+            arrays = read_arrays(file, [*NAMES, *watched])
             seed, policy = int(arrays.pop("seed")), str(arrays.pop("policy"))
             return Episode(**arrays, seed=seed, policy=policy)
         except DAMAGE as error:

@@ -18,7 +18,7 @@ from rollouts.envs.actions import ActionSpec
 from rollouts.envs.config import Frame
 
 Action = NDArray[np.float32]
-PolicyName = Literal["default", "random", "held", "brownian", "linear"]
+PolicyName = Literal["default", "random", "held", "brownian", "linear", "sweep", "roaming"]
 
 
 class Policy(Protocol):
@@ -55,6 +55,45 @@ class HeldPolicy(RandomPolicy):
     """A uniform action held for 1 to 10 steps (the paper's Take Cover policy)."""
 
     hold = (1, 10)
+
+
+class SweepPolicy:
+    """From one limit of every action to the other and back, with a rest now and then.
+
+    Each episode has a length of its own for a sweep, from 10 to 160 steps, which varies by a third from one sweep to
+    the next; one sweep in four is followed by a uniform action for 1 to 20 steps. Where random actions cancel out and
+    stay in the middle of a room, sweeps see all of it, at full speed and at its walls.
+    """
+
+    def __init__(self, seed: int, spec: ActionSpec) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.spec, self.left, self.resting = spec, 0, False
+        self.length = 10 * 16 ** self.rng.uniform()
+        self.upward = self.rng.random(spec.size) < 0.5
+        self.action = np.zeros(spec.size, np.float32)
+
+    def __call__(self, frame: Frame) -> Action:
+        if self.left == 0:
+            self.resting = not self.resting and self.rng.random() < 0.25
+            if self.resting:
+                self.left, self.action = int(self.rng.integers(1, 21)), self._within(self.rng.random(self.spec.size))
+            else:
+                self.left = max(1, round(self.length * self.rng.uniform(2 / 3, 4 / 3)))
+                self.upward, self.action = ~self.upward, self._within(self.upward)
+        self.left -= 1
+        return self.action
+
+    def _within(self, shares: NDArray[np.float64] | NDArray[np.bool_]) -> Action:
+        """Shares of the way from the lower limits to the upper ones as an action; of discrete ones, the largest."""
+        if self.spec.kind == "discrete":  # one after the other
+            return np.eye(self.spec.size, dtype=np.float32)[int(self.rng.integers(self.spec.size))]
+        low, high = np.array(self.spec.low), np.array(self.spec.high)
+        return (low + shares * (high - low)).astype(np.float32)
+
+
+def roaming(seed: int, spec: ActionSpec) -> Policy:
+    """Every second episode held actions, the others sweeps."""
+    return SweepPolicy(seed, spec) if seed % 2 else HeldPolicy(seed, spec)
 
 
 class BrownianPolicy:
@@ -104,4 +143,6 @@ POLICIES: dict[str, PolicyFactory] = {
     "held": HeldPolicy,
     "brownian": BrownianPolicy,
     "linear": LinearPolicy,
+    "sweep": SweepPolicy,
+    "roaming": roaming,
 }

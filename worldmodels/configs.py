@@ -43,6 +43,11 @@ class VAETraining:
     """Let the learning rate fall to a twentieth along half a cosine; helps short trainings."""
     kl_floor: float = 0.5
     """KL below this many nats per latent unit is not penalised (free bits)."""
+    motion_weight: float = 0.0
+    """Weigh the squared error of a pixel 1 + so many times its difference from an earlier frame (0 to 1): what is small
+    and moves, such as a far ball, then counts beside walls."""
+    motion_lag: int = 1
+    """How many steps earlier that frame is: in one step a ball that comes nearer hardly changes."""
     precision: Precision = "auto"
     """What convolutions multiply in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     memory_gb: float = 4.0
@@ -60,9 +65,9 @@ class VAETraining:
         Raises:
             UserError: it names the option.
         """
-        positive = ("steps", "batch_size", "learning_rate", "memory_gb", "log_every", "checkpoint_every")
+        positive = ("steps", "batch_size", "learning_rate", "memory_gb", "motion_lag", "log_every", "checkpoint_every")
         require_positive(self, positive, "vae.")
-        require_at_least(0, self, ("kl_floor",), "vae.")
+        require_at_least(0, self, ("kl_floor", "motion_weight"), "vae.")
         require_seed(self.seed, "vae.seed")
 
 
@@ -100,6 +105,8 @@ class MDNRNNShape:
     """Predict the reward; without it a dream pays 1 per step survived."""
     termination_head: bool = True
     """Predict the end of the episode; without it a dream ends only at its horizon."""
+    fall_head: bool = False
+    """Predict falls of the watched variable (--env.watch): hits, in Take Cover."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
     members: int = 1
@@ -164,6 +171,9 @@ class MDNRNNTraining:
     """Weight of the termination head's cross-entropy."""
     death_weight: float = 10.0
     """Weight of the rare steps that end an episode, against all others (paper's code: 10)."""
+    fall_weight: float = 10.0
+    """Weight of the fall head's cross-entropy. Falls and other steps weigh the same in it, so that what the head says
+    is the probability itself; for being rare they have few nats, which this makes up for."""
     starts: int = 2048
     """Starting points kept for dreams."""
     seed: int = 0
@@ -184,7 +194,7 @@ class MDNRNNTraining:
             *("death_weight", "starts", "log_every", "checkpoint_every"),
         )
         require_positive(self, positive, "mdnrnn.")
-        at_least_0 = ("dropout", "burn_in", "free_running", "reward_weight", "termination_weight")
+        at_least_0 = ("dropout", "burn_in", "free_running", "reward_weight", "termination_weight", "fall_weight")
         require_at_least(0, self, at_least_0, "mdnrnn.")
         require_seed(self.seed, "mdnrnn.seed")
         if self.reward_spread is not None and min(self.reward_spread) < 0:

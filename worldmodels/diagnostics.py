@@ -23,6 +23,7 @@ WINDOW = 50  #: steps over which predicted and actual return are compared
 WARM_UP = 20  #: real steps before M runs free
 DREAMS = 8  #: free runs from every moment; their average is what M expects, without the noise of one sample
 HORIZONS = (1, 2, 5, 10, 20, 50)
+EDGES = (0.001, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8)  #: of the ranges of probabilities whose calibration is shown
 STRIP_ROWS = ("what happened", "V's picture of it", "M's dream of it")
 STRIP_HORIZONS = (0, 5, 10, 15, 20, 25, 30, 40, 50)
 
@@ -36,11 +37,13 @@ def diagnose(model: WorldModel, episodes: Sequence[LatentEpisode], quick: bool =
         difference, by horizon, between the latents that M expects and V's means of what came, beside that of a picture
         that stands still; ``window_return``: R² of predicted against actual return, never the spread one, fed with
         reality and running free (0 is as good as a constant); ``termination``: recall of deaths and false alarms at
-        p > 0.5.
+        p > 0.5; ``calibration``: of the end and of falls of a watched variable, as far as M foresees them, what
+        :func:`reliability` says.
     """
     episodes = episodes[:8] if quick else episodes[:256]
     nll, entropy, foreseen, alarms, ends, others = [], [], 0, 0, 0, 0
     predicted, actual = [], []
+    chances: dict[str, list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
     for number, episode in enumerate(episodes):
         data = LatentWindows([episode], model.device)
         zero = torch.zeros(1, dtype=torch.long)
@@ -55,6 +58,11 @@ def diagnose(model: WorldModel, episodes: Sequence[LatentEpisode], quick: bool =
             alarms += int((alarm & ~episode.terminated).sum())
             ends += int(episode.terminated.sum())
             others += int((~episode.terminated).sum())
+            chance = model.end_probability(prediction)[0].cpu().numpy()
+            chances.setdefault("end", []).append((chance, episode.terminated))
+        if prediction.fall is not None:
+            chance = torch.sigmoid(prediction.fall)[0].cpu().numpy()
+            chances.setdefault("fall", []).append((chance, windows.falls[0].cpu().numpy() > 0))
         if prediction.reward is not None:
             predicted += window_sums(prediction.reward[0].cpu().numpy())
             actual += window_sums(episode.rewards)
@@ -78,6 +86,34 @@ def diagnose(model: WorldModel, episodes: Sequence[LatentEpisode], quick: bool =
             "recall": foreseen / ends if ends else None,
             "false_alarm_rate": alarms / others if others else None,
         },
+        "calibration": {
+            name: reliability(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+            for name, parts in chances.items()
+        },
+    }
+
+
+def reliability(chances: NDArray[np.float32], happened: NDArray[np.bool_]) -> dict[str, Any]:
+    """Whether what is foreseen with a probability happens as often: the sums of both, and a curve.
+
+    Returns:
+        ``expected`` and ``happened``, over all steps; ``curve``: for each range of probabilities between
+        :data:`EDGES` how many steps there were, the mean probability and the frequency; ``nats``: the mean
+        cross-entropy, beside ``constant_nats``, that of the best constant.
+    """
+    place, curve = np.digitize(chances, EDGES), []
+    for number, (low, high) in enumerate(zip((0.0, *EDGES), (*EDGES, 1.0), strict=True)):
+        inside = place == number
+        if inside.any():
+            said, came = float(chances[inside].mean()), float(happened[inside].mean())
+            curve.append({"from": low, "to": high, "steps": int(inside.sum()), "foreseen": said, "happened": came})
+    p, rate = np.clip(chances.astype(float), 1e-7, 1 - 1e-7), float(happened.mean())
+    return {
+        "expected": float(chances.sum(dtype=float)),
+        "happened": int(happened.sum()),
+        "nats": float(-np.where(happened, np.log(p), np.log(1 - p)).mean()),
+        "constant_nats": float(-sum(q * np.log(q) for q in (rate, 1 - rate) if q > 0)),
+        "curve": curve,
     }
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rollouts.errors import UserError
 from worldmodels.dynamics import dropout_mask, put, take, tile
+from worldmodels.mixture import Prediction
 from worldmodels.starts import DreamStarts
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import reparameterise
@@ -24,6 +25,8 @@ Features = str
 """z, followed by letters of M's outputs in the order in which they are seen: z, zh or zch for an LSTM; a at the end is
 the previous action."""
 StartKind = Literal["any", "episode", "recorded"]
+EndKind = Literal["cutoff", "sampled", "paid"]
+FallKind = Literal["ignored", "rolled", "paid"]
 END_PROBABILITY = 0.5  #: the dream ends above it; a cut-off is "more stable than sampling" (the paper)
 
 
@@ -71,6 +74,14 @@ class Dream:
         starts: where dreams begin: ``episode`` starts, ``recorded`` (warm) moments, or ``any``.
         dropout: share of M's output units that a lane does without; which ones is drawn anew for every episode, so
             that no flaw of one M can be relied on.
+        ends: ``cutoff`` ends a lane where the termination head, as it was taught, says more than one half; with the
+            rare class weighted w times that is a true probability of 1 / (1 + w), so that dreams are deadlier than the
+            world. ``sampled`` draws the end with the true probability: dreams last as long as the world, with its luck.
+            ``paid``: a step's reward is minus that probability, and nothing ends a lane but its horizon: without the
+            luck of the draw, far fewer steps tell good from bad.
+        falls: what the falls of the watched variable do, whose probability M's fall head says. ``rolled``: they are
+            drawn, their sizes as recorded ones, and a lane ends where the variable is used up, whatever the termination
+            head says. ``paid``: as with ends.
 
     Where M has several members, a lane follows one of them: in an episode that begins by :meth:`reset`, number
     ``seed % members``, so that consecutive seeds hear all of them equally often.
@@ -84,6 +95,8 @@ class Dream:
         starts: StartKind = "any",
         features: Features = "zh",
         dropout: float = 0.0,
+        ends: EndKind = "cutoff",
+        falls: FallKind = "ignored",
     ) -> None:
         if temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {temperature}.")
@@ -96,7 +109,13 @@ class Dream:
         feature_size(model, features)  # refuses what M does not offer
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
         self.starts: DreamStarts = model.starts.only(starts)
-        self.dropout = dropout
+        self.dropout, self.ends, self.falls = dropout, ends, falls
+        if ends == "paid" and model.mdnrnn.termination_head is None:
+            raise UserError("Ends cannot be paid: this M has no termination head.")
+        if falls != "ignored" and model.mdnrnn.fall_head is None:
+            raise UserError(f"Falls cannot be {falls}: this M has no fall head; fit one with --mdnrnn.fall-head.")
+        if falls == "rolled" and (self.starts.level is None or self.starts.falls is None):
+            raise UserError("Falls cannot be rolled: none were recorded; collect episodes with --env.watch.")
 
     def reset(self, seeds: Sequence[int], copies: int = 1) -> None:
         """Begin ``copies`` x ``len(seeds)`` lanes; lane i has seed ``i % len(seeds)``.
@@ -119,7 +138,8 @@ class Dream:
         self.member = own.repeat(copies) if members > 1 else None
         masks = [self._mask(g) for g in self.generators] if self.dropout else []
         self.masks = torch.stack(masks).repeat(copies, 1) if masks else None
-        self._noise: list[tuple[Tensor, Tensor]] = []
+        self.level = None if self.starts.level is None else self.starts.level[chosen].repeat(copies)
+        self._noise: list[tuple[Tensor, ...]] = []
 
     def features(self) -> Tensor:
         """What controllers see, ``[N, F]``."""
@@ -131,14 +151,38 @@ class Dream:
         Returns:
             reward ``[N]``, terminated ``[N]`` (the end was predicted), truncated ``[N]`` (the horizon is reached).
         """
-        uniform, normal = (part.t().index_select(1, self.luck).t() for part in self._next_noise())
-        self.z, reward, end, self.state = self.model.step(
+        uniform, normal, *luck = (part.t().index_select(1, self.luck).t() for part in self._next_noise())
+        self.z, said, self.state = self.model.foresee(
             self.z, actions, self.state, self.temperature, (uniform, normal), self.masks, self.member
         )
         self.action = actions
         self.elapsed += 1
-        terminated = end > END_PROBABILITY
+        reward = torch.ones(len(self.z), device=self.z.device) if said.reward is None else said.reward
+        if self.falls == "paid":
+            assert said.fall is not None
+            reward = -torch.sigmoid(said.fall)
+        elif self.falls == "ignored" and self.ends == "paid":
+            reward = -self.model.end_probability(said)
+        terminated = self._over(said, *luck)
         return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
+
+    def _over(self, said: Prediction, luck: Tensor | None = None) -> Tensor:
+        """Which lanes end in this step, ``[N]``; ``luck`` is two uniform numbers for each, where there is any in it."""
+        if self.falls == "paid" or (self.falls == "ignored" and (self.ends == "paid" or said.termination is None)):
+            return torch.zeros(len(self.z), dtype=torch.bool, device=self.z.device)
+        if self.falls == "rolled":
+            assert said.fall is not None
+            assert luck is not None
+            assert self.level is not None
+            assert self.starts.falls is not None
+            sizes = self.starts.falls[(luck[:, 1] * len(self.starts.falls)).long()]
+            self.level = self.level - torch.where(luck[:, 0] < torch.sigmoid(said.fall), sizes, 0.0)
+            return self.level <= 0
+        if self.ends == "sampled":
+            assert luck is not None
+            return luck[:, 0] < self.model.end_probability(said)
+        assert said.termination is not None
+        return torch.sigmoid(said.termination) > END_PROBABILITY
 
     def keep(self, lanes: Tensor) -> None:
         """Go on with these lanes only (indices or a mask)."""
@@ -146,6 +190,7 @@ class Dream:
         self.state, self.action = take(self.state, lanes), self.action[lanes]
         self.masks = None if self.masks is None else self.masks[lanes]
         self.member = None if self.member is None else self.member[lanes]
+        self.level = None if self.level is None else self.level[lanes]
 
     def restart(self, lanes: Tensor) -> None:
         """Begin anew in the masked lanes, each from a start drawn by its own generator."""
@@ -157,6 +202,8 @@ class Dream:
             noise = torch.randn(self.model.latent_size, generator=generator).to(self.model.device)
             self.z[lane] = reparameterise(self.starts.mean[chosen], self.starts.logvar[chosen], noise)
             self.elapsed[lane] = 0
+            if self.level is not None and self.starts.level is not None:
+                self.level[lane] = self.starts.level[chosen]
             if self.masks is not None:
                 self.masks[lane] = self._mask(generator)
             if self.member is not None:
@@ -169,12 +216,17 @@ class Dream:
     def _mask(self, generator: torch.Generator) -> Tensor:
         return dropout_mask((self.model.mdnrnn.hidden_size,), self.dropout, generator).to(self.model.device)
 
-    def _next_noise(self) -> tuple[Tensor, Tensor]:
-        """Noise of every seed for one step, ``[seeds, Z]`` each; drawn 64 steps at a time to spare small calls."""
+    def _next_noise(self) -> tuple[Tensor, ...]:
+        """Noise of every seed for one step, ``[seeds, Z]`` each; drawn 64 steps at a time to spare small calls.
+
+        Where ends are a matter of luck, that too, ``[seeds, 2]``.
+        """
         if not self._noise:
             block, size = 64, self.model.latent_size
             uniform = torch.stack([torch.rand((block, size), generator=g) for g in self.generators], 1)
             normal = torch.stack([torch.randn((block, size), generator=g) for g in self.generators], 1)
-            device = self.model.device
-            self._noise = list(zip(uniform.to(device), normal.to(device), strict=True))[::-1]
+            drawn = [uniform, normal]
+            if self.falls == "rolled" or self.ends == "sampled":
+                drawn.append(torch.stack([torch.rand((block, 2), generator=g) for g in self.generators], 1))
+            self._noise = list(zip(*(part.to(self.model.device) for part in drawn), strict=True))[::-1]
         return self._noise.pop()

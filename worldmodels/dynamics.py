@@ -57,7 +57,7 @@ def dropout_mask(shape: tuple[int, ...], rate: float, generator: torch.Generator
 
 
 class Dynamics(nn.Module, ABC):
-    """An M: what it remembers (its core, written by subclasses), and the mixture, reward and termination heads.
+    """An M: what it remembers (its core, written by subclasses), and the mixture, reward, termination and fall heads.
 
     A subclass builds its core, then calls :meth:`add_heads`, and has four verbs of its own: :meth:`initial_state`,
     :meth:`advance`, :meth:`unroll` (the same for a whole sequence) and :meth:`outputs`.
@@ -75,19 +75,23 @@ class Dynamics(nn.Module, ABC):
     constants: ClassVar[frozenset[str]] = frozenset()  #: parameters that training leaves as they are
     reward_head: nn.Linear | None
     termination_head: nn.Linear | None
+    fall_head: nn.Linear | None
 
     def __init__(self, latent_size: int, action_size: int, hidden_size: int, mixtures: int) -> None:
         super().__init__()
         self.latent_size, self.action_size = latent_size, action_size
         self.hidden_size, self.mixtures = hidden_size, mixtures
 
-    def add_heads(self, reward_head: bool, termination_head: bool, members: int = 1) -> None:
+    def add_heads(
+        self, reward_head: bool, termination_head: bool, members: int = 1, fall_head: bool = False
+    ) -> None:
         """Make the heads, ``members`` of each. Weights are drawn in the order in which modules are made: a core comes
         first."""
         self.members = members
         self.mixture_head = nn.Linear(self.hidden_size, members * 3 * self.latent_size * self.mixtures)
         self.reward_head = nn.Linear(self.hidden_size, members) if reward_head else None
         self.termination_head = nn.Linear(self.hidden_size, members) if termination_head else None
+        self.fall_head = nn.Linear(self.hidden_size, members) if fall_head else None
 
     @property
     def trainable_parameters(self) -> int:
@@ -161,18 +165,24 @@ class Dynamics(nn.Module, ABC):
         output = output.to(self.mixture_head.weight.dtype)
         mixtures = self.mixture_head(output).float().view(shape).transpose(-1, -2).unbind(-4)
         silent = [None] * self.members
-        rewards = silent if self.reward_head is None else self.reward_head(output).float().unbind(-1)
-        ends = silent if self.termination_head is None else self.termination_head(output).float().unbind(-1)
+        rewards, ends, fallen = (
+            silent if head is None else head(output).float().unbind(-1)
+            for head in (self.reward_head, self.termination_head, self.fall_head)
+        )
         return [
-            Prediction(Mixture(*mixture.unbind(-3)), reward, end)
-            for mixture, reward, end in zip(mixtures, rewards, ends, strict=True)
+            Prediction(Mixture(*mixture.unbind(-3)), *single)
+            for mixture, *single in zip(mixtures, rewards, ends, fallen, strict=True)
         ]
+
+    @property
+    def _single(self) -> list[nn.Linear]:
+        """The heads that say one number each."""
+        return [head for head in (self.reward_head, self.termination_head, self.fall_head) if head is not None]
 
     def _rows(self, output: Tensor, member: int) -> Tensor:
         """All that a member says of ``[N, hidden_size]``, as one product whose columns are lanes: a dream of a thousand
         samples from whole rows instead of pieces as long as a latent, in half the time."""
-        single = [head for head in (self.reward_head, self.termination_head) if head is not None]
-        parts = [(self.mixture_head, self._mixture_rows), *((head, 1) for head in single)]
+        parts = [(self.mixture_head, self._mixture_rows), *((head, 1) for head in self._single)]
         rows = [(head, slice(member * count, (member + 1) * count)) for head, count in parts]
         weight = torch.cat([head.weight[own] for head, own in rows])
         bias = torch.cat([head.bias[own] for head, own in rows])
@@ -182,13 +192,13 @@ class Dynamics(nn.Module, ABC):
         count = self._mixture_rows
         mixture = rows[:count].view(3, self.mixtures, self.latent_size, -1).permute(0, 3, 2, 1).unbind()
         single = iter(rows[count:])
-        reward = None if self.reward_head is None else next(single)
-        return Prediction(Mixture(*mixture), reward, None if self.termination_head is None else next(single))
+        heads = (self.reward_head, self.termination_head, self.fall_head)
+        reward, end, fall = (None if head is None else next(single) for head in heads)
+        return Prediction(Mixture(*mixture), reward, end, fall)
 
     def _heads_of_lanes(self, output: Tensor, member: Tensor) -> Prediction:
         """Every lane hears its own member."""
-        counts = self._mixture_rows + (self.reward_head is not None) + (self.termination_head is not None)
-        rows = output.new_empty(counts, len(output))
+        rows = output.new_empty(self._mixture_rows + len(self._single), len(output))
         for number in range(self.members):
             lanes = torch.nonzero(member == number).flatten()
             rows[:, lanes] = self._rows(output[lanes], number)

@@ -57,7 +57,8 @@ class Foresee(nn.Module):
     """One step of M: z, the action and the parts of its memory to the forecast and the new memory.
 
     The parts are in the order of :attr:`names`; the forecast is the mixture's logits, means and log deviations
-    ``[N, latent_size, K]`` each, then the reward and the logit of the end ``[N]``, where M has these heads.
+    ``[N, latent_size, K]`` each, then the reward and the logits of the end and of a fall ``[N]``, where M has these
+    heads.
     """
 
     def __init__(self, dynamics: Dynamics) -> None:
@@ -68,14 +69,14 @@ class Foresee(nn.Module):
     @property
     def outputs(self) -> list[str]:
         """What :meth:`forward` returns."""
-        heads = {"reward": self.dynamics.reward_head, "termination": self.dynamics.termination_head}
+        heads = {name: getattr(self.dynamics, f"{name}_head") for name in ("reward", "termination", "fall")}
         parts = [f"next_{name}" for name in self.names]
         return ["logits", "mean", "log_std", *(name for name, head in heads.items() if head is not None), *parts]
 
     def forward(self, z: Tensor, action: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
         state = self.dynamics.advance(z, action, dict(zip(self.names, memory, strict=True)))
         foreseen = self.dynamics.predict(state)
-        heads = [value for value in (foreseen.reward, foreseen.termination) if value is not None]
+        heads = [value for value in (foreseen.reward, foreseen.termination, foreseen.fall) if value is not None]
         return (*foreseen.mixture, *heads, *(state[name] for name in self.names))
 
 
@@ -169,8 +170,8 @@ def _hold(part: Part, path: Path, form: Format) -> None:
     inputs = {name: torch.cat([value, value.flip(0)]) for name, value in part.inputs.items()}
     wanted = part.module(*inputs.values())
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-    for name, ours, theirs in zip(part.outputs, wanted, run_exported(path, form, inputs), strict=True):
-        difference = float((np.abs(ours.numpy() - theirs) / (1 + np.abs(ours.numpy()))).max())
+    for name, expected, found in zip(part.outputs, wanted, run_exported(path, form, inputs), strict=True):
+        difference = float((np.abs(expected.numpy() - found) / (1 + np.abs(expected.numpy()))).max())
         if not difference <= TOLERANCE:
             raise UserError(f"The exported {part.name} differs from the original by {difference:g} in {name}.")
 

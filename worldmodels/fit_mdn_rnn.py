@@ -16,6 +16,7 @@ from rollouts.console import say, size
 from rollouts.envs.image_env import make_env
 from rollouts.envs.trust import recorded_env
 from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
 from rollouts.runs.files import file_hash, write_json
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
@@ -41,6 +42,8 @@ from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE
 from worldmodels.world_model import WorldModel
 
+HEADS = ("reward_head", "termination_head", "fall_head")
+
 
 def mdn_rnn_loss(
     prediction: Prediction,
@@ -51,9 +54,9 @@ def mdn_rnn_loss(
 ) -> dict[str, Tensor]:
     """The loss and its terms over the steps that count.
 
-    ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated)``. The latents' term is
-    averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination bit. It leaves
-    out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
+    ``loss = NLL(z[t+1]) per dimension + w_r ((r - r_hat) / s)^2 / 2 + w_d BCE(terminated) + w_f BCE(fallen)``. The
+    latents' term is averaged over dimensions, as the paper's: a sum over 32 of them would drown the single termination
+    bit. It leaves out black last pictures (``windows.pictured``), whose steps count for the other terms. With a
     ``reward_pessimism`` of p the head learns the 1 / (1 + p) expectile of the reward instead of its mean.
 
     Args:
@@ -78,6 +81,11 @@ def mdn_rnn_loss(
         )
         terms["termination_nats"] = (cross_entropy * weight).sum()
         loss = loss + config.termination_weight * terms["termination_nats"]
+    if prediction.fall is not None:
+        fallen = (windows.falls > 0).float()
+        nats = F.binary_cross_entropy_with_logits(prediction.fall, fallen, reduction="none")
+        terms["fall_nats"] = (nats * weight).sum()
+        loss = loss + config.fall_weight * terms["fall_nats"]
     return {"loss": loss, **terms}
 
 
@@ -94,7 +102,7 @@ def fit_mdn_rnn(
     Dreams start from the episodes of the last store: where the newest agent goes.
 
     Args:
-        start_from: weights to continue from, for a refit on more data.
+        start_from: weights to continue from, for a refit on more data; heads that they lack begin at random.
         cache: where latent episodes are kept; ``run/latents`` if None.
 
     Raises:
@@ -127,13 +135,18 @@ def fit_mdn_rnn(
     torch.manual_seed(config.seed)
     mdnrnn = make_dynamics(architecture)
     if start_from is not None:
-        load_weights(mdnrnn, start_from)
+        load_weights(mdnrnn, start_from, may_lack=HEADS)
     model = WorldModel(vae, mdnrnn.to(device), env, action_spec, inputs["observation_hash"])
 
     def report(step: int, log: MetricsLog) -> None:
         log.held_out(step, measures(diagnose(model, held_out, quick=True)))
         log.picture(step, "dream", captioned(dream_strip(model, held_out, stores)))
 
+    if config.fall_head and (silent := [e.file for e in training if e.watched is None]):
+        raise UserError(
+            f"--mdnrnn.fall-head: {len(silent)} of {len(training)} episodes were recorded without a watched variable "
+            f"({silent[0]} is one); collect them with --env.watch KEY."
+        )
     _train(config, stage, mdnrnn, LatentWindows(training, device, config.reward_spread), own, report)
     if ranks.leads:
         mdnrnn.load_state_dict(load_state(stage.state, device)["mdnrnn"])
@@ -149,6 +162,7 @@ def fit_mdn_rnn(
             vae=inputs["vae"],
             weights=file_hash(weights),
             architecture=architecture,
+            death_weight=config.death_weight,
             env=config_to_dict(env),
             action_spec=asdict(action_spec),
         )
@@ -165,7 +179,7 @@ def _train(
     own: slice,
     report: Callable[[int, MetricsLog], None],
 ) -> None:
-    """Minimise M's loss; ``mine`` is this process's part of every batch."""
+    """Minimise M's loss; ``own`` is this process's part of every batch."""
     ranks, length = Ranks.here(), min(config.sequence_length, int(data.lengths.max()))
     say(
         f"M: {len(data.lengths)} episodes, {data.steps:,} steps, {size(data.steps * 4.0 * mdnrnn.latent_size)} "
@@ -256,5 +270,9 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
         + ("" if r2 is None else f"; return over {facts['window_return']['window']} steps predicted with R² {r2:.2f}")
         + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
         + ("" if alarms is None else f"; {alarms:.2%} false alarms")
+        + "".join(
+            f"; {name}s: {found['expected']:.1f} expected, {found['happened']} happened"
+            for name, found in facts["calibration"].items()
+        )
         + f". Look at {stage.picture('dream')}"
     )

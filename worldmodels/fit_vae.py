@@ -19,19 +19,29 @@ from rollouts.runs.files import file_hash, write_json
 from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from worldmodels.configs import VAEConfig
-from worldmodels.data.frames import FrameBatches, Source, read_frames, split
+from worldmodels.data.frames import FrameBatches, Source, frames_shape, read_frames, read_sequences, split
 from worldmodels.data.lineage import common_observation_hash, data_hash
 from worldmodels.pictures import grid, save_png, to_float, to_uint8, with_captions
+from worldmodels.probes import LAG, what_z_tells, worst_patches
 from worldmodels.training.checkpoint import load_state, load_weights, save_tensors
 from worldmodels.training.distributed import Ranks
 from worldmodels.training.loop import MetricsLog, train
 from worldmodels.training.optimiser import Descent
 from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
-from worldmodels.vae import FRAME_SIZE, ConvVAE, VAELoss, kl_to_standard_normal, reconstruction_error, vae_loss
+from worldmodels.vae import (
+    FRAME_SIZE,
+    ConvVAE,
+    VAELoss,
+    kl_to_standard_normal,
+    motion_weights,
+    reconstruction_error,
+    vae_loss,
+)
 
 ACTIVE_NATS = 0.02
 """A latent unit whose average KL is below this carries nothing: it has collapsed."""
+PROBED = 6000  #: held-out frames at most from which probes read
 ROWS = ("recorded", "V's picture of it")
 PRIOR_ROWS = ("z at random", "z at random")
 TRIED = 32  #: frames of the steps by which a precision is chosen
@@ -62,7 +72,7 @@ def fit_vae(
     weights = stage.weights
     if stage.complete and weights.exists():
         return weights
-    batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9)
+    batches = FrameBatches(training, config.batch_size, config.seed, config.memory_gb * 1e9, config.motion_lag)
     held_out = _held_out(test)
     resident = min(config.memory_gb * 1e9, batches.frames * held_out[0].nbytes)
     say(f"V: {batches.frames:,} frames for training, {size(resident)} of them in memory; {config.steps:,} steps.")
@@ -75,7 +85,7 @@ def fit_vae(
     _train(config, stage, vae, batches, own, held_out, device)
     if ranks.leads:
         vae.load_state_dict(load_state(stage.state, device)["vae"])  # also when stopped after the last step
-        _finish(stage, vae, held_out, inputs["observation_hash"], device)
+        _finish(stage, vae, held_out, test, inputs["observation_hash"], device)
     ranks.wait()
     return weights
 
@@ -100,7 +110,7 @@ def _train(
     held_out: NDArray[np.uint8],
     device: torch.device,
 ) -> None:
-    """Minimise V's loss; ``mine`` is this process's part of every batch."""
+    """Minimise V's loss; ``own`` is this process's part of every batch."""
     descent, tried = Descent(config, vae.parameters()), min(config.batch_size, TRIED)
     noise_like, trial = torch.zeros(tried, config.latent_size, device=device), copy.deepcopy(vae)
 
@@ -112,10 +122,16 @@ def _train(
     precision = settle(stage, config.precision, device, steps, one_step, f"V, {tried} frames")
 
     def update(step: int) -> Mapping[str, Tensor]:
-        joint = batches(step)
-        frames = to_float(joint[own], device)
+        weight = None
+        if config.motion_weight:
+            joint, earlier = batches.pairs(step)
+            frames = to_float(joint[own], device)
+            weight = motion_weights(frames, to_float(earlier[own], device), config.motion_weight)
+        else:
+            joint = batches(step)
+            frames = to_float(joint[own], device)
         noise = torch.randn(len(joint), config.latent_size, generator=generator_for(config.seed, step))[own].to(device)
-        loss = losses(vae, frames, noise, config.kl_floor, precision)
+        loss = losses(vae, frames, noise, config.kl_floor, precision, weight)
         share = len(frames) / len(joint)
         descent.step(step, share * loss.total)
         return {"loss": share * loss.total, "reconstruction": share * loss.reconstruction, "kl": share * loss.kl}
@@ -124,7 +140,9 @@ def _train(
         facts = evaluate_vae(vae, held_out, device)
         log.held_out(step, {name: facts[name] for name in ("reconstruction", "kl", "active_units")})
         log.histogram(step, "kl_per_unit", facts["kl_per_unit"])
+        worst, _ = worst_patches(held_out, lambda frames: reconstructed(vae, frames, device))
         log.picture(step, "reconstructions", with_captions(reconstructions(vae, held_out, device), ROWS))
+        log.picture(step, "worst_patches", with_captions(worst, ROWS))
         log.picture(step, "prior_samples", with_captions(prior_samples(vae, device), PRIOR_ROWS))
 
     train(
@@ -139,21 +157,31 @@ def _train(
     )
 
 
-def losses(vae: ConvVAE, frames: Tensor, noise: Tensor, kl_floor: float, precision: Format) -> VAELoss:
+def losses(
+    vae: ConvVAE, frames: Tensor, noise: Tensor, kl_floor: float, precision: Format, weight: Tensor | None = None
+) -> VAELoss:
     """V's loss on ``frames [N, 3, 64, 64]``, multiplied in ``precision`` and added up in float32."""
     with autocast(frames.device, precision):
         reconstruction, mean, logvar = vae(frames, noise)
-    return vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), kl_floor)
+    return vae_loss(reconstruction.float(), frames, mean.float(), logvar.float(), kl_floor, weight)
 
 
 def _finish(
-    stage: Stage, vae: ConvVAE, held_out: NDArray[np.uint8], observation_hash: str, device: torch.device
+    stage: Stage,
+    vae: ConvVAE,
+    held_out: NDArray[np.uint8],
+    test: Sequence[Source],
+    observation_hash: str,
+    device: torch.device,
 ) -> None:
     """Write what a trained V is and does."""
     weights, facts = stage.weights, evaluate_vae(vae, held_out, device)
+    facts["probes"] = probes(vae, test, device)
+    worst, _ = worst_patches(held_out, lambda frames: reconstructed(vae, frames, device))
     write_json(stage.diagnostics, facts)
     save_png(with_captions(reconstructions(vae, held_out, device), ROWS), stage.picture("reconstructions"))
     save_png(with_captions(prior_samples(vae, device), PRIOR_ROWS), stage.picture("prior_samples"))
+    save_png(with_captions(worst, ROWS), stage.picture("worst_patches"))
     save_tensors(vae.state_dict(), weights)
     stage.finish(
         observation_hash=observation_hash,
@@ -163,7 +191,8 @@ def _finish(
     say(
         f"V: held-out reconstruction {facts['reconstruction']:.1f} (summed squared error per frame), KL "
         f"{facts['kl']:.1f} nats, {facts['active_units']} of {vae.latent_size} units active. "
-        f"Look at {stage.picture('reconstructions')}"
+        f"Look at {stage.picture('reconstructions')} and {stage.picture('worst_patches')}; "
+        f"{stage.diagnostics} says what probes read from z."
     )
 
 
@@ -184,11 +213,31 @@ def evaluate_vae(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) 
 
 
 @torch.no_grad()
+def probes(vae: ConvVAE, test: Sequence[Source], device: torch.device) -> dict[str, object]:
+    """What linear probes read from the means of z, see :func:`worldmodels.probes.what_z_tells`."""
+    episodes, total = list[Source](), 0
+    for source in test:
+        if total >= PROBED:
+            break
+        episodes.append(source)
+        total += frames_shape(source[1])[0]
+    frames, before = read_sequences(episodes, LAG)
+    means = [vae.encode(to_float(part, device))[0].cpu() for part in torch.as_tensor(frames[:PROBED]).split(256)]
+    return what_z_tells(torch.cat(means).double().numpy(), frames[:PROBED], frames[before[:PROBED]])
+
+
+@torch.no_grad()
+def reconstructed(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
+    """Frames ``[N, 64, 64, 3]`` as V draws them from the mean of z."""
+    parts = torch.as_tensor(frames).split(256)
+    return np.concatenate([to_uint8(vae.decode(vae.encode(to_float(part, device))[0])) for part in parts])
+
+
+@torch.no_grad()
 def reconstructions(vae: ConvVAE, frames: NDArray[np.uint8], device: torch.device, count: int = 8) -> NDArray[np.uint8]:
     """Originals above their reconstructions."""
     chosen = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
-    mean, _ = vae.encode(to_float(chosen, device))
-    return grid(np.concatenate([chosen, to_uint8(vae.decode(mean))]), count)
+    return grid(np.concatenate([chosen, reconstructed(vae, chosen, device)]), count)
 
 
 @torch.no_grad()

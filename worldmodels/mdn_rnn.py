@@ -21,7 +21,7 @@ def at_start(state: State) -> Tensor:
 
 
 class MDNRNN(Dynamics):
-    """LSTM with a mixture density head, and optional reward and termination heads. Its memory is ``h`` and ``c``.
+    """LSTM with a mixture density head, and optional reward, termination and fall heads. Its memory is ``h`` and ``c``.
 
     Without the heads it has the paper's 422,368 trainable parameters (32 latents, 3 actions, 256 units, 5 mixtures);
     with 64 latents, 1 action, 512 units, a termination head and ``start_flag``, those of Take Cover: 1,678,785.
@@ -43,11 +43,12 @@ class MDNRNN(Dynamics):
         termination_head: bool = True,
         start_flag: bool = False,
         members: int = 1,
+        fall_head: bool = False,
     ) -> None:
         super().__init__(latent_size, action_size, hidden_size, mixtures)
         self.start_flag = start_flag
         self.lstm = nn.LSTM(latent_size + action_size + int(start_flag), hidden_size, batch_first=True)
-        self.add_heads(reward_head, termination_head, members)
+        self.add_heads(reward_head, termination_head, members, fall_head)
         # The paper's LSTM has one bias vector; PyTorch's second one stays zero. Forget gate bias 1 (Jozefowicz 2015).
         _, _, bias, second_bias = self.lstm.all_weights[0]
         nn.init.zeros_(second_bias).requires_grad_(False)

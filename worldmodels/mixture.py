@@ -22,16 +22,20 @@ class Mixture(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What M says of the next step. ``reward`` and ``termination`` (a logit) are ``[...]``, or None without a head."""
+    """What M says of the next step. ``reward``, ``termination`` and ``fall`` are ``[...]``, or None without a head.
+
+    The last two are logits: of the end, and of a fall of the variable that was watched.
+    """
 
     mixture: Mixture
     reward: Tensor | None
     termination: Tensor | None
+    fall: Tensor | None = None
 
 
 def together(members: Sequence[Prediction]) -> Prediction:
     """What several say with equal weight: the mixture of their mixtures, the mean reward, the mean probability of the
-    end."""
+    end and of a fall."""
     weights = [F.log_softmax(one.mixture.logits, dim=-1) for one in members]
     mixture = Mixture(
         torch.cat(weights, dim=-1) - math.log(len(members)),
@@ -40,8 +44,11 @@ def together(members: Sequence[Prediction]) -> Prediction:
     )
     rewards = [one.reward for one in members if one.reward is not None]
     ends = [one.termination for one in members if one.termination is not None]
-    end = torch.sigmoid(torch.stack(ends)).mean(0).logit(eps=1e-6) if ends else None
-    return Prediction(mixture, torch.stack(rewards).mean(0) if rewards else None, end)
+    fallen = [one.fall for one in members if one.fall is not None]
+    end, fall = (
+        torch.sigmoid(torch.stack(logits)).mean(0).logit(eps=1e-6) if logits else None for logits in (ends, fallen)
+    )
+    return Prediction(mixture, torch.stack(rewards).mean(0) if rewards else None, end, fall)
 
 
 def mixture_nll(mixture: Mixture, target: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rollouts.episodes import falls
 from rollouts.errors import UserError
 from worldmodels.data.latents import LatentEpisode
 from worldmodels.dynamics import Dynamics, State, take, where
@@ -25,13 +26,16 @@ class DreamStarts:
     """Moments from which dreams begin: what V saw there, and what M remembered.
 
     ``warm`` is False for starts of episodes (memory zero), True for moments in their middle, reached with real
-    frames and actions.
+    frames and actions. Of a variable that was watched, ``level`` says where it stood, and ``falls`` by how much it fell
+    when it did: all recorded falls in their order, thinned out or repeated to as many as there are moments.
     """
 
     mean: Tensor  #: [N, Z]
     logvar: Tensor  #: [N, Z]
     state: State  #: of N lanes
     warm: Tensor  #: [N] bool
+    level: Tensor | None = None  #: [N]
+    falls: Tensor | None = None  #: [N, of the whole of them]
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -39,7 +43,8 @@ class DreamStarts:
     def tensors(self) -> dict[str, Tensor]:
         """For a safetensors file, at half precision; M's memory under its own names."""
         halves = {"mean": self.mean, "logvar": self.logvar, **self.state}
-        return {name: value.half() for name, value in halves.items()} | {"warm": self.warm}
+        watched = {} if self.level is None or self.falls is None else {"level": self.level, "falls": self.falls}
+        return {name: value.half() for name, value in halves.items()} | {"warm": self.warm} | watched
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> DreamStarts:
@@ -48,12 +53,14 @@ class DreamStarts:
         if missing := {"mean", "logvar", "warm"} - tensors.keys():
             raise UserError(f"{path} is damaged (it has no {', '.join(sorted(missing))}); fit M again.")
         mean, logvar, warm = (tensors.pop(name) for name in ("mean", "logvar", "warm"))
+        level, falls = tensors.pop("level", None), tensors.pop("falls", None)
         state = {name: value.float() for name, value in tensors.items()}
-        return cls(mean.float(), logvar.float(), state, warm.bool())
+        return cls(mean.float(), logvar.float(), state, warm.bool(), level, falls)
 
     def __getitem__(self, kept: Tensor | slice) -> DreamStarts:
         """Some of them (indices, a mask or a slice)."""
-        return DreamStarts(self.mean[kept], self.logvar[kept], take(self.state, kept), self.warm[kept])
+        level, state = None if self.level is None else self.level[kept], take(self.state, kept)
+        return DreamStarts(self.mean[kept], self.logvar[kept], state, self.warm[kept], level, self.falls)
 
     def only(self, kind: str) -> DreamStarts:
         """Restrict to ``episode`` starts or to ``recorded`` (warm) moments; ``any`` keeps both.
@@ -94,4 +101,10 @@ class DreamStarts:
         mean = torch.tensor(np.stack([episodes[i].mean[t] for i, t in rows]), device=device).float()
         logvar = torch.tensor(np.stack([episodes[i].logvar[t] for i, t in rows]), device=device).float()
         warm = torch.tensor([t > 0 for _, t in rows], device=device)
-        return cls(mean, logvar, states, warm)
+        watched = [episode.watched for episode in episodes if episode.watched is not None]
+        if len(watched) < len(episodes) or not (fallen := np.concatenate([falls(one) for one in watched])).any():
+            return cls(mean, logvar, states, warm)
+        level = torch.tensor([float(watched[i][t]) for i, t in rows], device=device)
+        sizes = np.sort(fallen[fallen > 0])
+        places = (np.arange(len(rows)) + 0.5) / len(rows) * len(sizes)
+        return cls(mean, logvar, states, warm, level, torch.tensor(sizes[places.astype(int)], device=device))

@@ -113,12 +113,13 @@ class CausalTransformer(Dynamics):
         layers: int = 2,
         memory: int = 32,
         members: int = 1,
+        fall_head: bool = False,
     ) -> None:
         super().__init__(latent_size, action_size, hidden_size, mixtures)
         self.memory = memory
         self.embed = nn.Linear(latent_size + action_size, hidden_size)
         self.blocks = nn.ModuleList(Block(hidden_size, memory) for _ in range(layers))
-        self.add_heads(reward_head, termination_head, members)
+        self.add_heads(reward_head, termination_head, members, fall_head)
 
     def initial_state(self, lanes: int) -> State:
         """The output ``h``, which steps of the past there are, and their keys and values in every block."""

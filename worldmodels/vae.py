@@ -45,22 +45,42 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - logvar - 1.0)
 
 
-def reconstruction_error(reconstruction: Tensor, frames: Tensor) -> Tensor:
-    """Summed squared error per frame, ``[N, 3, S, S] -> [N]``.
+def reconstruction_error(reconstruction: Tensor, frames: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Summed squared error per frame, ``[N, 3, S, S] -> [N]``, each square times its ``weight [N, 3, S, S]`` if given.
 
     Up to a constant these are nats: the negative log likelihood of a Gaussian with variance 1/2 per pixel.
     A mean over pixels instead would weigh the KL term 12,288 times too heavily and collapse the latents.
     """
-    return (reconstruction - frames).square().flatten(1).sum(1)
+    squares = (reconstruction - frames).square()
+    return (squares if weight is None else squares * weight).flatten(1).sum(1)
 
 
-def vae_loss(reconstruction: Tensor, frames: Tensor, mean: Tensor, logvar: Tensor, kl_floor: float = 0.5) -> VAELoss:
+def motion_weights(frames: Tensor, before: Tensor, gain: float) -> Tensor:
+    """``1 + gain |frame - earlier frame|`` of every pixel and colour, ``[N, 3, S, S]`` in [0, 1] -> ``[N, 3, S, S]``.
+
+    What a summed error leaves out first is what covers few pixels, and that is often all that matters: a ball on its
+    way, a monster at the other wall. Such things move, where walls do not.
+    """
+    return 1 + gain * (frames - before).abs()
+
+
+def vae_loss(
+    reconstruction: Tensor,
+    frames: Tensor,
+    mean: Tensor,
+    logvar: Tensor,
+    kl_floor: float = 0.5,
+    weight: Tensor | None = None,
+) -> VAELoss:
     """The paper's loss: reconstruction + max(KL, kl_floor * latent size), per frame, then the batch mean.
 
     The floor ("free bits", Kingma et al. 2016) stops the optimiser from pressing information out of the latents
     once the KL of a frame is below ``kl_floor`` nats per latent unit.
+
+    Args:
+        weight: of every pixel's squared error, such as :func:`motion_weights`; 1 if None.
     """
-    error = reconstruction_error(reconstruction, frames)
+    error = reconstruction_error(reconstruction, frames, weight)
     kl = kl_to_standard_normal(mean, logvar).sum(1)
     total = error + kl.clamp(min=kl_floor * mean.shape[1])
     return VAELoss(total.mean(), error.mean(), kl.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,13 @@ from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
 from rollouts.errors import UserError
-from rollouts.runs.files import file_hash
+from rollouts.runs.files import file_hash, read_json
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_from_dict
+from rollouts.runs.stage import Stage
 from worldmodels.cores import make_dynamics
 from worldmodels.dynamics import Dynamics, State
-from worldmodels.mixture import sample_mixture
+from worldmodels.mixture import Prediction, sample_mixture
 from worldmodels.pictures import to_float, to_uint8
 from worldmodels.starts import DreamStarts
 from worldmodels.training.checkpoint import built, load_weights
@@ -41,6 +43,7 @@ class WorldModel:
         env: the world it models; action_spec: how that world is acted in.
         observation_hash: the preprocessing of the frames it was fitted to.
         starts: moments from which dreams begin; None for a model that only watches.
+        death_weight: what a step that ends an episode weighed against others when the termination head was fitted.
     """
 
     def __init__(
@@ -52,10 +55,11 @@ class WorldModel:
         observation_hash: str,
         starts: DreamStarts | None = None,
         seed: int = 0,
+        death_weight: float = 1.0,
     ) -> None:
         self.vae, self.mdnrnn = vae.eval(), mdnrnn.eval()
         self.env, self.action_spec, self.observation_hash, self.starts = env, action_spec, observation_hash, starts
-        self.generator = generator_for(seed, 0)
+        self.generator, self.death_weight = generator_for(seed, 0), death_weight
         self._fast_encoder: Encoder | None = None
 
     @classmethod
@@ -93,6 +97,7 @@ class WorldModel:
             spec,
             manifest["observation_hash"],
             DreamStarts.load(stage.starts, device) if stage.starts.exists() else None,
+            death_weight=weight_of_deaths(stage),
         ).frozen()
         model.use_fast_encoder(fast)
         return model
@@ -195,21 +200,43 @@ class WorldModel:
 
         Returns:
             next z ``[N, latent_size]``, reward ``[N]`` (1 without a reward head), probability of the end ``[N]``
-            (0 without a termination head), next state.
+            (0 without a termination head) as M was taught it, the rare class weighted, next state.
 
         Raises:
             UserError: the temperature is negative.
         """
+        following, prediction, state = self.foresee(z, action, state, temperature, noise, dropout, member)
+        reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
+        end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)
+        return following, reward, end, state
+
+    def foresee(
+        self,
+        z: Tensor,
+        action: Tensor,
+        state: State,
+        temperature: float = 1.0,
+        noise: tuple[Tensor, Tensor] | None = None,
+        dropout: Tensor | None = None,
+        member: Tensor | None = None,
+    ) -> tuple[Tensor, Prediction, State]:
+        """As :meth:`step`, with all that M says of it: the next z, the prediction, the next state."""
         if temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {temperature}.")
         if noise is None:
             noise = self.noise(len(z), self.generator)
         state = self.mdnrnn.advance(z, action, state)
         prediction = self.mdnrnn.predict(state, dropout, member)
-        following = sample_mixture(prediction.mixture, temperature, *noise).contiguous()
-        reward = torch.ones(len(z), device=z.device) if prediction.reward is None else prediction.reward
-        end = torch.zeros_like(reward) if prediction.termination is None else torch.sigmoid(prediction.termination)
-        return following, reward, end, state
+        return sample_mixture(prediction.mixture, temperature, *noise).contiguous(), prediction, state
+
+    def end_probability(self, prediction: Prediction) -> Tensor:
+        """The probability of the end ``[N]`` that the termination head's logit stands for.
+
+        Where deaths weigh w times as much as other steps, the head of least cross-entropy says ``p w / (p w + 1 - p)``
+        for a probability p: the logit of p plus log w, which is taken off here.
+        """
+        assert prediction.termination is not None
+        return torch.sigmoid(prediction.termination - math.log(self.death_weight))
 
     def noise(self, lanes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Uniform and normal noise for one step of ``lanes`` lanes, from a generator on the CPU or the device."""
@@ -218,3 +245,11 @@ class WorldModel:
             torch.rand(shape, generator=generator, device=generator.device).to(self.device),
             torch.randn(shape, generator=generator, device=generator.device).to(self.device),
         )
+
+
+def weight_of_deaths(stage: Stage) -> float:
+    """What deaths weighed when an M was fitted, as its stage says; 1 where nothing does."""
+    if "death_weight" in stage.manifest:
+        return float(stage.manifest["death_weight"])
+    options = stage.config_file  # of a stage that was made before manifests said it
+    return float(read_json(options).get("death_weight", 1.0)) if options.exists() else 1.0

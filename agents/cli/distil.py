@@ -19,6 +19,7 @@ from agents.learning.learn import evolve
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
 from rollouts.pools.processes import default_workers
+from rollouts.runs.layout import Run
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -52,7 +53,7 @@ def body(arguments: Arguments) -> None:
     )
     imitation = replace(imitation, validation_every=min(2, arguments.rounds))
     where = (arguments.run, arguments.env, arguments.workers, device)
-    first = evolve(imitation, *where, into=arguments.run / "distilled")
+    first = evolve(imitation, *where, into=Run(arguments.run).distilled.path)
     evolve(replace(config, distil=options), *where, start_from=first)
 
 

@@ -53,7 +53,7 @@ WorkerCount = Annotated[
 ]
 Tracking = Annotated[
     tuple[TrackerName, ...],
-    tyro.conf.arg(help="Follow it with wandb or mlflow too, where they are installed (docs/guide/reports.md)."),
+    tyro.conf.arg(help="Follow it with wandb or mlflow too (docs/guide/reports.md)."),
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
 AgentName = Annotated[str | None, tyro.conf.arg(aliases=["--run"])]

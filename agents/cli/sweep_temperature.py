@@ -16,11 +16,13 @@ can be stopped at any moment; the same command continues. --controller.dropout 0
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agents.cli.options import Command, Device, PresetName, RunDirectory, WorkerCount
 from agents.learning.config import ControllerConfig
 from agents.studies.temperatures import SweepConfig, markdown, sweep
 from rollouts.pools.processes import default_workers
+from rollouts.runs.layout import Run
 from worldmodels.training.checkpoint import pick_device
 
 
@@ -41,7 +43,7 @@ def body(arguments: Arguments) -> None:
     device = pick_device(arguments.device)
     report = sweep(arguments.sweep, arguments.controller, arguments.run, arguments.workers, device)
     print(markdown(report))
-    print(f"Every game's score: {report['world_model']}/temperatures/temperatures.json")
+    print(f"Every game's score: {Run(Path(report['world_model'])).report('temperatures')}")
 
 
 COMMAND = Command(

@@ -98,9 +98,8 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.channels"),
-        *("config.fit", "config.skip_broken", "config.flip", "config.crop", "config.steps"),
-        *("config.batch_size", "config.latent_size", "config.width", "config.learning_rate", "config.decay"),
+        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.flip"),
+        *("config.steps", "config.batch_size", "config.latent_size", "config.width", "config.learning_rate"),
         *("config.precision", "config.seed"),
     ),
     flat=True,

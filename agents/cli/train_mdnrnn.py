@@ -8,6 +8,7 @@ torchrun --nproc-per-node 2 -- scripts/train_mdnrnn.py --run runs/car     # on t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from agents.cli.options import Command, Device, PresetName, RunDirectory, Tracking
 from rollouts.runs.layout import Run
@@ -23,6 +24,8 @@ class Arguments:
     run: RunDirectory
     preset: PresetName
     mdnrnn: MDNRNNConfig
+    start_from: Path | None = None
+    """Begin with the M of this run, or of pretrained/NAME; it may lack heads"""
     device: Device = "auto"
     track: Tracking = ()
 
@@ -32,8 +35,9 @@ def body(arguments: Arguments) -> None:
     run = Run(arguments.run)
     run.rollouts.require()
     run.vae.require()
+    start = None if arguments.start_from is None else Run.named(arguments.start_from).trained("mdnrnn").weights
     with process_group(arguments.device) as device:
-        fit_mdn_rnn(arguments.mdnrnn, run.path, [run.episodes], device)
+        fit_mdn_rnn(arguments.mdnrnn, run.path, [run.episodes], device, start)
 
 
 COMMAND = Command(
@@ -45,7 +49,7 @@ COMMAND = Command(
         *("mdnrnn.core", "mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
         *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
         *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),
-        *("mdnrnn.death_weight", "mdnrnn.starts", "mdnrnn.seed"),
+        *("mdnrnn.death_weight", "mdnrnn.fall_head", "mdnrnn.seed"),
     ),
     joins_group=True,
 )

@@ -11,10 +11,11 @@ from agents.learning.distil import DistilConfig
 from agents.learning.dreamer import DreamerConfig
 from agents.learning.evolution import EvolutionConfig
 from agents.learning.learner import LearnerOptions
+from agents.learning.ppo import PPOConfig
 from agents.learning.sac import SACConfig
 from agents.standardiser import Standardiser
 from rollouts.errors import UserError, require_at_least, require_positive, require_seed
-from worldmodels.dream import StartKind
+from worldmodels.dream import EndKind, FallKind, StartKind
 from worldmodels.training.precision import Precision
 from worldmodels.world_model import WorldModel
 
@@ -36,6 +37,8 @@ class ControllerConfig(EvolutionConfig):
     """What improves C: 'evolution', or one of the learners below that have options of their own."""
     sac: SACConfig = field(default_factory=SACConfig)
     """Soft actor-critic: --controller.learner sac."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Proximal policy optimisation: --controller.learner ppo."""
     dreamer: DreamerConfig = field(default_factory=DreamerConfig)
     """Actor-critic in the dream: --controller.learner dreamer."""
     distil: DistilConfig = field(default_factory=DistilConfig)
@@ -58,6 +61,15 @@ class ControllerConfig(EvolutionConfig):
     """Dream: what M multiplies in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     starts: StartKind = "any"
     """Dream: begin at 'episode' starts, at 'recorded' moments in their middle, or at 'any'."""
+    ends: EndKind = "cutoff"
+    """Dream: an episode ends where M's termination head says more than one half (cutoff, the paper's), or with the
+    probability that this stands for (sampled): with --mdnrnn.death-weight 10, one half is 1 in 11, and a dream that is
+    cut off there about twice as deadly as the world. 'paid': fitness is minus the sum of these probabilities over
+    max_steps, and nothing ends earlier, which is far less noisy."""
+    falls: FallKind = "ignored"
+    """Dream: what falls of the watched variable do, which M's fall head foresees. 'rolled': they are drawn, their sizes
+    as recorded ones, and an episode ends where the variable is used up. 'paid': fitness is minus the expected number of
+    falls within max_steps."""
     average: int = 1
     """The agent is the distribution's mean, averaged over so many generations: their noise cancels out. May be raised
     later to evolve on."""
@@ -122,5 +134,13 @@ class ControllerConfig(EvolutionConfig):
     def dream(self, model: WorldModel, standardiser: Standardiser | None = None) -> DreamTask:
         """The dream that these options ask for."""
         return DreamTask(
-            model, self.controller, self.temperature, self.max_steps, self.starts, self.dropout, standardiser
+            model,
+            self.controller,
+            self.temperature,
+            self.max_steps,
+            self.starts,
+            self.dropout,
+            standardiser,
+            self.ends,
+            self.falls,
         )

@@ -21,6 +21,7 @@ from agents.agent import Agent
 from agents.controller import Controller, ControllerSpec, LinearController, perceptron
 from agents.fitness import even_share
 from agents.lanes import Lanes, RealLanes
+from agents.learning.actors import descend
 from agents.learning.experience import Trace, experience
 from agents.learning.learner import Array, Progress, Task, World
 from agents.learning.replay import Replay
@@ -149,9 +150,7 @@ class Distillation:
             batch = replay.sample(options.batch_size, 1, 1.0, generator)
             raw = perceptron(weights, (self._seen(batch.features) - mean) / sd, controller.shapes, controller.bias)
             error = imitation_error(raw, batch.actions, controller.action_spec)
-            optimiser.zero_grad()
-            error.backward()
-            optimiser.step()
+            descend(optimiser, error)
             errors.append(float(error.detach()))
         self.parameters = rescaled(weights.detach(), controller, -mean / sd, 1 / sd)
         return float(np.mean(errors[-max(1, len(errors) // 10) :]))

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.controller import Controller, ControllerSpec, perceptron, squash
 from agents.lanes import Lanes
-from agents.learning.actors import Actor, follow, split
-from agents.learning.learner import Array, Progress, Task, World
+from agents.learning.actors import Actor, Critic, GradientLearner, descend, follow, lambda_returns, split
+from agents.learning.learner import Progress, Task, World
 from agents.networks import NetworkController, NetworkSpec
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
@@ -28,6 +28,7 @@ from worldmodels.training.threads import one_thread
 
 LANES_PER_TASK = 128  #: dreams that one worker has side by side; results depend on it, so it is no option
 LOW, HIGH = 0.05, 0.95  #: quantiles of returns whose distance is their scale (Hafner et al. 2023)
+MOST_GRADIENT = 100.0  #: norm that gradients are clipped to
 SCALE_KEPT = 0.99  #: share of that scale which stays from one update to the next
 
 
@@ -93,31 +94,10 @@ class Imagined(NamedTuple):
     going: Tensor  #: 0 where the step ended the dream, else 1 [T, N]
 
 
-class Critic(nn.Module):
-    """What a state is worth: a perceptron with LayerNorm, that begins at zero."""
-
-    def __init__(self, inputs: int, layers: Sequence[int], generator: torch.Generator) -> None:
-        super().__init__()
-        sizes, parts = [inputs, *layers], list[nn.Module]()
-        for before, after in zip(sizes, layers, strict=False):
-            linear = nn.Linear(before, after)
-            with torch.no_grad():
-                linear.weight.copy_(torch.randn(after, before, generator=generator) / before**0.5)
-                linear.bias.zero_()
-            parts += [linear, nn.LayerNorm(after), nn.SiLU()]
-        last = nn.Linear(sizes[-1], 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*parts, last)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``[..., F]`` -> ``[...]``."""
-        values: Tensor = self.layers(features)[..., 0]
-        return values
-
-
-class Dreamer:
+class Dreamer(GradientLearner):
     """The learner: an actor, a critic, its slow copy, and the scale of returns."""
+
+    NETWORKS = ("actor", "critic", "slow")
 
     def __init__(self, options: DreamerConfig, task: Task) -> None:
         controller = task.controller
@@ -132,37 +112,17 @@ class Dreamer:
         self.critic = Critic(controller.inputs, options.layers, generator).to(self.device)
         self.slow = deepcopy(self.critic).requires_grad_(False)
         self.actor.to(self.device)
-        self.optimisers = [torch.optim.Adam(part.parameters(), options.learning_rate) for part in self._learning()]
+        learning = (self.actor, self.critic)
+        self.optimisers = [torch.optim.Adam(part.parameters(), options.learning_rate) for part in learning]
         self.scale = 0.0
-
-    def _learning(self) -> tuple[nn.Module, nn.Module]:
-        return self.actor, self.critic
-
-    @property
-    def weights(self) -> Array:
-        return self.actor.mean_weights().double().cpu().numpy()
-
-    @property
-    def results(self) -> dict[str, Array]:
-        """The whole actor, standard deviations included."""
-        return {"actor": self.actor.weights().cpu().numpy()}
 
     @property
     def state(self) -> dict[str, Any]:
-        networks = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "slow")}
-        return {**networks, "scale": self.scale, "optimisers": [one.state_dict() for one in self.optimisers]}
+        return {**super().state, "scale": self.scale}
 
     def restore(self, state: Mapping[str, Any]) -> bool:
-        for name in ("actor", "critic", "slow"):
-            getattr(self, name).load_state_dict(state[name])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
         self.scale = state["scale"]
-        return True
-
-    def repeat(self, record: Mapping[str, Any]) -> bool:
-        """Gradients cannot be had again from returns."""
-        return False
+        return super().restore(state)
 
     def improve(self, world: World, iteration: int) -> Progress:
         """So many updates, each from dreams of its own."""
@@ -197,31 +157,10 @@ class Dreamer:
         entropy = log_std.sum(-1)  # of the raw outputs, but for a constant
         loss = -(alive * (advantage * log_prob + options.entropy * entropy)).mean()
         fit = (alive * (self.critic(dreams.features[:-1]) - targets) ** 2).mean()
-        for optimiser, part, cost in zip(self.optimisers, self._learning(), (loss, fit), strict=True):
-            optimiser.zero_grad()
-            cost.backward()
-            nn.utils.clip_grad_norm_(part.parameters(), 100.0)
-            optimiser.step()
+        for optimiser, cost in zip(self.optimisers, (loss, fit), strict=True):
+            descend(optimiser, cost, clip=MOST_GRADIENT)
         follow(self.slow, self.critic, options.tau)
         return torch.stack([entropy.detach().mean(), fit.detach(), values.mean()]).cpu()
-
-
-def lambda_returns(rewards: Tensor, discounts: Tensor, values: Tensor, trace: float) -> Tensor:
-    """Returns averaged over all lengths of look-ahead, ``trace^k`` the weight of k steps more (Sutton & Barto, 12.1).
-
-    ``R[t] = r[t] + discount[t] ((1 - trace) v[t + 1] + trace R[t + 1])``, and ``R[T] = v[T]``.
-
-    Args:
-        rewards: ``[T, N]``; discounts: ``[T, N]``, 0 where the step is the last; values: ``[T + 1, N]``.
-
-    Returns:
-        ``[T, N]``.
-    """
-    following, returns = values[-1], list[Tensor]()
-    for t in reversed(range(len(rewards))):
-        following = rewards[t] + discounts[t] * ((1 - trace) * values[t + 1] + trace * following)
-        returns.append(following)
-    return torch.stack(returns[::-1])
 
 
 @torch.inference_mode()

@@ -19,9 +19,9 @@ from torch import Tensor
 from agents.controller import Controller, ControllerSpec, perceptron, squash
 from agents.fitness import even_share
 from agents.lanes import Lanes
-from agents.learning.actors import Actor, Critics, draw, follow, soft_target, split
+from agents.learning.actors import Actor, Critics, GradientLearner, descend, draw, follow, soft_target, split
 from agents.learning.experience import Trace, experience
-from agents.learning.learner import Array, Progress, Task, World
+from agents.learning.learner import Progress, Task, World
 from agents.learning.replay import Replay
 from agents.networks import NetworkController, NetworkSpec
 from rollouts.errors import UserError, require_positive
@@ -93,8 +93,10 @@ class SACConfig:
         return SAC(self, task)
 
 
-class SAC:
+class SAC(GradientLearner):
     """The learner: an actor, two critics, their slow copies, and a temperature that keeps the entropy."""
+
+    NETWORKS = ("actor", "critics", "targets")
 
     def __init__(self, options: SACConfig, task: Task) -> None:
         controller = task.controller
@@ -117,34 +119,15 @@ class SAC:
         self.replay = Replay(task.folder / "replay", inputs, outputs, options.capacity)
 
     @property
-    def weights(self) -> Array:
-        return self.actor.mean_weights().double().cpu().numpy()
-
-    @property
-    def results(self) -> dict[str, Array]:
-        """The whole actor, standard deviations included."""
-        return {"actor": self.actor.weights().cpu().numpy()}
-
-    @property
     def state(self) -> dict[str, Any]:
-        networks = {name: getattr(self, name).state_dict() for name in ("actor", "critics", "targets")}
-        optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
-        return {**networks, "log_alpha": self.log_alpha.detach(), "optimisers": optimisers, "replay": self.replay.state}
+        return {**super().state, "log_alpha": self.log_alpha.detach(), "replay": self.replay.state}
 
     def restore(self, state: Mapping[str, Any]) -> bool:
         if not self.replay.restore(state["replay"]):
             return False
-        for name in ("actor", "critics", "targets"):
-            getattr(self, name).load_state_dict(state[name])
         with torch.no_grad():
             self.log_alpha.copy_(state["log_alpha"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        return True
-
-    def repeat(self, record: Mapping[str, Any]) -> bool:
-        """Gradients cannot be had again from returns."""
-        return False
+        return super().restore(state)
 
     def improve(self, world: World, iteration: int) -> Progress:
         """Explore, keep, learn."""
@@ -178,23 +161,18 @@ class SAC:
             values = self.targets(following, intended)
             target = soft_target(options.reward_scale * rewards, discounts, values, log_probs, alpha)
         loss = (self.critics(features, actions) - target).square().mean(1).sum()
-        self._descend(1, loss)
+        descend(self.optimisers[1], loss)
         mean, log_std = self.actor(features)
         intended, log_probs = draw(mean, log_std, noise[1])
         self.critics.requires_grad_(False)
         worth = self.critics(features, intended).min(0).values
         actor_loss = (alpha * log_probs - worth).mean()
-        self._descend(0, actor_loss)
+        descend(self.optimisers[0], actor_loss)
         self.critics.requires_grad_(True)
         entropy = -log_probs.detach().mean()
-        self._descend(2, self.log_alpha * (entropy - self.entropy))
+        descend(self.optimisers[2], self.log_alpha * (entropy - self.entropy))
         follow(self.targets, self.critics, options.tau)
         return torch.stack([loss.detach(), worth.detach().mean(), entropy]).cpu()
-
-    def _descend(self, which: int, loss: Tensor) -> None:
-        self.optimisers[which].zero_grad()
-        loss.backward()
-        self.optimisers[which].step()
 
 
 NAMES = ("critic_loss", "value", "entropy")

@@ -31,7 +31,7 @@ MOST_CHANGE = 0.02  #: mean change of an action, in half-ranges, that half preci
 FACTS = ("format", "stage", "complete", "inputs", "versions", "git_commit", "seconds", "observation_hash")
 STAGE_FACTS = {
     "vae": ("architecture",),
-    "mdnrnn": ("architecture", "env", "action_spec"),
+    "mdnrnn": ("architecture", "env", "action_spec", "death_weight"),
     "controller": (
         *("env", "spec", "parameters", "selected_generation", "validation"),
         *("environment_steps", "imagined_steps"),

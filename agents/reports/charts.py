@@ -254,17 +254,18 @@ def histogram(label: str, values: Sequence[float], x_name: str, mean: float, int
     return tag("div", _svg(label, parts), class_="chart")
 
 
-def reliability(label: str, points: Sequence[tuple[float, float, float, float, int]]) -> Markup:
+def reliability(label: str, points: Sequence[tuple[float, float, float, float, int]], of: str = "the end") -> Markup:
     """Predicted against observed frequencies, on logarithmic scales, beside the line where they agree.
 
     Args:
         points: mean prediction, frequency, its lower and upper bound, and how many cases they are of.
+        of: what is predicted.
     """
     least = min([p for p, *_ in points if p > 0] + [f for _, f, *_ in points if f > 0] + [0.1])
     low = 10 ** math.floor(math.log10(max(least, 1e-6)))
     across = logarithmic(low, 1.0, LEFT, WIDTH - RIGHT)
     down = logarithmic(low, 1.0, HEIGHT - BOTTOM, TOP)
-    parts: list[Content] = [_grid(across, down, "probability of the end that M gave (both scales are logarithmic)")]
+    parts: list[Content] = [_grid(across, down, f"probability of {of} that M gave (both scales are logarithmic)")]
     parts.append(tag("line", x1=across(low), y1=down(low), x2=across(1.0), y2=down(1.0), class_="mark"))
     for predicted, frequency, lower, upper, count in points:
         x, y = across(max(predicted, low)), down(max(frequency, low))

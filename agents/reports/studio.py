@@ -132,7 +132,7 @@ class Studio:
             prediction, _ = model.mdnrnn(z[None], torch.from_numpy(episode.actions[:length])[None])
             if prediction.termination is None:
                 return None
-            probabilities.append(torch.sigmoid(prediction.termination[0]).double().numpy())
+            probabilities.append(model.end_probability(prediction)[0].double().numpy())
             ended.append(episode.terminated[:length])
             count += 1
         return Ends(np.concatenate(probabilities), np.concatenate(ended), count) if count else None

@@ -45,6 +45,9 @@ class EnvConfig:
     """Lower limits of the actions, one for all or one for each: for environments that set none."""
     action_high: tuple[float, ...] | None = None
     """Upper limits of the actions."""
+    watch: str | None = None
+    """A number that the environment reports in its info, by its key there: recorded with every episode, so that M can
+    learn to foresee its falls (health, say); see --mdnrnn.fall-head."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class EnvPreset:
     """The preset that scores are measured on, where this one is only a faster twin."""
     key: str | None = None
     render: bool = False
+    watch: str | None = None
+    """The key of a number in its info that is recorded."""
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
     action_names: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ an exception. Here
 * an engine that died is replaced, and the episode is played again up to where it was: an episode is a function of
   its seed and its actions,
 * the engine's own files (``_vizdoom``) go to a temporary folder instead of the working directory.
+
+The game's variables (``HEALTH``) are in the info of every step, that of a player's death included.
 """
 
 from __future__ import annotations
@@ -89,12 +91,18 @@ class SteadyDoom(gym.Wrapper[Any, Any, Any, Any]):
         # Without a seed the engine's own would be lost with it: one is drawn here, from the wrapped generator.
         self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
         self._done = []
-        return self._steadily(self._begin)
+        frame, info = self._steadily(self._begin)
+        return frame, info | self._variables()
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        result = self._steadily(lambda: self.env.step(action), self._catch_up)
+        frame, reward, terminated, truncated, info = self._steadily(lambda: self.env.step(action), self._catch_up)
         self._done.append(action)
-        return result
+        return frame, reward, terminated, truncated, info | self._variables()
+
+    def _variables(self) -> dict[str, float]:
+        """The game's variables by name, as they are also when the episode is over and there is no picture."""
+        game = self.env.unwrapped.game  # type: ignore[attr-defined]
+        return {variable.name: game.get_game_variable(variable) for variable in game.get_available_game_variables()}
 
     def _start(self) -> gym.Env[Any, Any]:
         engine: dict[str, Any] = {"vizdoom_path": str(launcher())} if sys.platform == "linux" else {}

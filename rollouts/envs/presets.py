@@ -73,7 +73,8 @@ PRESETS: dict[str, EnvPreset] = {
             crop=(72, 200, 0, 320),
             max_episode_steps=2100,
             action=_DODGE_ACTION,
-            exploration="held",
+            exploration="roaming",
+            watch="HEALTH",
             action_names=("sidestep",),
         ),
         # As the authors' code of 2018 showed them, for their published weights: agents/weights_2018.py.
@@ -128,7 +129,7 @@ def registered(preset: EnvPreset) -> EnvSpec | None:
     return gym.registry.get(preset.id.partition(":")[2] or preset.id)
 
 
-OPTIONS = ("crop", "size", "max_episode_steps", "action_repeat", "key", "action_low", "action_high")
+OPTIONS = ("crop", "size", "max_episode_steps", "action_repeat", "key", "action_low", "action_high", "watch")
 """Options that take the place of the preset's."""
 
 

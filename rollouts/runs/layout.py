@@ -10,6 +10,7 @@
         images/ vae-gan/       .images, .sharpened
         latents/               .latents
         restarts/0/            .restart(0), with a controller of its own
+        distilled/             .distilled, with the controller that imitated another agent
         round-1/               .round(1), again with stages of its own
         human/                 .human, what people drove on the live page
         evaluation.json        .evaluation
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollouts.episodes import EpisodeStore
+from rollouts.errors import UserError
 from rollouts.runs.stage import Stage
 
 #: Released agents: data, not code, which lie with the agents and can be loaded from every room.
@@ -143,8 +145,13 @@ class Run:
         return Run(self.path / "restarts" / str(number))
 
     @property
+    def distilled(self) -> Run:
+        """Where its controller imitated another agent, before it was evolved."""
+        return Run(self.path / "distilled")
+
+    @property
     def restarts(self) -> list[Run]:
-        """All of them."""
+        """All tries, in their order."""
         return [Run(path) for path in sorted(self.path.glob("restarts/*"), key=lambda path: int(path.name))]
 
     @property
@@ -172,7 +179,25 @@ class Run:
         """The newest round in which a stage is finished."""
         return next((round_ for round_ in reversed(self.rounds) if round_.stage(stage).complete), None)
 
+    def trained(self, stage: str) -> Stage:
+        """The finished stage of the newest round that has it.
+
+        Raises:
+            UserError: there is no such run, or none of its rounds has it.
+        """
+        if not self.path.exists():
+            raise UserError(f"There is no run at {self.path}.")
+        return (self.newest(stage) or self).stage(stage).require()
+
 
 def runs_in(folder: Path) -> list[Run]:
     """Every folder in ``folder`` that may be a run, by name."""
     return [Run(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+
+
+def episodes_in(folder: Path) -> EpisodeStore | None:
+    """The episodes of a run, of its stage, or in the folder itself; None where there are none."""
+    for place in (folder, Run(folder).episodes.path, folder / "episodes"):
+        if next(place.glob("episode-*.npz"), None):
+            return EpisodeStore(place)
+    return None

@@ -71,6 +71,8 @@ IMAGES: Sequence[Column] = (
 )
 RECONSTRUCTIONS: Sequence[Column] = (
     ("squared error / image ↓", number("squared_error", ".1f")),
+    ("classifier of its own ↑", share("classifier_accuracy")),
+    ("nats of its code in a sample ↑ (≤ 2.3)", number("code_information", ".2f")),
     ("ELBO of log p(x), nats ↑", number("elbo", ".1f")),
     ("IWAE-50, nats ↑", number("iwae_50", ".1f")),
     ("ELBO of log p(x given its class), nats ↑", number("conditional_elbo", ".1f")),
@@ -197,7 +199,43 @@ def findings(rows: Sequence[Row], points: bool) -> str:
     return " ".join(sentences)
 
 
-def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> str:
+OUTSIDE = "## Beside other people's packages"
+SYSTEMS = "## Everything the notes describe"
+
+
+def outside_table(found: Mapping[str, Any]) -> str:
+    """The second table: ours and theirs on the same digits, steps and latents (``images_outside.py``)."""
+    rows: Mapping[str, Mapping[str, Any]] = found["rows"]
+    options = next(iter(rows.values()))["options"]
+    steps, latents = options["steps"], options["latent_size"]
+    lines = [
+        OUTSIDE,
+        "",
+        f"Digits, {steps:,} steps of the same batches and optimiser (PCA is exact), {latents} latents, measured on "
+        f"{found['held_out']:,} held-out digits in one run of `python scripts/docs/images_outside.py --steps {steps}`. "
+        "The networks differ in size.",
+        "",
+        "| | squared error / image ↓ | cross-entropy ELBO, nats ↑ | seconds |",
+        "|---|---|---|---|",
+    ]
+    for name, row in sorted(rows.items(), key=lambda item: item[1]["squared_error"]):
+        bound = f"{row['cross_entropy_elbo']:.1f}" if "cross_entropy_elbo" in row else "–"
+        lines.append(f"| {name} | {row['squared_error']:.1f} | {bound} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+def with_systems(page: str, folder: Path) -> str:
+    """The page with the files of ``folder`` as its last section, in the place of the one that is there."""
+    before = page.partition(f"{SYSTEMS}\n")[0].rstrip()
+    files = sorted(folder.glob("*.md")) if folder.is_dir() else []
+    if not files:
+        return before + "\n"
+    return "\n\n".join([before, SYSTEMS, *(file.read_text().strip() for file in files)]) + "\n"
+
+
+def document(
+    rows: Sequence[Row], command: str, grids: str, note: str = "", outside: Mapping[str, Any] | None = None
+) -> str:
     """The whole page.
 
     Args:
@@ -205,6 +243,7 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
         command: what made them.
         grids: the folder of sample pictures, relative to the page.
         note: a remark of whoever ran it.
+        outside: the file of ``images_outside.py``.
     """
     machines = dict.fromkeys(
         f"{machine['threads']} of {machine['cores']} cores (threads of PyTorch), {machine['processor']}"
@@ -234,8 +273,12 @@ def document(rows: Sequence[Row], command: str, grids: str, note: str = "") -> s
         parts.append(f"{count:,} samples against as many held-out images. Features: {features}.")
         stacked = any("modes" in row["measures"] for row in measured)
         parts += [table(generators, [*STACKED_MODES, *IMAGES[:5]] if stacked else IMAGES), findings(of_data, points)]
-        coders = [row for row in measured if "squared_error" in row["measures"]]
+        own = ("squared_error", "code_information", "classifier_accuracy", "bits_per_dimension")
+        coders = [row for row in measured if any(name in row["measures"] for name in own)]
         if coders:
-            parts += ["### Reconstructions and likelihoods, on held-out images", table(coders, RECONSTRUCTIONS)]
+            title = "### What only some models can say: reconstructions, likelihoods, codes"
+            parts += [title, table(coders, RECONSTRUCTIONS)]
         parts += ["### Samples (of the autoencoders: originals above reconstructions)", gallery(of_data, grids)]
+    if outside is not None and outside["rows"]:
+        parts.append(outside_table(outside))
     return "\n\n".join(parts) + "\n"

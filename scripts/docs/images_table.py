@@ -19,31 +19,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from images_page import REFERENCES, Row, combine, document, picture_name
+from images_page import REFERENCES, Row, combine, document, picture_name, with_systems
 from readme import shrink
 
 from agents.cli.machine import processor
 from agents.cli.options import Command
 from rollouts.console import duration, say
+from rollouts.errors import UserError
 from rollouts.pools.processes import default_workers
-from rollouts.runs.files import atomic_path, write_json
+from rollouts.runs.files import atomic_path, read_json, write_json
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from worldmodels.generative.collapse import CollapseError
 from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.measures.evaluation import evaluate, evaluate_perfect, evaluate_reference, read_evaluation
-from worldmodels.generative.models.base import ImageConfig
+from worldmodels.generative.models.base import ImageConfig, Shape, build
 from worldmodels.generative.models.registry import MODELS, preset
 from worldmodels.generative.models.trained import load_trained
 from worldmodels.generative.sheets import picture
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import pick_device
-
-CODERS = ("ae", "sparse-ae", "denoising-ae", "linear-ae", "dense-ae", "lenet-ae")
-GENERATORS = tuple(name for name in MODELS if name not in CODERS)
 
 
 @dataclass(frozen=True)
@@ -64,32 +63,53 @@ class Arguments:
     """Where the rows are kept."""
     out: Path = Path("docs/images.md")
     """The page; sample grids and all figures go to a folder of the same name beside it."""
+    systems_only: bool = False
+    """Only put the files of docs/images-systems into the page that is there."""
     note: str = ""
     """A remark for the head of the page."""
     seeds: int = 3
     """Trainings of every row on points; the table has their median and range."""
+    image_seeds: int = 1
+    """The same of every row on images."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of training on images."""
     device: str = "cpu"
     """cpu, cuda, mps or auto."""
 
 
+#: Their data are pairs, words or clips.
+ELSEWHERE = ("pix2pix", "text-to-image", "video", "video-conditional")
+
+
 def rows_for(data: str, models: tuple[str, ...]) -> list[str]:
-    """Models that make sense: no autoencoders without a prior, and no labels, on points."""
-    chosen = models or tuple(MODELS)
-    if data in DISTRIBUTIONS:
-        return [name for name in chosen if name in GENERATORS and not MODELS[name].takes_labels]
-    return list(chosen)
+    """Models that make sense of these data by themselves: what translates pictures or words is measured elsewhere."""
+    samples = load_samples(data)
+    return [name for name in models or MODELS if suits(name, samples)]
+
+
+def suits(name: str, samples: Samples) -> bool:
+    """Whether a model can be built for the data, and is told nothing but classes; on points, not even these."""
+    config = preset(name, points=not samples.are_images)
+    try:
+        config.check_networks(not samples.are_images)
+        model = build(config, Shape.of(samples), torch.device("cpu"))
+    except UserError:
+        return False
+    if model.condition_channels or name in ELSEWHERE:
+        return False
+    return samples.are_images or (model.draws and not config.takes_labels)
 
 
 def configs(name: str, data: str, arguments: Arguments) -> list[ImageConfig]:
-    """The trainings of a row: one on images, several seeds on points, none for a reference."""
+    """The trainings of a row, one for each seed; none for a reference."""
     if name in REFERENCES:
         return []
-    if data not in DISTRIBUTIONS:
-        return [dataclasses.replace(preset(name), data=data, steps=arguments.steps, precision=arguments.precision)]
-    config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
-    return [dataclasses.replace(config, seed=seed) for seed in range(arguments.seeds)]
+    if data in DISTRIBUTIONS:
+        config = dataclasses.replace(preset(name, points=True), data=data, steps=arguments.point_steps)
+    else:
+        config = dataclasses.replace(preset(name), data=data, steps=arguments.steps, precision=arguments.precision)
+    seeds = arguments.seeds if data in DISTRIBUTIONS else arguments.image_seeds
+    return [dataclasses.replace(config, seed=seed) for seed in range(seeds)]
 
 
 def finished(path: Path, options: list[dict[str, Any]]) -> bool:
@@ -102,13 +122,14 @@ def row(name: str, data: str, arguments: Arguments) -> Row:
     run = arguments.runs / f"{Path(data).name}-{name}"
     asked = configs(name, data, arguments)
     budget = f"{asked[0].steps:,} generator steps of {asked[0].batch_size} samples for every model"
-    if data not in DISTRIBUTIONS:
-        return {**training(name, asked[0], run, arguments), "budget": f"{budget}, in {asked[0].precision}."}
+    budget += "" if data in DISTRIBUTIONS else f", in {asked[0].precision}"
     trainings = [
         training(name, config, run.with_name(f"{run.name}-{seed}" if seed else run.name), arguments)
         for seed, config in enumerate(asked)
     ]
-    budget += f", with {arguments.seeds} seeds: the median, and the range in brackets."
+    if len(asked) == 1:
+        return {**trainings[0], "budget": f"{budget}."}
+    budget += f", with {len(asked)} seeds: the median, and the range in brackets."
     return {**combine(trainings), "budget": budget}
 
 
@@ -133,6 +154,11 @@ def reference(name: str, data: str, arguments: Arguments) -> dict[str, Any]:
 
 def body(arguments: Arguments) -> None:
     """Fill in missing rows, then write the page from all that are there."""
+    if arguments.systems_only:
+        page = with_systems(arguments.out.read_text(), arguments.out.with_name(f"{arguments.out.stem}-systems"))
+        with atomic_path(arguments.out) as temporary:
+            temporary.write_text(page)
+        return
     began = time.perf_counter()
     grids = arguments.out.with_suffix("")
     machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}
@@ -159,9 +185,12 @@ def body(arguments: Arguments) -> None:
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
     steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"
+    steps += f" --image-seeds {arguments.image_seeds}" if arguments.image_seeds > 1 else ""
     command = f"{threads}python scripts/docs/images_table.py {steps}{precision}"
+    outside = grids / "outside.json"
+    page = document(found, command, grids.name, arguments.note, read_json(outside) if outside.exists() else None)
     with atomic_path(arguments.out) as temporary:
-        temporary.write_text(document(found, command, grids.name, arguments.note))
+        temporary.write_text(with_systems(page, arguments.out.with_name(f"{arguments.out.stem}-systems")))
     write_json(grids / "rows.json", {"command": command, "rows": found})
     say(
         f"{arguments.out} has {len(found)} rows"

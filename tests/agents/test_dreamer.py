@@ -14,8 +14,9 @@ import torch
 
 from agents import Agent
 from agents.controller import ControllerSpec
+from agents.learning.actors import lambda_returns
 from agents.learning.config import ControllerConfig
-from agents.learning.dreamer import Dreamer, DreamerConfig, imagine, lambda_returns
+from agents.learning.dreamer import Dreamer, DreamerConfig, imagine
 from agents.learning.learn import evolve
 from agents.learning.learner import Task, World
 from agents.networks import NetworkController, NetworkSpec

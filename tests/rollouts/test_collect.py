@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from rollouts import EnvConfig, EpisodeStore, UserError, make_env
 from rollouts.collect import CollectConfig, collect, record_episode
 from rollouts.envs.presets import resolve
 from rollouts.envs.toy import ToyEnv
+from rollouts.episodes import falls
 from rollouts.policies import POLICIES
 from rollouts.runs.stage import Stage
 
@@ -103,3 +105,35 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_written(tmp_p
     with pytest.raises(UserError, match="NoSuchEnv"):
         collect(CollectConfig(1), EnvConfig("NoSuchEnv-v0"), tmp_path / "run", workers=0)
     assert not (tmp_path / "run").exists()
+
+
+class Tired(ToyEnv):
+    """The toy, with strength that every step costs a point of."""
+
+    def reset(self, **options):
+        frame, info = super().reset(**options)
+        self.strength = 9.0
+        return frame, {**info, "strength": np.array([self.strength])}
+
+    def step(self, action):
+        frame, reward, terminated, truncated, info = super().step(action)
+        self.strength -= 1
+        return frame, reward, terminated, truncated, {**info, "strength": self.strength, "mood": "grim"}
+
+
+def test_a_watched_variable_is_recorded_before_and_after_every_step(tmp_path):
+    gym.register("Tired-v0", Tired, max_episode_steps=5)
+    try:
+        env = make_env(EnvConfig("Tired-v0", watch="strength"))
+        episode = record_episode(env, POLICIES["held"], "held", 3, 5)
+        assert episode.watched.tolist() == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]
+        assert falls(episode.watched).tolist() == [1.0] * 5
+        store = EpisodeStore(tmp_path)
+        assert np.array_equal(store.load(store.append(episode)).watched, episode.watched)
+        assert record_episode(make_env("Tired-v0"), POLICIES["held"], "held", 3, 5).watched is None
+        with pytest.raises(UserError, match=r"--env\.watch health: .* reports no such number, only strength"):
+            record_episode(make_env(EnvConfig("Tired-v0", watch="health")), POLICIES["held"], "held", 3, 5)
+        with pytest.raises(UserError, match="mood"):
+            record_episode(make_env(EnvConfig("Tired-v0", watch="mood")), POLICIES["held"], "held", 3, 5)
+    finally:
+        del gym.registry["Tired-v0"]

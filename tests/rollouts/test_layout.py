@@ -11,12 +11,12 @@ import pytest
 
 from rollouts import EpisodeStore, Run
 from rollouts.runs.files import write_json
-from rollouts.runs.layout import PRETRAINED, runs_in
+from rollouts.runs.layout import PRETRAINED, episodes_in, runs_in
 from rollouts.runs.stage import MADE_BY
 
 ROOT = Path(__file__).parents[2]
 OWNERS = ("rollouts/runs/layout.py", "rollouts/runs/stage.py")
-FOLDERS = {*MADE_BY, "episodes", "latents", "restarts", "human", "comparison", "temperatures"}
+FOLDERS = {*MADE_BY, "episodes", "latents", "restarts", "distilled", "human", "comparison", "temperatures"}
 FILES = re.compile(
     r"(weights|starts)\.safetensors|(manifest|config|run|evaluation|diagnostics|comparison|temperatures)\.json"
     r"|(metrics|history)\.jsonl|state(\.older)?\.pt|round-.*"
@@ -24,7 +24,7 @@ FILES = re.compile(
 JOINING = ("joinpath", "with_name", "glob", "rglob")
 #: Where such a name is of something else than a run.
 OTHERS = {
-    ("worldmodels/generative/data/datasets.py", "episodes"): "any folder of a user's that has one with episodes in it",
+    ("worldmodels/generative/data/two_photos.py", "images"): "a folder of scikit-learn",
     ("agents/records/experiments.py", "evaluation.json"): "an experiment that is kept, in docs/results",
     ("agents/records/experiments.py", "history.jsonl"): "an experiment that is kept, in docs/results",
     ("scripts/docs/publish.py", "diagnostics.json"): "a copy in docs/",
@@ -128,3 +128,13 @@ def test_what_may_be_a_run_is_a_folder(tmp_path: Path):
     (tmp_path / "notes.txt").touch()
     assert runs_in(tmp_path) == [Run(tmp_path / "a"), Run(tmp_path / "b")]
     assert runs_in(tmp_path / "nowhere") == []
+
+
+def test_episodes_are_found_in_a_run_in_its_stage_and_in_their_own_folder(tmp_path: Path):
+    run = Run(tmp_path / "run")
+    assert episodes_in(run.path) is None
+    run.episodes.write(7, b"")
+    for folder in (run.path, run.rollouts.path, run.episodes.path):
+        found = episodes_in(folder)
+        assert found is not None
+        assert 7 in found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -60,3 +60,21 @@ def test_brownian_actions_begin_at_rest_and_drift_by_a_fiftieth_of_the_half_rang
 def test_a_linear_policy_looks_at_the_frame():
     policies = [POLICIES["linear"](seed, CAR) for seed in range(20)]
     assert any(not np.array_equal(policy(FRAME), policy(255 - FRAME)) for policy in policies)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sweeps_go_from_limit_to_limit_in_even_pieces_with_rests_between(seed):
+    pieces = [(value, len(list(run))) for value, run in groupby(actions("sweep", seed, PUSH, 20_000)[:, 0])][1:-1]
+    sweeps = [(value, length) for value, length in pieces if abs(value) == 1]
+    rests = [length for value, length in pieces if abs(value) < 1]
+    assert all(one[0] == -other[0] for one, other in pairwise(sweeps))
+    lengths = np.array([length for _, length in sweeps])
+    assert lengths.max() <= 2 * lengths.min() + 1  # a third more or less than the episode's own
+    assert 6 <= lengths.min() <= lengths.max() <= 214
+    assert set(rests) <= set(range(1, 21))
+    assert 0.1 < len(rests) / len(sweeps) < 0.4
+
+
+def test_every_second_roaming_episode_sweeps():
+    assert np.array_equal(actions("roaming", 3, PUSH), actions("sweep", 3, PUSH))
+    assert np.array_equal(actions("roaming", 4, PUSH), actions("held", 4, PUSH))

@@ -193,8 +193,8 @@ TRUNCATED = b"PK\x03\x04 and then nothing"
     [
         ("vae/state.pt", TRUNCATED, "train_vae", DAMAGED),
         ("mdnrnn/state.pt", b"", "train_mdnrnn", DAMAGED),
-        ("vae/weights.safetensors", b"\x08", "train_controller", "describes a larger network"),
-        ("mdnrnn/weights.safetensors", b"\x08", "train_controller", "describes a larger network"),
+        ("vae/weights.safetensors", b"\x08", "train_controller", DAMAGED),
+        ("mdnrnn/weights.safetensors", b"\x08", "train_controller", DAMAGED),
         ("mdnrnn/starts.safetensors", b"", "watch", DAMAGED),
         ("controller/weights.safetensors", b"\xff" * 100, "watch", DAMAGED),
         ("controller/weights.safetensors", b"\xff" * 100, "evaluate", DAMAGED),

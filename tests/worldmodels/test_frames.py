@@ -12,7 +12,7 @@ import pytest
 import worldmodels.data.frames
 from rollouts import Episode, EpisodeStore, UserError
 from rollouts.seeds import COLLECTION
-from worldmodels.data.frames import FrameBatches, frames_shape, read_frames, split
+from worldmodels.data.frames import FrameBatches, frames_shape, read_sequences, split
 
 LENGTHS = (9, 4, 12, 7, 5, 11)  # frames per episode: 48 in all
 SIDE = 48  # pixels: the files are larger than what is read along with their headers
@@ -67,12 +67,12 @@ def test_a_batch_is_a_function_of_seed_and_step_wherever_one_begins(sources, mem
 def test_with_little_memory_no_more_is_read_at_a_time_and_frames_still_come_about_equally_often(sources, monkeypatch):
     chunks = []
 
-    def counting(chunk):
-        frames = read_frames(chunk)
+    def counting(chunk, lag):
+        frames, before = read_sequences(chunk, lag)
         chunks.append(len(frames))
-        return frames
+        return frames, before
 
-    monkeypatch.setattr(worldmodels.data.frames, "read_frames", counting)
+    monkeypatch.setattr(worldmodels.data.frames, "read_sequences", counting)
     batches = FrameBatches(sources, 4, seed=0, memory=40 * BYTES)
     seen = Counter(n for step in range(480) for n in numbers(batches(step)))  # about 40 passes
     assert max(chunks) <= 20  # the other half is for what is read ahead
@@ -160,3 +160,15 @@ def test_one_episode_in_ten_is_held_out_and_always_at_least_one(toy_episodes, tm
     assert [len(part) for part in split([one])] == [1, 1]
     with pytest.raises(UserError, match="holds no episodes"):
         split([EpisodeStore(tmp_path / "empty")])
+
+
+@pytest.mark.parametrize("memory", [4e9, 20 * BYTES])
+@pytest.mark.parametrize("lag", [1, 3])
+def test_a_pair_is_a_frame_and_the_one_some_steps_earlier_in_its_episode(sources, memory, lag):
+    batches = FrameBatches(sources, 8, seed=3, memory=memory, lag=lag)
+    of_episode = [number for number, count in enumerate(LENGTHS) for _ in range(count)]
+    first = [0, *np.cumsum(LENGTHS).tolist()]
+    for step in range(12):
+        frames, earlier = batches.pairs(step)
+        for now, before in zip(numbers(frames), numbers(earlier), strict=True):
+            assert before == max(now - lag, first[of_episode[now]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,14 @@ from torch.distributions import Normal, kl_divergence
 
 from worldmodels import ConvVAE
 from worldmodels.layers import conv_size, transposed_conv_size
-from worldmodels.vae import fast_encoder, kl_to_standard_normal, reconstruction_error, reparameterise, vae_loss
+from worldmodels.vae import (
+    fast_encoder,
+    kl_to_standard_normal,
+    motion_weights,
+    reconstruction_error,
+    reparameterise,
+    vae_loss,
+)
 
 
 def test_the_kl_is_that_of_torch_distributions():
@@ -86,3 +94,15 @@ def test_size_arithmetic_is_that_of_torch(size, kernel, stride, padding):
     assert nn.Conv2d(1, 1, kernel, stride, padding)(picture).shape[-1] == conv_size(size, kernel, stride, padding)
     up = nn.ConvTranspose2d(1, 1, kernel, stride, padding)(picture).shape[-1]
     assert up == transposed_conv_size(size, kernel, stride, padding)
+
+
+def test_pixels_that_move_weigh_more_as_a_naive_loop_has_it():
+    rng = np.random.default_rng(0)
+    frames, earlier, guess = (torch.tensor(rng.random((2, 3, 4, 4)), dtype=torch.float64) for _ in range(3))
+    error = reconstruction_error(guess, frames, motion_weights(frames, earlier, 8.0))
+    for picture in range(2):
+        total = 0.0
+        for place in np.ndindex(3, 4, 4):
+            now, before, said = (float(part[picture][place]) for part in (frames, earlier, guess))
+            total += (1 + 8 * abs(now - before)) * (said - now) ** 2
+        assert float(error[picture]) == pytest.approx(total)

@@ -56,8 +56,10 @@ class FrameBatches:
     next one is read ahead into the other half.
     """
 
-    def __init__(self, sources: Sequence[Source], batch_size: int, seed: int, memory: float = 4e9) -> None:
-        self.batch_size, self.seed = batch_size, seed
+    def __init__(
+        self, sources: Sequence[Source], batch_size: int, seed: int, memory: float = 4e9, lag: int = 1
+    ) -> None:
+        self.batch_size, self.seed, self.lag = batch_size, seed, lag
         shapes = {source: frames_shape(source[1]) for source in sources}
         counts = {source: shape[0] for source, shape in shapes.items()}
         for store, file in (source for source in sources if not counts[source]):
@@ -71,11 +73,22 @@ class FrameBatches:
         self._budget = max(budget if self.frames <= budget else budget // 2, batch_size)
         self._pass, self._plan, self._starts = -1, list[list[int]](), [0]
         self._chunk, self._loaded, self._order = -1, np.empty(0, np.uint8), np.empty(0, np.int64)
+        self._before = np.empty(0, np.int64)
         self._reader = ThreadPoolExecutor(1)
-        self._ahead: tuple[int, Future[NDArray[np.uint8]]] | None = None
+        self._ahead: tuple[int, Future[Read]] | None = None
 
     def __call__(self, step: int) -> NDArray[np.uint8]:
         """The frames ``[batch_size, H, W, 3]`` of one step. Steps are asked for in increasing order."""
+        places = self._places(step)
+        return self._loaded[places]
+
+    def pairs(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The frames of one step, and those ``lag`` steps earlier in the same episodes, or their first ones."""
+        places = self._places(step)
+        return self._loaded[places], self._loaded[self._before[places]]
+
+    def _places(self, step: int) -> NDArray[np.int64]:
+        """Where one step's frames are in the open chunk."""
         while step >= self._starts[-1]:
             self._start_pass(self._pass + 1, self._starts[-1])
         if step < self._starts[0]:
@@ -84,7 +97,7 @@ class FrameBatches:
         if chunk != self._chunk:
             self._open(chunk)
         start = (step - self._starts[chunk]) * self.batch_size
-        return self._loaded[np.take(self._order, range(start, start + self.batch_size), mode="wrap")]
+        return np.take(self._order, range(start, start + self.batch_size), mode="wrap")
 
     def _start_pass(self, number: int, first_step: int) -> None:
         """Plan the chunks, and the steps at which each of them and the next pass begin."""
@@ -109,20 +122,29 @@ class FrameBatches:
             if future is None or number != chunk:
                 future = self._read(chunk)
             self._ahead = None
-            self._loaded = future.result()
+            self._loaded, self._before = future.result()
             if chunk + 1 < len(self._plan):
                 self._ahead = chunk + 1, self._read(chunk + 1)
         self._chunk = chunk
         self._order = np.random.default_rng((self.seed, self._pass, chunk)).permutation(len(self._loaded))
 
-    def _read(self, chunk: int) -> Future[NDArray[np.uint8]]:
-        return self._reader.submit(read_frames, [self.sources[index] for index in self._plan[chunk]])
+    def _read(self, chunk: int) -> Future[Read]:
+        return self._reader.submit(read_sequences, [self.sources[index] for index in self._plan[chunk]], self.lag)
+
+
+Read = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def read_frames(sources: Sequence[Source]) -> NDArray[np.uint8]:
-    """All frames of some episodes that show something, ``[N, H, W, 3]``; damaged episodes are named and skipped.
+    """As :func:`read_sequences`, the frames alone."""
+    return read_sequences(sources)[0]
 
-    They are unpacked into one array, an episode at a time.
+
+def read_sequences(sources: Sequence[Source], lag: int = 1) -> Read:
+    """All frames of some episodes that show something, ``[N, H, W, 3]``, and where for each the earlier one is.
+
+    That is the one ``lag`` steps before it in the same episode, or where there is none the episode's first. Frames are
+    unpacked into one array, an episode at a time; damaged episodes are named and skipped.
 
     Raises:
         UserError: none was readable.
@@ -130,11 +152,14 @@ def read_frames(sources: Sequence[Source]) -> NDArray[np.uint8]:
     shapes = [frames_shape(file) for _, file in sources]
     shape = max(shapes, key=len)  # a damaged file has none
     frames, filled = np.empty((sum(count for count, *_ in shapes), *shape[1:]), np.uint8), 0
+    before = np.arange(len(frames)) - lag
     for source in sources:
-        filled += _unpack(source, frames[filled:])
+        count = _unpack(source, frames[filled:])
+        before[filled : filled + count] = before[filled : filled + count].clip(min=filled)
+        filled += count
     if not filled:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
-    return frames[:filled]
+    return frames[:filled], before[:filled]
 
 
 def _unpack(source: Source, space: NDArray[np.uint8]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rollouts.console import progress_bar
-from rollouts.episodes import DAMAGE, Episode, content_hash
+from rollouts.episodes import DAMAGE, Episode, content_hash, falls
 from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path
 from worldmodels.data.frames import Source
@@ -35,6 +36,7 @@ class LatentEpisode:
     terminated: NDArray[np.bool_]  #: [T]
     file: Path  #: the episode's own file
     blank_end: bool = False  #: the last frame shows nothing
+    watched: NDArray[np.float32] | None = None  #: [T+1] a variable beside the frames, if one was recorded
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -50,7 +52,8 @@ def encode_episode(encode: Encoder, episode: Episode, file: Path) -> LatentEpiso
     """Encode every frame of an episode, in batches of 256."""
     parts = [encode(frames) for frames in torch.as_tensor(episode.observations).split(256)]
     mean, logvar = (torch.cat(part).cpu().numpy().astype(np.float16) for part in zip(*parts, strict=True))
-    return LatentEpisode(mean, logvar, episode.actions, episode.rewards, episode.terminated, file, episode.blank_end)
+    rest = (episode.actions, episode.rewards, episode.terminated, file, episode.blank_end, episode.watched)
+    return LatentEpisode(mean, logvar, *rest)
 
 
 def encode_sources(
@@ -78,6 +81,7 @@ def encode_sources(
             latent = _read(folder / file.name, file, source)
             if latent is None and (episode := store.read(file)) is not None:
                 latent = encode_episode(encode, episode, file)
+                more: dict[str, Any] = {} if latent.watched is None else {"watched": latent.watched}
                 with atomic_path(folder / file.name) as temporary, temporary.open("wb") as out:
                     np.savez(
                         out,
@@ -88,6 +92,7 @@ def encode_sources(
                         terminated=latent.terminated,
                         blank_end=latent.blank_end,
                         source=np.array(source),
+                        **more,
                     )
             if latent is not None:
                 episodes.append(latent)
@@ -121,6 +126,7 @@ def _read(path: Path, file: Path, source: str | None) -> LatentEpisode | None:
                 data["terminated"],
                 file,
                 bool(data["blank_end"]),
+                data["watched"] if "watched" in data.files else None,
             )
     except DAMAGE:
         return None
@@ -156,6 +162,7 @@ class Windows:
     counts: Tensor  #: [N, L]
     pictured: Tensor  #: [N, L]
     episode: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))  #: [N] which one each is of
+    falls: Tensor = field(default_factory=lambda: torch.zeros(0))  #: [N, L] by how much what was watched fell
 
     def part(self, rows: slice) -> Windows:
         """Some of the windows."""
@@ -184,6 +191,7 @@ class LatentWindows:
         self.mean, self.logvar = stack([e.mean for e in episodes]), stack([e.logvar for e in episodes])
         self.actions, self.rewards = stack([e.actions for e in episodes]), stack(rewards)
         self.terminated = stack([e.terminated for e in episodes])
+        self.falls = stack([np.zeros(len(e), np.float32) if e.watched is None else falls(e.watched) for e in episodes])
         self.first_step = torch.cumsum(self.lengths, 0) - self.lengths
         self.first_frame = self.first_step + torch.arange(len(episodes))  # one frame more than steps in each
 
@@ -222,4 +230,5 @@ class LatentWindows:
             (exists & warm).to(self.device).float(),
             shows.to(self.device).float(),
             episode.to(self.device),
+            self.falls[steps],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,18 @@ def is_whole(path: Path) -> bool:
     return all(tensor.dtype != torch.float16 for tensor in load_tensors(path).values())
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, may_lack: Sequence[str] = ()) -> None:
     """Load a safetensors file into a module; half-precision files are widened.
+
+    Args:
+        may_lack: parts of the module that the file need not have; they stay as they are.
 
     Raises:
         UserError: it is missing, damaged, or of another architecture.
     """
     try:
-        module.load_state_dict(load_tensors(path))
+        own = {name: part for name, part in module.state_dict().items() if name.split(".")[0] in may_lack}
+        module.load_state_dict(own | load_tensors(path))
     except (RuntimeError, AttributeError, TypeError) as error:
         raise UserError(f"{path} does not fit its configuration: {' '.join(str(error).split())}") from error
 
@@ -77,13 +81,14 @@ def built(stage: Stage, make: Callable[[Mapping[str, Any]], nn.Module]) -> Any:
     It is first made without memory and counted: what a file claims must not decide how much is asked for.
 
     Raises:
-        UserError: the description is damaged, or of a network that is larger than its weights.
+        UserError: the description or the weights are damaged, or it is of a network that is larger than its weights.
     """
     manifest, weights = stage.manifest, stage.weights
     try:
         with torch.device("meta"):
             bytes_at_least = 2 * sum(parameter.numel() for parameter in make(manifest["architecture"]).parameters())
         if weights.exists() and bytes_at_least > weights.stat().st_size:
+            load_tensors(weights)  # refuses a damaged file, which is then the reason that it is so small
             raise UserError(f"{weights} does not fit its configuration: {manifest.path} describes a larger network.")
         return make(manifest["architecture"])
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError, ZeroDivisionError) as error:

@@ -16,7 +16,7 @@ from worldmodels.generative.data.inputs import read_input
 from worldmodels.generative.data.pairs import unpaired
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.measures.similarity import absolute_error
-from worldmodels.generative.models.base import ImageModel, Shape, View, require_not_negative
+from worldmodels.generative.models.base import ImageModel, Shape, View
 from worldmodels.generative.models.gan import GAMES, LossName
 from worldmodels.generative.models.translators import TranslatorConfig, noisy, require_condition
 from worldmodels.generative.objectives.translation import CycleGAN
@@ -75,7 +75,7 @@ class CycleGANConfig(TranslatorConfig):
 
     def check(self) -> None:
         super().check()
-        require_not_negative(self, ("cycle_weight", "identity_weight"))
+        require_at_least(0, self, ("cycle_weight", "identity_weight"))
         require_at_least(0, self, ("buffer",))
         if not self.inputs:
             raise UserError("CycleGAN needs two sets: --inputs FOLDER, whose pictures become like those of --data.")

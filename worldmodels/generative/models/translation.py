@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.inputs import read_drawing, read_grey, read_holes, read_input, read_small
 from worldmodels.generative.data.making import Made, Making, making
@@ -18,7 +18,7 @@ from worldmodels.generative.data.pairs import Sides, halves, two_folders
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.data.two_photos import TWO_PHOTOS
 from worldmodels.generative.measures.similarity import similarity
-from worldmodels.generative.models.base import ImageModel, Shape, View, require_not_negative
+from worldmodels.generative.models.base import ImageModel, Shape, View
 from worldmodels.generative.models.gan import GAMES, PENALTIES, LossName, PenaltyName
 from worldmodels.generative.models.translators import TranslatorConfig, noisy, require_condition
 from worldmodels.generative.networks.patchgan import patchgan
@@ -123,7 +123,7 @@ class Pix2PixConfig(TranslatorConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("critic_steps",))
-        require_not_negative(self, ("error_weight", "penalty_weight", "perceptual_weight"))
+        require_at_least(0, self, ("error_weight", "penalty_weight", "perceptual_weight"))
         if (self.pairs == "folders") != bool(self.inputs):
             raise UserError(
                 "Pairs are needed: --inputs FOLDER with the pictures to start from, named as those of --data; or "
