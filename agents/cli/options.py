@@ -41,7 +41,7 @@ RunDirectory = Annotated[
     ),
 ]
 PresetName = Annotated[
-    Literal["tiny", "quick", "laptop", "paper", "takecover"],
+    Literal["tiny", "quick", "laptop", "sac", "paper", "takecover"],
     tyro.conf.arg(help="Where options come from that are not given. Default: the run's own preset, else laptop."),
 ]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps, for training and dreaming.")]
@@ -54,7 +54,7 @@ WorkerCount = Annotated[
 ]
 Tracking = Annotated[
     tuple[TrackerName, ...],
-    tyro.conf.arg(help="Follow it with wandb or mlflow too, where they are installed (docs/guide/reports.md)."),
+    tyro.conf.arg(help="Follow it with wandb or mlflow too (docs/guide/reports.md)."),
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
 AgentName = Annotated[str | None, tyro.conf.arg(aliases=["--run"])]

@@ -42,6 +42,8 @@ def drawing_of(run: Path) -> Drawing:
         raise UserError(f"{run} is an autoencoder: nothing says which numbers make a picture. Export a VAE or a GAN.")
     if model.decode is None:
         raise UserError(f"{run} holds a model without latents. Export a VAE or a GAN.")
+    if not model.normal_latents:
+        raise UserError(f"{run} draws from a prior that it has learned, the page draws from N(0, 1): export a vae.")
     classes = trained.class_names if model.classes else ()
     return Drawing(trained.name, model.network, model.decode, model.latent_size, classes)
 

@@ -147,7 +147,7 @@ def _require_its_history(stage: Stage, state: Mapping[str, Any], history: Sequen
     done = state.get("generation")
     if isinstance(done, int) and done > len(history):
         say(
-            f"{stage.path / 'history.jsonl'} holds {len(history)} of the {done} iterations that were done: those that "
+            f"{stage.history} holds {len(history)} of the {done} iterations that were done: those that "
             "are missing are done anew."
         )
 

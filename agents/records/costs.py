@@ -39,8 +39,15 @@ def rounds_of(agent: str | Path) -> list[Path]:
     return [own.whole.round(number).path for number in range(own.number + 1)]
 
 
+def only_controller(rounds: Sequence[Path]) -> bool:
+    """Whether a run learned C alone, on V and M that were copied into it: it recorded nothing."""
+    return bool(rounds) and not Run(rounds[0]).rollouts.manifest_file.exists()
+
+
 def costs(rounds: Sequence[Path]) -> list[Cost]:
-    """Every stage of every round, in the order in which they ran."""
+    """Every stage of every round, in the order in which they ran; of C alone, where V and M are not the run's own."""
+    if only_controller(rounds):
+        return [cost_of(0, stage) for stage in stages_of(rounds[0]) if stage.name == "controller"]
     return [cost_of(number, stage) for number, folder in enumerate(rounds) for stage in stages_of(folder)]
 
 

@@ -89,6 +89,8 @@ def _write_stages(source: Path, folder: Path) -> None:
     for stage, tensors in ((small.vae, vae), (small.mdnrnn, mdnrnn), (small.controller, controller)):
         stage.path.mkdir(parents=True)
         save_tensors(tensors, stage.weights)
+    if run.mdnrnn.value.exists():
+        shutil.copyfile(run.mdnrnn.value, small.mdnrnn.value)
     if run.mdnrnn.starts.exists():
         tensors = load_tensors(run.mdnrnn.starts)
         count = len(tensors["warm"])
@@ -103,8 +105,9 @@ def _write_stages(source: Path, folder: Path) -> None:
             manifest["vae"] = hashes["vae"]
         if name == "controller":
             manifest["mdnrnn"] = hashes["mdnrnn"]
-        if stage.starts.exists():
-            manifest["starts"] = file_hash(stage.starts)
+        for part, file in (("starts", stage.starts), ("value", stage.value)):
+            if file.exists():
+                manifest[part] = file_hash(file)
         write_json(stage.config_file, run.stage(name).options)
         write_json(stage.manifest_file, manifest)
 

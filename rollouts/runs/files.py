@@ -230,7 +230,7 @@ def read_json_lines(path: Path, key: str, of: str | None = None) -> list[Facts]:
                 f"changed. Put back a copy of that file, or delete the folder {path.parent} to start that stage anew."
             )
         elif line.strip():
-            say(f"The last line of {path} was cut short; what it told of is done again.")
+            say(f"The last line of {path} was cut short; what stood there is done again.")
     return records
 
 

@@ -27,8 +27,8 @@ FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
 MANIFEST = "manifest.json"
 OLDER_STATE = "state.older.pt"
-KEPT = ("precision", "tracking")  #: what a manifest goes on with when a finished stage is continued
-HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the manifest of a finished stage
+KEPT = ("precision", "tracking", "gate")  #: what a manifest goes on with when a finished stage is continued
+HASHED = ("weights", "starts", "value")  #: safetensors files whose hashes stand in the manifest of a finished stage
 #: Which command makes a stage.
 MADE_BY = {
     "rollouts": "collect",
@@ -40,8 +40,9 @@ MADE_BY = {
 }
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data", "tracking"), dict),
-    **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage", "id"), str),
+    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
+    **dict.fromkeys(("gate", "tracking"), dict),
+    **dict.fromkeys(("observation_hash", "weights", "starts", "value", "vae", "mdnrnn", "policy", "stage", "id"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
     "seconds": (int, float),
@@ -68,6 +69,7 @@ class Stage:
         self.history = self.path / "history.jsonl"  #: of C
         self.diagnostics = self.path / "diagnostics.json"  #: of V and M
         self.starts = self.path / "starts.safetensors"  #: of M: the moments that dreams begin at
+        self.value = self.path / "value.safetensors"  #: of M: what is still to come where dreams end
         self.inventory = self.path / "episodes.jsonl"  #: of a recording: its episodes with their checksums
         self._before, self._opened = 0.0, time.perf_counter()
         self._noted = self._opened

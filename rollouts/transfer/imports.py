@@ -126,10 +126,10 @@ def _seed(known: int | None, index: int) -> int:
 def _refuse(broken: list[str], count: int, skip_broken: bool) -> None:
     if not broken:
         return
-    told = "; ".join(broken[:SHOWN]) + (f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else "")
+    reasons = "; ".join(broken[:SHOWN]) + (f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else "")
     if len(broken) == count:
-        raise UserError(f"None of the {count} episodes can be imported: {told}.")
+        raise UserError(f"None of the {count} episodes can be imported: {reasons}.")
     if not skip_broken:
         what = "cannot be imported (--skip-broken leaves them out)"
-        raise UserError(f"{len(broken)} of {count} episodes {what}: {told}.")
-    say(f"Left out {len(broken)} of {count}: {told}.")
+        raise UserError(f"{len(broken)} of {count} episodes {what}: {reasons}.")
+    say(f"Left out {len(broken)} of {count}: {reasons}.")

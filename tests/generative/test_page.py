@@ -70,3 +70,46 @@ def test_several_trainings_become_one_row_with_ranges():
     assert images_page.combine([trainings[0]])["measures"]["ranges"]["of"] == [8, 8]
     assert "| gan | 8 / 8 |" in images_page.table([images_page.combine(trainings[:1])], images_page.POINTS)
     assert "failed" in images_page.combine([{"model": "gan", "data": "ring", "failed": "all alike"}] * 2)
+
+
+@pytest.mark.usefixtures("docs")
+def test_other_peoples_packages_have_a_table_of_their_own():
+    import images_page
+
+    row = {"squared_error": 21.5, "seconds": 2.0, "options": {"steps": 600, "latent_size": 16}}
+    bounded = {**row, "squared_error": 24.26, "cross_entropy_elbo": -141.26}
+    outside = {"held_out": 1000, "rows": {"worldmodels vae": bounded, "sklearn PCA": row}}
+    page = images_page.document([], "python x.py", "images", outside=outside)
+    assert "600 steps of the same batches" in page
+    first, second = (line for line in page.splitlines() if line.startswith(("| worldmodels", "| sklearn")))
+    assert first == "| sklearn PCA | 21.5 | – | 2 |"
+    assert second == "| worldmodels vae | 24.3 | -141.3 | 2 |"
+
+
+@pytest.mark.usefixtures("docs")
+def test_the_systems_are_the_pages_last_section_however_often_it_is_written(tmp_path):
+    import images_page
+
+    page = "# Page\n\nRows.\n"
+    folder = tmp_path / "systems"
+    assert images_page.with_systems(page, folder) == page
+    for name in ("systems", "images"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "images" / "y.png").touch()  # x is not there
+    (folder / "b.md").write_text("two\n")
+    (folder / "a.md").write_text("| [a](../images/x.png), [b](../images/y.png) |\n[notebook](../../examples/y.ipynb)\n")
+    once = images_page.with_systems(page, folder)
+    links = "| [b](images/y.png) |\n[notebook](../examples/y.ipynb)"
+    assert once == f"# Page\n\nRows.\n\n## Everything the notes describe\n\n{links}\n\ntwo\n"
+    assert images_page.with_systems(once, folder) == once
+
+
+@pytest.mark.usefixtures("docs")
+def test_rows_are_of_models_that_the_data_suit(images):
+    import images_table
+
+    on_points = images_table.rows_for("ring", ())
+    assert {"gan", "vae", "sigma-vae", "bigan", "f-gan"} <= set(on_points)
+    assert not {"ae", "cvae", "lapgan", "pix2pix", "colourise"} & set(on_points)
+    on_images = images_table.rows_for(images, ("ae", "acgan", "semi-supervised-vae", "colourise", "text-to-image"))
+    assert on_images == ["ae", "acgan", "semi-supervised-vae"]

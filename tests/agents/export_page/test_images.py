@@ -31,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = np.arange(24) % 3
     pictures = np.clip(80 * labels[:, None, None] + rng.integers(0, 40, (24, SIDE, SIDE)), 0, 255).astype(np.uint8)
     np.savez(folder / "squares.npz", images=pictures, labels=labels)
-    for name in ("vae", "ae", "began", "gan", "cgan-projection"):
+    for name in ("vae", "ae", "began", "gan", "cgan-projection", "mixture-vae", "infogan"):
         config = preset(name, "tiny")
         config = dataclasses.replace(
             config, data=str(folder / "squares.npz"), size=SIDE, steps=1, batch_size=8, log_every=1, checkpoint_every=1
@@ -68,6 +68,10 @@ def test_pictures_are_pytorchs(
 def test_what_cannot_be_exported_is_said(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match="is an autoencoder"):
         describe_images(runs / "ae")
+    with pytest.raises(UserError, match="a prior that it has learned, the page draws"):
+        describe_images(runs / "mixture-vae")
+    with pytest.raises(UserError, match="takes something else"):  # a part of its noise becomes a code first
+        describe_images(runs / "infogan")
     vae = drawing_of(runs / "vae")
     points = vae._replace(decode=lambda z, labels: vae.decode(z, labels).flatten(1))
     odd = vae._replace(decode=lambda z, labels: vae.decode(z, labels) ** 2)
