@@ -7,7 +7,7 @@ sideways and ``braking`` the backward acceleration that the tyres bear.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.policies import POLICIES
 from rollouts.seeds import VALIDATION
 
 Array = NDArray[np.float64]
@@ -51,7 +52,8 @@ class Undrawn:
 
     def __init__(self, config: EnvConfig) -> None:
         preset = resolve(config)
-        self.repeat = preset.action_repeat
+        assert preset.action is not None
+        self.repeat, self.action_spec = preset.action_repeat, preset.action
         self.env = gym.make(preset.id, max_episode_steps=preset.max_episode_steps, disable_env_checker=True)
         self.world = cast(Any, self.env.unwrapped)
         picture = np.zeros(self.env.observation_space.shape or (), np.uint8)
@@ -122,7 +124,19 @@ def drive(law: Law | None, env: Undrawn, seed: int) -> tuple[float, int]:
     """One whole episode of the law, or of a car that nobody drives: its return, and how many decisions it took."""
     env.reset(seed)
     still = np.zeros(3, np.float32)
-    act = Driver(law, env) if law is not None else lambda: still
+    return play(Driver(law, env) if law is not None else lambda: still, env)
+
+
+def drive_at_random(env: Undrawn, seed: int) -> tuple[float, int]:
+    """The same of the random policy."""
+    env.reset(seed)
+    policy = POLICIES["random"](seed, env.action_spec)
+    unseen = np.zeros(0, np.uint8)
+    return play(lambda: policy(unseen), env)
+
+
+def play(act: Callable[[], NDArray[np.float32]], env: Undrawn) -> tuple[float, int]:
+    """An episode that has just begun, to its end."""
     total, steps, over = 0.0, 0, False
     while not over:
         reward, over = env.step(act())
