@@ -173,4 +173,19 @@ def law_of(values: Array) -> Law:
     return Law(**{field.name: float(value) for field, value in zip(fields(Law), values, strict=True)})
 
 
-LAW = Law(grip=60.0, top=80.0, steering=1.2)
+#: Six generations of :func:`fit` with two tracks a candidate, from grip 60, top 80 and steering 1.2.
+LAW = Law(
+    aim=8.653,
+    aim_per_speed=0.1678,
+    steering=0.8583,
+    damping=0.05154,
+    grip=112.99,
+    braking=33.31,
+    bend=3.234,
+    sight=13.23,
+    top=101.0,
+    gas=0.1236,
+    brake=0.05381,
+    slack=3.829,
+    ease=0.6034,
+)
