@@ -106,8 +106,7 @@ class MDNRNNShape:
     termination_head: bool = True
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     fall_head: bool = False
-    """Predict whether the variable that was watched (--env.watch) falls in the next step: a hit, in Take Cover. What
-    follows from a hit may be a matter of luck, which a dream can draw by itself: --controller.falls."""
+    """Predict falls of the watched variable (--env.watch): hits, in Take Cover."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
     members: int = 1

@@ -59,7 +59,7 @@ def test_what_these_models_cannot_do_is_said_in_a_sentence(tmp_path, monkeypatch
         ("text-to-image", ("--show", "captions", "--caption", "a purple circle"), "No caption had the word 'purple'"),
         ("pixelcnn", ("--show", "captions"), "reads no captions"),
         ("pixelcnn", ("--caption", "a red circle"), "--caption does nothing for --show grid"),
-        ("pixelcnn", ("--show", "walk"), "has no latents"),
+        ("pixelcnn", ("--show", "interpolation"), "has no latents"),
         ("video", ("--show", "neighbours"), "of clips there are grid, files, futures"),
         ("video", ("--show", "exchange", "--out", "e.gif"), "--show exchange is a .png"),
         ("video", ("--show", "futures", "--out", "f.webm"), ".png, .gif or .mp4"),

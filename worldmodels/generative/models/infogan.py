@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import torch
 
-from rollouts.errors import UserError, require_positive
-from worldmodels.generative.models.base import Shape, View, decode_all, require_not_negative
+from rollouts.errors import UserError, require_at_least, require_positive
+from worldmodels.generative.models.base import Shape, View, decode_all
 from worldmodels.generative.models.gan import GANConfig, GANModel
 from worldmodels.generative.networks.heads import CodedGenerator, TwoHeads
 from worldmodels.generative.objectives.auxiliary import InfoGAN, information_bound
@@ -49,7 +49,7 @@ class InfoGANConfig(GANConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("categories",))
-        require_not_negative(self, ("numbers", "code_weight"))
+        require_at_least(0, self, ("numbers", "code_weight"))
 
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)

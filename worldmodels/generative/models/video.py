@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.data.clips import load_clips
 from worldmodels.generative.data.moving_digits import MOVING
 from worldmodels.generative.data.samples import Samples, Wanted
@@ -21,7 +21,6 @@ from worldmodels.generative.models.base import (
     View,
     adam,
     labelled_classes,
-    require_not_negative,
 )
 from worldmodels.generative.networks.coders import conv_coder
 from worldmodels.generative.networks.modules import VAE
@@ -101,7 +100,7 @@ class VideoConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("frames", "every", "given", "hidden_size", "mixtures", "dynamics_learning_rate"))
-        require_not_negative(self, ("static_size", "kl_weight"))
+        require_at_least(0, self, ("static_size", "kl_weight"))
         if not self.given < self.frames:
             raise UserError(f"--given must leave a frame of {self.frames} to be drawn, got {self.given}.")
 
