@@ -176,6 +176,11 @@ class MDNRNNTraining:
     is the probability itself; for being rare they have few nats, which this makes up for."""
     starts: int = 2048
     """Starting points kept for dreams."""
+    bad_starts: float = 0.0
+    """Share of those in the middle of episodes that are moments after little was earned: off the road, say."""
+    value: float = 0.0
+    """Discount per decision, 0.97 say, of a value that is fitted to recorded returns: what dreams with
+    --controller.value add at their horizon. 0 fits none."""
     seed: int = 0
     """Decides initial weights, windows and latent samples."""
     log_every: int = 20
@@ -203,6 +208,10 @@ class MDNRNNTraining:
             raise UserError(
                 "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
             )
+        if not 0 <= self.value < 1:
+            raise UserError(f"--mdnrnn.value is a discount, at least 0 and below 1, got {self.value}.")
+        if not 0 <= self.bad_starts <= 1:
+            raise UserError(f"--mdnrnn.bad-starts is a share, between 0 and 1, got {self.bad_starts}.")
         if self.dropout >= 1:
             raise UserError(f"--mdnrnn.dropout must be below 1, got {self.dropout}.")
         if self.burn_in >= self.sequence_length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -225,12 +226,21 @@ def outside_table(found: Mapping[str, Any]) -> str:
 
 
 def with_systems(page: str, folder: Path) -> str:
-    """The page with the files of ``folder`` as its last section, in the place of the one that is there."""
+    """The page with the files of ``folder`` as its last section, in the place of the one that is there.
+
+    Links lead on from the folder, one below the page; those to pictures that are not there (yet) are left out.
+    """
     before = page.partition(f"{SYSTEMS}\n")[0].rstrip()
     files = sorted(folder.glob("*.md")) if folder.is_dir() else []
     if not files:
         return before + "\n"
-    return "\n\n".join([before, SYSTEMS, *(file.read_text().strip() for file in files)]) + "\n"
+
+    def kept(link: re.Match[str]) -> str:
+        return link[0] if (folder.parent / link[1]).exists() else ""
+
+    texts = [file.read_text().strip().replace("](../", "](") for file in files]
+    texts = [re.sub(r"(?:, )?\[[^\]]*\]\((\w+/[^)]*\.png)\)", kept, text).replace("| , [", "| [") for text in texts]
+    return "\n\n".join([before, SYSTEMS, *texts]) + "\n"
 
 
 def document(

@@ -147,6 +147,16 @@ def test_the_critic_of_an_acgan_names_both_sides_and_the_generator_is_judged_by_
     assert not any("embedding" in name for name, _ in game.critic.named_parameters())  # it is not told
 
 
+@pytest.mark.parametrize(("batch_norm", "passes"), [(False, [12]), (True, [6, 6])])
+def test_real_and_fake_share_no_statistics_with_a_second_head_either(batch_norm, passes):
+    options = {"spectral_norm": False, "batch_norm": batch_norm}
+    game = build(dataclasses.replace(preset("acgan", "tiny"), **options), Shape(16, 1, 3), CPU).game
+    seen = []
+    game.critic.second.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    game.critic_loss(batch(classes=3))
+    assert seen == passes
+
+
 def test_models_with_a_second_head_refuse_what_they_cannot_have():
     for name in ("acgan", "infogan"):
         with pytest.raises(UserError, match="leave out --conditioning"):

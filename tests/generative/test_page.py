@@ -91,12 +91,17 @@ def test_the_systems_are_the_pages_last_section_however_often_it_is_written(tmp_
     import images_page
 
     page = "# Page\n\nRows.\n"
-    assert images_page.with_systems(page, tmp_path / "nowhere") == page
-    (tmp_path / "b.md").write_text("two\n")
-    (tmp_path / "a.md").write_text("one\n")
-    once = images_page.with_systems(page, tmp_path)
-    assert once == "# Page\n\nRows.\n\n## Everything the notes describe\n\none\n\ntwo\n"
-    assert images_page.with_systems(once, tmp_path) == once
+    folder = tmp_path / "systems"
+    assert images_page.with_systems(page, folder) == page
+    for name in ("systems", "images"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "images" / "y.png").touch()  # x is not there
+    (folder / "b.md").write_text("two\n")
+    (folder / "a.md").write_text("| [a](../images/x.png), [b](../images/y.png) |\n[notebook](../../examples/y.ipynb)\n")
+    once = images_page.with_systems(page, folder)
+    links = "| [b](images/y.png) |\n[notebook](../examples/y.ipynb)"
+    assert once == f"# Page\n\nRows.\n\n## Everything the notes describe\n\n{links}\n\ntwo\n"
+    assert images_page.with_systems(once, folder) == once
 
 
 @pytest.mark.usefixtures("docs")

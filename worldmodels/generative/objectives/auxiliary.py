@@ -46,16 +46,23 @@ class AuxiliaryGAN(GAN):
         with torch.no_grad():
             fake, made_from = self.made(batch)
             fake, real = self._shown(fake, batch), self._shown(batch.x, batch)
-        logits, guess = self.critic.both(torch.cat([real, fake]))
-        loss = self.game.critic(logits[: len(real)], logits[len(real) :])
-        error = self.error(guess[len(real) :], made_from) + self.real_error(guess[: len(real)], batch)
+        (real_logits, real_guess), (fake_logits, fake_guess) = self._both(real, fake)
+        loss = self.game.critic(real_logits, fake_logits)
+        error = self.error(fake_guess, made_from) + self.real_error(real_guess, batch)
         total = loss.total + self.weight * error
-        adapted = self._adapt(logits[: len(real)], batch)
+        adapted = self._adapt(real_logits, batch)
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake, **adapted}
         if self.penalty is not None:
             penalty = self.penalty(self.critic, real, fake, batch)
             total, terms = total + self.penalty_weight * penalty, {**terms, "penalty": penalty}
         return Loss(total, terms)
+
+    def _both(self, real: Tensor, fake: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """As :meth:`GAN._judge`, in one pass unless they would share the statistics of a normalisation."""
+        if self._apart:
+            return self.critic.both(real), self.critic.both(fake)
+        logits, guess = (part.split(len(real)) for part in self.critic.both(torch.cat([real, fake])))
+        return (logits[0], guess[0]), (logits[1], guess[1])
 
     def generator_loss(self, batch: Batch) -> Loss:
         fake, made_from = self.made(batch)
