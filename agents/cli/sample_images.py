@@ -31,28 +31,9 @@ from agents.viewing.video import write_video
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative import sheets, translating
-from worldmodels.generative.models.trained import Trained, load_trained
+from worldmodels.generative.models.trained import load_trained
 from worldmodels.pictures import save_png
 from worldmodels.training.checkpoint import pick_device
-from worldmodels.training.randomness import generator_for
-
-
-def translate(arguments: SampleOptions, trained: Trained) -> None:
-    """The user's pictures above their translations, or single files of these."""
-    if not arguments.input:
-        raise UserError("--show translation needs pictures: --input FILE")
-    if arguments.samples < 1:
-        raise UserError(f"--samples must be at least 1, got {arguments.samples}.")
-    out, rng = arguments.out or trained.run / "translation.png", generator_for(arguments.seed, 0)
-    if out.suffix not in (".png", ""):
-        raise UserError(f"--out must end in .png, or be a folder, got {out}.")
-    inputs = translating.read_inputs(trained, arguments.input, rng, arguments.back)
-    made = translating.translations(trained, inputs, arguments.samples, rng, arguments.back)
-    if out.suffix:
-        save_png(translating.sheet(inputs, made), out, sheets.enlargement(trained.shape.size))
-        say(f"Look at {out}")
-    else:
-        say(f"{translating.save_each(made, arguments.input, out)} pictures are in {out}")
 
 
 def body(arguments: SampleOptions) -> None:
@@ -73,7 +54,9 @@ def body(arguments: SampleOptions) -> None:
         say(f"{count} pictures are in {folder}")
         return
     if arguments.show == "translation":
-        translate(arguments, load_trained(run, pick_device(arguments.device)))
+        trained = load_trained(run, pick_device(arguments.device))
+        ways = (arguments.samples, arguments.back, arguments.seed)
+        say(translating.translate(trained, arguments.input, *ways, arguments.out or run / "translation.png"))
         return
     out = arguments.out or run / f"{arguments.show}.png"
     if out.suffix not in (".png", ".gif", ".mp4"):

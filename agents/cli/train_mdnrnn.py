@@ -45,7 +45,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "start_from", "device"),
+        *("run", "preset", "device"),
         *("mdnrnn.core", "mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
         *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
         *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),

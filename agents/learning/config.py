@@ -107,6 +107,9 @@ class ControllerConfig(EvolutionConfig):
             only = self.options.worlds[0]
             raise UserError(f"The learner {self.learner!r} learns in the {only} world only: --controller.world {only}")
         EvolutionConfig.check(self) if self.learner == "evolution" else self.options.check()
+        for group in (getattr(self, one.name) for one in fields(self)):
+            if hasattr(group, "begin") and group not in (self.options, type(group)()):  # typed, though not asked for
+                group.check()
         _ = self.controller
         if self.restarts < 0 or self.restarts == 1:
             raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")

@@ -112,7 +112,7 @@ def evolve(
         validate = partial(_validation, real, [VALIDATION + episode for episode in range(config.validation_episodes)])
         if config.world == "dream" and config.learner == "evolution" and config.gate and not done:
             before_evolution(config, stage, world, real, task)
-        log, saved = MetricsLog(stage, done), time.monotonic()
+        log, saved = MetricsLog(stage, done, (done, 0)), time.monotonic()
         for iteration in range(done, config.generations):
             began = {}
             if iteration == 0 and start_from is not None:  # kept as the agent, should nothing better be found
@@ -127,7 +127,7 @@ def evolve(
             steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
             log_iteration(log, record, facts, learner.weights, steps)
             append_json_line(
-                stage.history, record, sync=True
+                stage.history, record, sync=True, of=stage.id
             )  # last: an iteration that is not in the history is done, and logged, again
             if due or time.monotonic() - saved >= SAVE_EVERY:
                 course.save(stage.state)
@@ -147,7 +147,7 @@ def evolve(
             course.selected = better(
                 course.selected, (last["validation"], len(course.history) - 1, course.recent.average)
             )
-            write_json_lines(stage.history, course.history)
+            write_json_lines(stage.history, course.history, stage.id)
     course.save(stage.state)
     return _finish(stage, config, spec, controller.standardiser, env, course)
 

@@ -19,7 +19,7 @@ from agents.records.model_card import Parity, model_card
 from rollouts.console import say, size
 from rollouts.envs.image_env import make_env
 from rollouts.errors import UserError
-from rollouts.runs.files import file_hash, read_json, replace_folder, write_json
+from rollouts.runs.files import file_hash, replace_folder, write_json
 from rollouts.runs.layout import PRETRAINED, Run
 from rollouts.seeds import VALIDATION
 from worldmodels.training.checkpoint import load_tensors, save_tensors
@@ -108,7 +108,7 @@ def _write_stages(source: Path, folder: Path) -> None:
         for part, file in (("starts", stage.starts), ("value", stage.value)):
             if file.exists():
                 manifest[part] = file_hash(file)
-        write_json(stage.config_file, read_json(run.stage(name).config_file))
+        write_json(stage.config_file, run.stage(name).options)
         write_json(stage.manifest_file, manifest)
 
 

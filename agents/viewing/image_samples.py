@@ -38,6 +38,7 @@ USED = {
     "pictures": ("between", "completion", "futures"),
     "terms": ("arithmetic",),
     "attribute": ("attribute",),
+    "unit": ("walk",),
     "input": ("translation",),
     "samples": ("translation",),
     "back": ("translation",),

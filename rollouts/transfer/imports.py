@@ -12,6 +12,7 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import EpisodeStore, pack
 from rollouts.errors import UserError
+from rollouts.inventory import Inventory
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.seeds import COLLECTION, EVOLUTION, collection_seed
@@ -69,7 +70,9 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
             stage.tick()
             bar.update()
     _refuse(broken, len(source.names), skip_broken)
+    Inventory(stage).write()
     stage.finish(
+        listed=len(store),
         env=config_to_dict(env),
         policy=f"imported {source.kind}",
         round=0,

@@ -83,7 +83,8 @@ UNLIKE = {
     "git_commit",
     "commands",
     "agent",
-}  #: may differ between equal runs: times, the checkout, what was typed, the path
+    "check",
+}  #: may differ between equal runs: times, the checkout, what was typed, the path, and checksums of all these
 
 
 def call(script: str, *arguments: object) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.inventory import require_recorded
 from rollouts.runs.layout import episodes_in
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
@@ -185,6 +186,7 @@ def _from_arrays(name: str, arrays: Arrays, wanted: Wanted, held_out: float = 0.
 
 def _episodes(name: str, store: EpisodeStore, wanted: Wanted) -> Samples:
     """Frames of an agent's life; held out are the same episodes that V holds out."""
+    require_recorded(store)
     parts = split_episodes([store])
     total = sum(frames_shape(file)[0] for part in parts for _, file in part)
     stride = -(-total // MAX_FRAMES)

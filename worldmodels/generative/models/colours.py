@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rollouts.errors import require_at_least, require_positive
+from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.inputs import read_grey
 from worldmodels.generative.data.making import luma
 from worldmodels.generative.data.two_photos import TWO_PHOTOS
@@ -123,7 +124,8 @@ class ColoursModel(ImageModel):
 
     def _colourings(self, batch: Batch) -> Frames:
         """Grey pictures above several colourings of each, and the true one."""
-        grey, x = require_condition(batch.condition)[:10], batch.x[:10]
+        chosen = spread(10, len(batch.x))
+        grey, x = require_condition(batch.condition)[chosen], batch.x[chosen]
         return rows_below([grey, *self.several(COLOURINGS, batch.rng, grey), x])
 
     @torch.no_grad()

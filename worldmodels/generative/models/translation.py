@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError, require_at_least, require_positive
+from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.inputs import read_drawing, read_grey, read_holes, read_input, read_small
 from worldmodels.generative.data.making import Made, Making, making
 from worldmodels.generative.data.pairs import Sides, halves, two_folders
@@ -189,10 +190,11 @@ class Pix2PixModel(ImageModel):
         return {"samples": self._translations}
 
     def _translations(self, batch: Batch) -> Frames:
-        condition = require_condition(batch.condition)[:SHOWN]
+        chosen = spread(SHOWN, len(batch.x))  # neighbours in a folder are often alike
+        condition = require_condition(batch.condition)[chosen]
         made = self.draw(SHOWN, batch.rng, condition)
         picture = condition[:, : self.shape.channels] if self.kind and self.kind.holes else condition
-        return rows_below([picture, made, batch.x[:SHOWN]])
+        return rows_below([picture, made, batch.x[chosen]])
 
     def baseline(self, batch: Batch) -> Tensor:
         """The trivial translation of held-out pictures, ``[N, C, S, S]``."""
@@ -213,6 +215,6 @@ class Pix2PixModel(ImageModel):
 
 COLOURISE = Pix2PixConfig(data=TWO_PHOTOS, pairs="grey")
 INPAINT = replace(COLOURISE, pairs="masked")
-# Detail that is all in the input's neighbourhood needs no noise.
-SUPER_RESOLVE = replace(COLOURISE, pairs="shrunk", dropout=0.0)
+# What is missing lies close to what is there, so no noise; and a critic gives speckles before it gives detail.
+SUPER_RESOLVE = replace(COLOURISE, pairs="shrunk", dropout=0.0, adversarial=False)
 EDGES_TO_PHOTO = replace(COLOURISE, pairs="edges")
