@@ -135,7 +135,7 @@ class Agent:
             raise UserError(f"There is something at {run} already; save the agent to a directory of its own.")
         for source, target in zip(Run(self.folder).model, Run(run).model, strict=True):
             target.path.mkdir(parents=True, exist_ok=True)
-            for file in (source.config_file, source.manifest_file, source.weights, source.starts):
+            for file in (source.config_file, source.manifest_file, source.weights, source.starts, source.value):
                 if file.exists():
                     shutil.copyfile(file, target.path / file.name)
         inputs = {stage.name: file_hash(stage.weights) for stage in Run(run).model}

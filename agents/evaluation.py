@@ -89,14 +89,14 @@ def evaluate(
             raise UserError("The random policy needs an environment: --env.id carracing")
         world = reported(env)
         returns, lengths = _random_returns(world, seeds, workers)
-        return _report("random policy", world, seeds, returns, lengths, {})
+        return report_of("random policy", world, seeds, returns, lengths, {})
     name = str(agent.folder if isinstance(agent, Agent) else agent)
     agent = agent if isinstance(agent, Agent) else Agent.load(agent)
     world, weights = reported(env or agent.env), agent.parameters.double().cpu().numpy()
     model = WorldModel.from_folder(agent.folder).act_through(agent.env)
     outcome = play(RealTask(model, world, agent.spec, agent.controller.standardiser), weights, seeds, workers)
     facts = {"controller": agent.fingerprint, "parameters": len(weights), "validation": agent.validation}
-    return _report(name, world, seeds, outcome.returns, outcome.lengths, facts)
+    return report_of(name, world, seeds, outcome.returns, outcome.lengths, facts)
 
 
 def play(task: RealTask, weights: NDArray[np.float64], seeds: Sequence[int], workers: Workers) -> Outcome:
@@ -192,7 +192,7 @@ def save_report(report: dict[str, Any], path: Path) -> None:
     write_json(path, report)
 
 
-def _report(
+def report_of(
     agent: str,
     env: EnvConfig,
     seeds: Sequence[int],
@@ -200,6 +200,7 @@ def _report(
     lengths: NDArray[np.int64],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
+    """The report of some episodes: their :func:`summarise`, all of them, ``facts``, and what they were played with."""
     limit, whole = episode_limit(env)
     cut = 0 if whole else int((lengths >= limit).sum())
     return {

@@ -94,9 +94,10 @@ class DreamTask:
     standardiser: Standardiser | None = None
     ends: EndKind = "cutoff"
     falls: FallKind = "ignored"
+    value: bool = False
 
     def lanes(self) -> Lanes:
-        luck = (self.dropout, self.ends, self.falls)
+        luck = (self.dropout, self.ends, self.falls, self.value)
         return Dream(self.model, self.temperature, self.horizon, self.starts, self.spec.features, *luck)
 
 

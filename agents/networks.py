@@ -56,7 +56,10 @@ class NetworkController:
     def act(self, parameters: Tensor, features: Tensor) -> Tensor:
         """Actions ``[N, A]`` for features ``[N, F]``, of one network ``[P]`` or of one for each lane ``[N, P]``."""
         activation = torch.relu if self.spec.activation == "relu" else torch.tanh
-        raw = perceptron(parameters, features, self.shapes, True, activation)
+        return self.action(perceptron(parameters, features, self.shapes, True, activation))
+
+    def action(self, raw: Tensor) -> Tensor:
+        """What raw outputs ``[N, outputs]`` do: actions ``[N, A]``."""
         if self.spec.output == "squash" or self.action_spec.kind == "discrete":
             return squash(raw, self.action_spec)
         low, high = raw.new_tensor(self.action_spec.low), raw.new_tensor(self.action_spec.high)

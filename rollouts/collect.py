@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.envs.presets import hint, identity, resolve
 from rollouts.episodes import Episode, EpisodeStore, pack
 from rollouts.errors import UserError, require_at_least
+from rollouts.inventory import Inventory
 from rollouts.policies import POLICIES, PolicyFactory, PolicyName
 from rollouts.pools.pool import Workers, open_pool
 from rollouts.pools.processes import refuse_unguarded
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
+from rollouts.runs.stage import Stage
 from rollouts.seeds import collection_seed
 
 
@@ -138,10 +140,11 @@ def collect(
     inputs = {"env": identity(env), "observation_hash": preset.observation_hash}
     if agent_policy is not None:
         inputs["agent"] = name
+    _require_unchanged(Run(run).rollouts)
     stage = Run(run).rollouts.open(config, inputs, growable=("episodes",))
-    store = Run(run).episodes
+    store, inventory = Run(run).episodes, Inventory(stage)
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
-    missing = [seed for seed in seeds if seed not in store]
+    missing = _missing(inventory, seeds)
     if missing:
         steps = min(config.max_steps, preset.max_decisions or config.max_steps)
         tasks = [(name, seed, config.max_steps) for seed in missing]
@@ -150,20 +153,52 @@ def collect(
             returns: list[float] = []
             with progress_bar(len(seeds), f"collect ({name})", "episode", len(seeds) - len(missing)) as bar:
                 for _, (seed, packed, total) in pool.run(_record, tasks):
-                    store.write(seed, packed)
+                    inventory.add(store.write(seed, packed))
                     returns.append(total)
                     stage.tick()
                     bar.update()
                     bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
-    if not stage.complete:
+    if missing or not stage.complete:
+        inventory.write()
+    if missing and stage.complete:
+        stage.note(listed=len(store))
+    elif not stage.complete:
         stage.finish(
             env=config_to_dict(env),
             policy=name,
             round=round_index,
             observation_hash=preset.observation_hash,
+            listed=len(store),
             **totals(store, preset.action_repeat),
         )
     return store
+
+
+def _require_unchanged(stage: Stage) -> None:
+    """Refuse to go on with episodes that are not those that were recorded.
+
+    Raises:
+        UserError: it names the first, or the list that is damaged.
+    """
+    inventory = Inventory(stage)
+    if stage.begun and inventory.kept:
+        inventory.require_unchanged(inventory.read())
+
+
+def _missing(inventory: Inventory, seeds: Sequence[int]) -> list[int]:
+    """Seeds whose episodes are still to be recorded, or again."""
+    store = inventory.store
+    if not inventory.kept:
+        absent = [seed for seed in seeds if seed not in store]
+        if len(store) and (absent or not inventory.stage.complete):
+            say(f"There is no {inventory.path}: the {len(store)} episodes beside it are taken as they are.")
+            inventory.write()
+        return absent
+    noted = inventory.read()
+    if gone := inventory.missing(noted):
+        say(f"{store.path / gone[0]} was recorded and is missing, {len(gone)} of {len(noted)} in all: recorded again.")
+    listed = noted if not inventory.stage.complete else {**noted, **dict.fromkeys(file.name for file in store.files)}
+    return [seed for seed in seeds if store.file(seed).name not in listed or seed not in store]
 
 
 def _imported(run: Path, env: EnvConfig) -> EpisodeStore | None:

@@ -183,6 +183,8 @@ class EpisodeStore:
             watched = ["watched"] if "watched" in array_names(file) else []
             arrays = read_arrays(file, [*NAMES, *watched])
             seed, policy = int(arrays.pop("seed")), str(arrays.pop("policy"))
+            if file.name.startswith("episode-") and file.name != self.file(seed).name:
+                raise ValueError(f"it is the episode of seed {seed}, under another name")
             return Episode(**arrays, seed=seed, policy=policy)
         except DAMAGE as error:
             raise UserError(f"{file} is not a readable episode ({error}); delete it and collect again.") from error

@@ -32,6 +32,18 @@ def require_positive(options: object, names: Iterable[str], section: str = "") -
             raise UserError(f"--{section}{name.replace('_', '-')} must be {kind}, got {value}.")
 
 
+def require_below_one(options: object, names: Iterable[str], section: str = "") -> None:
+    """Refuse what is not in [0, 1).
+
+    Raises:
+        UserError: the option is named.
+    """
+    for name in names:
+        if not 0 <= getattr(options, name) < 1:
+            option = f"--{section}{name.replace('_', '-')}"
+            raise UserError(f"{option} must be in [0, 1), got {getattr(options, name)}.")
+
+
 def require_at_least(least: float, options: object, names: Iterable[str], section: str = "") -> None:
     """Refuse options below ``least``, and those that are no finite number; one of None was not given.
 

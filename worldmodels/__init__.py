@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worldmodels.vae import ConvVAE
     from worldmodels.world_model import WorldModel
 
-__version__ = "0.1.0"
+__version__ = "0.3.0"
 
 register()
 register(

@@ -106,8 +106,7 @@ class MDNRNNShape:
     termination_head: bool = True
     """Predict the end of the episode; without it a dream ends only at its horizon."""
     fall_head: bool = False
-    """Predict whether the variable that was watched (--env.watch) falls in the next step: a hit, in Take Cover. What
-    follows from a hit may be a matter of luck, which a dream can draw by itself: --controller.falls."""
+    """Predict falls of the watched variable (--env.watch): hits, in Take Cover."""
     start_flag: bool = False
     """Tell M where an episode begins, by an input of its own (the paper's Take Cover). Needs --mdnrnn.carry-state."""
     members: int = 1
@@ -177,6 +176,11 @@ class MDNRNNTraining:
     is the probability itself; for being rare they have few nats, which this makes up for."""
     starts: int = 2048
     """Starting points kept for dreams."""
+    bad_starts: float = 0.0
+    """Share of those in the middle of episodes that are moments after little was earned: off the road, say."""
+    value: float = 0.0
+    """Discount per decision, 0.97 say, of a value that is fitted to recorded returns: what dreams with
+    --controller.value add at their horizon. 0 fits none."""
     seed: int = 0
     """Decides initial weights, windows and latent samples."""
     log_every: int = 20
@@ -204,6 +208,10 @@ class MDNRNNTraining:
             raise UserError(
                 "--mdnrnn.burn-in warms up windows whose past is not known; with --mdnrnn.carry-state it is."
             )
+        if not 0 <= self.value < 1:
+            raise UserError(f"--mdnrnn.value is a discount, at least 0 and below 1, got {self.value}.")
+        if not 0 <= self.bad_starts <= 1:
+            raise UserError(f"--mdnrnn.bad-starts is a share, between 0 and 1, got {self.bad_starts}.")
         if self.dropout >= 1:
             raise UserError(f"--mdnrnn.dropout must be below 1, got {self.dropout}.")
         if self.burn_in >= self.sequence_length:

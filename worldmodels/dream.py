@@ -82,6 +82,7 @@ class Dream:
         falls: what the falls of the watched variable do, whose probability M's fall head says. ``rolled``: they are
             drawn, their sizes as recorded ones, and a lane ends where the variable is used up, whatever the termination
             head says. ``paid``: as with ends.
+        value: add, where a lane reaches the horizon, what is still to come (:mod:`worldmodels.value`).
 
     Where M has several members, a lane follows one of them: in an episode that begins by :meth:`reset`, number
     ``seed % members``, so that consecutive seeds hear all of them equally often.
@@ -97,6 +98,7 @@ class Dream:
         dropout: float = 0.0,
         ends: EndKind = "cutoff",
         falls: FallKind = "ignored",
+        value: bool = False,
     ) -> None:
         if temperature < 0:
             raise UserError(f"The temperature cannot be negative, got {temperature}.")
@@ -106,6 +108,11 @@ class Dream:
             raise UserError(f"The dropout of a dream must be at least 0 and below 1, got {dropout}.")
         if model.starts is None:
             raise UserError("This world model was saved without starting points; fit M again to dream with it.")
+        if value and model.value is None:
+            raise UserError("This M was fitted without a value; fit it again with --mdnrnn.value 0.97, say.")
+        if value and "paid" in (ends, falls):
+            raise UserError("A value is of rewards: it cannot be added where ends or falls are paid.")
+        self.value = model.value if value else None
         feature_size(model, features)  # refuses what M does not offer
         self.model, self.temperature, self.horizon, self.features_kind = model, temperature, horizon, features
         self.starts: DreamStarts = model.starts.only(starts)
@@ -164,7 +171,11 @@ class Dream:
         elif self.falls == "ignored" and self.ends == "paid":
             reward = -self.model.end_probability(said)
         terminated = self._over(said, *luck)
-        return reward, terminated, (self.elapsed >= self.horizon) & ~terminated
+        truncated = (self.elapsed >= self.horizon) & ~terminated
+        if self.value is not None and truncated.any():
+            worth = self.value(self.z, self.model.outputs(self.state)["h"])
+            reward = torch.where(truncated, reward + worth, reward)
+        return reward, terminated, truncated
 
     def _over(self, said: Prediction, luck: Tensor | None = None) -> Tensor:
         """Which lanes end in this step, ``[N]``; ``luck`` is two uniform numbers for each, where there is any in it."""

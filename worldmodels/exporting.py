@@ -170,8 +170,8 @@ def _hold(part: Part, path: Path, form: Format) -> None:
     inputs = {name: torch.cat([value, value.flip(0)]) for name, value in part.inputs.items()}
     wanted = part.module(*inputs.values())
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-    for name, ours, theirs in zip(part.outputs, wanted, run_exported(path, form, inputs), strict=True):
-        difference = float((np.abs(ours.numpy() - theirs) / (1 + np.abs(ours.numpy()))).max())
+    for name, expected, found in zip(part.outputs, wanted, run_exported(path, form, inputs), strict=True):
+        difference = float((np.abs(expected.numpy() - found) / (1 + np.abs(expected.numpy()))).max())
         if not difference <= TOLERANCE:
             raise UserError(f"The exported {part.name} differs from the original by {difference:g} in {name}.")
 

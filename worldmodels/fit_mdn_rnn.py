@@ -40,6 +40,7 @@ from worldmodels.training.optimiser import Descent
 from worldmodels.training.precision import Format, autocast, settle
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE
+from worldmodels.value import fit_value
 from worldmodels.world_model import WorldModel
 
 HEADS = ("reward_head", "termination_head", "fall_head")
@@ -151,10 +152,13 @@ def fit_mdn_rnn(
     if ranks.leads:
         mdnrnn.load_state_dict(load_state(stage.state, device)["mdnrnn"])
         facts = diagnose(model, held_out)
+        if config.value:
+            value, facts["value_r2"] = fit_value(mdnrnn, training, held_out or training, config.value)
+            save_tensors(value.tensors(), stage.value)
         write_json(stage.diagnostics, facts)
         save_png(captioned(dream_strip(model, held_out, stores)), stage.picture("dream"))
         newest = [episode for episode in training if episode.file.parent == stores[-1].path] or training
-        starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed)
+        starts = DreamStarts.gather(mdnrnn, newest, config.starts, config.seed, config.bad_starts)
         save_tensors(starts.tensors(), stage.starts)
         save_tensors(mdnrnn.state_dict(), weights)
         stage.finish(
@@ -179,7 +183,7 @@ def _train(
     own: slice,
     report: Callable[[int, MetricsLog], None],
 ) -> None:
-    """Minimise M's loss; ``mine`` is this process's part of every batch."""
+    """Minimise M's loss; ``own`` is this process's part of every batch."""
     ranks, length = Ranks.here(), min(config.sequence_length, int(data.lengths.max()))
     say(
         f"M: {len(data.lengths)} episodes, {data.steps:,} steps, {size(data.steps * 4.0 * mdnrnn.latent_size)} "

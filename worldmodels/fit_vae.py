@@ -110,7 +110,7 @@ def _train(
     held_out: NDArray[np.uint8],
     device: torch.device,
 ) -> None:
-    """Minimise V's loss; ``mine`` is this process's part of every batch."""
+    """Minimise V's loss; ``own`` is this process's part of every batch."""
     descent, tried = Descent(config, vae.parameters()), min(config.batch_size, TRIED)
     noise_like, trial = torch.zeros(tried, config.latent_size, device=device), copy.deepcopy(vae)
 

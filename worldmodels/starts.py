@@ -19,6 +19,8 @@ from worldmodels.training.randomness import generator_for
 
 WARM_UP = 50
 """Real steps that M watches before a dream starts in the middle of an episode."""
+BAD_STEPS, BAD_SHARE = 10, 0.1
+"""A moment is a bad one if the reward of so many steps before it is among the lowest so large a share of all."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,26 @@ class DreamStarts:
 
     @classmethod
     @torch.inference_mode()
-    def gather(cls, mdnrnn: Dynamics, episodes: Sequence[LatentEpisode], count: int, seed: int) -> DreamStarts:
+    def gather(
+        cls, mdnrnn: Dynamics, episodes: Sequence[LatentEpisode], count: int, seed: int, bad: float = 0.0
+    ) -> DreamStarts:
         """Half at starts of episodes, half at random moments after up to :data:`WARM_UP` real steps.
 
         Moments are drawn evenly over all steps, so the rare places (off the road) appear as often as they occurred.
+
+        Args:
+            bad: share of the moments that are drawn from bad ones instead: where little was earned, a car on the grass,
+                say. Dreams from there teach the way back.
         """
         rng = np.random.default_rng(seed)
         share = np.array([len(episode) for episode in episodes], float)
         rows: list[tuple[int, int]] = [(int(i), 0) for i in rng.integers(len(episodes), size=max(count // 2, 1))]
-        for i in rng.choice(len(episodes), size=max(count - len(rows), 1), p=share / share.sum()):
+        moments = max(count - len(rows), 1)
+        worst = bad_moments(episodes) if bad else []
+        chosen = rng.integers(len(worst), size=round(bad * moments)) if worst else np.zeros(0, int)
+        for i in rng.choice(len(episodes), size=moments - len(chosen), p=share / share.sum()):
             rows.append((int(i), int(rng.integers(1, len(episodes[i]) + 1)) - 1))
+        rows += [worst[number] for number in chosen]
         device, generator = mdnrnn.mixture_head.weight.device, generator_for(seed, 0)
         states = mdnrnn.initial_state(len(rows))
         for back in range(WARM_UP, 0, -1):
@@ -108,3 +120,17 @@ class DreamStarts:
         sizes = np.sort(fallen[fallen > 0])
         places = (np.arange(len(rows)) + 0.5) / len(rows) * len(sizes)
         return cls(mean, logvar, states, warm, level, torch.tensor(sizes[places.astype(int)], device=device))
+
+
+def bad_moments(episodes: Sequence[LatentEpisode]) -> list[tuple[int, int]]:
+    """Moments (episode, step) before which hardly anything was earned, see :data:`BAD_STEPS`; none if all are alike."""
+    moments, earned = list[tuple[int, int]](), list[float]()
+    for number, episode in enumerate(episodes):
+        total = np.concatenate([[0.0], episode.rewards.astype(np.float64).cumsum()])
+        for step in range(BAD_STEPS, len(episode)):
+            moments.append((number, step))
+            earned.append(float(total[step] - total[step - BAD_STEPS]))
+    if not earned or max(earned) - min(earned) < 1e-9:
+        return []
+    limit = np.quantile(earned, BAD_SHARE)
+    return [moment for moment, value in zip(moments, earned, strict=True) if value <= limit]

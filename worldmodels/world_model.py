@@ -32,6 +32,7 @@ from worldmodels.training.checkpoint import built, load_weights
 from worldmodels.training.precision import Format
 from worldmodels.training.randomness import generator_for
 from worldmodels.vae import ConvVAE, Encoder, fast_encoder
+from worldmodels.value import Value
 
 
 class WorldModel:
@@ -59,6 +60,7 @@ class WorldModel:
     ) -> None:
         self.vae, self.mdnrnn = vae.eval(), mdnrnn.eval()
         self.env, self.action_spec, self.observation_hash, self.starts = env, action_spec, observation_hash, starts
+        self.value: Value | None = None  #: of what comes after a dream, if M was fitted with one
         self.generator, self.death_weight = generator_for(seed, 0), death_weight
         self._fast_encoder: Encoder | None = None
 
@@ -99,6 +101,7 @@ class WorldModel:
             DreamStarts.load(stage.starts, device) if stage.starts.exists() else None,
             death_weight=weight_of_deaths(stage),
         ).frozen()
+        model.value = Value.load(stage.value, device) if stage.value.exists() else None
         model.use_fast_encoder(fast)
         return model
 

@@ -23,6 +23,7 @@ from agents.cli.dream_rows import dream_row, sb3_rows
 from agents.cli.machine import processor
 from agents.cli.measuring import Row, rate, world_model
 from agents.cli.options import Command, Device
+from agents.cli.peer_rows import dream_peers, environment_peers
 from agents.controller import ControllerSpec
 from agents.fitness import evaluate_lanes
 from agents.lanes import RealLanes
@@ -55,6 +56,7 @@ def environment_rows() -> Iterator[Row]:
     yield Row("environment step, stock CarRacing-v3", rates["carracing"], "steps/CPU-s")
     ratio = rates["carracing-fast"] / rates["carracing"]
     yield Row("environment step, carracing-fast", rates["carracing-fast"], "steps/CPU-s", note=f"x {ratio:.1f}")
+    yield from environment_peers(rates["carracing-fast"])
     frame, preset = (
         np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8),
         make_env("carracing").preset,
@@ -98,7 +100,10 @@ def network_rows(model: WorldModel, peak: float) -> Iterator[Row]:
     if len(formats) == 1:
         say("Rows in bfloat16 are left out: this device has no arithmetic for it.")
     for lanes in (64, 256, 1024, 4096):
-        yield dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32")
+        row = dream_row(model, lanes, peak / (lstm + head + 2 * 3 * 289), "float32")
+        yield row
+        if lanes == 1024:
+            yield from dream_peers(device, lanes, row.rate)
     for precision in formats[1:]:
         yield dream_row(model, 1024, None, precision)
     yield dream_row(world_model(device, "transformer"), 1024, None, "float32", "M a transformer")

@@ -29,6 +29,7 @@ COMMANDS = {
     "play": "the live page: watch, dream, drive",
     "export-page": "a folder that dreams in any browser, to share",
     "compare": "what does C need? controllers that differ in one thing each",
+    "diagnose": "does the dream rank controllers as reality does?",
     "sweep-temperature": "dreams of many temperatures, and what they are worth in reality",
     "release": "turn a run's agent into a folder to share",
     "train-images": "train a VAE, GAN or another image model on pictures",

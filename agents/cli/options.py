@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 import sys
@@ -25,7 +26,7 @@ from agents.cli.places import RUNS, new_run, newest_run, required_run
 from agents.pipeline.presets import PRESETS, preset_for
 from rollouts.console import command, quoted, say
 from rollouts.envs.trust import note_typed, recorded_env
-from rollouts.errors import UserError
+from rollouts.errors import MOST_SEED, UserError
 from rollouts.pools.pool import Workers, check_workers
 from rollouts.runs.files import read_json, write_json
 from rollouts.runs.layout import Run
@@ -40,7 +41,7 @@ RunDirectory = Annotated[
     ),
 ]
 PresetName = Annotated[
-    Literal["tiny", "quick", "laptop", "paper", "takecover"],
+    Literal["tiny", "quick", "laptop", "sac", "paper", "takecover"],
     tyro.conf.arg(help="Where options come from that are not given. Default: the run's own preset, else laptop."),
 ]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps, for training and dreaming.")]
@@ -53,7 +54,7 @@ WorkerCount = Annotated[
 ]
 Tracking = Annotated[
     tuple[TrackerName, ...],
-    tyro.conf.arg(help="Follow it with wandb or mlflow too, where they are installed (docs/guide/reports.md)."),
+    tyro.conf.arg(help="Follow it with wandb or mlflow too (docs/guide/reports.md)."),
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
 AgentName = Annotated[str | None, tyro.conf.arg(aliases=["--run"])]
@@ -88,7 +89,7 @@ class Command(Generic[T]):
                 raise UserError(f"Only {sharing} share their work among processes of torchrun.")
             typed = note_typed(sys.argv[1:] if argv is None else argv)
             arguments: Any = (self.parse or parse)(self, typed)
-            check(arguments)
+            check(arguments, self.flat)
             track_with(getattr(arguments, "track", ()))
             run = getattr(arguments, "run", None) if "preset" in self.names() else None
             with _begun(run, arguments.preset) if run and self.starts_run else nullcontext(), stoppable(run):
@@ -160,16 +161,30 @@ def defaults_of(of: Command[T]) -> T:
     return kind(run=RUNS / "NAME", preset="laptop", **sections)
 
 
-def check(arguments: Any) -> None:
+def check(arguments: Any, flat: bool = False) -> None:
     """Refuse options of every group that make no sense, before anything is spent.
 
     Raises:
         UserError: it names the option.
     """
+    for name, number in numbers_of(arguments, flat):
+        if not math.isfinite(number) or abs(number) > MOST_SEED:
+            raise UserError(f"--{name} must be a finite number of at most {MOST_SEED:,}, got {number}.")
     for field in dataclasses.fields(arguments):
         value = getattr(arguments, field.name)
         if hasattr(value, "check"):
             value.check()
+
+
+def numbers_of(options: Any, flat: bool = False, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number among options and groups of them, with its name on the command line."""
+    for field in dataclasses.fields(options):
+        value, name = getattr(options, field.name), f"{prefix}{field.name.replace('_', '-')}"
+        if dataclasses.is_dataclass(value):
+            yield from numbers_of(value, flat, "" if flat else f"{name}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float):
+                yield name, number
 
 
 def shown(description: str | None) -> str:

@@ -55,7 +55,7 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "start_from", "device", "track", "workers", "env.id"),
+        *("run", "preset", "start_from", "device", "workers", "env.id"),
         *("controller.world", "controller.spec.features", "controller.learner", "controller.generations"),
         *("controller.population", "controller.rollouts", "controller.sigma", "controller.strategy"),
         *("controller.principal", "controller.max_steps", "controller.patience", "controller.temperature"),

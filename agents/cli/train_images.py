@@ -6,7 +6,7 @@ worldmodels train-images --data photos/ --preset photos
 worldmodels train-images --model wgan-gp --data photos/ --size 64
 worldmodels train-images --model sngan --data runs/car/round-1
 worldmodels train-images --model colourise --data photos/ --size 64
-torchrun --nproc-per-node 2 -- scripts/train_images.py --run runs/photos --data photos/    # on two GPUs
+torchrun --nproc-per-node 2 -- scripts/train_images.py --run runs/mine --data photos/  # two GPUs
 
 A few hundred photos in half an hour on two cores give colours, textures and rough shapes at 64x64, hardly a face: for
 more, let it train for a night (--steps), or on a GPU. With --data runs/car/round-1 it trains on the frames of the
@@ -98,9 +98,8 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("model", "preset", "run", "device", "track", "config.data", "config.size", "config.channels"),
-        *("config.fit", "config.skip_broken", "config.flip", "config.crop", "config.steps"),
-        *("config.batch_size", "config.latent_size", "config.width", "config.learning_rate", "config.decay"),
+        *("model", "preset", "run", "device", "config.data", "config.size", "config.flip"),
+        *("config.steps", "config.batch_size", "config.latent_size", "config.width", "config.learning_rate"),
         *("config.precision", "config.seed"),
     ),
     flat=True,

@@ -25,8 +25,7 @@ class Arguments:
     preset: PresetName
     mdnrnn: MDNRNNConfig
     start_from: Path | None = None
-    """Begin with the M of this run (or of pretrained/NAME) instead of random weights; it is of the same size, but may
-    lack heads. What it foresees are the latents of its own V, or of one that began with it."""
+    """Begin with the M of this run, or of pretrained/NAME; it may lack heads"""
     device: Device = "auto"
     track: Tracking = ()
 
@@ -46,11 +45,11 @@ COMMAND = Command(
     Arguments,
     body,
     main=(
-        *("run", "preset", "start_from", "device", "track"),
+        *("run", "preset", "device"),
         *("mdnrnn.core", "mdnrnn.hidden_size", "mdnrnn.mixtures", "mdnrnn.reward_head", "mdnrnn.termination_head"),
         *("mdnrnn.steps", "mdnrnn.batch_size", "mdnrnn.sequence_length", "mdnrnn.carry_state", "mdnrnn.burn_in"),
         *("mdnrnn.learning_rate", "mdnrnn.decay", "mdnrnn.dropout", "mdnrnn.precision", "mdnrnn.reward_spread"),
-        *("mdnrnn.death_weight", "mdnrnn.fall_head", "mdnrnn.starts", "mdnrnn.seed"),
+        *("mdnrnn.death_weight", "mdnrnn.fall_head", "mdnrnn.seed"),
     ),
     joins_group=True,
 )

@@ -26,7 +26,7 @@ class Arguments:
     preset: PresetName
     vae: VAEConfig
     start_from: Path | None = None
-    """Begin with the V of this run (or of pretrained/NAME) instead of random weights; it is of the same size."""
+    """Begin with the V of this run, or of pretrained/NAME"""
     device: Device = "auto"
     track: Tracking = ()
 

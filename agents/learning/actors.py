@@ -65,17 +65,21 @@ class Actor(nn.Module):
         return flatten([*((linear.weight, linear.bias) for linear in hidden), mean])
 
 
-class Perceptron(nn.Module):
-    """Layers with tanh between them: an actor's mean. The last one begins small, so that the actor begins undecided."""
+class SteadyActor(nn.Module):
+    """A Gaussian over raw outputs whose mean is a network with tanh, and whose standard deviations are always the same.
 
-    def __init__(self, sizes: Sequence[int], generator: torch.Generator, last: float = 1.0) -> None:
+    Its last layer begins small, so that the actor begins undecided.
+    """
+
+    def __init__(self, sizes: Sequence[int], std: float, generator: torch.Generator) -> None:
         super().__init__()
         self.stack = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         for linear in self.linears:
             _begin(linear.weight, linear.bias, generator)
         with torch.no_grad():
-            self.linears[-1].weight.mul_(last)
+            self.linears[-1].weight.mul_(0.01)
             self.linears[-1].bias.zero_()
+        self.log_std = nn.Parameter(torch.full((sizes[-1],), math.log(std)))
 
     @property
     def linears(self) -> list[nn.Linear]:
@@ -83,20 +87,24 @@ class Perceptron(nn.Module):
         return [cast(nn.Linear, layer) for layer in self.stack]
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[N, F]`` -> ``[N, A]``."""
+        """``[N, F]`` -> means ``[N, A]``."""
         *hidden, last = self.linears
         for linear in hidden:
             features = torch.tanh(linear(features))
-        outputs: Tensor = last(features)
-        return outputs
+        means: Tensor = last(features)
+        return means
 
     def weights(self) -> Tensor:
-        """All of it in a row, as :class:`agents.networks.NetworkController` takes it."""
+        """All of it in a row, the logarithms of the standard deviations last, for workers that explore with it."""
+        return torch.cat([self.mean_weights(), self.log_std.detach()])
+
+    def mean_weights(self) -> Tensor:
+        """C: the mean alone, in a row, as :class:`agents.networks.NetworkController` takes it."""
         return flatten([(linear.weight, linear.bias) for linear in self.linears])
 
     @torch.no_grad()
-    def take(self, weights: Tensor) -> None:
-        """Become what :meth:`weights` laid out."""
+    def take_mean(self, weights: Tensor) -> None:
+        """Begin with the mean of an earlier actor, as :meth:`mean_weights` lays it out."""
         start = 0
         for linear in self.linears:
             size = linear.out_features * (linear.in_features + 1)
@@ -239,7 +247,7 @@ class GradientLearner:
     """What actor-critics have in common: C is the actor's mean, and their networks and optimisers are their state."""
 
     NETWORKS: ClassVar[tuple[str, ...]]  #: attributes
-    actor: Actor
+    actor: Actor | SteadyActor
     optimisers: list[torch.optim.Adam]
 
     @property

@@ -57,6 +57,8 @@ class ControllerConfig(EvolutionConfig):
     """Dream: tau. Above 1 makes the dream harder to exploit."""
     dropout: float = 0.0
     """Dream: share of M's output units that an episode does without, drawn anew for each."""
+    value: bool = False
+    """Dream: add, at its end, what is still to come by what was recorded. Needs an M with --mdnrnn.value."""
     precision: Precision = "auto"
     """Dream: what M multiplies in; auto takes bfloat16 where this device is faster in it, and keeps that."""
     starts: StartKind = "any"
@@ -70,6 +72,9 @@ class ControllerConfig(EvolutionConfig):
     """Dream: what falls of the watched variable do, which M's fall head foresees. 'rolled': they are drawn, their sizes
     as recorded ones, and an episode ends where the variable is used up. 'paid': fitness is minus the expected number of
     falls within max_steps."""
+    gate: int = 24
+    """Evolution in the dream: before it, so many perturbed controllers are ranked in the dream and in reality, and a
+    warning says so where the two do not agree; 0 leaves it out."""
     average: int = 1
     """The agent is the distribution's mean, averaged over so many generations: their noise cancels out. May be raised
     later to evolve on."""
@@ -102,12 +107,19 @@ class ControllerConfig(EvolutionConfig):
             only = self.options.worlds[0]
             raise UserError(f"The learner {self.learner!r} learns in the {only} world only: --controller.world {only}")
         EvolutionConfig.check(self) if self.learner == "evolution" else self.options.check()
+        for group in (getattr(self, one.name) for one in fields(self)):
+            if hasattr(group, "begin") and group not in (self.options, type(group)()):  # typed, though not asked for
+                group.check()
         _ = self.controller
         if self.restarts < 0 or self.restarts == 1:
             raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
         require_seed(self.seed, "controller.seed")
         require_at_least(0, self, ("temperature", "dropout"), "controller.")
         require_at_least(1, self, ("patience",), "controller.")
+        if self.gate < 0 or 0 < self.gate < 4:
+            raise UserError(f"--controller.gate must be 0 or at least 4 controllers, to be ranked, got {self.gate}.")
+        if self.spread and self.world == "real":
+            raise UserError("--controller.spread is of M's members: it needs --controller.world dream.")
         if self.dropout >= 1:
             raise UserError(f"--controller.dropout must be below 1, got {self.dropout}.")
 
@@ -143,4 +155,5 @@ class ControllerConfig(EvolutionConfig):
             standardiser,
             self.ends,
             self.falls,
+            self.value,
         )

@@ -60,10 +60,10 @@ class DistilConfig:
         Raises:
             UserError: it names the option.
         """
-        if self.teacher is None:
-            raise UserError("Whom shall C imitate? Name an agent: --controller.distil.teacher RUN")
         positive = ("episodes", "updates", "batch_size", "learning_rate", "capacity")
         require_positive(self, positive, "controller.distil.")
+        if self.teacher is None:
+            raise UserError("Whom shall C imitate? Name an agent: --controller.distil.teacher RUN")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
         """C is what was asked for, linear or with a hidden layer: evolution goes on with it."""

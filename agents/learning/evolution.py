@@ -17,7 +17,7 @@ from torch import Tensor
 from agents.controller import ControllerSpec
 from agents.learning.base import Strategy, centred_ranks
 from agents.learning.learner import Array, Progress, Task, World
-from agents.learning.racing import places, race
+from agents.learning.racing import episodes_of, places, race
 from agents.learning.strategies import StrategyName, make_strategy
 from agents.learning.subspace import Subspace, centred_weights, principal_weights
 from rollouts.errors import UserError, require_positive
@@ -54,6 +54,9 @@ class EvolutionConfig:
     racing: float | None = None
     """Evolution: after every episode only this share of the candidates that played it, the better one, plays the
     next."""
+    spread: float = 0.0
+    """Evolution in the dream: fitness is the mean of what M's members promise, less so many of their standard
+    deviations. Needs --mdnrnn.members."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -73,6 +76,10 @@ class EvolutionConfig:
             )
         if not 0 <= self.whitening <= 1:
             raise UserError(f"--controller.whitening must be between 0 and 1, got {self.whitening}.")
+        if self.spread < 0 or (self.spread and (self.racing is not None or self.ranked)):
+            raise UserError(
+                f"--controller.spread must not be negative, and takes neither racing nor ranks, got {self.spread}."
+            )
         if self.max_speed is not None:
             require_positive(self, ("max_speed",), "controller.")
 
@@ -89,8 +96,8 @@ class EvolutionConfig:
         return spec
 
     def decisions(self, max_steps: int) -> int:
-        """Of all candidates in all episodes."""
-        return self.population * self.rollouts * max_steps
+        """Of all candidates in all episodes that they play."""
+        return episodes_of(self.population, self.rollouts, self.racing) * max_steps
 
     def begin(self, task: Task) -> Evolution:
         """Over all weights, or along directions: weights on what is seen less its mean, or on its principal ones."""
@@ -140,7 +147,7 @@ class Evolution:
         candidates = self.strategy.ask()
         seeds = [evolution_seed(self.seed, iteration, rollout) for rollout in range(self.options.rollouts)]
         played = race(world.evaluate, candidates, seeds, self.options.racing)
-        fitness, ranks = np.nanmean(played.returns, axis=1), None
+        fitness, ranks = fitness_of(played.returns, seeds, world.members, self.options.spread), None
         if not np.isfinite(fitness).all():  # the loop says what is wrong
             return Progress(fitness, played.steps)
         if self.options.racing is not None:
@@ -166,6 +173,28 @@ class Evolution:
                 "version of the package cma (manifest.json names it); install that one, or start anew."
             )
         return True
+
+
+def fitness_of(returns: NDArray[np.float64], seeds: Sequence[int], members: int = 1, spread: float = 0.0) -> Array:
+    """Fitness ``[C]`` of candidates with returns ``[C, seeds]``, NaN where an episode was not played.
+
+    The mean return; with a spread ``m - spread * s``, ``m`` the mean and ``s`` the standard deviation (of a sample) of
+    the mean returns with each member of M, of which number ``seed % members`` dreams an episode. Where members do not
+    agree, M does not know, and evolution would go there first, for the one that promises most.
+
+    Raises:
+        UserError: a spread is asked for where there is one member, or not an episode for each.
+    """
+    if not spread:
+        return np.asarray(np.nanmean(returns, axis=1))
+    of = np.array([seed % members for seed in seeds])
+    if members < 2 or len(set(of)) < members:
+        raise UserError(
+            f"--controller.spread needs an M of several members and an episode with each: M has {members}, and there "
+            f"are {len(seeds)} episodes. Fit it with --mdnrnn.members 4, say, or raise --controller.rollouts."
+        )
+    means = np.stack([returns[:, of == member].mean(1) for member in range(members)], 1)
+    return np.asarray(means.mean(1) - spread * means.std(1, ddof=1))
 
 
 def _with_tensors(tree: Any) -> Any:

@@ -75,6 +75,7 @@ class Course:
     history: list[dict[str, Any]] = field(default_factory=list)
     selected: Selected | None = None
     marks: Any = field(default_factory=hashlib.sha256)  #: of all fitness in the history
+    of: str | None = None  #: the stage's identity
 
     def add(self, record: dict[str, Any], initial: Array) -> None:
         """The next record, whose weights are among the recent ones already."""
@@ -92,6 +93,7 @@ class Course:
             score, generation, weights = self.selected
             selected = {"score": score, "generation": generation, "weights": torch.from_numpy(weights)}
         state = {
+            **({"stage": self.of} if self.of else {}),
             "generation": len(self.history),
             "history": self.marks.hexdigest(),
             "averaged": self.recent.count,
@@ -112,11 +114,17 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
         UserError: the repetition goes another way than the record.
     """
     path = stage.history
-    history = read_json_lines(path, "fitness")
-    course = Course(learner, RecentMeans(average))
-    if history and (state := _newest_state(stage)) is not None:
+    history = read_json_lines(path, "fitness", stage.id)
+    course = Course(learner, RecentMeans(average), of=stage.id)
+    state = _newest_state(stage)
+    if state is None and history:
+        say(f"There is no checkpoint in {stage.path} (state.pt): its history is gone through again.")
+    if state is not None:
+        _require_its_history(stage, state, history)
+    if history and state is not None:
         try:
-            _restore(course, state, history, initial)
+            if not _restore(course, state, history, initial):
+                say(f"The checkpoint in {stage.path} is not of this history, which is gone through again.")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise UserError(
                 f"{stage.state} does not fit this stage ({type(error).__name__}: {error}). Delete "
@@ -130,8 +138,18 @@ def resume(stage: Stage, learner: Learner, average: int, initial: Array) -> Cour
     if (lost := len(history) - len(course.history)) > 1:
         say(f"C: {lost} iterations since the last checkpoint in {stage.path} are done anew.")
     if path.exists():
-        write_json_lines(path, course.history)
+        write_json_lines(path, course.history, stage.id)
     return course
+
+
+def _require_its_history(stage: Stage, state: Mapping[str, Any], history: Sequence[Any]) -> None:
+    """Tell of a history that is shorter than what its checkpoint was made after."""
+    done = state.get("generation")
+    if isinstance(done, int) and done > len(history):
+        say(
+            f"{stage.history} holds {len(history)} of the {done} iterations that were done: those that "
+            "are missing are done anew."
+        )
 
 
 def _newest_state(stage: Stage) -> dict[str, Any] | None:
@@ -143,24 +161,25 @@ def _newest_state(stage: Stage) -> dict[str, Any] | None:
         return None
 
 
-def _restore(course: Course, state: Mapping[str, Any], history: Sequence[dict[str, Any]], initial: Array) -> None:
-    """Take a state over if it is one of this history; otherwise everything stays as it is."""
+def _restore(course: Course, state: Mapping[str, Any], history: Sequence[dict[str, Any]], initial: Array) -> bool:
+    """Take a state over if it is one of this history; otherwise everything stays as it is, and False is returned."""
     done, means = state["generation"], state["means"]
     enough, marks = len(means) >= min(course.recent.count, done), hashlib.sha256()
     for record in history[:done]:
         marks.update(json.dumps(record["fitness"]).encode())
     if not enough or marks.hexdigest() != state["history"] or not course.learner.restore(state["learner"]):
-        return
+        return False
     course.history, course.marks = list(history[:done]), marks
     course.recent.kept.extend(mean.numpy() for mean in means)
     if state["averaged"] == course.recent.count and state["selected"] is not None:
         kept = state["selected"]
         course.selected = (kept["score"], kept["generation"], kept["weights"].numpy())
-        return
+        return True
     if "initial_validation" in history[0]:  # averages over fewer are no candidates any more
         course.selected = (history[0]["initial_validation"], -1, initial)
     if (last := history[done - 1]).get("averaged") == course.recent.count:  # scored again, just before a kill
         course.selected = better(course.selected, (last["validation"], done - 1, course.recent.average))
+    return True
 
 
 def better(selected: Selected | None, candidate: Selected) -> Selected:

@@ -8,7 +8,7 @@ the learner needs to go on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from agents.controller import Controller, ControllerSpec, LinearController, Spec
 from agents.fitness import DREAM_LANES_PER_TASK, Evaluator, PoolEvaluator, RealTask, dream_evaluator
 from agents.lanes import check_observations
 from agents.learning.config import ControllerConfig
+from agents.learning.gate import before_evolution
 from agents.learning.history import (
     Course,
     better,
@@ -32,7 +33,7 @@ from agents.learning.history import (
     shown_beside_the_bar,
     steps_taken,
 )
-from agents.learning.learner import Array, Learner, Task, World
+from agents.learning.learner import Learner, Task, World
 from agents.learning.restarts import best_of_tries, steps_of_tries
 from agents.networks import spec_of
 from agents.standardiser import Standardiser
@@ -52,7 +53,6 @@ from worldmodels.training.loop import MetricsLog
 from worldmodels.training.precision import Format, settle
 from worldmodels.world_model import WorldModel
 
-Validate = Callable[[Array], dict[str, Any]]
 ESTIMATE_AFTER = 3  #: iterations; the first one also loads models and makes environments
 SAVE_EVERY = 10.0  #: seconds between states of the learner: what is repeated after a kill takes no longer
 
@@ -97,9 +97,8 @@ def evolve(
             config, into or run, lambda asked, folder: evolve(asked, run, env, workers, device, start_from, folder)
         )
     initial = _initial_mean(controller, spec, model, start_from)
-    learner = config.options.begin(
-        Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path)
-    )
+    task = Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path)
+    learner = config.options.begin(task)
     course = resume(stage, learner, config.average, initial)
     done = len(course.history)
     say(
@@ -107,10 +106,13 @@ def evolve(
         f"{config.world} world" + (f", {done} of them done before." if done else ".")
     )
     with (
-        _worlds(config, stage, run, model, env, workers, controller.standardiser) as (world, validate),
+        _worlds(config, stage, run, model, env, workers, controller.standardiser) as (world, real),
         progress_bar(config.generations, f"{config.learner} ({config.world})", "gen", done) as bar,
     ):
-        log, saved = MetricsLog(stage, done), time.monotonic()
+        validate = partial(_validation, real, [VALIDATION + episode for episode in range(config.validation_episodes)])
+        if config.world == "dream" and config.learner == "evolution" and config.gate and not done:
+            before_evolution(config, stage, world, real, task)
+        log, saved = MetricsLog(stage, done, (done, 0)), time.monotonic()
         for iteration in range(done, config.generations):
             began = {}
             if iteration == 0 and start_from is not None:  # kept as the agent, should nothing better be found
@@ -125,7 +127,7 @@ def evolve(
             steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
             log_iteration(log, record, facts, learner.weights, steps)
             append_json_line(
-                stage.history, record, sync=True
+                stage.history, record, sync=True, of=stage.id
             )  # last: an iteration that is not in the history is done, and logged, again
             if due or time.monotonic() - saved >= SAVE_EVERY:
                 course.save(stage.state)
@@ -145,7 +147,7 @@ def evolve(
             course.selected = better(
                 course.selected, (last["validation"], len(course.history) - 1, course.recent.average)
             )
-            write_json_lines(stage.history, course.history)
+            write_json_lines(stage.history, course.history, stage.id)
     course.save(stage.state)
     return _finish(stage, config, spec, controller.standardiser, env, course)
 
@@ -159,9 +161,8 @@ def _worlds(
     env: EnvConfig,
     workers: Workers,
     standardiser: Standardiser | None,
-) -> Iterator[tuple[World, Validate]]:
-    """Where C learns, and what scores weights in the real world."""
-    seeds = [VALIDATION + episode for episode in range(config.validation_episodes)]
+) -> Iterator[tuple[World, Evaluator]]:
+    """Where C learns, and whole episodes of the real world."""
     full_length = resolve(env).max_decisions or config.max_steps
     with ExitStack() as stack:
         seeing = WorldModel.from_folder(run, "cpu", fast=True).act_through(env)
@@ -172,8 +173,9 @@ def _worlds(
         if config.world == "dream":
             dreaming = config.dream(model.multiplying_in(_precision(config, stage, model)), standardiser)
             dream = stack.enter_context(dream_evaluator(dreaming, workers))
-            world = World(partial(dream, max_steps=config.max_steps), dream.pool.run, config.max_steps)
-        yield world, partial(_validation, partial(real, max_steps=full_length), seeds)
+            evaluator = partial(dream, max_steps=config.max_steps)
+            world = World(evaluator, dream.pool.run, config.max_steps, members=model.mdnrnn.members)
+        yield world, partial(real, max_steps=full_length)
 
 
 def _precision(config: ControllerConfig, stage: Stage, model: WorldModel) -> Format:

@@ -27,6 +27,7 @@ class World:
     from every step: it yields the index of a task and its result as they come in."""
     max_steps: int  #: of an episode
     patience: int | None = None  #: steps without a positive reward after which an episode is hopeless
+    members: int = 1  #: of M, in the dream: number ``seed % members`` dreams an episode
 
 
 @dataclass(frozen=True)

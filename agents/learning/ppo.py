@@ -9,22 +9,22 @@ without it is mostly a flaw of M.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.controller import Controller, ControllerSpec, perceptron, squash
+from agents.controller import Controller, ControllerSpec, perceptron
 from agents.fitness import even_share
 from agents.lanes import Lanes
-from agents.learning.actors import Critic, Perceptron, lambda_returns
+from agents.learning.actors import Critic, GradientLearner, SteadyActor, descend, lambda_returns
 from agents.learning.experience import Trace, experience
-from agents.learning.learner import Array, Progress, Task, World
-from agents.networks import NetworkController, NetworkSpec
+from agents.learning.learner import Progress, Task, World
+from agents.networks import NetworkController, NetworkSpec, Output
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
@@ -41,6 +41,8 @@ class PPOConfig:
     worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (64, 64)
     """Units of the hidden layers, of actor and critic."""
+    output: Output = "squash"
+    """How raw outputs become an action: 'squash' as the environment's preset says, 'clip' to the action space."""
     episodes: int = 64
     """Episodes per iteration."""
     epochs: int = 4
@@ -75,7 +77,7 @@ class PPOConfig:
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
         """The actor's mean as a controller; it sees what ``spec`` says."""
-        return NetworkSpec(spec.features, spec.latent, self.layers, "tanh")
+        return NetworkSpec(spec.features, spec.latent, self.layers, "tanh", self.output)
 
     def decisions(self, max_steps: int) -> int:
         """If no episode ends early."""
@@ -96,56 +98,33 @@ class Decisions(NamedTuple):
     advantage: Tensor  #: how much more that is than what the critic expected [D]
 
 
-class PPO:
-    """The learner: an actor, the logarithm of its standard deviations, and a critic."""
+class PPO(GradientLearner):
+    """The learner: an actor whose noise does not depend on what it sees, and a critic."""
+
+    NETWORKS = ("actor", "critic")
+    actor: SteadyActor
 
     def __init__(self, options: PPOConfig, task: Task) -> None:
         controller = task.controller
         assert isinstance(controller, NetworkController)
         self.options, self.seed, self.device = options, task.seed, task.model.device
-        generator, outputs = generator_for(task.seed, 0), controller.shapes[-1][0]
-        self.actor = Perceptron([controller.inputs, *options.layers, outputs], generator, last=0.01)
+        generator = generator_for(task.seed, 0)
+        sizes = [controller.inputs, *options.layers, controller.shapes[-1][0]]
+        self.actor = SteadyActor(sizes, options.spread, generator)
         if task.warm:
-            self.actor.take(torch.from_numpy(task.initial).float())
-        self.critic = Critic(controller.inputs, options.layers, generator).to(self.device)
+            self.actor.take_mean(torch.from_numpy(task.initial).float())
         self.actor.to(self.device)
-        self.log_std = nn.Parameter(torch.full((outputs,), math.log(options.spread), device=self.device))
-        parameters = [*self.actor.parameters(), self.log_std, *self.critic.parameters()]
-        self.optimiser = torch.optim.Adam(parameters, options.learning_rate, eps=1e-5)
-
-    @property
-    def weights(self) -> Array:
-        return self.actor.weights().double().cpu().numpy()
-
-    @property
-    def results(self) -> dict[str, Array]:
-        """The noise that it has learned to act with."""
-        return {"log_std": self.log_std.detach().cpu().numpy()}
-
-    @property
-    def state(self) -> dict[str, Any]:
-        networks = {name: getattr(self, name).state_dict() for name in ("actor", "critic")}
-        return {**networks, "log_std": self.log_std.detach().clone(), "optimiser": self.optimiser.state_dict()}
-
-    def restore(self, state: Mapping[str, Any]) -> bool:
-        for name in ("actor", "critic"):
-            getattr(self, name).load_state_dict(state[name])
-        with torch.no_grad():
-            self.log_std.copy_(state["log_std"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        return True
-
-    def repeat(self, record: Mapping[str, Any]) -> bool:
-        """Gradients cannot be had again from returns."""
-        return False
+        self.critic = Critic(controller.inputs, options.layers, generator).to(self.device)
+        parameters = [*self.actor.parameters(), *self.critic.parameters()]
+        self.optimisers = [torch.optim.Adam(parameters, options.learning_rate, eps=1e-5)]
 
     def improve(self, world: World, iteration: int) -> Progress:
         """Live, judge, learn."""
         options = self.options
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
         block = even_share(len(seeds), LANES_PER_TASK)
-        actor = (self.actor.weights().cpu(), self.log_std.detach().cpu())
-        tasks = [(*actor, seeds[i : i + block], world.max_steps, world.patience) for i in range(0, len(seeds), block)]
+        actor = self.actor.weights().cpu()
+        tasks = [(actor, seeds[i : i + block], world.max_steps, world.patience) for i in range(0, len(seeds), block)]
         found = dict(world.run(explore, tasks))
         traces = [trace for index in range(len(tasks)) for trace in found[index]]
         decisions, generator = self._judge(traces), generator_for(self.seed, 1 + iteration)
@@ -154,7 +133,7 @@ class PPO:
             for part in torch.randperm(count, generator=generator).split(options.batch_size):
                 sums.append(self._update(Decisions(*(values[part.to(self.device)] for values in decisions))))
         facts = dict(zip(NAMES, torch.stack(sums).mean(0).tolist(), strict=True))
-        facts |= {"value": float(decisions.returns.mean()), "std": float(self.log_std.detach().exp().mean())}
+        facts |= {"value": float(decisions.returns.mean()), "std": float(self.actor.log_std.detach().exp().mean())}
         return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), count, facts)
 
     @torch.no_grad()
@@ -171,7 +150,8 @@ class PPO:
 
     def _log_prob(self, features: Tensor, raw: Tensor) -> Tensor:
         """Of raw outputs ``[D, A]``, but for a constant: ``[D]``."""
-        return (-0.5 * ((raw - self.actor(features)) / self.log_std.exp()) ** 2 - self.log_std).sum(-1)
+        log_std = self.actor.log_std
+        return (-0.5 * ((raw - self.actor(features)) / log_std.exp()) ** 2 - log_std).sum(-1)
 
     def _update(self, batch: Decisions) -> Tensor:
         """One step of actor and critic; the figures of :data:`NAMES`."""
@@ -179,12 +159,8 @@ class PPO:
         advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std(correction=0) + 1e-8)
         actor_loss = -clipped_gain(ratio, advantage, self.options.clip).mean()
         critic_loss = (self.critic(batch.features) - batch.returns).square().mean()
-        loss = actor_loss + 0.5 * critic_loss - self.options.entropy * self.log_std.sum()
-        self.optimiser.zero_grad()
-        loss.backward()
-        for part in ([*self.actor.parameters(), self.log_std], self.critic.parameters()):
-            nn.utils.clip_grad_norm_(part, 0.5)
-        self.optimiser.step()
+        loss = actor_loss + 0.5 * critic_loss - self.options.entropy * self.actor.log_std.sum()
+        descend(self.optimisers[0], loss, 0.5)
         clipped = ((ratio - 1).abs() > self.options.clip).float().mean()
         return torch.stack([actor_loss.detach(), critic_loss.detach(), clipped]).cpu()
 
@@ -212,7 +188,6 @@ def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
 def explore(
     kept: tuple[Lanes, Controller, torch.device],
     weights: Tensor,
-    log_std: Tensor,
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
@@ -220,14 +195,15 @@ def explore(
     """Episodes of the actor with its noise, one for each seed, in a worker; kept are raw outputs."""
     lanes, controller, device = kept
     assert isinstance(controller, NetworkController)
-    weights, std = weights.to(device), log_std.exp().to(device)
+    outputs = controller.shapes[-1][0]
+    weights, std = weights[:-outputs].to(device), weights[-outputs:].exp().to(device)
     chance = generator_for(seeds[0], 1)
 
     def act(features: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
         mean = perceptron(weights, features, controller.shapes, True)
-        noise = torch.randn(len(seeds), len(std), generator=chance)  # for all, so that ends do not change the others'
+        noise = torch.randn(len(seeds), outputs, generator=chance)  # for all, so that ends do not change the others'
         raw = mean + std * noise[running].to(device)
-        return squash(raw, controller.action_spec), raw
+        return controller.action(raw), raw
 
     with one_thread():
         return experience(lanes, act, seeds, max_steps, patience)

@@ -54,6 +54,15 @@ def race(evaluator: Evaluator, candidates: Array, seeds: Sequence[int], share: f
     return Played(returns, steps)
 
 
+def episodes_of(candidates: int, seeds: int, share: float | None) -> int:
+    """How many episodes :func:`race` plays."""
+    total, racing = 0, candidates
+    for _ in range(seeds):
+        total += racing
+        racing = racing if share is None else math.ceil(share * racing)
+    return total
+
+
 def places(returns: Array) -> Array:
     """Centred ranks of a race ``[C]``: who played more episodes is ahead, among those the higher mean return."""
     played = np.isfinite(returns).sum(1)

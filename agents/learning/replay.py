@@ -6,16 +6,18 @@ to write however much is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from agents.learning.experience import Trace
+from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.runs.files import file_hash
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 
 
@@ -44,6 +46,7 @@ class Replay:
         self.left = torch.zeros(capacity, dtype=torch.int32)  #: steps to the end of the episode; 0 for its last state
         self.terminal = torch.zeros(capacity, dtype=torch.bool)
         self.rows: list[int] = []  #: moments of every iteration so far
+        self.hashes: list[str | None] = []  #: of their files
         self._unneeded = 0
 
     def add(self, traces: Sequence[Trace]) -> None:
@@ -64,7 +67,9 @@ class Replay:
                 f"One iteration has {len(tensors['left']):,} moments, the replay keeps {self.capacity:,}; "
                 "raise the learner's capacity."
             )
-        save_tensors(tensors, self._file(len(self.rows)))
+        file = self._file(len(self.rows))
+        save_tensors(tensors, file)
+        self.hashes.append(file_hash(file))
         self._write(tensors)
 
     def _write(self, tensors: dict[str, Tensor]) -> None:
@@ -93,19 +98,36 @@ class Replay:
         )
 
     @property
-    def state(self) -> list[int]:
+    def state(self) -> dict[str, list[Any]]:
         """Which iterations there were. Files that neither this state nor the one before needs are deleted."""
         for iteration in range(self._unneeded):
             self._file(iteration).unlink(missing_ok=True)
         self._unneeded = self._oldest(self.rows)
-        return list(self.rows)
+        return {"rows": list(self.rows), "hashes": list(self.hashes)}
 
-    def restore(self, rows: Sequence[int]) -> bool:
-        """Read the iterations of a state again. False if files are missing; nothing is changed then."""
+    def restore(self, state: Mapping[str, Any] | Sequence[int]) -> bool:
+        """Read the iterations of a state again. False if files are missing; nothing is changed then.
+
+        Args:
+            state: in older runs the rows alone.
+
+        Raises:
+            UserError: a file is damaged, or is not the one that was written.
+        """
+        rows = state["rows"] if isinstance(state, Mapping) else state
+        hashes = state["hashes"] if isinstance(state, Mapping) else [None] * len(rows)
         needed = range(self._oldest(rows), len(rows))
-        if not all(self._file(iteration).exists() for iteration in needed):
+        if gone := [self._file(iteration) for iteration in needed if not self._file(iteration).exists()]:
+            say(f"{gone[0]} is missing: what was learned from it is done anew.")
             return False
+        for file, known in ((self._file(iteration), hashes[iteration]) for iteration in needed):
+            if known is not None and file_hash(file) != known:
+                raise UserError(
+                    f"{file} is damaged, or of another run. Put back a copy of it, or delete it: what was learned from "
+                    "it is then done anew."
+                )
         self.rows, self._unneeded = list(rows[: needed.start]), 0
+        self.hashes = list(hashes)
         for iteration in needed:
             self._write(load_tensors(self._file(iteration)))
         return True

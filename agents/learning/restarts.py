@@ -26,7 +26,7 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
 
     Args:
         folder: of the controller's run or round; the tries get folders in it, which a later command finds complete.
-        try_out: evolves with the given options into the given folder.
+        try_out: evolves with these options into this folder.
     """
     found: list[tuple[float, Path]] = []
     for number in range(config.restarts):
@@ -37,6 +37,7 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
             generations=config.restart_generations,
             average=min(config.average, max(config.restart_generations // 4, 1)),
             seed=config.seed + 1 + number,
+            gate=0 if number and config.world == "dream" else config.gate,  # all of them begin alike
         )
         into = Run(folder).restart(number)
         result = try_out(asked, into.path)

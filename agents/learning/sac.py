@@ -143,12 +143,12 @@ class SAC(GradientLearner):
         updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
         sums = torch.zeros(len(NAMES))
         for _ in range(updates):
-            sums += self._update(generator)
+            sums += self.update(generator)
         facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
         facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
         return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), decisions, facts)
 
-    def _update(self, generator: torch.Generator) -> Tensor:
+    def update(self, generator: torch.Generator) -> Tensor:
         """One step of critics, actor and temperature; the losses of :data:`NAMES`."""
         options = self.options
         batch = self.replay.sample(options.batch_size, options.steps, options.gamma, generator)

@@ -22,6 +22,7 @@ from rollouts.envs.config import EnvConfig, Frame
 from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import Episode, pack
 from rollouts.errors import UserError
+from rollouts.inventory import Inventory
 from rollouts.runs.files import remove_folder
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
@@ -159,7 +160,9 @@ class Drives:
 
     def _finish(self, stage: Stage) -> None:
         preset = resolve(self.env)
+        Inventory(stage).write()
         stage.finish(
+            listed=len(self.store),
             env=config_to_dict(self.env),
             policy="human",
             observation_hash=preset.observation_hash,

@@ -6,6 +6,8 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,11 @@ import torch
 from agents.fitness import DREAM_LANES_PER_TASK, evaluate_lanes
 from agents.lanes import Lanes, RealLanes
 from agents.learning.config import ControllerConfig
+from agents.learning.experience import Trace
+from agents.learning.gate import DREAMS, EPISODES
+from agents.learning.learner import Task
+from agents.learning.sac import SAC
+from agents.networks import NetworkController
 from agents.pipeline.sections import Sections
 from rollouts.envs.image_env import make_env
 from rollouts.envs.presets import reported, resolve
@@ -23,6 +30,7 @@ from worldmodels.fit_vae import losses
 from worldmodels.mixture import mixture_nll
 from worldmodels.pictures import to_float
 from worldmodels.training.precision import Format, autocast, choose
+from worldmodels.training.randomness import generator_for
 from worldmodels.training.threads import one_thread
 from worldmodels.untrained import untrained_world_model
 from worldmodels.world_model import WorldModel
@@ -115,6 +123,24 @@ class _Pace:
         begun = max(few - fewer * step, 0.0) / count
         return (step + begun / (FIRST * options.max_steps)) / self.hands
 
+    def update(self, options: ControllerConfig) -> float:
+        """One update of the actor-critic that learns from what it explores."""
+        model, spec = self.model, options.controller
+        controller = spec.build(model)
+        assert isinstance(controller, NetworkController)
+        nothing, length = np.zeros(controller.parameter_count), options.sac.steps + 1
+        outputs = controller.shapes[-1][0]
+        trace = Trace(
+            torch.zeros(length + 1, controller.inputs).half(),
+            torch.zeros(length, outputs),
+            torch.zeros(length),
+            terminal=False,
+        )
+        with TemporaryDirectory() as folder, one_thread():
+            learner = SAC(options.sac, Task(model, spec, controller, nothing, False, 0, Path(folder)))
+            learner.replay.add([trace])
+            return _seconds(lambda: learner.update(generator_for(0, 0)))
+
     def stock_step(self) -> float:
         """One step of the environment that scores are measured on."""
         env = make_env(reported(self.config.env))
@@ -154,8 +180,12 @@ def _costs(config: Sections, pace: _Pace) -> Iterator[Cost]:
 def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int, real: float) -> float:
     validations = options.generations // options.validation_every * options.validation_episodes
     steps = min(options.max_steps, whole) if options.world == "real" else options.max_steps
-    decisions = options.generations * options.options.decisions(steps)
-    return decisions * share * pace.decision(options) + validations * whole * real
+    decisions = options.generations * options.options.decisions(steps) * share
+    learning = decisions * options.sac.updates * pace.update(options) if options.learner == "sac" else 0.0
+    looked = options.gate if options.world == "dream" and options.learner == "evolution" else 0
+    decisions += looked * DREAMS * steps
+    real_decisions = validations * whole + looked * EPISODES * whole
+    return decisions * pace.decision(options) + learning + real_decisions * real
 
 
 def _seconds(step: Callable[[], object], repeats: int = 3) -> float:

@@ -51,7 +51,10 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
     newest = iterate(config.iterate, run, workers, device)
     agent, score = Agent.from_folder(newest, device), Run(newest).evaluation
     videos = {world: Run(newest).film(world) for world in ("real", "dream")}
-    if not (score.exists() and is_of(read_json(score), agent, config.evaluate)):
+    known = score.exists() and is_of(read_json(score), agent, config.evaluate)
+    if score.exists() and not known:
+        say(f"{score} is of other weights or other episodes: measured again.")
+    if not known:
         report = evaluate(agent, config.evaluate.episodes, config.evaluate.seed, workers)
         for video in videos.values():  # first: a kill must leave no film of other weights beside the score
             video.unlink(missing_ok=True)

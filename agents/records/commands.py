@@ -10,10 +10,11 @@ from typing import Any
 
 from agents.learning.config import ControllerConfig
 from agents.pipeline.presets import PRESETS, PipelineConfig
+from agents.records.costs import only_controller
 from rollouts.collect import CollectConfig
 from rollouts.envs.trust import recorded_env
-from rollouts.runs.files import read_json
-from rollouts.runs.layout import Run
+from rollouts.runs.files import file_hash, read_json
+from rollouts.runs.layout import PRETRAINED, Run, runs_in
 from worldmodels.configs import MDNRNNConfig, VAEConfig
 from worldmodels.data.lineage import data_hash
 
@@ -28,6 +29,9 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
     Args:
         run: the run directory to show in them.
     """
+    if only_controller(rounds):
+        lines = Run(rounds[0]).controller.manifest["commands"]
+        return [*_copied(rounds[0], run), *(_elsewhere(line, run) for line in lines)]
     manifests = [stage.manifest for folder in rounds for stage in Run(folder).stages]
     if not all(manifest.get("commands") for manifest in manifests):
         return worked_out(rounds, run)
@@ -35,6 +39,16 @@ def commands(rounds: Sequence[Path], run: str) -> list[str]:
     if manifests[0]["policy"] == "human":
         return [_begun_by_people(run), *(_elsewhere(line, run) for line in list(typed)[1:])]
     return [_elsewhere(line, run) for line in typed]
+
+
+def _copied(folder: Path, run: str) -> list[str]:
+    """Commands that copy V and M from the released agent that has the same ones, where there is one."""
+    own = [file_hash(stage.weights) for stage in Run(folder).model]
+    released = [run for run in runs_in(PRETRAINED) if all(stage.complete for stage in run.model)]
+    source = next((run.path.name for run in released if [file_hash(s.weights) for s in run.model] == own), None)
+    if source is None:
+        return [f"# {run} begins with the V and M of another run"]
+    return [f"mkdir -p {run}", f"cp -r agents/pretrained/{source}/vae agents/pretrained/{source}/mdnrnn {run}/"]
 
 
 def _begun_by_people(run: str) -> str:

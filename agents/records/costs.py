@@ -12,7 +12,7 @@ from agents.learning.config import ControllerConfig
 from agents.learning.history import steps_taken
 from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
-from rollouts.runs.files import read_json, read_json_lines
+from rollouts.runs.files import read_json_lines
 from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 
@@ -39,8 +39,15 @@ def rounds_of(agent: str | Path) -> list[Path]:
     return [own.whole.round(number).path for number in range(own.number + 1)]
 
 
+def only_controller(rounds: Sequence[Path]) -> bool:
+    """Whether a run learned C alone, on V and M that were copied into it: it recorded nothing."""
+    return bool(rounds) and not Run(rounds[0]).rollouts.manifest_file.exists()
+
+
 def costs(rounds: Sequence[Path]) -> list[Cost]:
-    """Every stage of every round, in the order in which they ran."""
+    """Every stage of every round, in the order in which they ran; of C alone, where V and M are not the run's own."""
+    if only_controller(rounds):
+        return [cost_of(0, stage) for stage in stages_of(rounds[0]) if stage.name == "controller"]
     return [cost_of(number, stage) for number, folder in enumerate(rounds) for stage in stages_of(folder)]
 
 
@@ -52,7 +59,7 @@ def stages_of(folder: Path) -> list[Stage]:
 
 def history(stage: Stage) -> list[dict[str, Any]]:
     """The generations of a controller's evolution, validation's steps and seconds included."""
-    records: list[dict[str, Any]] = [*read_json_lines(stage.history, "fitness")]
+    records: list[dict[str, Any]] = [*read_json_lines(stage.history, "fitness", stage.id)]
     config = stage.config(ControllerConfig)
     env = resolve(recorded_env(stage.manifest))
     whole = config.validation_episodes * (env.max_decisions or config.max_steps)
@@ -67,7 +74,7 @@ def history(stage: Stage) -> list[dict[str, Any]]:
 
 def cost_of(number: int, stage: Stage) -> Cost:
     """What a finished stage took."""
-    manifest, config = stage.manifest, read_json(stage.config_file)
+    manifest, config = stage.manifest, stage.options
     environment = imagined = 0
     seconds = manifest.get("seconds")
     if stage.name == "rollouts":
@@ -95,7 +102,7 @@ def cost_of(number: int, stage: Stage) -> Cost:
 def logged_seconds(stage: Stage) -> float:
     """A training's time by its log, for runs whose manifests do not tell."""
     total = last = 0.0
-    for record in read_json_lines(stage.metrics, "seconds"):
+    for record in read_json_lines(stage.metrics, "seconds", stage.id):
         if record["seconds"] < last:  # the clock starts again when a run is continued
             total += last
         last = record["seconds"]

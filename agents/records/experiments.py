@@ -16,7 +16,7 @@ import numpy as np
 from agents.learning.config import ControllerConfig
 from agents.learning.history import steps_taken
 from agents.records.commands import commands
-from agents.records.costs import Cost, costs, history, rounds_of
+from agents.records.costs import Cost, costs, history, only_controller, rounds_of
 from rollouts.console import command
 from rollouts.envs.presets import resolve
 from rollouts.envs.trust import recorded_env
@@ -74,8 +74,8 @@ def keep(
 
     Args:
         evaluation: the report; the one in the run's newest round if None.
-        after: another experiment that is kept already, whose episodes, V and M the run began with: what they cost is
-            counted here too.
+        after: another experiment that is kept already, whose episodes, V and M the run began with, or for a run of C
+            alone also the controller: what they cost is counted here too.
 
     Raises:
         UserError: there is neither a run nor a report, the run's report is of other weights than its agent, or the
@@ -90,8 +90,17 @@ def keep(
     stage = Run(rounds[-1]).controller if rounds else None
     books, command_lines = [asdict(cost) for cost in costs(rounds)], commands(rounds, f"runs/{name}") if rounds else []
     points = curve(rounds) if rounds else []
+    if only_controller(rounds) and after is None:
+        raise UserError(
+            f"{run} learned C alone: its V and M cost something too. Keep the run that they come from first, and name "
+            "it with --after."
+        )
     if after is not None:
-        books, command_lines, points = _continued(folder, after, name, books, command_lines, points)
+        before = _kept(folder, after)
+        if only_controller(rounds):
+            books, command_lines, points = _gone_on(before, rounds[0], books, command_lines, points)
+        else:
+            books, command_lines, points = _continued(before, name, books, command_lines, points)
     target, new_folder = folder / name, folder / f".{name}.new"
     if new_folder.exists():
         remove_folder(new_folder)
@@ -117,24 +126,53 @@ def keep(
     return target
 
 
+def _kept(folder: Path, name: str) -> Experiment:
+    found = next((experiment for experiment in read(folder) if experiment.name == name), None)
+    if found is None:
+        raise UserError(f"There is no experiment {name!r} in {folder}; keep it first.")
+    return found
+
+
+Books = tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]
+
+
+def _gone_on(
+    before: Experiment,
+    run: Path,
+    books: list[dict[str, Any]],
+    command_lines: list[str],
+    points: list[dict[str, Any]],
+) -> Books:
+    """Costs, commands and curve of a run of C alone, as one more round of the experiment whose V and M it has.
+
+    Where C began with that experiment's controller, its search is the beginning of this one; else it does not count.
+    """
+    number, earlier, curve_before = before.costs[-1]["round"] + 1, before.costs, before.curve
+    if "start_from" not in Run(run).controller.manifest["inputs"]:
+        earlier = [c for c in earlier if (c["round"], c["stage"]) != (number - 1, "controller")]
+        curve_before = []
+    for what in ("environment_steps", "imagined_steps", "seconds"):
+        shift = sum(cost[what] for cost in earlier)
+        points = [{**point, what: point[what] + shift} for point in points]
+    own = [{**cost, "round": number} for cost in books]
+    points = [{**point, "round": number} for point in points]
+    return [*earlier, *own], [*before.commands, *command_lines], [*curve_before, *points]
+
+
 def _continued(
-    folder: Path,
-    after: str,
+    before: Experiment,
     name: str,
     books: list[dict[str, Any]],
     command_lines: list[str],
     points: list[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
+) -> Books:
     """Costs, commands and curve of a run that began with another's episodes, V and M, from that one's beginning."""
-    before = next((experiment for experiment in read(folder) if experiment.name == after), None)
-    if before is None:
-        raise UserError(f"There is no experiment {after!r} in {folder}; keep it first.")
     borrowed = [cost for cost in books if cost["round"] == 0 and cost["stage"] != "controller"]
     own = [cost for cost in books if cost not in borrowed]
     for what in ("environment_steps", "imagined_steps", "seconds"):
         shift = before.total(what) - sum(cost[what] for cost in borrowed)
         points = [{**point, what: point[what] + shift} for point in points]
-    copies = _copies(f"runs/{after}", f"runs/{name}", before.costs[-1]["round"])
+    copies = _copies(f"runs/{before.name}", f"runs/{name}", before.costs[-1]["round"])
     return [*before.costs, *own], [*before.commands, *copies, *command_lines[3:]], points
 
 

@@ -19,7 +19,7 @@ from agents.records.model_card import Parity, model_card
 from rollouts.console import say, size
 from rollouts.envs.image_env import make_env
 from rollouts.errors import UserError
-from rollouts.runs.files import file_hash, read_json, replace_folder, write_json
+from rollouts.runs.files import file_hash, replace_folder, write_json
 from rollouts.runs.layout import PRETRAINED, Run
 from rollouts.seeds import VALIDATION
 from worldmodels.training.checkpoint import load_tensors, save_tensors
@@ -89,6 +89,8 @@ def _write_stages(source: Path, folder: Path) -> None:
     for stage, tensors in ((small.vae, vae), (small.mdnrnn, mdnrnn), (small.controller, controller)):
         stage.path.mkdir(parents=True)
         save_tensors(tensors, stage.weights)
+    if run.mdnrnn.value.exists():
+        shutil.copyfile(run.mdnrnn.value, small.mdnrnn.value)
     if run.mdnrnn.starts.exists():
         tensors = load_tensors(run.mdnrnn.starts)
         count = len(tensors["warm"])
@@ -103,9 +105,10 @@ def _write_stages(source: Path, folder: Path) -> None:
             manifest["vae"] = hashes["vae"]
         if name == "controller":
             manifest["mdnrnn"] = hashes["mdnrnn"]
-        if stage.starts.exists():
-            manifest["starts"] = file_hash(stage.starts)
-        write_json(stage.config_file, read_json(run.stage(name).config_file))
+        for part, file in (("starts", stage.starts), ("value", stage.value)):
+            if file.exists():
+                manifest[part] = file_hash(file)
+        write_json(stage.config_file, run.stage(name).options)
         write_json(stage.manifest_file, manifest)
 
 

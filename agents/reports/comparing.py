@@ -46,7 +46,7 @@ def _facts(run: RunFacts) -> dict[str, str]:
 
 def options(run: RunFacts) -> dict[str, str]:
     """Everything that was chosen, of the newest round, by name."""
-    found: dict[str, Any] = {"preset": run.preset or "–", "rounds": len(run.rounds)}
+    found: dict[str, Any] = {"preset": run.preset or "–"}
     for kind in words.STAGES:
         if (part := run.newest(kind)) is not None:
             found |= {f"{kind}.{name}": value for name, value in flat(part.config).items()}
@@ -82,7 +82,8 @@ def learning(runs: Sequence[RunFacts]) -> list[Content]:
         known = {run.name: found for run in runs if (found := curves(run, stage))}
         names = plots.ordered(list(dict.fromkeys(name for found in known.values() for name in found)))
         for name in names:
-            having = {run: found[name] for run, found in known.items() if name in found and found[name].points}
+            having = {run: found[name] for run, found in known.items() if name in found and plots.matters(found[name])}
+            having = {run: curve for run, curve in having.items() if curve.points}
             if len(having) > 1:
                 figures.append(plots.overlay(having))
     if not figures:

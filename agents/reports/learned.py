@@ -10,7 +10,8 @@ from agents.reports import charts, pictures, plots, words
 from agents.reports.curves import curves
 from agents.reports.markup import Content, Markup, figure, missing, table, tag
 from agents.reports.reading import RunFacts, number, numbers, within
-from agents.reports.studio import EPISODES, Film, Studio, calibration, wilson
+from agents.reports.reliability import ends, falls
+from agents.reports.studio import Film, Studio
 from rollouts.console import command
 from worldmodels.fit_vae import ACTIVE_NATS
 
@@ -32,6 +33,7 @@ def seeing(run: RunFacts, studio: Studio) -> list[Content]:
         tag("p", _seen(facts), class_="lead"),
         plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
+        _more_curves(run, "vae"),
         tag("div", _worst(run, studio), class_="grid"),
         _others(facts, "vae"),
     ]
@@ -117,7 +119,8 @@ def foreseeing(run: RunFacts, studio: Studio) -> list[Content]:
         _diagnosis(facts),
         plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
-        tag("div", [*_dreams(run, studio), _ends(run, studio), _falls(facts)], class_="grid"),
+        _more_curves(run, "mdnrnn"),
+        tag("div", [*_dreams(run, studio), ends(run, studio), falls(facts)], class_="grid"),
         _others(facts, "mdnrnn"),
     ]
 
@@ -211,66 +214,13 @@ def _film(film: Film) -> Markup:
     alone = "what happened" not in film.views
     caption = (
         "Four dreams of the agent, each from a moment that was recorded once: no world is behind them, only M, and V "
-        "that draws what M says. Episodes to hold them against were not found beside the weights."
+        "that draws what M says. No held-out episode that is long enough to be held against them lies in the run."
         if alone
         else f"A held-out episode (seed {film.seed:,}). M saw what happened up to the first picture; from there on it "
         "gets the actions alone. The two dreams begin alike and drift apart: both are futures that M thinks possible."
     )
     title = "The agent in its dream" if alone else "A dream beside reality, step by step"
     return figure(title, pictures.film(film.views, film.rate, title), caption, wide=True)
-
-
-def _ends(run: RunFacts, studio: Studio) -> Markup | None:
-    """How reliable M's probabilities of the end are."""
-    found = studio.tried(studio.ends)
-    title = "How reliable M's ends are"
-    if found is None:
-        return None
-    count = int(found.ended.sum())
-    if not count:
-        return tag(
-            "p",
-            f"No end is among {len(found.ended):,} held-out steps of {found.episodes} episodes: how reliable M's "
-            f"ends are cannot be said. Its largest probability of one was {float(found.probabilities.max()):.2%}.",
-            class_="missing",
-        )
-    points = calibration(found.probabilities, found.ended)
-    caption = (
-        f"At each of {len(found.ended):,} held-out steps ({found.episodes} episodes, at most {EPISODES}) M gave a "
-        f"probability that the episode ends with it; {count} did. Each dot gathers steps of similar probability, "
-        "a larger one more of them; its height is how many really ended, its whisker a 95 % interval. On the broken "
-        "line M is right; above it, ends come more often than M says. Empty dots lie at the bottom: none ended."
-    )
-    rows = [(f"{p:.4f}", f"{f:.4f}", f"{low:.4f} to {high:.4f}", n) for p, f, low, high, n in points]
-    return tag(
-        "figure",
-        tag("h3", title),
-        charts.reliability("Predicted probability of the end against how often it came", points),
-        tag("figcaption", caption),
-        table(("M said", "It came", "95 % interval", "Steps"), rows, "Reliability of M's ends"),
-        class_="wide reliability",
-    )
-
-
-def _falls(facts: Mapping[str, Any]) -> Markup | None:
-    """How reliable M's probabilities of a fall of the watched variable are, from the diagnostics' curve."""
-    found = within(facts, "calibration", "fall")
-    curve = within(found, "curve") if isinstance(found, Mapping) else None
-    points = []
-    for row in curve if isinstance(curve, list) else ():
-        said, came, count = (number(within(row, name)) for name in ("foreseen", "happened", "steps"))
-        if said is not None and came is not None and count:
-            points.append((said, came, *wilson(round(came * count), int(count)), int(count)))
-    if not points:
-        return None
-    expected, happened = (number(within(found, name)) or 0 for name in ("expected", "happened"))
-    caption = (
-        "At each held-out step M gave a probability that the watched variable falls. In all it expected "
-        f"{expected:,.1f} falls, and {happened:,.0f} happened. Each dot gathers steps of similar probability; on the "
-        "broken line M is right."
-    )
-    drawn = charts.reliability("Predicted probability of a fall against how often it came", points, "a fall")
-    return figure("How reliable M's falls are", drawn, caption, wide=True)
 
 
 def acting(run: RunFacts) -> list[Content]:
@@ -291,12 +241,23 @@ def acting(run: RunFacts) -> list[Content]:
         tag("p", f"{sentence}.", class_="lead"),
         plots.chooser() if figures else None,
         tag("div", figures, class_="grid") if figures else _no_curves(),
+        _more_curves(run, "controller"),
     ]
 
 
 def _curves(run: RunFacts, stage: str) -> list[Content]:
     known = curves(run, stage)
-    return [plots.plot(known[name]) for name in plots.ordered(list(known))]
+    return [plots.plot(known[name]) for name in plots.ordered(list(known)) if plots.matters(known[name])]
+
+
+def _more_curves(run: RunFacts, stage: str) -> Markup | None:
+    """Those that only say in detail what others say on the whole."""
+    known = curves(run, stage)
+    rest = [plots.plot(known[name]) for name in plots.ordered(list(known)) if not plots.matters(known[name])]
+    if not rest:
+        return None
+    summary = tag("summary", f"{len(rest)} more curves of {words.STAGES[stage]}")
+    return tag("details", summary, tag("div", rest, class_="grid inner"))
 
 
 def _no_curves() -> Markup:

@@ -15,6 +15,7 @@ from agents.reports.markup import Content, Markup, tag
 
 Frames = NDArray[np.uint8]
 GAP = 2
+FRAME_WIDTH = 140  #: pixels of a page that a frame takes at most
 QUALITY = 86  #: of films, on JPEG's scale to 100
 LARGEST = 3_000_000  #: bytes of a stored picture that is taken over
 
@@ -44,7 +45,8 @@ def stored(path: Path, words: str) -> Markup | None:
         return None
     if not fine:
         return None
-    return tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet")
+    drawn = tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet")
+    return tag("div", drawn, class_="scroll", tabindex=0, role="group", aria_label=words)
 
 
 def strip(frames: Frames) -> Frames:
@@ -60,11 +62,14 @@ def strip(frames: Frames) -> Frames:
 def rows(named: Mapping[str, Frames], columns: Sequence[str] = ()) -> Markup:
     """Rows of equally many frames, each under its name; captions of columns below the last."""
     parts: list[Content] = []
+    width = f"max-width:{FRAME_WIDTH * len(next(iter(named.values())))}px"
     for name, frames in named.items():
+        picture = address(strip(frames))
         parts.append(tag("p", name, class_="row-name"))
-        parts.append(tag("img", src=address(strip(frames)), alt=f"{name}, {len(frames)} pictures", class_="strip"))
-    below = tag("p", [tag("span", column) for column in columns], class_="columns") if columns else None
-    return tag("div", parts, below, class_="rows")
+        parts.append(tag("img", src=picture, alt=f"{name}, {len(frames)} pictures", class_="strip", style=width))
+    if columns:
+        parts.append(tag("p", [tag("span", column) for column in columns], class_="columns", style=width))
+    return tag("div", parts, class_="rows scroll", tabindex=0, role="group", aria_label=", ".join(named))
 
 
 def film(named: Mapping[str, Frames], rate: float, about: str) -> Markup:

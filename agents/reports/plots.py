@@ -12,12 +12,18 @@ FIRST = (
     *("reconstruction", "kl", "z_nll_per_dim", "reward_error", "termination_nats", "validation", "fitness"),
     *("sigma", "loss"),
 )
+DETAILS = ("mean_norm", "validation_sd", "updates", "alpha", "scale")
 LINES = 20  #: points up to which a curve has dots
 
 
 def ordered(names: Sequence[str]) -> list[str]:
     """Curves that matter most first."""
     return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), names.index(name)))
+
+
+def matters(curve: Curve) -> bool:
+    """Whether a curve is drawn at once: it is known, or it is of the training itself."""
+    return (curve.stage, curve.name) in words.CURVES or (bool(curve.points) and curve.name not in DETAILS)
 
 
 def plot(curve: Curve) -> Markup:

@@ -131,9 +131,9 @@ def _part(facts: RunFacts, number: int, stage: Stage) -> list[Part]:
             stage,
             bool(manifest.get("complete")),
             manifest,
-            facts.tried(partial(read_json, stage.config_file), nothing) if stage.config_file.exists() else {},
-            facts.tried(partial(read_json_lines, *log), []),
-            facts.tried(partial(read_json_lines, stage.held_out, "step"), []),
+            facts.tried(lambda: stage.options, nothing) if stage.config_file.exists() else {},
+            facts.tried(partial(read_json_lines, *log, stage.id), []),
+            facts.tried(partial(read_json_lines, stage.held_out, "step", stage.id), []),
             facts.tried(partial(read_json, stage.diagnostics), nothing) if stage.diagnostics.exists() else {},
         )
     ]

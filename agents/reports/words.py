@@ -50,6 +50,19 @@ CURVES: dict[tuple[str, str], tuple[str, str]] = {
         "How many futures M sees",
         "Entropy of the weights of its mixture: 0 is one future, 1.6 are five equally likely ones.",
     ),
+    ("mdnrnn", "window_return/teacher_forced_r2"): (
+        "How well M foresees returns",
+        "R² of the return over the next steps, on held-out episodes: 1 is perfect, 0 as good as the mean.",
+    ),
+    ("mdnrnn", "termination/recall"): (
+        "Ends that M foresees",
+        "Share of the held-out ends to which M gave a probability above one half.",
+    ),
+    ("images", "diversity"): (
+        "How unlike each other the samples are",
+        "Their mean distance as a share of the data's: near 0 the model makes one picture only.",
+    ),
+    ("images", "active_units"): ("Numbers of z that carry something", "The others have gone to sleep."),
     ("mdnrnn", "loss"): ("M's loss", "What training makes small: all of M's surprises together."),
     ("controller", "fitness"): (
         "Returns of the candidates",

@@ -133,7 +133,7 @@ def variants(names: Sequence[str], controller: ControllerConfig) -> dict[str, Co
     unknown = [name for name in names if name not in VARIANTS]
     if unknown or not names:
         raise UserError(f"There is no variant {', '.join(unknown) or 'given'}; there are {', '.join(VARIANTS)}.")
-    start = replace(controller, world="real", strategy="cma", principal=None, ranked=False)
+    start = replace(controller, world="real", strategy="cma", principal=None, ranked=False, spread=0.0)
     start.check()
     changed = {}
     for name in names:

@@ -21,6 +21,7 @@ import ray
 
 from rollouts.console import say
 from rollouts.errors import UserError
+from rollouts.pools import life
 from rollouts.runs.provenance import package_versions
 
 LOOK_S = 2.0  #: between looks at what the cluster consists of
@@ -29,15 +30,20 @@ ANSWER_S = 5.0  #: a cluster that takes longer to accept a connection is not the
 
 
 class _Worker:
-    """An actor. It keeps what the setups of this process's pools made, by the number of the pool."""
+    """An actor. It keeps what the setups of this process's pools made, by the number of the pool.
+
+    While it works it can be asked how many steps it has taken, in a thread of its own.
+    """
 
     def __init__(self) -> None:
         self._given = dict[int, tuple[Any, ...]]()
+        self._beats = life.count_here()
 
     def versions(self) -> dict[str, str]:
         return package_versions()
 
     def work(self, pool: int, setup: list[Any], function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+        life.beat()
         if pool not in self._given:
             make, arguments = ray.get(setup[0])
             self._given[pool] = () if make is None else (make(*arguments),)
@@ -46,8 +52,12 @@ class _Worker:
     def forget(self, pool: int) -> None:
         self._given.pop(pool, None)
 
+    @ray.method(concurrency_group="life")
+    def beats(self) -> int:
+        return self._beats()
 
-_Actor: Any = ray.remote(num_cpus=1, max_restarts=0)(_Worker)
+
+_Actor: Any = ray.remote(num_cpus=1, max_restarts=0, concurrency_groups={"life": 1})(_Worker)
 
 
 class _Fleet:
@@ -145,7 +155,8 @@ class RayPool:
         address: ``HOST:PORT``, ``auto`` for the cluster that this machine belongs to, or empty: that one, or else a
             new one on this machine alone.
         setup: called once in every worker with ``arguments``; what it returns is every task's first argument.
-        stall_s: when no task has finished for so many seconds, the busy workers are taken for stuck and replaced.
+        stall_s: when no task has finished for so many seconds, the workers that have taken no step meanwhile
+            (:func:`rollouts.pools.life.beat`) are taken for stuck and replaced; the others work on.
         retries: how often a task may be lost with its worker before the pool gives up.
 
     Raises:
@@ -196,6 +207,7 @@ class RayPool:
         """
         fleet, losses = self._fleet, dict.fromkeys(range(len(tasks)), 0)  # of every unfinished task
         waiting, running = deque(losses), dict[Any, tuple[Any, int]]()
+        beats = dict[Any, int]()  # of every worker, as it was when it was last asked
         last = time.monotonic()
         try:
             while losses:
@@ -223,8 +235,8 @@ class RayPool:
                 if time.monotonic() - last > self.stall_s:
                     if not running:
                         raise UserError(f"The Ray cluster had no free core for {self.stall_s:.0f} s. Who else uses it?")
-                    for actor, _ in running.values():  # their tasks are lost with them, and done again
-                        fleet.discard(actor)
+                    for actor in _stuck([actor for actor, _ in running.values()], beats):
+                        fleet.discard(actor)  # its task is lost with it, and done again
                     last = time.monotonic()
         finally:
             for actor, _ in running.values():
@@ -238,6 +250,22 @@ class RayPool:
                 "cause is too little memory on a node: start it with fewer --num-cpus, or try --workers 0."
             ) from loss
         say(f"A worker on the Ray cluster was lost ({_first_line(loss)}); its task is done again.")
+
+
+def _stuck(actors: Sequence[Any], before: dict[Any, int]) -> list[Any]:
+    """Those that have taken no step since they were last asked, or do not answer; ``before`` is brought up to date."""
+    asked = {actor.beats.remote(): actor for actor in actors}
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+    moved = list[Any]()
+    for reference in answered:
+        try:
+            beats, actor = ray.get(reference), asked[reference]
+        except ray.exceptions.RayError:  # it is lost, which its task tells
+            continue
+        if beats != before.get(actor, 0):
+            moved.append(actor)
+        before[actor] = beats
+    return [actor for actor in actors if actor not in moved]
 
 
 def _connect(address: str) -> None:

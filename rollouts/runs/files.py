@@ -20,6 +20,8 @@ from rollouts.runs.place import alive, place
 WINDOWS = os.name == "nt"
 RETRIES, RETRY_S = 20, 0.1  #: Windows refuses to replace a file that somebody reads at that moment
 ABANDONED_S = 86_400.0  #: a temporary file of another machine or container that nobody has touched for a day
+STAGE_FILES = ("manifest.json", "config.json")  #: without which nobody can tell what a stage was made with
+SEALED = (*STAGE_FILES, "diagnostics.json", "evaluation.json", "run.json")  #: these have checksums
 #: What systems answer that cannot sync a folder.
 _NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOTSUP, errno.EPERM)
 
@@ -132,26 +134,45 @@ class Facts(dict[str, Any]):
     def __init__(self, values: Mapping[str, Any], path: Path) -> None:
         super().__init__(values)
         self.path = path
+        self.of: str | None = None  #: the stage that it says it belongs to
+
+    @property
+    def anew(self) -> str:
+        """What to do if it is damaged."""
+        return _anew(self.path)
 
     def __missing__(self, key: str) -> Any:
-        raise UserError(f"{self.path} is damaged (it has no {key!r}). {_anew(self.path)}")
+        raise UserError(f"{self.path} is damaged (it has no {key!r}). {self.anew}")
 
 
 def _anew(path: Path) -> str:
-    return f"Delete the folder {path.parent} to make it anew."
+    if path.name in STAGE_FILES:
+        return f"Delete the folder {path.parent} to make it anew."
+    return "Put back a copy of that file, or delete it."
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON, atomically."""
+def write_json(path: Path, value: object, of: str | None = None) -> None:
+    """Write ``value`` as indented JSON, atomically; the files of a run (:data:`SEALED`) end with a checksum.
+
+    Args:
+        of: what identifies the stage that the file belongs to, and no other; it is written beside the checksum.
+    """
+    if path.name in SEALED and isinstance(value, Mapping):
+        value = {**value, **({"of": of} if of else {})}
+        value["check"] = _seal(value)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
+def _seal(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
 def read_json(path: Path) -> Facts:
-    """Read a JSON object; a damaged file is named.
+    """Read a JSON object; a damaged file is named. One without a checksum, of an older version, is believed.
 
     Raises:
-        UserError: the file is missing or is no JSON object.
+        UserError: the file is missing, is no JSON object, or is not as it was written.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -161,27 +182,44 @@ def read_json(path: Path) -> Facts:
         raise UserError(f"{path} is damaged ({error}). {_anew(path)}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} is damaged (it holds no object). {_anew(path)}")
-    return Facts(value, path)
+    if path.name not in SEALED:
+        return Facts(value, path)
+    seal = value.pop("check", None)
+    if seal is not None and seal != _seal(value):
+        raise UserError(
+            f"{path} is damaged, or was changed by hand (its checksum is another one). {_anew(path)} If the change was "
+            'meant, remove the entry "check" as well.'
+        )
+    facts = Facts(value, path)
+    facts.of = facts.pop("of", None)
+    return facts
 
 
-def read_json_lines(path: Path, key: str) -> list[Facts]:
+def read_json_lines(path: Path, key: str, of: str | None = None) -> list[Facts]:
     """Records of a file with one JSON object per line; a last line that a kill cut short is left out.
 
     ``key`` is one that every whole record has. A missing file has no records.
 
+    Args:
+        of: as in :func:`append_json_line`, of a stage all of whose lines have checksums; without it they are not
+            looked at.
+
     Raises:
-        UserError: another line than the last is damaged; the file stays as it is.
+        UserError: another line than the last is damaged, or of another run; the file stays as it is.
     """
     records: list[Facts] = []
     lines = path.read_bytes().rstrip(b"\n").split(b"\n") if path.exists() and path.stat().st_size else []
     for number, line in enumerate(lines, 1):
         fault = None
         try:
-            record = json.loads(line.decode("utf-8"))
+            text = line.decode("utf-8")
+            record = json.loads(text)
             if not isinstance(record, dict):
                 fault = "it is no object"
             elif key not in record:
                 fault = f"it has no {key!r}"
+            elif record.pop("check", None) != _line_seal(text[: text.rfind(_CHECK)], of) and of:
+                fault = "it has another checksum: it was changed, or is of another run"
         except (ValueError, RecursionError) as error:
             fault = str(error)
         if fault is None:
@@ -192,21 +230,38 @@ def read_json_lines(path: Path, key: str) -> list[Facts]:
                 f"changed. Put back a copy of that file, or delete the folder {path.parent} to start that stage anew."
             )
         elif line.strip():
-            say(f"The last line of {path} was cut short; what it told of is done again.")
+            say(f"The last line of {path} was cut short; what stood there is done again.")
     return records
 
 
-def write_json_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Replace the file by these records, atomically."""
+_CHECK = ', "check": "'  #: stands between a record and its checksum
+
+
+def _line(record: Mapping[str, Any], of: str | None) -> str:
+    text = json.dumps(record)
+    return text if of is None else f'{text[:-1]}{_CHECK}{_line_seal(text[:-1], of)}"}}'
+
+
+def _line_seal(text: str, of: str | None) -> str:
+    return hashlib.sha256(f"{of}{text}".encode()).hexdigest()[:12]
+
+
+def write_json_lines(path: Path, records: Iterable[Mapping[str, Any]], of: str | None = None) -> None:
+    """Replace the file by these records, atomically; ``of`` as in :func:`append_json_line`."""
     with atomic_path(path) as temporary:
-        text = "".join(json.dumps(record) + "\n" for record in records)
+        text = "".join(_line(record, of) + "\n" for record in records)
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def append_json_line(path: Path, record: Mapping[str, Any], sync: bool = False) -> None:
-    """Add one record at the end; with ``sync``, so that it lasts through a power cut."""
+def append_json_line(path: Path, record: Mapping[str, Any], sync: bool = False, of: str | None = None) -> None:
+    """Add one record at the end; with ``sync``, so that it lasts through a power cut.
+
+    Args:
+        of: what identifies the stage that the file belongs to. Each line then ends with a checksum of itself and this:
+            lines that were changed, or are of another run, are found out.
+    """
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write(_line(record, of) + "\n")
         if sync:
             file.flush()
             os.fsync(file.fileno())

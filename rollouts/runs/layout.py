@@ -151,7 +151,7 @@ class Run:
 
     @property
     def restarts(self) -> list[Run]:
-        """All of them."""
+        """All tries, in their order."""
         return [Run(path) for path in sorted(self.path.glob("restarts/*"), key=lambda path: int(path.name))]
 
     @property
@@ -193,3 +193,11 @@ class Run:
 def runs_in(folder: Path) -> list[Run]:
     """Every folder in ``folder`` that may be a run, by name."""
     return [Run(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+
+
+def episodes_in(folder: Path) -> EpisodeStore | None:
+    """The episodes of a run, of its stage, or in the folder itself; None where there are none."""
+    for place in (folder, Run(folder).episodes.path, folder / "episodes"):
+        if next(place.glob("episode-*.npz"), None):
+            return EpisodeStore(place)
+    return None

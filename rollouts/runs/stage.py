@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from rollouts.console import command, say
 from rollouts.errors import UserError
-from rollouts.runs.files import Facts, file_hash, read_json, sweep, write_json
+from rollouts.runs.files import Facts, file_hash, fingerprint, read_json, sweep, write_json
 from rollouts.runs.lock import NAME as LOCK
 from rollouts.runs.lock import Lock, lock
 from rollouts.runs.options import config_from_dict, config_to_dict
@@ -27,8 +27,8 @@ FORMAT_VERSION = 1
 NOTE_EVERY = 10.0  #: seconds between notes of the time that a stage has taken
 MANIFEST = "manifest.json"
 OLDER_STATE = "state.older.pt"
-KEPT = ("precision", "tracking")  #: what a manifest goes on with when a finished stage is continued
-HASHED = ("weights", "starts")  #: safetensors files whose hashes stand in the manifest of a finished stage
+KEPT = ("precision", "tracking", "gate")  #: what a manifest goes on with when a finished stage is continued
+HASHED = ("weights", "starts", "value")  #: safetensors files whose hashes stand in the manifest of a finished stage
 #: Which command makes a stage.
 MADE_BY = {
     "rollouts": "collect",
@@ -40,8 +40,9 @@ MADE_BY = {
 }
 #: What a manifest's entries are, where it has them.
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data", "tracking"), dict),
-    **dict.fromkeys(("observation_hash", "weights", "starts", "vae", "mdnrnn", "policy", "stage"), str),
+    **dict.fromkeys(("inputs", "versions", "env", "architecture", "action_spec", "spec", "data"), dict),
+    **dict.fromkeys(("gate", "tracking"), dict),
+    **dict.fromkeys(("observation_hash", "weights", "starts", "value", "vae", "mdnrnn", "policy", "stage", "id"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
     "seconds": (int, float),
@@ -68,6 +69,8 @@ class Stage:
         self.history = self.path / "history.jsonl"  #: of C
         self.diagnostics = self.path / "diagnostics.json"  #: of V and M
         self.starts = self.path / "starts.safetensors"  #: of M: the moments that dreams begin at
+        self.value = self.path / "value.safetensors"  #: of M: what is still to come where dreams end
+        self.inventory = self.path / "episodes.jsonl"  #: of a recording: its episodes with their checksums
         self._before, self._opened = 0.0, time.perf_counter()
         self._noted = self._opened
         self._typed: dict[str, Any] = {}  #: noted once something was done, not by a command that is refused
@@ -129,9 +132,22 @@ class Stage:
                 "that folder to start the stage anew."
             )
 
+    @property
+    def id(self) -> str | None:
+        """Identifies the stage, by what it was first asked for; None in older runs."""
+        return self.manifest.get("id") if self.manifest_file.exists() else None
+
+    @property
+    def options(self) -> Facts:
+        """The stage's configuration as plain values; a UserError says that they are damaged, or of another run."""
+        values, own = read_json(self.config_file), self.id
+        if own is not None and values.of not in (None, own):
+            raise UserError(f"{values.path} is of another run than the manifest beside it. {values.anew}")
+        return values
+
     def config(self, cls: type[T]) -> T:
         """The stage's configuration as it was resolved when the stage ran."""
-        values = read_json(self.config_file)
+        values = self.options
         try:
             return config_from_dict(cls, values)
         except UserError as error:
@@ -192,6 +208,7 @@ class Stage:
             self._typed = {"commands": typed, **({} if self.complete and not grown else self._other_versions())}
             if not grown:
                 return self
+        identity = self.manifest.get("id") if self.begun else fingerprint([self.name, inputs, wanted])
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
@@ -199,6 +216,7 @@ class Stage:
             {
                 "format": FORMAT_VERSION,
                 "stage": self.name,
+                **({"id": identity} if identity else {}),
                 "complete": False,
                 "inputs": inputs,
                 "commands": typed,
@@ -209,7 +227,7 @@ class Stage:
                 **({name: self.manifest[name] for name in KEPT if name in self.manifest} if self.begun else {}),
             },
         )
-        write_json(self.config_file, wanted)
+        write_json(self.config_file, wanted, identity)
         return self
 
     def _other_versions(self) -> dict[str, Any]:
@@ -235,7 +253,7 @@ class Stage:
         try:
             return config_to_dict(self.config(cls))
         except UserError:
-            return read_json(self.config_file)
+            return self.options
 
     def check_inputs(self, inputs: Mapping[str, str]) -> None:
         """Refuse to continue on inputs that differ from those the stage was made from."""

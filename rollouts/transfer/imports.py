@@ -12,6 +12,7 @@ from rollouts.envs.image_env import make_env
 from rollouts.envs.presets import identity, resolve
 from rollouts.episodes import EpisodeStore, pack
 from rollouts.errors import UserError
+from rollouts.inventory import Inventory
 from rollouts.runs.layout import Run
 from rollouts.runs.options import config_to_dict
 from rollouts.seeds import COLLECTION, EVOLUTION, collection_seed
@@ -69,7 +70,9 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
             stage.tick()
             bar.update()
     _refuse(broken, len(source.names), skip_broken)
+    Inventory(stage).write()
     stage.finish(
+        listed=len(store),
         env=config_to_dict(env),
         policy=f"imported {source.kind}",
         round=0,
@@ -123,10 +126,10 @@ def _seed(known: int | None, index: int) -> int:
 def _refuse(broken: list[str], count: int, skip_broken: bool) -> None:
     if not broken:
         return
-    told = "; ".join(broken[:SHOWN]) + (f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else "")
+    reasons = "; ".join(broken[:SHOWN]) + (f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else "")
     if len(broken) == count:
-        raise UserError(f"None of the {count} episodes can be imported: {told}.")
+        raise UserError(f"None of the {count} episodes can be imported: {reasons}.")
     if not skip_broken:
         what = "cannot be imported (--skip-broken leaves them out)"
-        raise UserError(f"{len(broken)} of {count} episodes {what}: {told}.")
-    say(f"Left out {len(broken)} of {count}: {told}.")
+        raise UserError(f"{len(broken)} of {count} episodes {what}: {reasons}.")
+    say(f"Left out {len(broken)} of {count}: {reasons}.")

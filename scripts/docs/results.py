@@ -58,7 +58,8 @@ def add(
         evaluation: The report of scripts/evaluate.py. Default: evaluation.json of the run's newest round.
         machine: Where it ran. Default: this machine.
         note: A sentence for the page: what limits it, say.
-        after: An experiment kept before, whose episodes, V and M this one began with; its costs count here too.
+        after: An experiment kept before, whose episodes, V and M this one began with; its costs count here too. A run
+            of C alone (train-controller on a copy of V and M) needs it.
         folder: Where experiments are kept.
     """
     here = f"{default_workers()} cores, {processor()}"

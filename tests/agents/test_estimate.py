@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from agents.controller import ControllerSpec
+from agents.learning.sac import SACConfig
 from agents.pipeline import estimate as module
 from agents.pipeline.estimate import FIRST, LATER, estimate
 from agents.pipeline.presets import PRESETS
 from tests.faults.helpers import MICRO
+from worldmodels.untrained import untrained_world_model
 
 CPU = torch.device("cpu")
 
@@ -23,7 +26,8 @@ def test_every_part_is_measured():
 
 def test_steps_are_counted_as_the_stages_take_them(monkeypatch):
     """With a second for each step of each kind."""
-    for name in ("vae_step", "mdn_rnn_step", "encoded_frame", "decision", "real_decision", "stock_step"):
+    names = ("vae_step", "mdn_rnn_step", "encoded_frame", "decision", "real_decision", "stock_step", "update")
+    for name in names:
         monkeypatch.setattr(module._Pace, name, lambda *_: 1.0)
     quick = PRESETS["quick"]
     quick = replace(quick, iterate=replace(quick.iterate, rounds=1))
@@ -36,3 +40,23 @@ def test_steps_are_counted_as_the_stages_take_them(monkeypatch):
     expected = again.generations * again.population * again.rollouts * whole * LATER + validated
     assert costs["C again"] == pytest.approx(expected)
     assert costs["score and films"] > quick.evaluate.episodes * 1000
+    sac = PRESETS["sac"].iterate.controller
+    explored = sac.generations * sac.sac.episodes * whole * LATER
+    validated = sac.generations // sac.validation_every * sac.validation_episodes * whole
+    assert sac.gate  # of which nothing is measured in the real world
+    wanted = explored * (1 + sac.sac.updates) + validated
+    assert dict(estimate(PRESETS["sac"], 2, CPU))["C again"] == pytest.approx(wanted)
+
+
+    doom = PRESETS["takecover"].controller
+    evolved = doom.generations * doom.population * doom.rollouts * doom.max_steps * FIRST
+    gate = doom.gate * (64 * doom.max_steps + 4 * 2100)
+    validated = doom.generations // doom.validation_every * doom.validation_episodes * 2100
+    assert dict(estimate(PRESETS["takecover"], 2, CPU))["C"] == pytest.approx(evolved + gate + validated)
+
+
+def test_an_update_of_an_actor_critic_is_measured():
+    spec = ControllerSpec("zh", latent="mean")
+    config = replace(MICRO.controller, learner="sac", spec=spec, sac=SACConfig(layers=(8,), batch_size=4, capacity=50))
+    model = untrained_world_model(MICRO.env, MICRO.vae, MICRO.mdnrnn, CPU)
+    assert 0 < module._Pace(model, MICRO, 0).update(config) < 5

@@ -14,7 +14,7 @@ import torch
 
 from agents import Agent
 from agents.controller import ControllerSpec
-from agents.learning.actors import Perceptron
+from agents.learning.actors import SteadyActor
 from agents.learning.config import ControllerConfig
 from agents.learning.experience import Trace
 from agents.learning.learn import evolve
@@ -54,12 +54,12 @@ def test_the_gain_is_clipped_where_it_would_go_on_and_never_where_it_turns_back(
 
 
 def test_weights_in_a_row_come_back():
-    one, other = (Perceptron([3, 4, 2], torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    other.take(one.weights())
+    one, other = (SteadyActor([3, 4, 2], 1.0, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    other.take_mean(one.mean_weights())
     x = torch.randn(5, 3)
     torch.testing.assert_close(one(x), other(x), rtol=0, atol=0)
     controller = NetworkController(3, ActionSpec("box", *((v,) * 2 for v in (-1.0, 1.0, 1.0, 0.0))), _spec((4,)))
-    torch.testing.assert_close(torch.tanh(one(x)), controller.act(one.weights(), x))
+    torch.testing.assert_close(torch.tanh(one(x)), controller.act(one.mean_weights(), x))
 
 
 def _spec(layers: tuple[int, ...]) -> NetworkSpec:
@@ -96,7 +96,7 @@ def test_it_finds_the_best_action(tmp_path: Path, make_model: Any):
     assert found[0].fitness.mean() < -2.0 < -1.0 < found[-1].fitness.mean()
     assert float(learner.actor(torch.ones(1, 2))[0].detach().tanh()) == pytest.approx(0.5, abs=0.2)
     assert found[0].steps == 32 * 4
-    assert float(learner.log_std.exp().detach()) < 1.0  # noise costs here
+    assert float(learner.actor.log_std.exp().detach()) < 1.0  # noise costs here
 
 
 @pytest.mark.parametrize("world", ["real", "dream"])

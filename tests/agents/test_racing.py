@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agents.lanes import Outcome
-from agents.learning.racing import places, race
+from agents.learning.racing import episodes_of, places, race
 
 RETURNS = np.array([[5.0, 0.0, 9.0], [4.0, 2.0, 0.0], [1.0, 99.0, 99.0], [3.0, 9.0, 1.0], [0.0, 99.0, 99.0]])
 
@@ -21,6 +21,8 @@ def test_the_better_share_of_every_heat_plays_on():
     out = np.nan
     wanted = [[5, 0, out], [4, 2, 0], [1, out, out], [3, 9, 1], [0, out, out]]
     np.testing.assert_array_equal(played.returns, wanted)  # of 5 three go on; of those, with means 2.5, 3 and 6, two
+    assert episodes_of(5, 3, 0.6) == np.isfinite(played.returns).sum() == 5 + 3 + 2
+    assert episodes_of(5, 3, None) == 15
     assert played.steps == 5 * 1 + 3 * 2 + 2 * 3
     np.testing.assert_array_equal(places(played.returns), [0.0, 0.25, -0.25, 0.5, -0.5])
 

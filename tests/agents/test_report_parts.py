@@ -13,9 +13,9 @@ from PIL import Image
 
 from agents.reports import charts, pictures, released, scores, words
 from agents.reports.curves import MOST, Point, curves, thinned
-from agents.reports.learned import _falls
 from agents.reports.markup import Markup, joined, table, tag
 from agents.reports.reading import episodes_of, number, numbers, read_run, within
+from agents.reports.reliability import falls
 from agents.reports.studio import EDGES, calibration, wilson, worst_of
 from rollouts.errors import UserError
 from rollouts.runs.files import write_json, write_json_lines
@@ -217,9 +217,9 @@ def test_falls_of_a_watched_variable_are_drawn_where_m_foresees_them():
         {"from": 0.0, "to": 0.001, "steps": 900, "foreseen": 0.0004, "happened": 0.0},
         {"from": 0.1, "to": 0.2, "steps": 20, "foreseen": 0.15, "happened": 0.2},
     ]
-    drawn = str(_falls({"calibration": {"fall": {"expected": 3.36, "happened": 4, "curve": curve}}}))
+    drawn = str(falls({"calibration": {"fall": {"expected": 3.36, "happened": 4, "curve": curve}}}))
     assert "it expected 3.4 falls, and 4 happened" in drawn
     assert drawn.count("<circle") == 2
     assert "probability of a fall" in drawn
-    assert _falls({"calibration": {"end": {"curve": curve}}}) is None
-    assert _falls({}) is None
+    assert falls({"calibration": {"end": {"curve": curve}}}) is None
+    assert falls({}) is None

@@ -174,6 +174,20 @@ def test_damaged_files_become_sentences_and_the_rest_is_shown(run: Path, tmp_pat
     assert "How far V's pictures are" in page.text
 
 
+def test_no_module_is_imported_that_a_run_names(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bad = tmp_path / "bad"
+    shutil.copytree(run, bad)
+    (tmp_path / "payload_of_report.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for stage in Run(bad).stages:
+        manifest = read_json(stage.manifest_file)
+        if "env" in manifest:
+            write_json(stage.manifest_file, {**manifest, "env": {**manifest["env"], "id": "payload_of_report:X-v0"}})
+    text = made(tmp_path / "bad.html", bad).text
+    assert "the module payload_of_report would be imported" in text
+    assert "An agent for an unknown world" in text
+
+
 def test_a_run_is_shown_as_far_as_it_goes(run: Path, tmp_path: Path):
     part = tmp_path / "part"
     shutil.copytree(run / "rollouts", part / "rollouts")

@@ -23,7 +23,7 @@ from agents.learning.learner import Task, World
 from agents.learning.replay import Replay
 from agents.learning.sac import SAC, SACConfig
 from agents.networks import NetworkController, NetworkSpec
-from agents.records.costs import _cost
+from agents.records.costs import cost_of
 from rollouts import EnvConfig, UserError
 from rollouts.envs.actions import ActionSpec
 from rollouts.runs.files import read_json_lines
@@ -278,7 +278,7 @@ def test_broken_off_anywhere_and_continued_it_ends_as_if_it_had_not_been(world: 
     assert history[-1]["updates"] == round(0.2 * history[-1]["steps"])
     assert {"critic_loss", "value", "entropy", "alpha"} <= read_json_lines(folder / "metrics.jsonl", "step")[-1].keys()
     assert max(record["steps"] for record in history) <= SMALL.decisions(20) == 100
-    cost = _cost(0, Stage(tmp_path / "whole", "controller"))
+    cost = cost_of(0, Stage(tmp_path / "whole", "controller"))
     assert f"4 iterations of sac in the {world} world, 177 weights on [z, h]" in cost.what
     agent = Agent.load(tmp_path / "whole")
     assert agent.spec == NetworkSpec("zh", "mean", (8,))

@@ -28,6 +28,7 @@ CONTROLLER = ControllerConfig(
     max_steps=12,
     starts="episode",
     dropout=0.1,
+    gate=0,
     validation_every=1,
     validation_episodes=2,
 )

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pkgutil
 import runpy
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ from agents.viewing.watch import WatchConfig
 from rollouts import console
 from rollouts.collect import CollectConfig
 from rollouts.runs import provenance
+from rollouts.runs.layout import Run
+from worldmodels.configs import MDNRNNConfig
+from worldmodels.fit_mdn_rnn import fit_mdn_rnn
+from worldmodels.training.checkpoint import load_state
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 CPU = torch.device("cpu")
@@ -78,7 +83,8 @@ UNLIKE = {
     "git_commit",
     "commands",
     "agent",
-}  #: may differ between equal runs: times, the checkout, what was typed, the path
+    "check",
+}  #: may differ between equal runs: times, the checkout, what was typed, the path, and checksums of all these
 
 
 def call(script: str, *arguments: object) -> int:
@@ -131,6 +137,29 @@ def interrupted_at(place: str, times: int) -> Iterator[None]:
         except Interrupted:
             return
     raise AssertionError(f"{place} was called only {count} times")
+
+
+def fit_whole_and_in_parts(config: MDNRNNConfig, source: Path, folder: Path, *breaks: tuple[str, int]) -> Path:
+    """Fit M to the episodes and V of ``source`` at once, and in another run that is broken off at each of ``breaks``.
+
+    Both end in the same state, bit for bit. The second run is returned.
+    """
+    states = []
+    for name in ("whole", "parts"):
+        run = Run(folder / name)
+        for stage in ("rollouts", "vae"):
+            shutil.copytree(source / stage, run.stage(stage).path)
+
+        def fit(run: Run = run) -> None:
+            fit_mdn_rnn(config, run.path, [run.episodes], CPU, cache=folder / "latents")
+
+        for place, times in breaks if name == "parts" else ():
+            with interrupted_at(place, times):
+                fit()
+        fit()
+        states.append(load_state(run.mdnrnn.state, CPU))
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+    return run.path
 
 
 def snapshot(folder: Path) -> dict[str, Any]:

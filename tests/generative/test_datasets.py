@@ -133,7 +133,7 @@ def test_empty_folder_and_missing_path(tmp_path):
     with pytest.raises(UserError, match="holds no pictures"):
         load_samples(str(tmp_path))
     with pytest.raises(
-        UserError, match=r"There is no file or folder 'nowhere'.*digits, digits-8x8, stacked-digits, ring"
+        UserError, match=r"There is no file or folder 'nowhere'.*digits, digits-8x8, stacked-digits, .*ring"
     ):
         load_samples("nowhere")
     save(noise(4, 4), tmp_path / "only.png")

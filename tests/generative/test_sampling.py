@@ -12,8 +12,9 @@ from torch import nn
 
 from rollouts.errors import UserError
 from worldmodels.generative import sampling, sheets
-from worldmodels.generative.models.autoencoders import VAEModel, reconstructions
+from worldmodels.generative.models.autoencoders import VAEModel
 from worldmodels.generative.models.gan import GeneratorModel
+from worldmodels.generative.models.views import reconstructions
 from worldmodels.generative.networks.dcgan import dcgan_generator
 from worldmodels.generative.networks.modules import VAE, Generator
 from worldmodels.generative.objectives.autoencoders import VAEObjective, fixed_gaussian

@@ -317,6 +317,16 @@ def test_ssim_is_what_a_loop_over_windows_gives():
         ssim(x[..., :8], x[..., :8])
 
 
+def test_ssim_is_what_scikit_image_gives():
+    """0.26.0: structural_similarity(x, y, channel_axis=-1, gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, data_range=1.0) of these arrays."""
+    rng = np.random.default_rng(0)
+    x = rng.random((40, 37, 3))
+    y = np.clip(0.7 * x + 0.3 * rng.random(x.shape), 0, 1)
+    parts = [torch.from_numpy(part).movedim(-1, 0)[None] for part in (x, y)]
+    assert ssim(*parts).item() == pytest.approx(0.8812842221343401, abs=1e-9)
+
+
 def test_error_and_psnr_in_closed_form():
     x = torch.full((2, 3, 8, 8), 0.5)
     made = x + torch.tensor([0.1, -0.01])[:, None, None, None]

@@ -24,6 +24,7 @@ from agents.lanes import Lanes
 from rollouts.collect import CollectConfig, collect
 from rollouts.envs.config import EnvConfig
 from rollouts.errors import UserError
+from rollouts.pools import life
 from rollouts.pools.pool import open_pool
 from worldmodels import WorldModel
 
@@ -75,6 +76,19 @@ def die(number: int, marker: Path | None) -> int:
         if marker is not None:
             marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+def slow_or_stuck(number: int, folder: Path) -> int:
+    """The first takes long and says that it lives; the other is stuck for ever, the first time."""
+    begun = folder / f"{number}.begun"
+    with begun.open("a") as notes:
+        notes.write("x")
+    if number == 1 and begun.stat().st_size == 1:
+        time.sleep(600)
+    while number == 0 and (folder / "1.begun").stat().st_size < 2:
+        life.beat()
+        time.sleep(0.05)
     return square(number)
 
 
@@ -178,6 +192,14 @@ def test_tasks_of_a_lost_worker_are_done_again_but_not_for_ever(cluster: Any, ad
         pytest.raises(UserError, match="lost its worker on the Ray cluster 2 ti"),
     ):
         list(pool.run(die, [(1, None)]))
+
+
+@pytest.mark.slow
+def test_a_slow_task_that_takes_steps_is_not_blamed_for_one_that_is_stuck(cluster: Any, tmp_path: Path):
+    (tmp_path / "1.begun").touch()
+    with RayPool(cluster.address, stall_s=15.0, retries=3) as pool:  # a new worker starts slowly
+        assert sorted(pool.run(slow_or_stuck, [(0, tmp_path), (1, tmp_path)])) == [(0, 0), (1, 1)]
+    assert (tmp_path / "0.begun").read_text() == "x"
 
 
 def test_a_node_killed_in_the_middle_of_a_generation_changes_nothing_and_is_replaced(

@@ -83,8 +83,8 @@ def prepared(scripted_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(folder / "animals" / "owls", folder / "photos")
     for name in ("me.jpg", "you.jpg"):
         Image.fromarray(pictures["owls"][0]).save(folder / name)
-    labels = np.arange(80) % 2
-    np.savez(folder / "digits.npz", images=rng.integers(0, 256, (80, 8, 8, 1), np.uint8), labels=labels)
+    labels = np.arange(200) % 10
+    np.savez(folder / "digits.npz", images=rng.integers(0, 256, (200, 28, 28, 1), np.uint8), labels=labels)
     return folder
 
 

@@ -41,4 +41,5 @@ def test_python_blocks_are_python(page: Path):
 def test_every_page_of_the_guide_is_in_the_site():
     listed = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
-    assert [page for page in pages if page not in listed] == []
+    parts = "images-systems/"  # of images.md
+    assert [page for page in pages if page not in listed and not page.startswith(parts)] == []

@@ -24,7 +24,8 @@ def replace(file: Path, content: bytes | str) -> None:
 
 
 def edit(file: Path, **changes: object) -> None:
-    replace(file, json.dumps({**json.loads(file.read_text()), **changes}))
+    facts = {**json.loads(file.read_text()), **changes}
+    replace(file, json.dumps({name: value for name, value in facts.items() if name != "check"}))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_without_any_run_the_way_to_start_one_is_told(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--preset", "huge"), "There is no preset 'huge'; choose one of tiny, quick, laptop, paper, takecover."),
+        (("--preset", "huge"), "There is no preset 'huge'; choose one of tiny, quick, laptop, sac, paper, takecover."),
         (("--env.id", "NoSuchWorld-v0"), "'NoSuchWorld-v0' could not be made"),
         (("--env.id", "no_such_module:World-v0"), "could not be made"),
         (("--env.id", "CartPole-v1"), "CartPole-v1 has no image observations"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from agents.records.costs import history, rounds_of
 from agents.records.experiments import curve, keep, read
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json_lines
+from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call, interrupted_at
 
@@ -110,6 +112,35 @@ def test_what_an_experiment_began_with_is_counted_in_its_costs(
     assert "train-controller" in copies[3]
     with pytest.raises(UserError, match="keep it first"):
         keep(folder, "three", "", "full", "", scripted_run, tmp_path / "score.json", after="nobody")
+
+
+def test_a_run_of_c_alone_is_one_more_round_of_what_its_v_and_m_come_from(
+    scripted_run: Path, tmp_path: Path, folder: Path
+):
+    keep(folder, "one", "one", "full", "a machine", scripted_run)
+    (one,) = read(folder)
+    totals = {}
+    for name, more in (("on", ("--start-from", scripted_run)), ("anew", ())):
+        run = tmp_path / "runs" / name
+        for stage in ("vae", "mdnrnn"):
+            shutil.copytree(scripted_run / "round-1" / stage, run / stage)
+        few = ("--controller.generations", 2, "--controller.population", 4, "--controller.validation-every", 1)
+        assert call("train_controller", "--run", run, "--preset", "tiny", "--workers", 0, *few, *more) == 0
+        with pytest.raises(UserError, match="learned C alone"):
+            keep(folder, name, name, "full", "a machine", run)
+        keep(folder, name, name, "full", "a machine", run, after="one")
+        kept = next(experiment for experiment in read(folder) if experiment.name == name)
+        assert (kept.costs[-1]["round"], kept.costs[-1]["stage"]) == (2, "controller")
+        totals[name] = kept.total("environment_steps")
+        own = Run(run).controller.manifest["environment_steps"]
+        last = one.costs[-1]["environment_steps"] if name == "anew" else 0
+        assert totals[name] == one.total("environment_steps") - last + own
+        assert kept.curve[-1]["environment_steps"] == totals[name]
+        assert len(kept.curve) == 2 + (len(one.curve) if name == "on" else 0)
+        assert kept.commands[:-2] == one.commands
+        assert kept.commands[-2] == f"# runs/{name} begins with the V and M of another run"
+        assert kept.commands[-1].startswith(f"worldmodels train-controller --run runs/{name} --preset tiny")
+        assert not any(str(tmp_path) in file.read_text() for file in (folder / name).iterdir())
 
 
 def test_the_page_shows_every_experiment_with_its_figures(

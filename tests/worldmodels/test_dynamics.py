@@ -15,7 +15,7 @@ from rollouts import EpisodeStore, UserError
 from rollouts.runs.files import read_json, read_json_lines, write_json
 from rollouts.runs.layout import PRETRAINED
 from rollouts.runs.options import config_from_dict
-from tests.faults.helpers import interrupted_at
+from tests.faults.helpers import fit_whole_and_in_parts
 from tests.worldmodels.gru import GRU
 from worldmodels import WorldModel
 from worldmodels.configs import MDNRNNConfig
@@ -26,7 +26,7 @@ from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.mdn_rnn import MANY_STEPS
 from worldmodels.mixture import sample_mixture
 from worldmodels.starts import DreamStarts
-from worldmodels.training.checkpoint import load_state, save_tensors
+from worldmodels.training.checkpoint import save_tensors
 
 CPU = torch.device("cpu")
 NAMES = ["lstm", "transformer", "gru"]
@@ -171,18 +171,7 @@ def test_it_trains_dreams_and_resumes_bit_for_bit(core: str, tiny_run: Path, tmp
         log_every=4,
         checkpoint_every=8,
     )
-    states = []
-    for name in ("whole", "parts"):
-        run = tmp_path / name
-        for stage in ("rollouts", "vae"):
-            shutil.copytree(tiny_run / stage, run / stage)
-        stores = [EpisodeStore(run / "rollouts" / "episodes")]
-        if name == "parts":
-            with interrupted_at("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 14):
-                fit_mdn_rnn(config, run, stores, CPU, cache=tmp_path / "latents")
-        fit_mdn_rnn(config, run, stores, CPU, cache=tmp_path / "latents")
-        states.append(load_state(run / "mdnrnn" / "state.pt", CPU))
-    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+    run = fit_whole_and_in_parts(config, tiny_run, tmp_path, ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 14))
     losses = [record["loss"] for record in read_json_lines(run / "mdnrnn" / "metrics.jsonl", "step")]
     assert losses[-1] < losses[0]
     assert {"open_loop", "window_return"} <= read_json(run / "mdnrnn" / "diagnostics.json").keys()

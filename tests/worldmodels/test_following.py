@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from rollouts import EpisodeStore, UserError
-from tests.faults.helpers import interrupted_at
+from rollouts import UserError
+from tests.faults.helpers import fit_whole_and_in_parts
 from worldmodels import MDNRNN, WorldModel
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.cores import make_dynamics
 from worldmodels.data.latents import Windows
 from worldmodels.dream import Dream
 from worldmodels.dynamics import Dynamics
-from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.following import Bootstrap, draw_noise, follow
 from worldmodels.mixture import Mixture, Prediction, mixture_nll, sample_mixture, together
-from worldmodels.training.checkpoint import load_state
 
 CPU = torch.device("cpu")
 CORES = ["lstm", "transformer"]
@@ -167,18 +164,7 @@ def test_members_and_free_steps_train_and_resume_bit_for_bit(tiny_run: Path, tmp
         log_every=3,
         checkpoint_every=6,
     )
-    states = []
-    for name in ("whole", "parts"):
-        run = tmp_path / name
-        for stage in ("rollouts", "vae"):
-            shutil.copytree(tiny_run / stage, run / stage)
-        stores = [EpisodeStore(run / "rollouts" / "episodes")]
-        if name == "parts":
-            with interrupted_at("worldmodels.fit_mdn_rnn.follow", 10):
-                fit_mdn_rnn(config, run, stores, CPU, cache=tmp_path / "latents")
-        fit_mdn_rnn(config, run, stores, CPU, cache=tmp_path / "latents")
-        states.append(load_state(run / "mdnrnn" / "state.pt", CPU))
-    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+    run = fit_whole_and_in_parts(config, tiny_run, tmp_path, ("worldmodels.fit_mdn_rnn.follow", 10))
     model = WorldModel.load(run)
     assert model.mdnrnn.members == 3
     first, second, _ = model.mdnrnn.reward_head.weight  # type: ignore[union-attr]

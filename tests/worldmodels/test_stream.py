@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from rollouts import EpisodeStore, UserError
-from tests.faults.helpers import interrupted_at
+from rollouts import Run, UserError
+from tests.faults.helpers import fit_whole_and_in_parts
 from worldmodels import MDNRNN
 from worldmodels.configs import MDNRNNConfig
 from worldmodels.data.latents import LatentEpisode, LatentWindows
@@ -133,24 +132,10 @@ def test_training_with_carried_memory_and_dropout_continues_as_if_it_had_not_bee
         log_every=3,
         checkpoint_every=6,
     )
-    states = []
-    for name in ("whole", "parts"):
-        run = tmp_path / name
-        for stage in ("rollouts", "vae"):
-            shutil.copytree(tiny_run / stage, run / stage)
-        stores = [EpisodeStore(run / "rollouts" / "episodes")]
-        if name == "parts":
-            for place, times in (
-                ("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 11),
-                ("worldmodels.training.loop.save_state", 1),
-            ):
-                with interrupted_at(place, times):
-                    fit_mdn_rnn(config, run, stores, CPU)
-        fit_mdn_rnn(config, run, stores, CPU)
-        states.append(load_state(run / "mdnrnn" / "state.pt", CPU))
-    for name in ("mdnrnn", "stream"):
-        torch.testing.assert_close(states[0][name], states[1][name], rtol=0, atol=0)
-    assert all(part.abs().sum() > 0 for part in states[0]["stream"]["memory"].values())
+    breaks = (("worldmodels.fit_mdn_rnn.mdn_rnn_loss", 11), ("worldmodels.training.loop.save_state", 1))
+    run = fit_whole_and_in_parts(config, tiny_run, tmp_path, *breaks)
+    state = load_state(Run(run).mdnrnn.state, CPU)
+    assert all(part.abs().sum() > 0 for part in state["stream"]["memory"].values())
 
 
 def test_a_burn_in_beside_a_carried_memory_is_refused(tiny_run):

@@ -177,12 +177,18 @@ class FakeWandB(ModuleType):
         return SimpleNamespace(log=self.told.append, define_metric=lambda *_, **__: None, finish=lambda: None)
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, *fakes: ModuleType) -> None:
+    """Put fakes in the place of a tracker's package and its parts."""
+    for fake in fakes:
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.delitem(sys.modules, tracking.PLACES[name], raising=False)
+    monkeypatch.setattr(tracking, "find_spec", lambda _: True)
+
+
 @pytest.fixture
 def wandb(monkeypatch: pytest.MonkeyPatch) -> FakeWandB:
     fake = FakeWandB()
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    monkeypatch.delitem(sys.modules, "worldmodels.tracking.wandb_runs", raising=False)
-    monkeypatch.setattr(tracking, "find_spec", lambda _: True)
+    stand_in(monkeypatch, "wandb", fake)
     return fake
 
 
@@ -259,10 +265,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> FakeMLflow:
     fake, entities = FakeMLflow(), ModuleType("mlflow.entities")
     entities.Metric = lambda key, value, timestamp, step: (key, value, step)  # type: ignore[attr-defined]
     entities.Param = lambda key, value: (key, value)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mlflow", fake)
-    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
-    monkeypatch.delitem(sys.modules, "worldmodels.tracking.mlflow_runs", raising=False)
-    monkeypatch.setattr(tracking, "find_spec", lambda _: True)
+    stand_in(monkeypatch, "mlflow", fake, entities)
     return fake
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollouts.console import progress_bar
+from rollouts.console import progress_bar, say
 from rollouts.episodes import DAMAGE, Episode, content_hash, falls
 from rollouts.errors import UserError
 from rollouts.runs.files import atomic_path
@@ -74,11 +74,13 @@ def encode_sources(
     if not (folder / MARK).exists():
         (folder / MARK).touch()
     encode = fast_encoder(vae) or encoder(vae, device)
-    episodes = []
+    episodes, unfit = [], list[Path]()
     with progress_bar(len(sources), "encode", "episode") as bar:
         for store, file in sources:
             source = content_hash(file)
-            latent = _read(folder / file.name, file, source)
+            latent = _read(folder / file.name, file, source, vae_hash)
+            if latent is None and (folder / file.name).exists():
+                unfit.append(folder / file.name)
             if latent is None and (episode := store.read(file)) is not None:
                 latent = encode_episode(encode, episode, file)
                 more: dict[str, Any] = {} if latent.watched is None else {"watched": latent.watched}
@@ -92,11 +94,15 @@ def encode_sources(
                         terminated=latent.terminated,
                         blank_end=latent.blank_end,
                         source=np.array(source),
+                        vae=np.array(vae_hash),
                         **more,
                     )
             if latent is not None:
                 episodes.append(latent)
             bar.update()
+    if unfit:
+        others = f" (as were {len(unfit) - 1} more)" if len(unfit) > 1 else ""
+        say(f"{unfit[0]} was damaged, or of another episode or V{others}: encoded again.")
     if not episodes:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return episodes
@@ -112,11 +118,13 @@ def _discard(folder: Path) -> None:
         folder.rmdir()
 
 
-def _read(path: Path, file: Path, source: str | None) -> LatentEpisode | None:
-    """A cached latent episode; one that is missing, damaged or made from another content is simply made again."""
+def _read(path: Path, file: Path, source: str | None, vae_hash: str) -> LatentEpisode | None:
+    """A cached latent episode; None if it is missing, damaged, or made from another content or with another V."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            if str(data["source"]) != source:
+            if str(data["source"]) != source or ("vae" in data and str(data["vae"]) != vae_hash):
+                return None
+            if len(data["mean"]) != len(data["actions"]) + 1:
                 return None
             return LatentEpisode(
                 data["mean"],

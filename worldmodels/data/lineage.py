@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.inventory import require_recorded
 from rollouts.runs.files import atomic_path, file_hash, fingerprint, write_json
 from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
@@ -29,12 +30,15 @@ def common_observation_hash(stores: Sequence[EpisodeStore]) -> str:
     """The preprocessing that all stores share.
 
     Raises:
-        UserError: they were recorded with different preprocessing, or one of them was never begun.
+        UserError: they were recorded with different preprocessing, one of them was never begun, or its episodes are
+            not those that were recorded.
     """
     stages = [Run.of(store).rollouts for store in stores]
     for stage in stages:
         if not stage.begun:
             raise UserError(f"There are no episodes in {stage.path} yet; record some there first.")
+    for store in stores:
+        require_recorded(store)
     hashes = {str(stage.path): stage.manifest["inputs"]["observation_hash"] for stage in stages}
     if len(set(hashes.values())) != 1:
         listed = ", ".join(f"{path}: {value}" for path, value in hashes.items())

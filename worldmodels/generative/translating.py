@@ -11,8 +11,30 @@ from torch import Tensor
 from rollouts.errors import UserError
 from worldmodels.generative.data.inputs import read_input
 from worldmodels.generative.models.trained import Trained
-from worldmodels.generative.sheets import rgb, rows_below
-from worldmodels.pictures import Frames, save_png
+from worldmodels.generative.sheets import enlargement, rgb, rows_below
+from worldmodels.pictures import save_png
+from worldmodels.training.randomness import generator_for
+
+
+def translate(trained: Trained, paths: Sequence[Path], samples: int, back: bool, seed: int, out: Path) -> str:
+    """Pictures from files above their translations as one .png, or single translations in a folder; says where.
+
+    Raises:
+        UserError: there is no picture, or ``out`` is neither, or the model cannot do it.
+    """
+    if not paths:
+        raise UserError("--show translation needs pictures: --input FILE")
+    if samples < 1:
+        raise UserError(f"--samples must be at least 1, got {samples}.")
+    if out.suffix not in (".png", ""):
+        raise UserError(f"--out must end in .png, or be a folder, got {out}.")
+    rng = generator_for(seed, 0)
+    inputs = read_inputs(trained, paths, rng, back)
+    made = translations(trained, inputs, samples, rng, back)
+    if not out.suffix:
+        return f"{save_each(made, paths, out)} pictures are in {out}"
+    save_png(rows_below([visible(inputs), *made]), out, enlargement(trained.shape.size))
+    return f"Look at {out}"
 
 
 def read_inputs(trained: Trained, paths: Sequence[Path], rng: torch.Generator, back: bool = False) -> Tensor:
@@ -51,11 +73,6 @@ def translations(trained: Trained, inputs: Tensor, count: int, rng: torch.Genera
     if count > 1 and bool((made == made[0]).all()):
         raise UserError(f"{trained.run} makes one translation of a picture, having no noise: leave out --samples.")
     return made
-
-
-def sheet(inputs: Tensor, made: Tensor) -> Frames:
-    """Inputs above their translations."""
-    return rows_below([visible(inputs), *made])
 
 
 def visible(condition: Tensor) -> Tensor:

@@ -130,21 +130,39 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
+def load_own_state(stage: Stage, path: Path, device: torch.device) -> dict[str, Any]:
+    """As :func:`load_state`, of this stage and no other.
+
+    Raises:
+        UserError: it is damaged, or of another run.
+    """
+    state, own = load_state(path, device), stage.id
+    if own is not None and state.get("stage", own) != own:
+        raise UserError(
+            f"The checkpoint {path} is of another run: it is of the stage {state['stage']}, and this one is {own}. "
+            f"Delete the folder {path.parent} to start that stage anew."
+        )
+    return state
+
+
 def load_newest_state(stage: Stage, device: torch.device) -> dict[str, Any] | None:
     """The stage's last training state, or the one before if that is damaged; None if it has none yet.
 
     Raises:
-        UserError: the states that there are are damaged.
+        UserError: the states that there are are damaged, or of another run.
     """
     newest, older = stage.state, stage.older_state
-    if not newest.exists():  # a kill between two renames
-        return load_state(older, device) if older.exists() else None
+    if not newest.exists():
+        if not older.exists():
+            return None
+        say(f"There is no {newest}, as after a kill between two renames: the checkpoint before it is continued from.")
+        return load_own_state(stage, older, device)
     try:
-        return load_state(newest, device)
+        return load_own_state(stage, newest, device)
     except UserError as error:
         if not older.exists():
             raise
-        state = load_state(older, device)
+        state = load_own_state(stage, older, device)
         newest.unlink(missing_ok=True)  # so that it does not take the place of the whole one
         say(f"{str(error).split(' Delete ')[0]} The one before it is continued from.")
         return state

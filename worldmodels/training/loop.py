@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
-from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
+from rollouts.runs.files import Facts, append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
 from rollouts.stopping import asked, finishing
 from worldmodels.pictures import Frames
@@ -37,25 +38,37 @@ class Stateful(Protocol):
 
 
 class MetricsLog:
-    """``metrics.jsonl``, ``held_out.jsonl`` and trackers of one stage. What was logged after ``step`` is taken back."""
+    """``metrics.jsonl``, ``held_out.jsonl`` and trackers of one stage. What was logged after ``step`` is taken back.
 
-    def __init__(self, stage: Stage, step: int) -> None:
-        self.path, self.held_out_path = stage.metrics, stage.held_out
-        for path in (self.path, self.held_out_path):
+    Args:
+        lines: how many were logged up to ``step`` in each of the two files, if that is known; fewer are told of.
+
+    Attributes:
+        lines: how many there are now.
+    """
+
+    def __init__(self, stage: Stage, step: int, lines: Sequence[int] | None = None) -> None:
+        self.path, self.held_out_path, self._of = stage.metrics, stage.held_out, stage.id
+        self.lines = [0, 0]
+        for number, path in enumerate((self.path, self.held_out_path)):
+            kept = kept_lines(path, step, self._of, lines[number] if lines is not None else 0)
+            self.lines[number] = len(kept)
             if path == self.path or path.exists():
-                write_json_lines(path, [r for r in read_json_lines(path, "step") if r["step"] <= step])
+                write_json_lines(path, kept, self._of)
         self.work = Work(stage, step)
         self.trackers = trackers(self.work)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line, and one point to every curve; whole numbers are counts, of which no curve is drawn."""
-        append_json_line(self.path, {"step": step, **values})
+        append_json_line(self.path, {"step": step, **values}, of=self._of)
+        self.lines[0] += 1
         curves = {name: value for name, value in values.items() if not isinstance(value, int) and name != "seconds"}
         self._draw(step, curves)
 
     def held_out(self, step: int, values: Mapping[str, float]) -> None:
         """The same for what was measured on data that nothing learns from."""
-        append_json_line(self.held_out_path, {"step": step, **values})
+        append_json_line(self.held_out_path, {"step": step, **values}, of=self._of)
+        self.lines[1] += 1
         self._draw(step, {f"held_out/{name}": value for name, value in values.items()})
 
     def picture(self, step: int, name: str, picture: Frames) -> None:
@@ -76,6 +89,21 @@ class MetricsLog:
     def close(self) -> None:
         for tracker in self.trackers:
             tracker.close()
+
+
+def kept_lines(path: Path, step: int, of: str | None, lines: int) -> list[Facts]:
+    """What was logged up to a step; fewer lines than there were are told of.
+
+    Raises:
+        UserError: the log is damaged, or of another run.
+    """
+    kept = [record for record in read_json_lines(path, "step", of) if record["step"] <= step]
+    if len(kept) < lines:
+        say(
+            f"{path} has {len(kept)} of the {lines} lines that were logged up to step {step}: its curves have a gap, "
+            "what is trained does not depend on it."
+        )
+    return kept
 
 
 def train(
@@ -108,18 +136,23 @@ def train(
     Raises:
         UserError: a loss is not finite, or the checkpoint is damaged or of another version.
     """
-    first, sums, count = _continued(stage, parts)
+    first, sums, count, logged = _continued(stage, parts)
     if first >= steps:
+        for path, lines in zip((stage.metrics, stage.held_out), logged or (0, 0), strict=True):
+            kept_lines(path, first, stage.id, lines)
         return
     checkpoint_every = math.ceil(checkpoint_every / log_every) * log_every
-    ranks, state_path, saved = Ranks.here(), stage.state, time.monotonic()
+    ranks, state_path, saved, identity = Ranks.here(), stage.state, time.monotonic(), stage.id
 
     def save(step: int) -> None:
         """Everything that the next step and the next line in the log are made from."""
         pending = {"sums": {name: value.cpu() for name, value in sums.items()}, "count": count} if count else {}
-        save_state({"step": step, **{name: part.state_dict() for name, part in parts.items()}, **pending}, state_path)
+        own: dict[str, Any] = {"stage": identity} if identity else {}
+        own |= {"lines": log.lines} if log else {}
+        states = {name: part.state_dict() for name, part in parts.items()}
+        save_state({"step": step, **own, **states, **pending}, state_path)
 
-    log = MetricsLog(stage, first) if ranks.leads else None
+    log = MetricsLog(stage, first, logged) if ranks.leads else None
     start = warm = time.perf_counter()
     with finishing(), progress_bar(steps, stage.name, "step", first) as bar:
         for step in range(first, steps):
@@ -160,13 +193,15 @@ def train(
     ranks.wait()
 
 
-def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int]:
-    """Take over the last checkpoint: the steps that are done, and the sums since the last line in the log, of so many
-    of them."""
+def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[str, Tensor], int, Sequence[int] | None]:
+    """Take over the last checkpoint: the steps that are done, the sums since the last line in the log, of so many of
+    them, and the lines in the log, if it tells."""
     # On the CPU: what belongs on a device is moved there, and Adam's step counters, which do not, stay here.
     state = load_newest_state(stage, torch.device("cpu"))
     if state is None:
-        return 0, {}, 0
+        if stage.metrics.exists():
+            say(f"There is no checkpoint in {stage.path} (state.pt): it is trained from its first step.")
+        return 0, {}, 0, None
     if missing := {"step", *parts} - state.keys():
         raise UserError(
             f"{stage.state} was made by another version: it has no {', '.join(sorted(missing))}. Delete "
@@ -175,7 +210,7 @@ def _continued(stage: Stage, parts: Mapping[str, Stateful]) -> tuple[int, dict[s
     try:
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0))
+        return int(state["step"]), dict(state.get("sums", {})), int(state.get("count", 0)), state.get("lines")
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
             f"{stage.state} does not fit this stage ({' '.join(str(error).split())[:200]}). Delete "

@@ -15,7 +15,6 @@ import torch
 
 from rollouts.console import say
 from rollouts.errors import UserError
-from rollouts.runs.files import read_json
 from rollouts.runs.stage import Stage
 from worldmodels.training.distributed import Ranks
 
@@ -89,7 +88,7 @@ def settle(
     ranks = Ranks.here()
     with ranks.leader_first():
         if ranks.leads and "precision" not in stage.manifest:
-            asked = read_json(stage.config_file).get("precision", asked)
+            asked = stage.options.get("precision", asked)
             stage.note(precision=choose(asked, device, steps, step, name))
     chosen: Format = stage.manifest["precision"]
     return chosen

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollouts.console import say
-from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
+from rollouts.runs.layout import episodes_in
 from rollouts.transfer.videos import decoded, videos_in
 from worldmodels.data.frames import Source
 from worldmodels.data.frames import split as split_episodes
@@ -133,10 +133,9 @@ def _windows(frames: list[Pixels], length: int) -> Iterator[Pixels]:
 
 def _films(path: Path, seed: int) -> tuple[list[Film], list[Film]]:
     """Films to train on, and films held out; twice the same one where there are no two."""
-    for place in (path, path / "rollouts" / "episodes", path / "episodes"):
-        if next(place.glob("episode-*.npz"), None):
-            train, test = split_episodes([EpisodeStore(place)])
-            return [_episode(source) for source in train], [_episode(source) for source in test]
+    if (recorded := episodes_in(path)) is not None:
+        train, test = split_episodes([recorded])
+        return [_episode(source) for source in train], [_episode(source) for source in test]
     films = [
         Film(str(file), lambda file=file: decoded(file), _kind(file, path))  # type: ignore[misc]
         for file in videos_in(path)

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.layout import Run
+from rollouts.inventory import require_recorded
+from rollouts.runs.layout import episodes_in
 from worldmodels.data.frames import Source, frames_shape
 from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.arrays import Arrays, read_arrays, read_idx
 from worldmodels.generative.data.captioned import CAPTIONED, captioned_shapes
 from worldmodels.generative.data.folders import from_folder
 from worldmodels.generative.data.image_files import Fit, fit, to_8_bit, to_channels, value_range
+from worldmodels.generative.data.moving_digits import MOVING
 from worldmodels.generative.data.samples import (
     Labels,
     Samples,
@@ -87,13 +89,14 @@ def load_samples(
     if data == CAPTIONED:
         return captioned_shapes(seed, size)
     path = Path(data)
+    if data == MOVING:
+        raise UserError(f"{MOVING} are clips, for --model video; this model learns from pictures.")
     if not path.exists():
         built_in = ", ".join([*PACKAGED, STACKED, TWO_PHOTOS, CAPTIONED, *DISTRIBUTIONS])
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
-        for place in (path, Run(path).episodes.path, path / "episodes"):
-            if next(place.glob("episode-*.npz"), None):
-                return _episodes(data, EpisodeStore(place), wanted)
+        if (recorded := episodes_in(path)) is not None:
+            return _episodes(data, recorded, wanted)
         return from_folder(data, path, wanted)
     if path.suffix in (".npy", ".npz"):
         return _from_arrays(data, read_arrays(path), wanted)
@@ -183,6 +186,7 @@ def _from_arrays(name: str, arrays: Arrays, wanted: Wanted, held_out: float = 0.
 
 def _episodes(name: str, store: EpisodeStore, wanted: Wanted) -> Samples:
     """Frames of an agent's life; held out are the same episodes that V holds out."""
+    require_recorded(store)
     parts = split_episodes([store])
     total = sum(frames_shape(file)[0] for part in parts for _, file in part)
     stride = -(-total // MAX_FRAMES)

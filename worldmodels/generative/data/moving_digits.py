@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.generative.data.image_files import fit
 from worldmodels.generative.data.samples import Labels, Samples
 from worldmodels.training.randomness import numpy_generator_for
 
 MOVING = "moving-digits"
-SIDE, DIGIT = 32, 14
+SIDE, DIGIT = 32, 20
 STEP = 2  #: pixels per frame, along both axes
 TURN = 0.1  #: probability of turning round along one axis, in every frame after the first step
 COUNTS = (4_000, 500)  #: clips for training, and held out
@@ -50,7 +49,7 @@ def drawn(digits: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.u
 
 def moving_digits(seed: int, frames: int, pictures: tuple[NDArray[np.uint8], Labels]) -> Samples:
     """Clips of ``pictures`` (28x28 digits and their classes); one in ten digits moves only in those held out."""
-    small = np.stack([fit(digit[4:24, 4:24], DIGIT) for digit in pictures[0]])
+    small = pictures[0][:, 4:24, 4:24]
     chosen = np.random.default_rng(0).permutation(len(small))
     parts = []
     for number, pool in enumerate((chosen[len(chosen) // 10 :], chosen[: len(chosen) // 10])):

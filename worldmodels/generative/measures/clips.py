@@ -22,7 +22,7 @@ from worldmodels.training.randomness import generator_for
 COUNT = 200  #: clips that are drawn, and held out ones beside them
 BEST_OF = 8  #: futures of which the best is held against what came
 DRAWN = 20  #: futures by which the directions of a first step are counted
-CENTRAL = 4  #: pixels from the middle within which a digit can go in all four directions
+CENTRAL = 3.5  #: pixels from the middle within which a digit can go in all four directions
 CLEAR = 0.75  #: pixels by which a step may be longer or shorter along each axis
 
 

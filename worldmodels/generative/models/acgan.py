@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from rollouts.errors import UserError
-from worldmodels.generative.models.base import Shape, labelled_classes, require_not_negative
+from rollouts.errors import UserError, require_at_least
+from worldmodels.generative.models.base import Shape, labelled_classes
 from worldmodels.generative.models.gan import GANConfig, GANModel
 from worldmodels.generative.networks.heads import TwoHeads
 from worldmodels.generative.objectives.auxiliary import ACGAN
@@ -32,7 +32,7 @@ class ACGANConfig(GANConfig):
 
     def check(self) -> None:
         super().check()
-        require_not_negative(self, ("class_weight",))
+        require_at_least(0, self, ("class_weight",))
 
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.models.base import (
     ImageConfig,
     ImageModel,
@@ -18,20 +18,17 @@ from worldmodels.generative.models.base import (
     View,
     adam,
     labelled_classes,
-    require_not_negative,
 )
+from worldmodels.generative.models.views import reconstructions
 from worldmodels.generative.networks import priors
 from worldmodels.generative.networks.coders import Coder, CoderArchitecture, coder
 from worldmodels.generative.networks.modules import VAE, Autoencoder
 from worldmodels.generative.networks.priors import MixturePrior, VampPrior
 from worldmodels.generative.objectives.autoencoders import (
-    BERNOULLI,
     AutoencoderObjective,
-    Likelihood,
+    LikelihoodName,
     VAEObjective,
-    fixed_gaussian,
-    gaussian,
-    gaussian_per_pixel,
+    likelihood_of,
     log_likelihood_bound,
 )
 from worldmodels.generative.objectives.elbo import CollapseReport, bits_per_dimension, collapse_report, sampled_kl
@@ -41,7 +38,6 @@ from worldmodels.pictures import Frames
 from worldmodels.training.loop import Stateful
 from worldmodels.training.randomness import generator_for
 
-LikelihoodName = Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-per-pixel"]
 PriorName = Literal["normal", "mixture", "vamp"]
 IMPORTANCE_SAMPLES = 50
 
@@ -69,7 +65,7 @@ class AutoencoderConfig(ImageConfig):
             raise ValueError("an autoencoder without a prior would learn a variance of 0: use --likelihood gaussian")
         encoder, features, decoder = _coder(self, shape)
         network = Autoencoder(encoder, features, self.latent_size, decoder, self.sparsity_weight > 0).to(device)
-        likelihood = BERNOULLI if self.likelihood == "bernoulli" else fixed_gaussian(self.variance)
+        likelihood = likelihood_of(self.likelihood, self.variance)
         objective = AutoencoderObjective(
             network,
             likelihood,
@@ -87,7 +83,7 @@ class AutoencoderConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("variance",))
-        require_not_negative(self, ("noise", "sparsity_weight"))
+        require_at_least(0, self, ("noise", "sparsity_weight"))
         if not 0 < self.sparsity < 1:
             raise UserError(f"--sparsity must be in (0, 1), got {self.sparsity}.")
 
@@ -166,22 +162,13 @@ class VAEConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("variance", "components"))
-        require_not_negative(self, ("kl_weight", "free_nats"))
+        require_at_least(0, self, ("kl_weight", "free_nats"))
         if self.free_nats and self.prior != "normal":
             raise UserError("--free-nats counts the KL of each unit, which only --prior normal has; drop one of them.")
 
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)
         refuse_architecture(self.architecture, points)
-
-
-def likelihood_of(name: LikelihoodName, variance: float, logvar: Tensor | None = None) -> Likelihood:
-    """The likelihood of that name; ``logvar`` is the one that is learned."""
-    if name == "bernoulli":
-        return BERNOULLI
-    if name == "gaussian-per-pixel":
-        return gaussian_per_pixel(variance)
-    return fixed_gaussian(variance) if logvar is None else gaussian(logvar)
 
 
 def _coder(config: AutoencoderConfig | VAEConfig, shape: Shape, classes: int = 0) -> Coder:
@@ -316,16 +303,6 @@ class VAEModel(LatentModel):
             "active_units": report.active_by_kl,
             "latent_size": self.latent_size,
         }
-
-
-@torch.no_grad()
-def reconstructions(model: ImageModel, batch: Batch, count: int = 20) -> Frames:
-    """Originals above their reconstructions."""
-    assert model.encode is not None
-    assert model.decode is not None
-    x, condition = batch.x[:count], model.condition(batch)
-    condition = None if condition is None else condition[:count]
-    return rows_below([x, model.decode(model.encode(x, condition), condition)])
 
 
 AE = AutoencoderConfig(latent_size=16, learning_rate=1e-3, decay=True)

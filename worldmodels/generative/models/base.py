@@ -41,7 +41,7 @@ To add a model: copy ``autoencoders.py``, or see ``tests/generative/test_extensi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -49,7 +49,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_at_least, require_positive, require_seed
+from rollouts.errors import UserError, require_at_least, require_below_one, require_positive, require_seed
 from worldmodels.generative.data.batches import ConditionOf
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.image_files import Fit
@@ -271,7 +271,7 @@ class ImageConfig:
         """
         require_positive(self, ("steps", "batch_size", "latent_size", "width", "learning_rate"))
         require_positive(self, ("log_every", "checkpoint_every", "memory_gb"))
-        require_not_negative(self, ("size",))
+        require_at_least(0, self, ("size",))
         require_seed(self.seed, "seed")
         require_below_one(self, ("crop",))
         if self.channels not in (0, 1, 3):
@@ -287,26 +287,6 @@ class ImageConfig:
         """
         if points and (self.flip or self.crop):
             raise UserError("Points are not mirrored or cut: leave out --flip and --crop.")
-
-
-def require_not_negative(config: ImageConfig, names: Sequence[str]) -> None:
-    """Refuse negative values.
-
-    Raises:
-        UserError: the option is named.
-    """
-    require_at_least(0, config, names)
-
-
-def require_below_one(config: ImageConfig, names: Sequence[str]) -> None:
-    """Refuse what is not in [0, 1).
-
-    Raises:
-        UserError: the option is named.
-    """
-    for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be in [0, 1), got {getattr(config, name)}.")
 
 
 def build(config: ImageConfig, shape: Shape, device: torch.device) -> ImageModel:

@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
-from rollouts.errors import require_positive
-from worldmodels.generative.models.base import ImageConfig, Shape, adam, require_below_one
+from rollouts.errors import require_below_one, require_positive
+from worldmodels.generative.models.base import ImageConfig, Shape, adam
 from worldmodels.generative.models.gan import GeneratorModel
 from worldmodels.generative.networks.coders import began_critic, began_generator, mlp_coder
 from worldmodels.generative.networks.modules import Autoencoder

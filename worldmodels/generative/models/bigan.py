@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from rollouts.errors import require_positive
-from worldmodels.generative.models.autoencoders import reconstructions
-from worldmodels.generative.models.base import ImageConfig, Shape, View, adam, require_below_one
+from rollouts.errors import require_below_one, require_positive
+from worldmodels.generative.models.base import ImageConfig, Shape, View, adam
 from worldmodels.generative.models.gan import GeneratorModel
+from worldmodels.generative.models.views import reconstructions
 from worldmodels.generative.networks.coders import conv_coder, mlp_coder
 from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
 from worldmodels.generative.networks.pairs import Inference, PairCritic

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rollouts.errors import require_positive
+from rollouts.errors import require_at_least, require_positive
+from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.inputs import read_grey
 from worldmodels.generative.data.making import luma
 from worldmodels.generative.data.two_photos import TWO_PHOTOS
 from worldmodels.generative.measures.similarity import similarity
-from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, View, adam, require_not_negative
+from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, View, adam
 from worldmodels.generative.models.translators import require_condition
 from worldmodels.generative.networks.coders import conv_coder
 from worldmodels.generative.networks.modules import VAE
@@ -60,7 +61,7 @@ class ColoursConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("variance",))
-        require_not_negative(self, ("kl_weight",))
+        require_at_least(0, self, ("kl_weight",))
 
 
 class ColoursModel(ImageModel):
@@ -123,7 +124,8 @@ class ColoursModel(ImageModel):
 
     def _colourings(self, batch: Batch) -> Frames:
         """Grey pictures above several colourings of each, and the true one."""
-        grey, x = require_condition(batch.condition)[:10], batch.x[:10]
+        chosen = spread(10, len(batch.x))
+        grey, x = require_condition(batch.condition)[chosen], batch.x[chosen]
         return rows_below([grey, *self.several(COLOURINGS, batch.rng, grey), x])
 
     @torch.no_grad()

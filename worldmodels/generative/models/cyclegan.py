@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from rollouts.errors import UserError, require_at_least
+from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.inputs import read_input
 from worldmodels.generative.data.pairs import unpaired
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.measures.similarity import absolute_error
-from worldmodels.generative.models.base import ImageModel, Shape, View, require_not_negative
+from worldmodels.generative.models.base import ImageModel, Shape, View
 from worldmodels.generative.models.gan import GAMES, LossName
 from worldmodels.generative.models.translators import TranslatorConfig, noisy, require_condition
 from worldmodels.generative.objectives.translation import CycleGAN
@@ -74,7 +75,7 @@ class CycleGANConfig(TranslatorConfig):
 
     def check(self) -> None:
         super().check()
-        require_not_negative(self, ("cycle_weight", "identity_weight"))
+        require_at_least(0, self, ("cycle_weight", "identity_weight"))
         require_at_least(0, self, ("buffer",))
         if not self.inputs:
             raise UserError("CycleGAN needs two sets: --inputs FOLDER, whose pictures become like those of --data.")
@@ -124,12 +125,13 @@ class CycleGANModel(ImageModel):
         return {"samples": self._there_and_back, "back": self._back_and_there}
 
     def _there_and_back(self, batch: Batch) -> Frames:
-        others = require_condition(batch.other)[:SHOWN]
+        others = require_condition(batch.other)
+        others = others[spread(SHOWN, len(others))]
         made = self.draw(SHOWN, batch.rng, others)
         return rows_below([others, made, self.back(made, batch.rng)])
 
     def _back_and_there(self, batch: Batch) -> Frames:
-        x = batch.x[:SHOWN]
+        x = batch.x[spread(SHOWN, len(batch.x))]
         made = self.back(x, batch.rng)
         return rows_below([x, made, self.draw(SHOWN, batch.rng, made)])
 

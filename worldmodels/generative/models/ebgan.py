@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
-from rollouts.errors import require_positive
-from worldmodels.generative.models.base import ImageConfig, Shape, adam, require_below_one, require_not_negative
+from rollouts.errors import require_at_least, require_below_one, require_positive
+from worldmodels.generative.models.base import ImageConfig, Shape, adam
 from worldmodels.generative.models.gan import GeneratorModel
 from worldmodels.generative.networks.coders import began_critic, mlp_coder
 from worldmodels.generative.networks.dcgan import dcgan_generator
@@ -74,7 +74,7 @@ class EBGANConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("critic_learning_rate", "margin"))
-        require_not_negative(self, ("pull_away",))
+        require_at_least(0, self, ("pull_away",))
         require_below_one(self, ("average_decay", "beta1"))
 
 

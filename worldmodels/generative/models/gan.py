@@ -10,15 +10,13 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_below_one, require_positive
 from worldmodels.generative.models.base import (
     ImageConfig,
     LatentModel,
     Shape,
     adam,
     labelled_classes,
-    require_below_one,
-    require_not_negative,
 )
 from worldmodels.generative.networks import foster
 from worldmodels.generative.networks.dcgan import Conditioning, Upsampling, dcgan_critic, dcgan_generator
@@ -205,7 +203,7 @@ class GANConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("critic_steps", "critic_learning_rate"))
-        require_not_negative(self, ("clip", "penalty_weight"))
+        require_at_least(0, self, ("clip", "penalty_weight"))
         require_below_one(self, ("average_decay", "beta1", "beta2", "rms_decay"))
 
     def for_photos(self) -> GANConfig:

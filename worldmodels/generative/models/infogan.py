@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import torch
 
-from rollouts.errors import UserError, require_positive
-from worldmodels.generative.models.base import Shape, View, decode_all, require_not_negative
+from rollouts.errors import UserError, require_at_least, require_positive
+from worldmodels.generative.models.base import Shape, View, decode_all
 from worldmodels.generative.models.gan import GANConfig, GANModel
 from worldmodels.generative.networks.heads import CodedGenerator, TwoHeads
 from worldmodels.generative.objectives.auxiliary import InfoGAN, information_bound
@@ -49,7 +49,7 @@ class InfoGANConfig(GANConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("categories",))
-        require_not_negative(self, ("numbers", "code_weight"))
+        require_at_least(0, self, ("numbers", "code_weight"))
 
     def check_networks(self, points: bool) -> None:
         super().check_networks(points)
@@ -70,8 +70,8 @@ class InfoGANModel(GANModel):
         """What a sample tells of the category it was made from: at least so many nats, log(categories) at most."""
         z = torch.randn(READ, self.latent_size, generator=batch.rng).to(self.device)
         made, chosen = self.generator.eval()(z), self.game.generator.code(z)[0]
-        told = self.game.critic.eval().both(made)[1][:, : self.game.generator.categories].log_softmax(1)
-        bound = information_bound(told.gather(1, chosen[:, None])[:, 0], self.game.generator.categories)
+        guess = self.game.critic.eval().both(made)[1][:, : self.game.generator.categories].log_softmax(1)
+        bound = information_bound(guess.gather(1, chosen[:, None])[:, 0], self.game.generator.categories)
         return {"code_information": float(bound)}
 
     def _codes(self, batch: Batch) -> Frames:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import require_positive
-from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, adam, require_below_one
+from rollouts.errors import require_below_one, require_positive
+from worldmodels.generative.models.base import ImageConfig, ImageModel, Shape, adam
 from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
 from worldmodels.generative.networks.pyramid import Residual, ResidualCritic, halved

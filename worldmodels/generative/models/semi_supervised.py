@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.errors import require_positive
+from rollouts.errors import require_at_least, require_positive
 from worldmodels.generative.data.samples import Samples
-from worldmodels.generative.models.autoencoders import LikelihoodName, likelihood_of, reconstructions
 from worldmodels.generative.models.base import (
     ImageConfig,
     LatentModel,
@@ -19,11 +18,12 @@ from worldmodels.generative.models.base import (
     View,
     adam,
     labelled_classes,
-    require_not_negative,
 )
+from worldmodels.generative.models.views import reconstructions
 from worldmodels.generative.networks.coders import coder
 from worldmodels.generative.networks.modules import VAE
 from worldmodels.generative.networks.semi_supervised import SemiSupervisedVAE
+from worldmodels.generative.objectives.autoencoders import LikelihoodName, likelihood_of
 from worldmodels.generative.objectives.semi_supervised import SemiSupervised
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.training.loop import Stateful
@@ -80,7 +80,7 @@ class SemiSupervisedConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("labelled", "variance"))
-        require_not_negative(self, ("class_weight",))
+        require_at_least(0, self, ("class_weight",))
 
 
 class SemiSupervisedModel(LatentModel):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_below_one, require_positive
 from worldmodels.generative.data.captioned import (
     CAPTIONED,
     LENGTH,
@@ -31,7 +31,6 @@ from worldmodels.generative.models.base import (
     View,
     adam,
     decode_all,
-    require_below_one,
 )
 from worldmodels.generative.models.gan import GAMES, LossName
 from worldmodels.generative.networks.captions import CaptionEncoder, Told

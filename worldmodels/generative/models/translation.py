@@ -10,14 +10,15 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive
+from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.inputs import read_drawing, read_grey, read_holes, read_input, read_small
 from worldmodels.generative.data.making import Made, Making, making
 from worldmodels.generative.data.pairs import Sides, halves, two_folders
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.data.two_photos import TWO_PHOTOS
 from worldmodels.generative.measures.similarity import similarity
-from worldmodels.generative.models.base import ImageModel, Shape, View, require_not_negative
+from worldmodels.generative.models.base import ImageModel, Shape, View
 from worldmodels.generative.models.gan import GAMES, PENALTIES, LossName, PenaltyName
 from worldmodels.generative.models.translators import TranslatorConfig, noisy, require_condition
 from worldmodels.generative.networks.patchgan import patchgan
@@ -122,7 +123,7 @@ class Pix2PixConfig(TranslatorConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("critic_steps",))
-        require_not_negative(self, ("error_weight", "penalty_weight", "perceptual_weight"))
+        require_at_least(0, self, ("error_weight", "penalty_weight", "perceptual_weight"))
         if (self.pairs == "folders") != bool(self.inputs):
             raise UserError(
                 "Pairs are needed: --inputs FOLDER with the pictures to start from, named as those of --data; or "
@@ -189,10 +190,11 @@ class Pix2PixModel(ImageModel):
         return {"samples": self._translations}
 
     def _translations(self, batch: Batch) -> Frames:
-        condition = require_condition(batch.condition)[:SHOWN]
+        chosen = spread(SHOWN, len(batch.x))  # neighbours in a folder are often alike
+        condition = require_condition(batch.condition)[chosen]
         made = self.draw(SHOWN, batch.rng, condition)
         picture = condition[:, : self.shape.channels] if self.kind and self.kind.holes else condition
-        return rows_below([picture, made, batch.x[:SHOWN]])
+        return rows_below([picture, made, batch.x[chosen]])
 
     def baseline(self, batch: Batch) -> Tensor:
         """The trivial translation of held-out pictures, ``[N, C, S, S]``."""
@@ -213,6 +215,6 @@ class Pix2PixModel(ImageModel):
 
 COLOURISE = Pix2PixConfig(data=TWO_PHOTOS, pairs="grey")
 INPAINT = replace(COLOURISE, pairs="masked")
-# Detail that is all in the input's neighbourhood needs no noise.
-SUPER_RESOLVE = replace(COLOURISE, pairs="shrunk", dropout=0.0)
+# What is missing lies close to what is there, so no noise; and a critic gives speckles before it gives detail.
+SUPER_RESOLVE = replace(COLOURISE, pairs="shrunk", dropout=0.0, adversarial=False)
 EDGES_TO_PHOTO = replace(COLOURISE, pairs="edges")

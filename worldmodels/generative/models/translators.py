@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_below_one, require_positive
 from worldmodels.generative.data.samples import Wanted
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
-from worldmodels.generative.models.base import ImageConfig, adam, require_below_one
+from worldmodels.generative.models.base import ImageConfig, adam
 from worldmodels.generative.networks.patchgan import Patch, patchgan
 from worldmodels.generative.networks.resnet_translator import resnet_translator
 from worldmodels.generative.networks.unet import unet

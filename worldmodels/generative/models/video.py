@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rollouts.errors import UserError, require_positive
+from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.data.clips import load_clips
 from worldmodels.generative.data.moving_digits import MOVING
 from worldmodels.generative.data.samples import Samples, Wanted
@@ -21,7 +21,6 @@ from worldmodels.generative.models.base import (
     View,
     adam,
     labelled_classes,
-    require_not_negative,
 )
 from worldmodels.generative.networks.coders import conv_coder
 from worldmodels.generative.networks.modules import VAE
@@ -33,6 +32,9 @@ from worldmodels.mdn_rnn import MDNRNN
 from worldmodels.pictures import Frames, grid, with_captions
 from worldmodels.training.loop import Stateful
 
+SURE = -4.0
+"""Log variance of V's first codes: little noise, so that the decoder finds out what they are good for before the prior
+has made them all noise. Otherwise V draws nothing but the mean picture, where things may be anywhere."""
 CLIPS, FUTURES = 3, 4  #: clips that are shown, and drawn futures of each
 CHUNK = 100  #: clips that are drawn at once
 
@@ -72,10 +74,11 @@ class VideoConfig(ImageConfig):
         codes = self.static_size + self.latent_size
         encoder, features, decoder = conv_coder(shape.size, shape.channels, codes, self.width, classes)
         vae = VAE(encoder, features, codes, decoder, classes)
+        nn.init.constant_(vae.logvar.bias, SURE)
         actions = self.static_size + classes
         dynamics = MDNRNN(self.latent_size, actions, self.hidden_size, self.mixtures, False, False)
         network = VideoNetwork(vae, dynamics, self.static_size, self.joint).to(device)
-        trainable = torch.nn.ParameterList(part for part in network.dynamics.parameters() if part.requires_grad)
+        trainable = nn.ParameterList(part for part in network.dynamics.parameters() if part.requires_grad)
         video = Video(
             network,
             BERNOULLI,
@@ -97,7 +100,7 @@ class VideoConfig(ImageConfig):
     def check(self) -> None:
         super().check()
         require_positive(self, ("frames", "every", "given", "hidden_size", "mixtures", "dynamics_learning_rate"))
-        require_not_negative(self, ("static_size", "kl_weight"))
+        require_at_least(0, self, ("static_size", "kl_weight"))
         if not self.given < self.frames:
             raise UserError(f"--given must leave a frame of {self.frames} to be drawn, got {self.given}.")
 
@@ -213,5 +216,5 @@ def _film(clips: Tensor, columns: int) -> list[Frames]:
     return [grid(np.ascontiguousarray(rgb(frame)), columns) for frame in clips.unbind(1)]
 
 
-VIDEO = VideoConfig(width=16, batch_size=16, steps=1500, learning_rate=1e-3, decay=True, checkpoint_every=500)
+VIDEO = VideoConfig(width=16, batch_size=16, steps=1500, learning_rate=2e-3, decay=True, checkpoint_every=500)
 VIDEO_CONDITIONAL = replace(VIDEO, conditional=True)

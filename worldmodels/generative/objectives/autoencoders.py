@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ from worldmodels.generative.objectives.losses import wide
 from worldmodels.generative.objectives.units import Batch, Loss, Unit
 from worldmodels.training.loop import Stateful
 from worldmodels.vae import kl_to_standard_normal, reparameterise
+
+LikelihoodName = Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-per-pixel"]
 
 
 class Likelihood(NamedTuple):
@@ -66,6 +68,15 @@ def gaussian_per_pixel(variance: float) -> Likelihood:
         return gaussian_nll(mean, x, logvar)
 
     return Likelihood(nll, lambda output: halves(output)[0], spread=lambda output: (0.5 * halves(output)[1]).exp())
+
+
+def likelihood_of(name: LikelihoodName, variance: float, logvar: Tensor | None = None) -> Likelihood:
+    """The likelihood of that name; ``logvar`` is the one that is learned."""
+    if name == "bernoulli":
+        return BERNOULLI
+    if name == "gaussian-per-pixel":
+        return gaussian_per_pixel(variance)
+    return fixed_gaussian(variance) if logvar is None else gaussian(logvar)
 
 
 class AutoencoderObjective:

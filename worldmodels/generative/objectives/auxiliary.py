@@ -30,7 +30,7 @@ class AuxiliaryGAN(GAN):
         super().__init__(*rules)
         self.weight = weight
 
-    def error(self, told: Tensor, made_from: Tensor) -> Tensor:
+    def error(self, guess: Tensor, made_from: Tensor) -> Tensor:
         """Of what the second head says of samples ``[N, K]``."""
         raise NotImplementedError
 
@@ -38,17 +38,17 @@ class AuxiliaryGAN(GAN):
         """Fakes, and what they were made from."""
         raise NotImplementedError
 
-    def real_error(self, told: Tensor, batch: Batch) -> Tensor:
+    def real_error(self, guess: Tensor, batch: Batch) -> Tensor:
         """The same error on data, where it is known what they are."""
-        return told.new_zeros(())
+        return guess.new_zeros(())
 
     def critic_loss(self, batch: Batch) -> Loss:
         with torch.no_grad():
             fake, made_from = self.made(batch)
             fake, real = self._shown(fake, batch), self._shown(batch.x, batch)
-        (real_logits, real_told), (fake_logits, fake_told) = self._both(real, fake)
+        (real_logits, real_guess), (fake_logits, fake_guess) = self._both(real, fake)
         loss = self.game.critic(real_logits, fake_logits)
-        error = self.error(fake_told, made_from) + self.real_error(real_told, batch)
+        error = self.error(fake_guess, made_from) + self.real_error(real_guess, batch)
         total = loss.total + self.weight * error
         adapted = self._adapt(real_logits, batch)
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake, **adapted}
@@ -61,13 +61,13 @@ class AuxiliaryGAN(GAN):
         """As :meth:`GAN._judge`, in one pass unless they would share the statistics of a normalisation."""
         if self._apart:
             return self.critic.both(real), self.critic.both(fake)
-        logits, told = (part.split(len(real)) for part in self.critic.both(torch.cat([real, fake])))
-        return (logits[0], told[0]), (logits[1], told[1])
+        logits, guess = (part.split(len(real)) for part in self.critic.both(torch.cat([real, fake])))
+        return (logits[0], guess[0]), (logits[1], guess[1])
 
     def generator_loss(self, batch: Batch) -> Loss:
         fake, made_from = self.made(batch)
-        logits, told = self.critic.both(self._shown(fake, batch))
-        loss, error = self.game.generator(logits), self.error(told, made_from)
+        logits, guess = self.critic.both(self._shown(fake, batch))
+        loss, error = self.game.generator(logits), self.error(guess, made_from)
         return Loss(loss + self.weight * error, {"generator": loss, self.error_name: error})
 
 
@@ -83,12 +83,12 @@ class ACGAN(AuxiliaryGAN):
         assert batch.labels is not None
         return self.generate(batch), batch.labels
 
-    def error(self, told: Tensor, made_from: Tensor) -> Tensor:
-        return F.cross_entropy(wide(told), made_from)
+    def error(self, guess: Tensor, made_from: Tensor) -> Tensor:
+        return F.cross_entropy(wide(guess), made_from)
 
-    def real_error(self, told: Tensor, batch: Batch) -> Tensor:
+    def real_error(self, guess: Tensor, batch: Batch) -> Tensor:
         assert batch.labels is not None
-        return self.error(told, batch.labels)
+        return self.error(guess, batch.labels)
 
 
 class InfoGAN(AuxiliaryGAN):
@@ -106,12 +106,12 @@ class InfoGAN(AuxiliaryGAN):
         z = batch.normal(len(batch.x), self.generator.latent_size)
         return self.generator(z), z
 
-    def error(self, told: Tensor, made_from: Tensor) -> Tensor:
+    def error(self, guess: Tensor, made_from: Tensor) -> Tensor:
         """``-E log Q(c | x)`` less the constant ``log(2 pi) / 2`` of every number."""
-        categories, told = self.generator.categories, wide(told)
+        categories, guess = self.generator.categories, wide(guess)
         chosen, numbers = self.generator.code(made_from)
-        squares = (told[:, categories:] - numbers).square().sum(1)
-        return F.cross_entropy(told[:, :categories], chosen) + 0.5 * squares.mean()
+        squares = (guess[:, categories:] - numbers).square().sum(1)
+        return F.cross_entropy(guess[:, :categories], chosen) + 0.5 * squares.mean()
 
 
 def information_bound(log_q: Tensor, categories: int) -> Tensor:
