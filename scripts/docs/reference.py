@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from reference_car import LAW, Undrawn, drive, fit
+from reference_car import LAW, Undrawn, drive, drive_at_random, fit
 from reference_doom import Planner, Still, Sweeper, open_game, survive
 
 from agents.cli.errors import tell_errors
@@ -35,7 +35,7 @@ from rollouts.seeds import TEST
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
 CAR, DOOM = EnvConfig("carracing", action_repeat=4), EnvConfig("takecover")
 Play = Callable[[int], tuple[float, int]]
-RowName = Literal["car-still", "car-law", "doom-still", "doom-sweep", "doom-planner"]
+RowName = Literal["car-still", "car-random", "car-law", "doom-still", "doom-sweep", "doom-planner"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Row:
     note: str = ""
 
 
-def _car(law: bool) -> Callable[[], Iterator[Play]]:
+def _car(drives: Callable[[Undrawn, int], tuple[float, int]]) -> Callable[[], Iterator[Play]]:
     def play() -> Iterator[Play]:
         env = Undrawn(CAR)
-        yield lambda seed: drive(LAW if law else None, env, seed)
+        yield lambda seed: drives(env, seed)
 
     return play
 
@@ -69,11 +69,12 @@ def _doom(make: Callable[[], Still | Sweeper | Planner]) -> Callable[[], Iterato
 
 DIAGNOSIS = "A diagnosis, no result: it reads the simulator's state, which no agent may."
 ROWS: dict[str, Row] = {
-    "car-still": Row("CarRacing, standing still", CAR, _car(False)),
+    "car-still": Row("CarRacing, standing still", CAR, _car(lambda env, seed: drive(None, env, seed))),
+    "car-random": Row("CarRacing, random actions", CAR, _car(drive_at_random), "One action in four frames."),
     "car-law": Row(
         "CarRacing, a law that reads the simulator's state (diagnosis)",
         CAR,
-        _car(True),
+        _car(lambda env, seed: drive(LAW, env, seed)),
         f"{DIAGNOSIS} It aims at a point ahead and is as fast as the bends ahead let it brake in time; its "
         "coefficients were fitted on validation seeds. One action in four frames, as the drivers.",
     ),

@@ -7,7 +7,7 @@ sideways and ``braking`` the backward acceleration that the tyres bear.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import resolve
+from rollouts.policies import POLICIES
 from rollouts.seeds import VALIDATION
 
 Array = NDArray[np.float64]
@@ -51,7 +52,8 @@ class Undrawn:
 
     def __init__(self, config: EnvConfig) -> None:
         preset = resolve(config)
-        self.repeat = preset.action_repeat
+        assert preset.action is not None
+        self.repeat, self.action_spec = preset.action_repeat, preset.action
         self.env = gym.make(preset.id, max_episode_steps=preset.max_episode_steps, disable_env_checker=True)
         self.world = cast(Any, self.env.unwrapped)
         picture = np.zeros(self.env.observation_space.shape or (), np.uint8)
@@ -122,7 +124,19 @@ def drive(law: Law | None, env: Undrawn, seed: int) -> tuple[float, int]:
     """One whole episode of the law, or of a car that nobody drives: its return, and how many decisions it took."""
     env.reset(seed)
     still = np.zeros(3, np.float32)
-    act = Driver(law, env) if law is not None else lambda: still
+    return play(Driver(law, env) if law is not None else lambda: still, env)
+
+
+def drive_at_random(env: Undrawn, seed: int) -> tuple[float, int]:
+    """The same of the random policy."""
+    env.reset(seed)
+    policy = POLICIES["random"](seed, env.action_spec)
+    unseen = np.zeros(0, np.uint8)
+    return play(lambda: policy(unseen), env)
+
+
+def play(act: Callable[[], NDArray[np.float32]], env: Undrawn) -> tuple[float, int]:
+    """An episode that has just begun, to its end."""
     total, steps, over = 0.0, 0, False
     while not over:
         reward, over = env.step(act())
@@ -159,4 +173,19 @@ def law_of(values: Array) -> Law:
     return Law(**{field.name: float(value) for field, value in zip(fields(Law), values, strict=True)})
 
 
-LAW = Law(grip=60.0, top=80.0, steering=1.2)
+#: Six generations of :func:`fit` with two tracks a candidate, from grip 60, top 80 and steering 1.2.
+LAW = Law(
+    aim=8.653,
+    aim_per_speed=0.1678,
+    steering=0.8583,
+    damping=0.05154,
+    grip=112.99,
+    braking=33.31,
+    bend=3.234,
+    sight=13.23,
+    top=101.0,
+    gas=0.1236,
+    brake=0.05381,
+    slack=3.829,
+    ease=0.6034,
+)

@@ -35,7 +35,7 @@ def test_the_undrawn_car_is_the_stock_one_without_pictures():
 
 
 def test_the_law_brakes_in_time_for_a_bend_and_comes_further_than_a_car_that_stands():
-    from reference_car import TILE, Driver, Law, Undrawn, drive
+    from reference_car import TILE, Driver, Law, Undrawn, drive, drive_at_random
 
     env = Undrawn(EnvConfig("carracing", max_episode_steps=160, action_repeat=4))
     env.reset(VALIDATION)
@@ -46,6 +46,7 @@ def test_the_law_brakes_in_time_for_a_bend_and_comes_further_than_a_car_that_sta
     assert driver._target() == 90.0
     law = Law(grip=60.0, top=80.0, steering=1.2)
     assert drive(law, env, VALIDATION)[0] > 60 > drive(None, env, VALIDATION)[0]
+    assert drive_at_random(env, VALIDATION) == drive_at_random(env, VALIDATION) != drive_at_random(env, VALIDATION + 1)
 
 
 def test_the_car_learns_its_law_on_validation_seeds():
@@ -79,7 +80,8 @@ def test_a_row_is_kept_with_every_return(tmp_path: Path, monkeypatch: pytest.Mon
 
     short = EnvConfig("carracing", max_episode_steps=8, action_repeat=4)
     monkeypatch.setattr(reference, "CAR", short)
-    monkeypatch.setitem(reference.ROWS, "car-law", reference.Row("A law", short, reference._car(True), "Diagnosis."))
+    law = reference.Row("A law", short, reference.ROWS["car-law"].open, "Diagnosis.")
+    monkeypatch.setitem(reference.ROWS, "car-law", law)
     reference.score("car-law", 2, 5, tmp_path)
     (kept,) = read(tmp_path)
     assert (kept.name, kept.title, kept.goal, kept.note) == ("reference-car-law", "A law", "reference", "Diagnosis.")
