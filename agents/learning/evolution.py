@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from agents.learning.racing import episodes_of, places, race
 from agents.learning.strategies import StrategyName, make_strategy
 from agents.learning.subspace import Subspace, centred_weights, principal_weights
 from rollouts.errors import UserError, require_positive
+from rollouts.runs.files import file_hash
 from rollouts.seeds import evolution_seed
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 
@@ -117,14 +119,21 @@ class EvolutionConfig:
             )
             save_tensors({"directions": torch.tensor(found)}, kept)
         directions = load_tensors(kept)["directions"].numpy()
-        return Evolution(self, Subspace(over(np.zeros(directions.shape[1])), task.initial, directions), task.seed)
+        subspace = Subspace(over(np.zeros(directions.shape[1])), task.initial, directions)
+        return Evolution(self, subspace, task.seed, kept)
 
 
 class Evolution:
-    """A strategy as a learner of C. Candidates of a generation meet the same luck (common random numbers)."""
+    """A strategy as a learner of C. Candidates of a generation meet the same luck (common random numbers).
 
-    def __init__(self, options: EvolutionConfig, strategy: Strategy, seed: int) -> None:
-        self.options, self.strategy, self.seed = options, strategy, seed
+    Args:
+        directions: the file of those that it searches along, if not along every weight.
+    """
+
+    def __init__(
+        self, options: EvolutionConfig, strategy: Strategy, seed: int, directions: Path | None = None
+    ) -> None:
+        self.options, self.strategy, self.seed, self.directions = options, strategy, seed, directions
 
     @property
     def weights(self) -> Array:
@@ -137,10 +146,20 @@ class Evolution:
 
     @property
     def state(self) -> dict[str, Any]:
-        return _with_tensors(self.strategy.state)
+        own = {} if self.directions is None else {"directions": file_hash(self.directions)}
+        return {**_with_tensors(self.strategy.state), **own}
 
     def restore(self, state: Mapping[str, Any]) -> bool:
-        return self.strategy.restore(_with_arrays(state))
+        """Raises:
+        UserError: the directions are not those that were searched along.
+        """
+        known = state.get("directions")
+        if self.directions is not None and known not in (None, file_hash(self.directions)):
+            raise UserError(
+                f"{self.directions} is damaged, or of another run. Put back a copy of it, or delete the folder "
+                f"{self.directions.parent} to start that stage anew."
+            )
+        return self.strategy.restore(_with_arrays({name: state[name] for name in state if name != "directions"}))
 
     def improve(self, world: World, iteration: int) -> Progress:
         """One generation: ask, evaluate, tell."""

@@ -11,7 +11,6 @@ python scripts/docs/images_table.py --budget-minutes 0
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -57,8 +56,9 @@ class Arguments:
     """Training steps of every row on images."""
     point_steps: int = 5000
     """Training steps of every row on points."""
-    budget_minutes: float = math.inf
-    """Start no further row after this time; the page is written from the rows that are there. 0 only writes."""
+    budget_minutes: float | None = None
+    """Start no further row after this time, if one is given; the page is written from the rows that are there. 0 only
+    writes."""
     runs: Path = Path("runs/images-table")
     """Where the rows are kept."""
     out: Path = Path("docs/images.md")
@@ -173,7 +173,8 @@ def body(arguments: Arguments) -> None:
             path = run.with_name(f"{run.name}.json")
             options = [config_to_dict(config) for config in configs(name, data, arguments)]
             if not finished(path, options):
-                if time.perf_counter() - began >= 60 * arguments.budget_minutes:
+                spent = (time.perf_counter() - began) / 60
+                if arguments.budget_minutes is not None and spent >= arguments.budget_minutes:
                     missing += 1
                     continue
                 say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(wanted)}")

@@ -128,6 +128,10 @@ def test_evolution_along_principal_directions_continues_as_if_it_had_not_been_br
     directions = principal_weights(WorldModel.load(whole), config.spec, 3)
     left = moved.double().numpy() - directions @ np.linalg.lstsq(directions, moved.double().numpy(), rcond=None)[0]
     assert np.abs(left).max() < 1e-6
+    kept = parts / "controller" / "directions.safetensors"
+    save_tensors({"directions": -load_tensors(kept)["directions"]}, kept)
+    with pytest.raises(UserError, match=r"directions\.safetensors is damaged, or of another run"):
+        evolve(dataclasses.replace(config, generations=3), parts, *arguments)
 
 
 def test_the_agent_is_the_average_of_the_last_means_and_may_become_so_later(

@@ -56,7 +56,7 @@ class Parsed(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
 
-def made(out: Path, *runs: Path | str, seconds: float = 20.0) -> Parsed:
+def made(out: Path, *runs: Path | str, seconds: float = 600.0) -> Parsed:
     text = write_report(runs, out, seconds).read_text()
     page = Parsed(text)
     for _, attributes in page.elements:

@@ -186,7 +186,13 @@ def test_the_ring_forgets_the_oldest_and_is_the_same_when_it_is_read_again(tmp_p
             used = slice(None) if name == "_usable" else replay.left.new_tensor(range(20)).long()
             torch.testing.assert_close(getattr(again, name)[used], getattr(replay, name)[used], rtol=0, atol=0)
     assert len(list(tmp_path.glob("*.safetensors"))) <= 5  # what no state can ask for is deleted
-    assert not again.restore([*state, 3])  # an iteration that has no file
+    longer_state = {"rows": [*state["rows"], 3], "hashes": [*state["hashes"], None]}
+    assert not again.restore(longer_state)  # an iteration that has no file
+    assert again.restore(state["rows"])  # as older versions kept it
+    newest, before = sorted(tmp_path.glob("*.safetensors"))[-1:-3:-1]
+    shutil.copyfile(before, newest)
+    with pytest.raises(UserError, match=f"{newest} is damaged, or of another run"):
+        again.restore(state)
     with pytest.raises(UserError, match="has 27 moments, the replay keeps 20; raise the learner's capacity"):
         replay.add([trace(26, 0, True)])
 

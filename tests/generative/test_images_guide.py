@@ -22,6 +22,7 @@ BLOCKS = [
     for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
 ]
 SHORT = ("--steps", "4", "--batch-size", "8", "--log-every", "2", "--checkpoint-every", "4", "--precision", "float32")
+FEW = ("--collect.episodes", "2", "--collect.max-steps", "12", "--workers", "0")
 #: What needs an agent's run, or trains a classifier of digits to measure with: other tests have that in small.
 ELSEWHERE = ("sharpen-vae", "runs/quickstart", "evaluate-images")
 
@@ -30,13 +31,17 @@ ELSEWHERE = ("sharpen-vae", "runs/quickstart", "evaluate-images")
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the pictures that the guide speaks of."""
     rng = np.random.default_rng(0)
-    for name in ("photos/a", "animals/owls", "animals/cats"):
+    for name in ("photos/a", "drawings/a", "animals/owls", "animals/cats"):
         (tmp_path / name).mkdir(parents=True)
         for number in range(30):
             pixels = rng.integers(0, 255, (72, 64, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     for name in ("me.jpg", "you.jpg"):
         Image.fromarray(rng.integers(0, 255, (40, 64, 3), dtype=np.uint8)).save(tmp_path / name)
+    torn = np.full((64, 64, 4), 255, np.uint8)
+    torn[8:24, 8:24, 3] = 0
+    Image.fromarray(torn).save(tmp_path / "torn.png")
+    Image.fromarray(torn[..., 3]).save(tmp_path / "drawn.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -50,7 +55,7 @@ def test_every_command_of_the_guide_runs(block: list[str], place: Path):
             continue
         name, *arguments = shlex.split(line, comments=True)
         width = () if "--preset book" in line else ("--width", "4")
-        short = (*SHORT, *width) if name == "train-images" else ()
+        short = {"train-images": (*SHORT, *width), "collect": FEW}.get(name, ())
         assert call(name.replace("-", "_"), *arguments, *short) == 0, line
     if "--out owls/" in " ".join(block):
         singles = sorted(path.name for path in (place / "owls").iterdir())

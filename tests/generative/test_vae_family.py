@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError
+from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.models.base import Shape, build
 from worldmodels.generative.models.registry import MODELS, preset
@@ -26,11 +27,18 @@ from worldmodels.generative.objectives.autoencoders import (
     gaussian_per_pixel,
     log_likelihood_bound,
 )
-from worldmodels.generative.objectives.elbo import Mixture, gaussian_nll, mixture_log_prob, sampled_kl
+from worldmodels.generative.objectives.elbo import (
+    Mixture,
+    collapse_report,
+    gaussian_nll,
+    kl_to_their_sum,
+    mixture_log_prob,
+    sampled_kl,
+)
 from worldmodels.generative.objectives.semi_supervised import SemiSupervised, unlabelled_bound
 from worldmodels.generative.objectives.units import Batch, Trainer
 from worldmodels.training.randomness import generator_for
-from worldmodels.vae import reparameterise
+from worldmodels.vae import kl_to_standard_normal, reparameterise
 
 CPU = torch.device("cpu")
 MIXTURE = Mixture(
@@ -120,6 +128,27 @@ def test_a_learned_prior_fits_latents_that_are_no_normal():
     assert weights.exp().tolist() == pytest.approx([0.75, 0.25], abs=0.02)
     assert means[:, 0].tolist() == pytest.approx([-2, 2], abs=0.3)
     assert logvars.exp().sqrt()[:, 0].tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+
+
+def test_units_that_say_the_same_of_everything_are_noticed_under_any_prior():
+    mean, logvar = torch.full((50, 2), 3.0), torch.full((50, 2), -1.0)
+    assert collapse_report(mean, logvar).active_by_kl == 2  # far from N(0, 1), and yet without information
+    assert collapse_report(mean, logvar, learned_prior=True).collapsed
+    mean[:, 0] += torch.randn(50, generator=generator_for(0, 0))
+    assert collapse_report(mean, logvar, learned_prior=True).active_by_kl == 1
+    spread = torch.special.ndtri((torch.arange(4000) + 0.5) / 4000)[:, None] * 0.8
+    narrow = torch.full((4000, 1), 2 * math.log(0.6))  # together they are N(0, 1): 0.64 + 0.36
+    usual = kl_to_standard_normal(spread, narrow).mean(0)
+    torch.testing.assert_close(kl_to_their_sum(spread, narrow), usual, atol=1e-3, rtol=0)
+
+
+def test_the_kl_that_is_reported_is_to_the_models_own_prior(images):
+    samples = load_samples(images)
+    model = build(dataclasses.replace(preset("mixture-vae", "tiny"), latent_size=3), Shape.of(samples), CPU)
+    batch = held_out(samples, 100, CPU)
+    found = model.measures(batch)
+    terms = [model.objective.loss(batch._replace(rng=generator_for(0, seed))).terms["rate"] for seed in range(20)]
+    assert found["kl"] == pytest.approx(torch.stack(terms).mean().item(), abs=0.2)
 
 
 # Likelihoods

@@ -13,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rollouts.errors import UserError
+from rollouts.runs.files import read_json_lines
 from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
@@ -94,11 +95,11 @@ def test_what_was_logged_after_a_checkpoint_is_taken_back(stage: Stage):
     log = MetricsLog(stage, 5)
     log.scalars(10, {"loss": 7.0})
     log.close()
-    assert (stage.path / "metrics.jsonl").read_text().splitlines() == [
-        '{"step": 5, "loss": 5.0, "seconds": 1.0, "updates": 3}',
-        '{"step": 10, "loss": 7.0}',
+    assert read_json_lines(stage.metrics, "step", stage.id) == [
+        {"step": 5, "loss": 5.0, "seconds": 1.0, "updates": 3},
+        {"step": 10, "loss": 7.0},
     ]
-    assert (stage.path / "held_out.jsonl").read_text() == '{"step": 5, "kl": 2.5}\n'
+    assert read_json_lines(stage.held_out, "step", stage.id) == [{"step": 5, "kl": 2.5}]
     read = board(stage.path)
     assert read.Tags()["scalars"] == ["V/loss", "V/held_out/kl"]
     assert points(read, "V/loss") == [(5, 5.0), (10, 7.0)]

@@ -31,7 +31,7 @@ from worldmodels.generative.objectives.autoencoders import (
     likelihood_of,
     log_likelihood_bound,
 )
-from worldmodels.generative.objectives.elbo import CollapseReport, bits_per_dimension, collapse_report
+from worldmodels.generative.objectives.elbo import CollapseReport, bits_per_dimension, collapse_report, sampled_kl
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import rows_below
 from worldmodels.pictures import Frames
@@ -264,7 +264,15 @@ class VAEModel(LatentModel):
 
     @torch.no_grad()
     def latents(self, batch: Batch) -> CollapseReport:
-        return collapse_report(*self.network.eval().encode(batch.x, self.condition(batch)))
+        return collapse_report(*self.network.eval().encode(batch.x, self.condition(batch)), not self.normal_latents)
+
+    def _kl(self, x: Tensor, labels: Tensor | None, report: CollapseReport) -> Tensor:
+        """Mean KL to the prior, in nats: exact, or of one sample each where the prior is learned."""
+        if self.network.prior is None:
+            return report.kl_per_unit.sum()
+        mean, logvar = self.network.encode(x, labels)
+        z = mean + (0.5 * logvar).exp() * torch.randn(mean.shape, generator=generator_for(0, 2)).to(mean)
+        return sampled_kl(z, mean, logvar, self.network.prior(self.network.encode)).mean()
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:
@@ -291,7 +299,7 @@ class VAEModel(LatentModel):
         return {
             **found,
             "squared_error": float(error),
-            "kl": float(report.kl_per_unit.sum()),
+            "kl": float(self._kl(x, labels, report)),
             "active_units": report.active_by_kl,
             "latent_size": self.latent_size,
         }

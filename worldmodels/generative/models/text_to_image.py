@@ -171,4 +171,4 @@ class TextToImageModel(LatentModel):
         }
 
 
-TEXT_TO_IMAGE = TextToImageConfig(width=16, batch_size=32, steps=1500, learning_rate=4e-4, critic_learning_rate=1e-3)
+TEXT_TO_IMAGE = TextToImageConfig(width=16, batch_size=32, steps=3000, learning_rate=4e-4, critic_learning_rate=1e-3)

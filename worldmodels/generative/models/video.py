@@ -216,5 +216,5 @@ def _film(clips: Tensor, columns: int) -> list[Frames]:
     return [grid(np.ascontiguousarray(rgb(frame)), columns) for frame in clips.unbind(1)]
 
 
-VIDEO = VideoConfig(width=16, batch_size=16, steps=1500, learning_rate=2e-3, decay=True, checkpoint_every=500)
+VIDEO = VideoConfig(width=16, batch_size=16, steps=3000, learning_rate=2e-3, decay=True, checkpoint_every=500)
 VIDEO_CONDITIONAL = replace(VIDEO, conditional=True)

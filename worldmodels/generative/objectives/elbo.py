@@ -138,7 +138,19 @@ class CollapseReport(NamedTuple):
         return self.active_by_kl == 0
 
 
-def collapse_report(mean: Tensor, logvar: Tensor) -> CollapseReport:
-    """Active units of posteriors ``[N, D]`` over a data set, by KL and by the variance of their means."""
-    kl, variance = kl_to_standard_normal(mean, logvar).mean(0), mean.var(0)
+def kl_to_their_sum(mean: Tensor, logvar: Tensor) -> Tensor:
+    """Mean KL of each posterior ``[N, D]`` to the Gaussian with the moments of all together, ``[D]``: 0 where all are
+    the same, whatever the prior; the usual KL where they make up N(0, 1)."""
+    together = mean.var(0, correction=0) + logvar.exp().mean(0)
+    return 0.5 * (together.log() - logvar.mean(0))
+
+
+def collapse_report(mean: Tensor, logvar: Tensor, learned_prior: bool = False) -> CollapseReport:
+    """Active units of posteriors ``[N, D]`` over a data set, by KL and by the variance of their means.
+
+    Args:
+        learned_prior: the KL to N(0, 1) would say nothing; take that of :func:`kl_to_their_sum`.
+    """
+    kl = kl_to_their_sum(mean, logvar) if learned_prior else kl_to_standard_normal(mean, logvar).mean(0)
+    variance = mean.var(0)
     return CollapseReport(kl, variance, int((kl > ACTIVE_KL).sum()), int((variance > ACTIVE_VARIANCE).sum()))
