@@ -239,7 +239,8 @@ def with_systems(page: str, folder: Path) -> str:
         return link[0] if (folder.parent / link[1]).exists() else ""
 
     texts = [file.read_text().strip().replace("](../", "](") for file in files]
-    texts = [re.sub(r"(?:, )?\[[^\]]*\]\((\w+/[^)]*\.(?:png|gif))\)", kept, text).replace("| , [", "| [") for text in texts]
+    picture = re.compile(r"(?:, )?\[[^\]]*\]\((\w+/[^)]*\.(?:png|gif))\)")
+    texts = [picture.sub(kept, text).replace("| , [", "| [") for text in texts]
     return "\n\n".join([before, SYSTEMS, *texts]) + "\n"
 
 
