@@ -62,11 +62,15 @@ class DistilConfig:
         """
         positive = ("episodes", "updates", "batch_size", "learning_rate", "capacity")
         require_positive(self, positive, "controller.distil.")
-        if self.teacher is None:
-            raise UserError("Whom shall C imitate? Name an agent: --controller.distil.teacher RUN")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
-        """C is what was asked for, linear or with a hidden layer: evolution goes on with it."""
+        """C is what was asked for, linear or with a hidden layer: evolution goes on with it.
+
+        Raises:
+            UserError: there is nobody to imitate.
+        """
+        if self.teacher is None:
+            raise UserError("Whom shall C imitate? Name an agent: --controller.distil.teacher RUN")
         return spec
 
     def decisions(self, max_steps: int) -> int:

@@ -157,7 +157,7 @@ def fit_whole_and_in_parts(config: MDNRNNConfig, source: Path, folder: Path, *br
             with interrupted_at(place, times):
                 fit()
         fit()
-        states.append(load_state(run.mdnrnn.state, CPU))
+        states.append({name: part for name, part in load_state(run.mdnrnn.state, CPU).items() if name != "stage"})
     torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
     return run.path
 

@@ -67,6 +67,8 @@ def resumed_and_not(name: str, config: ImageConfig, folder: Path) -> list[dict]:
     states = [load_state(folder / run / "images" / "state.pt", CPU) for run in ("twice", "once")]
     for state in states:
         state.pop("seconds", None)
+        state.pop("stage", None)  # whose it is
+        state.pop("lines", None)  # of its logs, to which an end adds some
     return states
 
 

@@ -141,7 +141,7 @@ def test_moving_digits_have_the_chances_they_are_said_to_have():
 
 
 def test_clips_show_a_digit_at_its_path(digits):
-    corners = np.array([[[0, 3], [2, 5]], [[18, 18], [16, 16]]])
+    corners = np.array([[[0, 3], [2, 5]], [[12, 12], [10, 10]]])
     small = np.full((2, DIGIT, DIGIT, 1), 7, np.uint8)
     clips = drawn(small, corners)
     for clip, path in zip(clips, corners, strict=True):

@@ -93,7 +93,7 @@ def test_test_seeds_are_numbered_anew(toy_episodes: list[Episode], tmp_path: Pat
     ("break_it", "message"),
     [
         (lambda store: store.files[1].write_bytes(b"no"), r"000001\.npz: it is no \.npz archive"),
-        (lambda store: store.files[1].rename(store.file(5)), "its name says seed 5"),
+        (lambda store: store.files[1].rename(store.file(5)), "is the episode of seed 2000000001, under another name"),
         (lambda store: _rewrite(store.files[1], rewards=np.array([np.nan] * 5)), "expected"),
         (lambda store: _rewrite(store.files[1], actions=np.full((1, 1), 3, np.float32)), "expected T"),
         (lambda store: _act(store, 1, 3.0), r"not within \(-1.0,\) to \(1.0,\)"),

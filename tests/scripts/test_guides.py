@@ -52,8 +52,11 @@ SHORT = {
     "sample-images": "",
     "export-page": "",
     "play": "",
+    "report": "--seconds 1",
+    "diagnose": "--gate.controllers 4 --gate.dreams 2 --gate.episodes 2 --gate.temperatures 1 --gate.dropouts 0",
 }
-ACTOR_CRITIC = "--controller.generations 1 --controller.sac.layers 4 --controller.dreamer.layers 4"
+LEARNERS = ("sac", "dreamer", "ppo")
+ACTOR_CRITIC = " ".join(["--controller.generations 1", *(f"--controller.{one}.layers 4" for one in LEARNERS)])
 MAKES = {"train-vae": "vae", "train-mdnrnn": "mdnrnn", "train-controller": "controller", "distil": "controller"}
 RUNS = ("runs/car", "runs/car-sac", "runs/car-ppo", "runs/new", "runs/mine", "runs/quickstart", "downloads/their-car")
 

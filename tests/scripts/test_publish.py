@@ -27,7 +27,7 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_nothing_is_overwritten_where_something_is_missing_or_of_other_weights(publish, tiny_run: Path, tmp_path: Path):
     run, docs = shutil.copytree(tiny_run, tmp_path / "run"), tmp_path / "docs" / "x"
-    save_report({"of": "another run"}, docs / "evaluation.json")
+    save_report({"by": "another run"}, docs / "evaluation.json")
     arguments = SimpleNamespace(agent=run, name="x", workers=0, seed=0)
     with pytest.raises(UserError, match="was not evaluated yet"):
         publish.body(arguments)
@@ -39,7 +39,7 @@ def test_nothing_is_overwritten_where_something_is_missing_or_of_other_weights(p
     with pytest.raises(UserError, match="the score of other weights"):
         publish.body(arguments)
     assert [file.name for file in docs.iterdir()] == ["evaluation.json"]
-    assert read_json(docs / "evaluation.json") == {"of": "another run"}
+    assert read_json(docs / "evaluation.json") == {"by": "another run"}
 
 
 def test_the_random_policy_is_measured_again_in_another_world_or_over_other_episodes(publish, tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Callable
@@ -83,7 +82,7 @@ def test_the_card_tells_the_score_of_the_released_files_once_it_was_measured(tin
     assert all(f"{episode['return']:.1f}" in told for episode in report["episodes"])
     assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in told
     assert "a score would be 100" in told
-    assert json.loads((pretrained / "toy" / "evaluation.json").read_text()) == report
+    assert read_json(pretrained / "toy" / "evaluation.json") == report
 
 
 def test_the_card_of_a_run_that_began_with_another_has_the_commands_and_costs_of_both(

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from rollouts.console import say
 from rollouts.errors import UserError
 from rollouts.runs.layout import episodes_in
-from rollouts.transfer.videos import decoded, videos_in
 from worldmodels.data.frames import Source
 from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.datasets import PACKAGED
@@ -87,6 +86,8 @@ def first_frames(path: Path, count: int, size: int, channels: int, how: Fit) -> 
     Raises:
         UserError: it cannot be read.
     """
+    from rollouts.transfer.videos import decoded, videos_in  # brings what image models do without
+
     if path.is_file() and videos_in(path):
         film = Film(str(path), lambda: decoded(path))
     else:
@@ -133,6 +134,8 @@ def _windows(frames: list[Pixels], length: int) -> Iterator[Pixels]:
 
 def _films(path: Path, seed: int) -> tuple[list[Film], list[Film]]:
     """Films to train on, and films held out; twice the same one where there are no two."""
+    from rollouts.transfer.videos import decoded, videos_in  # brings what image models do without
+
     if (recorded := episodes_in(path)) is not None:
         train, test = split_episodes([recorded])
         return [_episode(source) for source in train], [_episode(source) for source in test]
