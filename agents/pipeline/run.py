@@ -63,13 +63,15 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
     for world in ("real", "dream"):
         if not videos[world].exists():
             watch(agent, dataclasses.replace(config.watch, world=world), videos[world])
-    write_report([run], Run(run).page)
+    page = Run(run).page
+    if not page.exists() or page.stat().st_mtime < max(made.stat().st_mtime for made in (score, *videos.values())):
+        write_report([run], page)
     say(
         f"\n{table(read_json(score))}\n\nDone in {duration(time.perf_counter() - start)}.\n"
         f"  the agent driving      {videos['real']}\n"
         f"  the agent dreaming     {videos['dream']}\n"
         f"  every episode's score  {score}\n"
-        f"  all of it on one page  {Run(run).page}\n"
+        f"  all of it on one page  {page}\n"
         f"  curves while it runs   tensorboard --logdir {run}"
     )
 

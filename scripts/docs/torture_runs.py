@@ -71,7 +71,8 @@ def forked(work: Callable[[], int], said: Path, kill_after: float | None = None)
         if seconds > LIMIT_S or (kill_after is not None and seconds > kill_after):
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-            return Ended(-signal.SIGKILL, said.read_text(errors="replace"), seconds, hung=seconds > LIMIT_S)
+            words = said.read_text(errors="replace") if said.exists() else ""
+            return Ended(-signal.SIGKILL, words, seconds, hung=seconds > LIMIT_S)
         time.sleep(0.002)
 
 

@@ -417,8 +417,8 @@ def test_another_learner_is_one_class_and_one_field_and_is_continued_like_the_ot
 
 
 def test_a_learner_that_does_not_exist_is_refused_by_name():
-    with pytest.raises(UserError, match=r"no learner 'ppo'; --controller.learner takes evolution.*, random_search"):
-        Searching(learner="ppo").check()
+    with pytest.raises(UserError, match=r"no learner 'ants'; --controller.learner takes evolution.*, random_search"):
+        Searching(learner="ants").check()
     with pytest.raises(UserError, match=r"--controller.random-search.episodes must be positive, got 0"):
         Searching(learner="random_search", random_search=RandomSearchConfig(episodes=0)).check()
 

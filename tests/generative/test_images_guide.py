@@ -24,7 +24,7 @@ BLOCKS = [
 SHORT = ("--steps", "4", "--batch-size", "8", "--log-every", "2", "--checkpoint-every", "4", "--precision", "float32")
 FEW = ("--collect.episodes", "2", "--collect.max-steps", "12", "--workers", "0")
 #: What needs an agent's run, or trains a classifier of digits to measure with: other tests have that in small.
-ELSEWHERE = ("sharpen-vae", "runs/quickstart", "evaluate-images")
+ELSEWHERE = ("sharpen-vae", "runs/quickstart", "runs/drive ", "evaluate-images")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in range(30):
             pixels = rng.integers(0, 255, (72, 64, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    for name in ("me.jpg", "you.jpg"):
+    for name in ("me.jpg", "you.jpg", "me.png"):
         Image.fromarray(rng.integers(0, 255, (40, 64, 3), dtype=np.uint8)).save(tmp_path / name)
     torn = np.full((64, 64, 4), 255, np.uint8)
     torn[8:24, 8:24, 3] = 0

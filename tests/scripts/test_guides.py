@@ -1,6 +1,6 @@
 """The README, the guide and docs/extending.md: every command in them runs as it stands there, with short budgets.
 
-docs/guide/data.md and environments.md have tests of their own, which run their programs too.
+Some pages have tests of their own, which run their programs too, or need pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from rollouts import Run
 from tests.faults.helpers import call
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {"data.md": "test_data_guide.py", "environments.md": "../rollouts/test_guide.py"}
+ELSEWHERE = {
+    "data.md": "test_data_guide.py",
+    "environments.md": "../rollouts/test_guide.py",
+    "images.md": "../generative/test_images_guide.py",
+    "reports.md": "test_reports_guide.py",
+}
 PAGES = [
     page
     for page in (ROOT / "README.md", ROOT / "docs" / "extending.md", *sorted((ROOT / "docs" / "guide").glob("*.md")))
