@@ -35,6 +35,9 @@ ROOT = Path(__file__).parents[2]
 NODE = {"num_cpus": 1, "object_store_memory": 128 * 2**20}
 
 
+pytestmark = pytest.mark.slow  # a cluster has to start
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes with a core each."""
@@ -194,7 +197,6 @@ def test_tasks_of_a_lost_worker_are_done_again_but_not_for_ever(cluster: Any, ad
         list(pool.run(die, [(1, None)]))
 
 
-@pytest.mark.slow
 def test_a_slow_task_that_takes_steps_is_not_blamed_for_one_that_is_stuck(cluster: Any, tmp_path: Path):
     (tmp_path / "1.begun").touch()
     with RayPool(cluster.address, stall_s=15.0, retries=3) as pool:  # a new worker starts slowly

@@ -82,8 +82,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("script", "section", "config", "fit"),
     [
-        pytest.param("train_vae.py", "vae", VAE, fit_vae, id="V"),
-        pytest.param("train_mdnrnn.py", "mdnrnn", MDNRNN, fit_mdn_rnn, id="M"),
+        pytest.param("train_vae.py", "vae", VAE, fit_vae, id="V", marks=pytest.mark.slow),
+        pytest.param("train_mdnrnn.py", "mdnrnn", MDNRNN, fit_mdn_rnn, id="M", marks=pytest.mark.slow),
         pytest.param("train_mdnrnn.py", "mdnrnn", CARRIED, fit_mdn_rnn, id="M with its state carried along"),
     ],
 )
