@@ -35,9 +35,11 @@ def test_v_and_episodes_that_do_not_belong_together_are_not_mixed(tiny_run, tmp_
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     stores = [EpisodeStore(run / "rollouts" / "episodes")]
     fit_vae_gan(config, run, stores, CPU)
-    stores[0].files[0].unlink()
+    file = stores[0].files[0]
+    aside = file.rename(tmp_path / file.name)
     with pytest.raises(UserError, match=r"episode-\d+\.npz is missing"):
         fit_vae_gan(config, run, stores, CPU)
+    aside.rename(file)
     manifest = run / "vae" / "manifest.json"
     write_json(manifest, {**read_json(manifest), "observation_hash": "another"})
     with pytest.raises(UserError, match="disagree; fit V on these episodes first"):
