@@ -99,7 +99,11 @@ class Agent:
         stage = Run(folder).controller
         manifest = stage.manifest
         env, validation = recorded_env(manifest), manifest.get("validation")
-        model = WorldModel.from_folder(folder, device, fast).act_through(env)
+        model = WorldModel.from_folder(folder, device, fast)
+        try:
+            model = model.act_through(env)
+        except UserError as error:
+            raise UserError(f"{stage.manifest_file} does not fit M: {error}") from error
         spec = stage.described("spec", spec_of)
         _require_its_own_model(folder, manifest)
         kept = load_tensors(stage.weights)

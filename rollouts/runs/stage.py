@@ -45,7 +45,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("observation_hash", "weights", "starts", "value", "vae", "mdnrnn", "policy", "stage", "id"), str),
     **dict.fromkeys(("commands", "earlier_versions"), list),
     **dict.fromkeys(("parameters", "environment_steps", "imagined_steps", "selected_generation"), int),
-    "seconds": (int, float),
+    **dict.fromkeys(("seconds", "death_weight"), (int, float)),
     "complete": bool,
 }
 T = TypeVar("T")

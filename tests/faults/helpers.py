@@ -163,8 +163,8 @@ def fit_whole_and_in_parts(config: MDNRNNConfig, source: Path, folder: Path, *br
 
 
 def snapshot(folder: Path) -> dict[str, Any]:
-    """Every file under a folder with what has to be equal in it. TensorBoard's events hold times and are left out."""
-    left_out = ("tfevents", ".lock")  # a lock says who works, not what was made
+    """Every file under a folder with what has to be equal in it. Events and reports hold times and are left out."""
+    left_out = ("tfevents", "report.html", ".lock")  # a lock says who works, not what was made
     files = sorted(f for f in folder.rglob("*") if f.is_file() and not any(part in f.name for part in left_out))
     return {str(file.relative_to(folder)): _content(file) for file in files}
 

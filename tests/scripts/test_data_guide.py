@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rollouts import EpisodeStore
+from rollouts.runs.files import read_json
 from rollouts.runs.stage import Stage
 from tests.faults.helpers import call
 
@@ -48,7 +49,7 @@ def test_what_was_exported_and_imported_is_what_was_collected(folder: Path):
     assert Stage(folder / "runs/from-films", "vae").complete
     assert len(EpisodeStore(folder / "runs/by-hand/rollouts/episodes")) == 3
     assert json.loads((folder / "model/model.json").read_text())["latent_size"] == 32
-    assert json.loads((folder / "runs/by-hand/run.json").read_text()) == {"preset": "laptop"}
+    assert read_json(folder / "runs/by-hand/run.json") == {"preset": "laptop"}
 
 
 def test_published_weights_become_an_agent_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
