@@ -59,6 +59,7 @@ def test_an_untrained_m_has_the_same_v_and_other_weights(tiny_run: Path, tmp_pat
     assert (weights - before).abs().mean() > 0.01
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Path, tmp_path: Path):
     whole, parts = (shutil.copytree(tiny_run, tmp_path / name) for name in ("whole", "parts"))
     asked = CompareConfig(variants=("z", "untrained", "pgpe"), episodes=2)

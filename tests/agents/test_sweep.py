@@ -40,6 +40,7 @@ def few_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCORE_EPISODES", 3)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_broken_off_ends_as_if_it_had_not_been_and_may_grow(tiny_run: Path, tmp_path: Path):
     whole, parts = (shutil.copytree(tiny_run, tmp_path / name) for name in ("whole", "parts"))
     report = sweep(ASKED, CONTROLLER, whole, 0, CPU)

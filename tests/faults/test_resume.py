@@ -27,6 +27,8 @@ from worldmodels.fit_vae import fit_vae
 from worldmodels.training.checkpoint import load_state
 from worldmodels.vae import VAELoss, vae_loss
 
+pytestmark = pytest.mark.slow  # many trainings that are broken off and continued
+
 DREAM = dataclasses.replace(MICRO.controller, world="dream", temperature=1.1, gate=4)
 PGPE_DREAM = dataclasses.replace(DREAM, strategy="pgpe")
 

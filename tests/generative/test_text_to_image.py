@@ -168,6 +168,7 @@ def test_both_readers_learn(samples):
         assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in network.reader.parameters())
 
 
+@pytest.mark.slow
 def test_interrupted_training_is_bit_equal_and_needs_no_data_to_draw(tmp_path, monkeypatch):
     config = dataclasses.replace(preset("text-to-image", "tiny"), log_every=2, checkpoint_every=4)
     for steps, run in ((6, "whole"), (3, "parts"), (6, "parts")):

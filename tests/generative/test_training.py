@@ -39,12 +39,14 @@ def ring_modes(name: str, steps: int, **options) -> ModeCount:
     return count_modes(model.draw(2500, generator_for(0, 0)), RING)
 
 
+@pytest.mark.slow
 def test_wgan_gp_covers_the_ring():
     count = ring_modes("wgan-gp", 400, batch_size=64, learning_rate=3e-3, critic_learning_rate=3e-3)
     assert count.modes == 8
     assert count.kl_to_uniform < 0.5  # one mode of 8 has 2.08
 
 
+@pytest.mark.slow
 def test_spectral_normalisation_covers_the_ring():
     count = ring_modes("sngan", 450, batch_size=128, learning_rate=1e-3, critic_learning_rate=2e-3)
     assert count.modes == 8

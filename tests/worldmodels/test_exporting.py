@@ -15,6 +15,8 @@ from worldmodels import WorldModel, exporting
 from worldmodels.exporting import Foresee, export_model, parts_of, run_exported
 from worldmodels.transformer import CausalTransformer
 
+pytestmark = pytest.mark.slow  # compilers of other formats have to start
+
 FORMS = [
     "torch",
     pytest.param(
