@@ -30,6 +30,7 @@ def show(play: Play, seed: int, fps: float, driver: Driver | None = None) -> Non
         UserError: there is no display.
     """
     try:
+        pygame.display.quit()  # somebody may have begun it before there was, or should be, a display
         pygame.display.init()
         if pygame.display.get_driver() == "offscreen":  # what SDL falls back to: a window that nobody sees
             raise pygame.error("there is no display")

@@ -32,7 +32,6 @@ def key(code: int) -> pygame.event.Event:
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch):
-    pygame.display.quit()  # another test of this process may have begun on another display
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
 
@@ -41,6 +40,16 @@ def test_the_window_closes_when_told(event: pygame.event.Event):
     shown: list[int] = []
     show(lambda seed: endless({2: [event]}, shown), 0, fps=1000)
     assert len(shown) == 3
+
+
+def test_a_display_that_nobody_sees_does_not_stand_in_the_way(monkeypatch: pytest.MonkeyPatch):
+    pygame.display.quit()
+    with monkeypatch.context() as earlier:  # what drew pictures in this process before there was a display
+        earlier.setenv("SDL_VIDEODRIVER", "offscreen")
+        pygame.display.init()
+    shown: list[int] = []
+    show(lambda seed: endless({1: [key(pygame.K_q)]}, shown), 0, fps=1000)
+    assert len(shown) == 2
 
 
 def test_space_pauses_and_goes_on():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def test_other_peoples_packages_are_named_in_one_sentence(tmp_path: Path, monkey
     assert result.returncode == 2
     assert result.stderr.startswith(f"Error: The package agents at {theirs} belongs to ")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_installed_command_runs_from_anywhere(tmp_path: Path):
+    command = Path(sysconfig.get_path("scripts")) / "worldmodels"
+    if not command.exists():
+        pytest.skip("the toolkit is not installed in this environment")
+    result = subprocess.run([command, "--version"], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert result.stdout.startswith("worldmodels 0."), result.stderr
 
 
 def test_a_file_of_ours_that_another_distribution_has_replaced_is_noticed(
