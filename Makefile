@@ -13,7 +13,7 @@ help:  ## Show these verbs
 
 setup: $(SETUP)  ## The virtual environment alone
 
-quickstart: $(SETUP)  ## The whole pipeline on real CarRacing in about a quarter of an hour on 2 cores
+quickstart: $(SETUP)  ## The whole pipeline on real CarRacing in a quarter of an hour or less on 2 cores
 	$(BIN)/python scripts/pipeline.py --preset quick --run runs/quickstart
 
 test: $(SETUP_DEV)  ## All tests: no GPU, no display, no data needed

@@ -141,8 +141,8 @@ class _Pace:
             learner.replay.add([trace])
             return _seconds(lambda: learner.update(generator_for(0, 0)))
 
-    def stock_step(self) -> float:
-        """One step of the environment that scores are measured on."""
+    def stock_decision(self) -> float:
+        """One decision in the environment that scores are measured on."""
         env = make_env(reported(self.config.env))
         env.reset(seed=0)
         action = np.zeros(env.action_spec.size, np.float32)
@@ -172,7 +172,7 @@ def _costs(config: Sections, pace: _Pace) -> Iterator[Cost]:
     yield Cost("C", _evolution(config.controller, pace, FIRST, whole, real))
     if rounds.rounds:
         yield Cost("C again", rounds.rounds * _evolution(rounds.controller, pace, LATER, whole, real))
-    stock = config.evaluate.episodes * whole * resolve(config.env).action_repeat * pace.stock_step()
+    stock = config.evaluate.episodes * whole * pace.stock_decision()
     filmed = min(-(-config.watch.max_steps // resolve(config.env).action_repeat), whole)
     yield Cost("score and films", stock + 2 * FILM * filmed)
 

@@ -93,7 +93,7 @@ _SHORT_C = ControllerConfig(
     validation_episodes=16,
 )
 
-#: CarRacing in about a quarter of an hour on 2 cores. A first pass on drifting actions gives eyes and a driver that
+#: CarRacing in a quarter of an hour or less on 2 cores. A first pass on drifting actions gives eyes and a driver that
 #: sees only z; its drives then teach V and M what a road looks like at speed, and it grows a memory: [z] -> [z, h].
 QUICK = PipelineConfig(
     env=replace(_CAR, pedal=True),
