@@ -145,6 +145,8 @@ def collect(
     store, inventory = Run(run).episodes, Inventory(stage)
     seeds = [collection_seed(round_index, episode) for episode in range(config.episodes)]
     missing = _missing(inventory, seeds)
+    if missing or not stage.complete:
+        inventory.require_whole()
     if missing:
         steps = min(config.max_steps, preset.max_decisions or config.max_steps)
         tasks = [(name, seed, config.max_steps) for seed in missing]

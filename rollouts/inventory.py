@@ -1,24 +1,26 @@
 """Which episodes a stage recorded, with a checksum of each: files that are missing, damaged or exchanged are found out.
 
-``rollouts/episodes.jsonl`` has a line for every episode. A checksum is one of the end of its file, where the archive
-keeps the checksums of all that is in it: ten thousand of them take a second, and what they vouch for is checked when
-it is read.
+``rollouts/episodes.jsonl`` has a line for every episode. Its ``mark`` is a checksum of the end of the file, where the
+archive keeps the checksums of all that is in it: ten thousand of them take a second, and what they vouch for is checked
+when it is read. Its ``sum`` is one of the whole file, for who adds episodes to others without reading these.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from rollouts.console import command, say
 from rollouts.episodes import EpisodeStore
 from rollouts.errors import UserError
-from rollouts.runs.files import append_json_line, read_json_lines, write_json_lines
+from rollouts.runs.files import Facts, append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
 
 TAIL = 1024  #: bytes, enough for the directory of an episode's archive
+BLOCK = 1 << 20  #: bytes that are read at once
 
 
 def mark(file: Path) -> str:
@@ -27,6 +29,15 @@ def mark(file: Path) -> str:
         size = content.seek(0, os.SEEK_END)
         content.seek(max(size - TAIL, 0))
         return f"{zlib.crc32(content.read(), size):08x}"
+
+
+def checksum(file: Path) -> str:
+    """Eight hexadecimal digits of all that is in a file."""
+    found = 0
+    with file.open("rb") as content:
+        while block := content.read(BLOCK):
+            found = zlib.crc32(block, found)
+    return f"{found:08x}"
 
 
 class Inventory:
@@ -48,19 +59,21 @@ class Inventory:
         Raises:
             UserError: the list is damaged, or of another run.
         """
+        return {str(line["file"]): str(line["mark"]) for line in self._lines()}
+
+    def _lines(self) -> list[Facts]:
         try:
-            return {str(line["file"]): str(line["mark"]) for line in read_json_lines(self.path, "mark", self._of)}
+            return read_json_lines(self.path, "mark", self._of)
         except UserError as error:
             raise UserError(f"{str(error).split(' Put back')[0]} {self._way_out}") from error
 
     def add(self, file: Path) -> None:
         """Note an episode that was just written."""
-        append_json_line(self.path, {"file": file.name, "mark": mark(file)}, of=self._of)
+        append_json_line(self.path, _line(file), of=self._of)
 
     def write(self) -> None:
         """Note all episodes as they are, in the order of their seeds."""
-        lines = [{"file": file.name, "mark": mark(file)} for file in self.store.files]
-        write_json_lines(self.path, lines, self._of)
+        write_json_lines(self.path, [_line(file) for file in self.store.files], self._of)
 
     def missing(self, noted: dict[str, str]) -> list[str]:
         """Names of episodes that were recorded and are gone."""
@@ -73,7 +86,18 @@ class Inventory:
         Raises:
             UserError: it names the first.
         """
-        changed = [file for file in self.store.files if noted.get(file.name, "") not in ("", mark(file))]
+        self._refuse([file for file in self.store.files if noted.get(file.name, "") not in ("", mark(file))])
+
+    def require_whole(self) -> None:
+        """As :meth:`require_unchanged`, by all that is in the files, which are read for it.
+
+        Raises:
+            UserError: it names the first.
+        """
+        sums = {line["file"]: line["sum"] for line in self._lines() if "sum" in line}  # version 0.2 had none
+        self._refuse([file for file in self.store.files if file.name in sums and sums[file.name] != checksum(file)])
+
+    def _refuse(self, changed: Sequence[Path]) -> None:
         if changed:
             raise UserError(
                 f"{changed[0]} is not the file that was recorded there: it is damaged, or of another run"
@@ -91,6 +115,10 @@ class Inventory:
     @property
     def _way_out(self) -> str:
         return f"Put back a copy of that file, or delete it to take the episodes in {self.store.path} as they are."
+
+
+def _line(file: Path) -> dict[str, str]:
+    return {"file": file.name, "mark": mark(file), "sum": checksum(file)}
 
 
 def require_recorded(store: EpisodeStore) -> None:

@@ -98,6 +98,20 @@ def test_an_episode_that_is_not_the_one_that_was_recorded_is_refused(
     assert file.read_bytes() == whole
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_picture_is_noticed_before_more_episodes_are_recorded(finished: bool, recorded: EpisodeStore):
+    file = recorded.files[1]
+    content, before = bytearray(file.read_bytes()), mark(file)
+    content[150] ^= 1
+    file.write_bytes(content)
+    assert mark(file) == before  # which is why all of it is read
+    if not finished:
+        unfinished(recorded)
+    with pytest.raises(UserError, match=rf"{file} is not the file that was recorded there"):
+        collect_again(recorded, 4)
+    assert len(recorded) == 3
+
+
 def test_an_episode_under_another_ones_name_is_no_episode(recorded: EpisodeStore):
     shutil.copyfile(recorded.files[0], recorded.files[1])
     with pytest.raises(UserError, match="it is the episode of seed"):
