@@ -216,9 +216,9 @@ def between(arguments: SampleOptions, trained: Trained) -> Frames:
 
 def own_pictures(arguments: SampleOptions, trained: Trained) -> Tensor:
     """The user's pictures as the model knows pictures, ``[N, C, S, S]``, or the first frames of the user's films."""
-    size, channels, given = trained.shape.size, trained.shape.channels, trained.model.given
-    if given:
-        films = [first_frames(path, given, size, channels, trained.config.fit) for path in arguments.pictures]
+    size, channels, frames = trained.shape.size, trained.shape.channels, trained.model.context_frames
+    if frames:
+        films = [first_frames(path, frames, size, channels, trained.config.fit) for path in arguments.pictures]
         shortest = min(len(film) for film in films)
         return to_tensor(np.stack([film[:shortest] for film in films])).to(trained.model.device)
     own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]

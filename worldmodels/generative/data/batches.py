@@ -79,8 +79,8 @@ class Batches:
     def _chosen(self, number: int, count: int, seed: int) -> NDArray[np.int64]:
         """Which of ``count`` samples are in this batch."""
         epoch, place = divmod(number, count // self.batch_size)
-        known, order = self._orders.get(seed, (-1, np.empty(0, np.int64)))
-        if epoch != known:
+        last_epoch, order = self._orders.get(seed, (-1, np.empty(0, np.int64)))
+        if epoch != last_epoch:
             order = numpy_generator_for(seed, epoch).permutation(count)
             self._orders[seed] = epoch, order
         return order[place * self.batch_size : (place + 1) * self.batch_size]

@@ -92,15 +92,15 @@ def text_of(tokens: NDArray[np.int64]) -> str:
 
 def named_in(tokens: NDArray[np.int64]) -> Scenes:
     """What captions ``[N, LENGTH]`` name, and -1 for what they do not."""
-    found = []
+    columns = []
     for values in ATTRIBUTES.values():
         of = np.full(len(WORDS) + 1, -1)
         for number, value in enumerate(values):
             of[WORDS.index(value) + 1] = number
         if "large" in values:
             of[WORDS.index("big") + 1] = values.index("large")
-        found.append(of[tokens.astype(int)].max(1))
-    return Scenes(*found)
+        columns.append(of[tokens.astype(int)].max(1))
+    return Scenes(*columns)
 
 
 def coverage(

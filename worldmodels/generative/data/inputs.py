@@ -1,4 +1,4 @@
-"""A file of the user's as the input of a translator that was trained on made pairs."""
+"""A file of the user's as the input of a translator that was trained on computed inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative.data.image_files import DAMAGE, Fit, fit, read_image, to_channels
-from worldmodels.generative.data.making import Making, enlarged, masked
+from worldmodels.generative.data.making import InputKind, enlarged, masked
 from worldmodels.generative.data.samples import to_tensor
 from worldmodels.training.randomness import generator_for
 
@@ -57,7 +57,7 @@ def read_holes(path: Path, size: int, channels: int, how: Fit) -> Tensor:
     return masked(picture, holes)
 
 
-def read_drawing(path: Path, size: int, how: Fit, kind: Making) -> Tensor:
+def read_drawing(path: Path, size: int, how: Fit, kind: InputKind) -> Tensor:
     """A drawing in black and white as it is; of a coloured picture, which is a photo, the drawing is made first."""
     picture = read_image(path)
     if (picture == picture[..., :1]).all():

@@ -249,8 +249,8 @@ class VAEModel(LatentModel):
         return self.likelihood.mean(self.network.eval().decode(z, condition))
 
     def views(self) -> dict[str, View]:
-        found = {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
-        return {**found, "spread": self._spread} if self.likelihood.spread is not None else found
+        views = {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
+        return {**views, "spread": self._spread} if self.likelihood.spread is not None else views
 
     @torch.no_grad()
     def _spread(self, batch: Batch, count: int = 20) -> Frames:
@@ -291,13 +291,13 @@ class VAEModel(LatentModel):
         binary = self.likelihood.binary
         proper = not binary or bool(((x == 0) | (x == 1)).all())
         prefix = ("conditional_" if self.classes else "") + ("" if proper else "cross_entropy_")
-        found = {f"{prefix}elbo": elbo, f"{prefix}iwae_{IMPORTANCE_SAMPLES}": iwae}
+        bounds = {f"{prefix}elbo": elbo, f"{prefix}iwae_{IMPORTANCE_SAMPLES}": iwae}
         if proper and x.ndim == 4:
             bits = bits_per_dimension(torch.tensor(-elbo), math.prod(x.shape[1:]), 1 if binary else 256)
-            found[f"{prefix}bits_per_dimension"] = float(bits)
+            bounds[f"{prefix}bits_per_dimension"] = float(bits)
         error = (self.decode(self.encode(x, labels), labels) - x).square().flatten(1).sum(1).mean()
         return {
-            **found,
+            **bounds,
             "squared_error": float(error),
             "kl": float(self._kl(x, labels, report)),
             "active_units": report.active_by_kl,

@@ -105,7 +105,7 @@ class ImageModel:
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
     frames: int = 0  #: more than 0: its samples are clips
-    given: int = 0  #: first frames that a clip is continued from
+    context_frames: int = 0  #: first frames that a clip is continued from
     read_input: Callable[[Path, Fit], Tensor] | None = None
     back: Callable[[Tensor, torch.Generator], Tensor] | None = None
     normal_latents: bool = True  #: latents are drawn from N(0, 1)
@@ -130,7 +130,7 @@ class ImageModel:
         """Samples; beneath their conditions and above the originals, where there are such."""
         return {"samples": self._samples}
 
-    def futures(self, given: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    def futures(self, context: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         raise NotImplementedError
 
     def films(self) -> dict[str, FilmView]:
@@ -154,9 +154,9 @@ class ImageModel:
 
     def _samples(self, batch: Batch) -> Frames:
         if self.condition_channels:
-            known = self.condition(batch)
-            assert known is not None
-            x, condition = batch.x[:20], known[:20]
+            conditions = self.condition(batch)
+            assert conditions is not None
+            x, condition = batch.x[:20], conditions[:20]
             return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
         if batch.x.ndim != 4:
             return picture(self.draw(2000, batch.rng), 10)
@@ -179,7 +179,7 @@ def decode_all(model: ImageModel, z: Tensor, condition: Tensor | None = None) ->
         condition = torch.arange(len(z)) % model.classes
     parts = z.to(model.device).split(CHUNK)
     conditions = [None] * len(parts) if condition is None else condition.to(model.device).split(CHUNK)
-    return torch.cat([model.decode(part, known) for part, known in zip(parts, conditions, strict=True)])
+    return torch.cat([model.decode(part, label) for part, label in zip(parts, conditions, strict=True)])
 
 
 @dataclass(frozen=True)

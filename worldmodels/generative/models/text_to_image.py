@@ -33,7 +33,7 @@ from worldmodels.generative.models.base import (
     decode_all,
 )
 from worldmodels.generative.models.gan import GAMES, LossName
-from worldmodels.generative.networks.captions import CaptionEncoder, Told
+from worldmodels.generative.networks.captions import CaptionEncoder, TextConditional
 from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
 from worldmodels.generative.objectives.matching import MatchingGAN
 from worldmodels.generative.objectives.penalties import spectrally_normalise
@@ -70,8 +70,8 @@ class TextToImageConfig(ImageConfig):
         spectrally_normalise(critic)
         readers = [CaptionEncoder(len(WORDS), text) for _ in range(2)]
         game = MatchingGAN(
-            Told(generator, readers[0]).to(device),
-            Told(critic, readers[1]).to(device),
+            TextConditional(generator, readers[0]).to(device),
+            TextConditional(critic, readers[1]).to(device),
             GAMES[self.loss],
             partial(adam, rate=self.learning_rate, betas=(0.5, 0.999)),
             partial(adam, rate=self.critic_learning_rate, betas=(0.5, 0.999)),
@@ -159,14 +159,14 @@ class TextToImageModel(LatentModel):
         captions, in the real ones, and (chance) in pictures drawn for other captions."""
         assert batch.condition is not None
         named = named_in(batch.condition.cpu().numpy())
-        seen = judged(self.draw(len(batch.x), batch.rng, batch.condition))
-        right, real = shares_right(named, seen), shares_right(named, judged(batch.x))
+        judgement = judged(self.draw(len(batch.x), batch.rng, batch.condition))
+        right, real = shares_right(named, judgement), shares_right(named, judged(batch.x))
         others = named_in(batch.condition.roll(1, 0).cpu().numpy())
         by_name = {f"{name}_right": share for name, share in right.items() if name != "all"}
         return {
             "attributes_right": right["all"],
             "attributes_right_real": real["all"],
-            "attributes_right_chance": shares_right(others, seen)["all"],
+            "attributes_right_chance": shares_right(others, judgement)["all"],
             **by_name,
         }
 

@@ -63,7 +63,7 @@ class Trained:
         except UserError:
             return None
 
-    def labels_of(self, wanted: Sequence[str]) -> Tensor:
+    def labels_of(self, names: Sequence[str]) -> Tensor:
         """Class numbers of these names, ``[len(wanted)]``.
 
         Raises:
@@ -74,10 +74,10 @@ class Trained:
                 f"{self.run} holds a model without classes: train a conditional one, such as cgan-projection or cvae, "
                 "on data with labels."
             )
-        for name in wanted:
+        for name in names:
             if name not in self.class_names:
                 raise UserError(f"There is no class {name!r}; known are {', '.join(self.class_names)}.")
-        return torch.tensor([self.class_names.index(name) for name in wanted])
+        return torch.tensor([self.class_names.index(name) for name in names])
 
 
 def load_trained(run: Path, device: torch.device) -> Trained:
@@ -102,11 +102,11 @@ def load_trained(run: Path, device: torch.device) -> Trained:
             "and train again."
         ) from error
     load_weights(model.network, stage.weights)
-    known = manifest["data"] if "data" in manifest else _found_about(config, shape)
-    return Trained(name, config, model, run, shape, tuple(known["class_names"]), tuple(known["label_shares"]))
+    facts = manifest["data"] if "data" in manifest else _about_from_data(config, shape)
+    return Trained(name, config, model, run, shape, tuple(facts["class_names"]), tuple(facts["label_shares"]))
 
 
-def _found_about(config: ImageConfig, shape: Shape) -> dict[str, Any]:
+def _about_from_data(config: ImageConfig, shape: Shape) -> dict[str, Any]:
     """What a manifest from before there was :func:`about` leaves out: from the data, or else numbers for names."""
     try:
         return about(config.load())
