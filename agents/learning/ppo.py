@@ -1,9 +1,9 @@
 """Proximal policy optimisation (Schulman et al. 2017) as a learner of C, in the real world or in the dream.
 
-One iteration: live through some episodes with the actor and its noise, wherever lanes run; say of every decision how
-much better than expected it went (generalised advantages); make what went well likelier, but not by more than a step in
-which that judgement can be trusted. C is the actor's mean. In a dream the noise does more than explore: what only works
-without it is mostly a flaw of M.
+One iteration: live through some episodes with the actor and its noise, wherever lanes run; estimate how much better
+than expected every decision went (generalised advantages); make the better ones likelier, by a step so small that the
+estimate still holds. C is the actor's mean. In a dream the noise does more than explore: a policy that only works
+without it mostly exploits a flaw of M.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
 from worldmodels.training.threads import one_thread
 
-LANES_PER_TASK = 64  #: episodes that one worker has side by side; results depend on it, so it is no option
+LANES_PER_TASK = 64  #: episodes that one worker lives through side by side; results depend on it, so it is no option
 NAMES = ("actor_loss", "critic_loss", "clipped")
 
 
@@ -76,7 +76,7 @@ class PPOConfig:
             raise UserError("--controller.ppo.trace lies between 0 and 1, and entropy is a number, not negative.")
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
-        """The actor's mean as a controller; it sees what ``spec`` says."""
+        """The actor's mean as a controller that sees the features of ``spec``."""
         return NetworkSpec(spec.features, spec.latent, self.layers, "tanh", self.output)
 
     def decisions(self, max_steps: int) -> int:
@@ -92,10 +92,10 @@ class Decisions(NamedTuple):
     """All decisions of an iteration's episodes, one after the other."""
 
     features: Tensor  #: [D, F]
-    raw: Tensor  #: raw outputs that were drawn [D, A]
-    log_prob: Tensor  #: of these, as the actor was [D]
-    returns: Tensor  #: lambda-returns, what the critic is fitted to [D]
-    advantage: Tensor  #: how much more that is than what the critic expected [D]
+    raw: Tensor  #: raw outputs of the noisy actor [D, A]
+    log_prob: Tensor  #: of these, under the actor that drew them [D]
+    returns: Tensor  #: lambda-returns, the critic's targets [D]
+    advantage: Tensor  #: returns minus the critic's values [D]
 
 
 class PPO(GradientLearner):
@@ -125,8 +125,8 @@ class PPO(GradientLearner):
         block = even_share(len(seeds), LANES_PER_TASK)
         actor = self.actor.weights().cpu()
         tasks = [(actor, seeds[i : i + block], world.max_steps, world.patience) for i in range(0, len(seeds), block)]
-        found = dict(world.run(explore, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in found[index]]
+        by_task = dict(world.run(explore, tasks))
+        traces = [trace for index in range(len(tasks)) for trace in by_task[index]]
         decisions, generator = self._judge(traces), generator_for(self.seed, 1 + iteration)
         count, sums = len(decisions.returns), list[Tensor]()
         for _ in range(options.epochs):
@@ -139,10 +139,10 @@ class PPO(GradientLearner):
     @torch.no_grad()
     def _judge(self, traces: Sequence[Trace]) -> Decisions:
         """Lambda-returns and advantages of every decision."""
-        seen, lengths = torch.cat([trace.features for trace in traces]), [len(trace.rewards) for trace in traces]
-        values = self.critic(seen.to(self.device).float()).cpu().split([length + 1 for length in lengths])
+        states, lengths = torch.cat([trace.features for trace in traces]), [len(trace.rewards) for trace in traces]
+        values = self.critic(states.to(self.device).float()).cpu().split([length + 1 for length in lengths])
         returns = returns_of(traces, values, self.options.gamma, self.options.trace)
-        advantages = [got - expected[:-1] for got, expected in zip(returns, values, strict=True)]
+        advantages = [target - value[:-1] for target, value in zip(returns, values, strict=True)]
         features = torch.cat([trace.features[:-1] for trace in traces]).to(self.device).float()
         raw = torch.cat([trace.actions for trace in traces]).to(self.device)
         judged = (torch.cat(part).to(self.device) for part in (returns, advantages))
@@ -166,7 +166,7 @@ class PPO(GradientLearner):
 
 
 def returns_of(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, trace: float) -> list[Tensor]:
-    """Lambda-returns ``[T]`` of episodes of different lengths, given what their states are worth ``[T + 1]`` each."""
+    """Lambda-returns ``[T]`` of episodes of different lengths, from the values ``[T + 1]`` of their states."""
     lengths = torch.tensor([len(one.rewards) for one in traces])
     rewards, worth = pad_sequence([one.rewards for one in traces]), pad_sequence(list(values))
     over = torch.arange(len(rewards))[:, None] >= lengths  # [T, N]
@@ -175,9 +175,9 @@ def returns_of(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, 
         if one.terminal:
             discounts[length - 1, lane] = 0.0
         if length < len(rewards):
-            rewards[length, lane] = worth[length, lane]  # what the last step looks ahead to
-    found = lambda_returns(rewards, discounts, worth, trace)
-    return [found[:length, lane] for lane, length in enumerate(lengths.tolist())]
+            rewards[length, lane] = worth[length, lane]  # the value after the last step
+    returns = lambda_returns(rewards, discounts, worth, trace)
+    return [returns[:length, lane] for lane, length in enumerate(lengths.tolist())]
 
 
 def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
@@ -186,14 +186,14 @@ def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
 
 
 def explore(
-    kept: tuple[Lanes, Controller, torch.device],
+    setup: tuple[Lanes, Controller, torch.device],
     weights: Tensor,
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
 ) -> list[Trace]:
-    """Episodes of the actor with its noise, one for each seed, in a worker; kept are raw outputs."""
-    lanes, controller, device = kept
+    """Episodes of the actor with its noise, one for each seed, in a worker; the traces hold raw outputs."""
+    lanes, controller, device = setup
     assert isinstance(controller, NetworkController)
     outputs = controller.shapes[-1][0]
     weights, std = weights[:-outputs].to(device), weights[-outputs:].exp().to(device)

@@ -1,8 +1,8 @@
 """Soft actor-critic (Haarnoja et al. 2018) as a learner of C, in the real world or in the dream.
 
-One iteration: explore for some episodes with the actor as it stands, wherever lanes run; keep them; then learn from
-all that is kept. C is the actor's mean. What differs from the paper: returns over several steps, LayerNorm in the
-critics, and rewards made smaller, so that values stay in a range that networks like.
+One iteration: explore for some episodes with the actor as it stands, wherever lanes run; add them to the replay; then
+learn from samples of the replay. C is the actor's mean. What differs from the paper: returns over several steps,
+LayerNorm in the critics, and scaled rewards, so that values stay in a range that networks like.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class SACConfig:
             raise UserError("--controller.sac.warm-up cannot be negative, and layers need at least one unit.")
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
-        """The actor's mean as a controller; it sees what ``spec`` says."""
+        """The actor's mean as a controller that sees the features of ``spec``."""
         return NetworkSpec(spec.features, spec.latent, self.layers)
 
     def decisions(self, max_steps: int) -> int:
@@ -136,8 +136,8 @@ class SAC(GradientLearner):
         block = even_share(len(seeds), LANES_PER_TASK)
         weights, limits = self.actor.weights().cpu(), (world.max_steps, world.patience)
         tasks = [(weights, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
-        found = dict(world.run(explore, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in found[index]]
+        by_task = dict(world.run(explore, tasks))
+        traces = [trace for index in range(len(tasks)) for trace in by_task[index]]
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
         updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
@@ -179,14 +179,14 @@ NAMES = ("critic_loss", "value", "entropy")
 
 
 def explore(
-    kept: tuple[Lanes, Controller, torch.device],
+    setup: tuple[Lanes, Controller, torch.device],
     weights: Tensor,
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
 ) -> list[Trace]:
-    """Episodes of the actor with its noise, one for each seed, in a worker; kept is the tanh of raw outputs."""
-    lanes, controller, device = kept
+    """Episodes of the actor with its noise, one for each seed, in a worker; the traces hold the tanh of raw outputs."""
+    lanes, controller, device = setup
     assert isinstance(controller, NetworkController)
     *hidden, (outputs, columns) = controller.shapes
     shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)

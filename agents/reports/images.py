@@ -44,7 +44,7 @@ def section(run: RunFacts) -> list[Content]:
     part = run.newest("images")
     if part is None:
         return []
-    known = curves(run, "images")
+    by_name = curves(run, "images")
     drawn = pictures.stored(part.stage.picture("samples"), "Samples of the model")
     samples: Content = (
         figure(
@@ -65,7 +65,7 @@ def section(run: RunFacts) -> list[Content]:
         for path in others
         if (picture := pictures.stored(path, path.stem)) is not None
     ]
-    figures = [plots.plot(known[name]) for name in plots.ordered(list(known))]
+    figures = [plots.plot(by_name[name]) for name in plots.ordered(list(by_name))]
     return [
         samples,
         tag("div", more, class_="grid") if more else None,
@@ -79,8 +79,8 @@ def section(run: RunFacts) -> list[Content]:
 
 def _measures(run: RunFacts) -> list[Content]:
     report = run.evaluations.get(0, {})
-    known = within(report, "measures")
-    rows = list(_rows(known)) if isinstance(known, Mapping) else []
+    measures = within(report, "measures")
+    rows = list(_rows(measures)) if isinstance(measures, Mapping) else []
     if not rows:
         return [missing("It was not measured yet.", command("evaluate-images", "--run", run.called))]
     floor = any(row[2] != "–" for row in rows)
@@ -89,20 +89,20 @@ def _measures(run: RunFacts) -> list[Content]:
     return [table(head, shown, "Measures of the model")]
 
 
-def _rows(known: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    found = []
-    for name, value in known.items():
-        figure_, floor = number(value), number(within(known, "floor", name))
+def _rows(measures: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for name, value in measures.items():
+        figure_, floor = number(value), number(within(measures, "floor", name))
         if figure_ is not None:
             shown = f"{floor:.4g}" if floor is not None else "–"
-            found.append((name.replace("_", " "), f"{figure_:.4g}", shown, MEASURES.get(name, "")))
+            rows.append((name.replace("_", " "), f"{figure_:.4g}", shown, MEASURES.get(name, "")))
         elif values := numbers(value):
-            found.append(
+            rows.append(
                 (name.replace("_", " "), ", ".join(f"{one:.3g}" for one in values), "–", MEASURES.get(name, ""))
             )
         elif isinstance(value, str):
-            found.append((name.replace("_", " "), value, "–", ""))
-    return found
+            rows.append((name.replace("_", " "), value, "–", ""))
+    return rows
 
 
 def facts(run: RunFacts) -> list[tuple[str, Content]]:
@@ -126,11 +126,11 @@ def sharpened(run: RunFacts) -> list[Content]:
     part = run.newest("vae-gan")
     if part is None:
         return []
-    known = curves(run, "vae-gan")
+    by_name = curves(run, "vae-gan")
     drawn = pictures.stored(part.stage.picture("reconstructions"), "Originals, before, after")
     picture: list[Markup] = []
     if drawn is not None:
         picture = [
             figure("Before and after", drawn, "Recorded pictures, V's copies before, and its copies now.", wide=True)
         ]
-    return [tag("div", picture, [plots.plot(known[name]) for name in plots.ordered(list(known))], class_="grid")]
+    return [tag("div", picture, [plots.plot(by_name[name]) for name in plots.ordered(list(by_name))], class_="grid")]

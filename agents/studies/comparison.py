@@ -36,7 +36,7 @@ Change = Callable[[ControllerConfig], ControllerConfig]
 
 
 def _sees(features: Any, hidden: int = 0, **others: Any) -> Change:
-    """A controller that sees this, everything else as given but for ``others``."""
+    """A controller that sees these features; ``others`` are changed too, and no other option."""
     return lambda config: replace(config, spec=replace(config.spec, features=features, hidden=hidden), **others)
 
 
@@ -117,7 +117,7 @@ def compare(
             "world_model": str(folder),
             "environment": environment,
             **about,
-            "rows": [rows[known] for known in VARIANTS if known in rows],
+            "rows": [rows[name] for name in VARIANTS if name in rows],
         }
         write_report(path, report, markdown(report))
     return report
@@ -132,7 +132,7 @@ def variants(names: Sequence[str], controller: ControllerConfig) -> dict[str, Co
     """
     unknown = [name for name in names if name not in VARIANTS]
     if unknown or not names:
-        raise UserError(f"There is no variant {', '.join(unknown) or 'given'}; there are {', '.join(VARIANTS)}.")
+        raise UserError(f"There is no variant {', '.join(unknown) or 'chosen'}; there are {', '.join(VARIANTS)}.")
     start = replace(controller, world="real", strategy="cma", principal=None, ranked=False, spread=0.0)
     start.check()
     changed = {}

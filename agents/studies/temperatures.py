@@ -71,8 +71,8 @@ def sweep(
     rows = rows_before(path, "temperature", config.episodes, mdnrnn=m)
     for temperature in config.temperatures:
         say(f"Temperature {temperature:g}:")
-        asked = replace(controller, world="dream", temperature=temperature)
-        row = trial(asked, folder, path.with_name(f"{temperature:g}"), config.episodes, workers, device)
+        options = replace(controller, world="dream", temperature=temperature)
+        row = trial(options, folder, path.with_name(f"{temperature:g}"), config.episodes, workers, device)
         rows[temperature] = {"temperature": temperature, **row}
         done = path.with_name("random.json")
         if not done.exists() or len(read_json(done)["episodes"]) != config.episodes:
