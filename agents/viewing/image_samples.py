@@ -162,7 +162,7 @@ def rows_of(arguments: SampleOptions, trained: Trained) -> Tensor | None:
 def grid(arguments: SampleOptions, trained: Trained) -> Frames:
     """Samples; a model of classes shows one in every row, with its name."""
     model, rng = trained.model, generator_for(arguments.seed, 0)
-    labels, names = asked(arguments, trained)
+    labels, names = row_conditions(arguments, trained)
     columns = 1 if model.frames else arguments.columns  # a clip fills a row
     labels = None if labels is None else labels[:: arguments.columns // columns]
     count = len(labels) if labels is not None else arguments.rows * columns
@@ -172,7 +172,7 @@ def grid(arguments: SampleOptions, trained: Trained) -> Frames:
     return with_captions(sheets.picture(drawn, arguments.columns), names, scale=scale)
 
 
-def asked(arguments: SampleOptions, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
+def row_conditions(arguments: SampleOptions, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
     """The class (or caption) of every sample and the name of every row, or neither: one class in all rows, or a row
     for each."""
     model = trained.model
@@ -191,16 +191,16 @@ def asked(arguments: SampleOptions, trained: Trained) -> tuple[Tensor | None, Se
 
 def files(arguments: SampleOptions, trained: Trained, folder: Path) -> int:
     """Single pictures, ``folder/CLASS-NUMBER.png`` or ``folder/NUMBER.png``; how many."""
-    labels, names = asked(arguments, trained)
+    labels, names = row_conditions(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     drawn = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
-    for number, made in enumerate(drawn):
+    for number, sample in enumerate(drawn):
         name = f"{names[number // arguments.columns]}-" if names else ""
         path = folder / f"{name.replace('/', '_')}{number:04}"
         if trained.model.frames:
-            sheets.save_gif(list(sheets.rgb(made)), path.with_suffix(".gif"), MILLISECONDS)
+            sheets.save_gif(list(sheets.rgb(sample)), path.with_suffix(".gif"), MILLISECONDS)
         else:
-            save_png(sheets.rgb(made[None])[0], path.with_suffix(".png"))
+            save_png(sheets.rgb(sample[None])[0], path.with_suffix(".png"))
     return count
 
 

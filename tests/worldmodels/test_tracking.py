@@ -28,7 +28,7 @@ from worldmodels.training.loop import MetricsLog
 @pytest.fixture(autouse=True)
 def nothing_asked() -> Iterator[None]:
     yield
-    tracking._asked = ()
+    tracking._chosen = ()
 
 
 @pytest.fixture
