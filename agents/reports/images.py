@@ -14,15 +14,15 @@ from rollouts.console import command
 LOWER, HIGHER, NEAR = "lower is better", "higher is better", "near the real images' is best"
 #: Measures of ``evaluate-images``, with what they say.
 MEASURES = {
-    "frechet": f"distance between made and real pictures, as Gaussians in the features of a network; {LOWER}",
+    "frechet": f"distance between generated and real pictures, as Gaussians in the features of a network; {LOWER}",
     "frechet_of_infinitely_many": f"the same, extrapolated to infinitely many samples; {LOWER}",
     "kernel": f"distance in the same features without the assumption of Gaussians; {LOWER}, about 0 for real ones",
-    "precision": f"share of the made pictures that look like real ones; {HIGHER}",
-    "recall": f"share of the real pictures that the model could have made; {HIGHER}",
+    "precision": f"share of the generated pictures that look like real ones; {HIGHER}",
+    "recall": f"share of the real pictures that the model could generate; {HIGHER}",
     "nearest_training_image": "distance to the closest training picture, 1 for held-out ones; 0 is learned by heart",
     "classifier_score": f"how certain a classifier is of single samples, and how varied they are; {NEAR}",
     "class_kl": f"how unlike the data's the shares of the classes are; {LOWER}",
-    "label_accuracy": f"share of the samples that a classifier takes for what was asked for; {HIGHER}",
+    "label_accuracy": f"share of the samples that a classifier takes for the class of their label; {HIGHER}",
     "elbo": f"a lower bound of the log likelihood, in nats; {HIGHER}",
     "iwae": f"a tighter one; {HIGHER}",
     "earth_movers": f"how far points have to be moved to become real ones; {LOWER}",

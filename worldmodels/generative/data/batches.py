@@ -16,7 +16,7 @@ from worldmodels.generative.objectives.units import Batch, Data
 from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 ConditionOf = Callable[[Tensor, torch.Generator], Tensor]
-"""(pictures ``[N, C, S, S]`` in [0, 1], randomness) -> what a model is to be told of them."""
+"""(pictures ``[N, C, S, S]`` in [0, 1], randomness) -> conditions for the model."""
 OTHER, CONDITION, AUGMENT = 1_000_003, 1_000_033, 1_000_037  #: keep their random numbers apart
 
 

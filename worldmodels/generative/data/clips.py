@@ -27,7 +27,7 @@ HELD_OUT = 10  #: one film in so many, or the last part of a single one
 
 @dataclass(frozen=True)
 class Film:
-    """Frames ``[H, W, C]`` in their order, read when they are asked for."""
+    """Frames ``[H, W, C]`` in their order, read at their use."""
 
     name: str
     frames: Callable[[], Iterable[Pixels]]
@@ -40,7 +40,7 @@ def load_clips(data: str, frames: int, every: int, options: LoadOptions) -> Samp
     Args:
         data: "moving-digits"; a GIF or another film; a folder of films, of folders of frames, or of frames; a run or
             folder with episodes.
-        every: of a film's frames each so-manieth is taken.
+        every: take every n-th frame of a film.
 
     Raises:
         UserError: there is nothing usable, or more than fits into memory.
@@ -97,7 +97,7 @@ def first_frames(path: Path, count: int, size: int, channels: int, how: Fit) -> 
 
 
 class _Frames:
-    """Frames of one size and as many channels, of which there are not too many."""
+    """Reads frames at one size, with so many channels, up to a limit of memory."""
 
     def __init__(self, options: LoadOptions, every: int) -> None:
         self.options, self.every = options, every

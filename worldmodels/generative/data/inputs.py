@@ -36,7 +36,7 @@ def read_small(path: Path, size: int, channels: int, how: Fit, times: int) -> Te
 
 
 def read_holes(path: Path, size: int, channels: int, how: Fit) -> Tensor:
-    """A picture whose transparent parts are to be made, with the holes as one more plane.
+    """A picture whose transparent parts are to be filled, with the holes as one more plane.
 
     Raises:
         UserError: it has no transparent part, or nothing else.
@@ -58,7 +58,7 @@ def read_holes(path: Path, size: int, channels: int, how: Fit) -> Tensor:
 
 
 def read_drawing(path: Path, size: int, how: Fit, kind: InputKind) -> Tensor:
-    """A drawing in black and white as it is; of a coloured picture, which is a photo, the drawing is made first."""
+    """A drawing in black and white as it is; a coloured picture is taken for a photo, and drawn first."""
     picture = read_image(path)
     if (picture == picture[..., :1]).all():
         return read_input(path, size, 1, how)

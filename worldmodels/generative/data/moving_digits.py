@@ -1,4 +1,4 @@
-"""Moving digits: clips whose class stays and whose motion goes on by chances that are known.
+"""Moving digits: clips whose class stays and whose motion goes on with known probabilities.
 
 A digit begins anywhere, in one of four diagonal directions with equal probability, and goes ``STEP`` pixels along both
 axes in every frame. Along each axis on its own it turns round with probability ``TURN`` before a step, and at a wall.

@@ -27,7 +27,7 @@ CLEAR = 0.75  #: pixels by which a step may be longer or shorter along each axis
 
 
 def clip_measures(model: ImageModel, samples: Samples, cache: Path, count: int | None) -> dict[str, Any]:
-    """What is measured of drawn clips, with what real ones have (``floor``)."""
+    """Measures of drawn clips, and the same of real ones (``floor``)."""
     count = min(count or COUNT, len(samples.test))
     real = to_tensor(samples.test[spread(count, len(samples.test))])
     labels = None
@@ -103,7 +103,7 @@ def _best_futures(model: ImageModel, real: Tensor, labels: Tensor | None) -> dic
 
 
 def steps_of(clips: Tensor) -> Tensor:
-    """How far what is bright moves from frame to frame, ``[N, T, C, S, S] -> [N, T - 1, 2]`` (across, down), pixels."""
+    """How far the centre of brightness moves per frame, ``[N, T, C, S, S] -> [N, T - 1, 2]`` (across, down), pixels."""
     places = torch.arange(clips.shape[-1]) + 0.5
     ink = clips.mean(2)
     mass = ink.sum((-1, -2)).clamp(min=1e-6)
@@ -142,5 +142,5 @@ def directions_kl(steps: Tensor) -> float:
 
 
 def uniform_directions(count: int) -> float:
-    """What :func:`directions_kl` is of so many truly uniform steps: about 3 / (2 count)."""
+    """The mean of :func:`directions_kl` over so many uniform steps: about 3 / (2 count)."""
     return directions_kl(torch.rand(4000, count, 2, generator=generator_for(0, 6)) - 0.5)

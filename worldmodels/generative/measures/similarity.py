@@ -1,4 +1,4 @@
-"""How close pictures come to those that they should be: L1, PSNR, SSIM. All ``[N, C, S, S]`` in [0, 1] -> ``[N]``."""
+"""How close pictures come to their targets: L1, PSNR, SSIM. All ``[N, C, S, S]`` in [0, 1] -> ``[N]``."""
 
 from __future__ import annotations
 

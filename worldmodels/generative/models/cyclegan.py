@@ -42,7 +42,7 @@ class CycleGANConfig(TranslatorConfig):
     loss: LossName = "least-squares"
     """The game."""
     cycle_weight: float = 10.0
-    """Times the distance between a picture and what comes back of it."""
+    """Times the distance between a picture and its translation there and back."""
     identity_weight: float = 5.0
     """Times the distance between a picture and its translation into the set that it is from; 0 is for sets with
     different channels."""
@@ -111,7 +111,7 @@ class CycleGANModel(ImageModel):
         return ((output + 1) / 2).clamp(0, 1)
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        """The first ``count`` pictures of the other set, made like the data."""
+        """Translations of the first ``count`` pictures of the other set, which are to look like the data."""
         return self._translated("there", require_condition(condition)[:count], rng)
 
     def back(self, condition: Tensor, rng: torch.Generator) -> Tensor:
@@ -121,7 +121,7 @@ class CycleGANModel(ImageModel):
         return read_input(path, self.shape.size, self.shape.other, fit)
 
     def views(self) -> dict[str, View]:
-        """Every picture, its translation, and what comes back of that: of the other set, and of the data."""
+        """Every picture, its translation, and the translation back: of the other set, and of the data."""
         return {"samples": self._there_and_back, "back": self._back_and_there}
 
     def _there_and_back(self, batch: Batch) -> Frames:
@@ -136,7 +136,7 @@ class CycleGANModel(ImageModel):
         return rows_below([x, fakes, self.draw(SHOWN, batch.rng, fakes)])
 
     def measures(self, batch: Batch) -> dict[str, Any]:
-        """How far pictures are from what comes back of them (what was lost), and from their translations."""
+        """How far pictures are from their translations there and back (what was lost), and from those there."""
         others = require_condition(batch.other)
         there, back = self.draw(len(others), batch.rng, others), self.back(batch.x, batch.rng)
         measures: dict[str, Any] = {

@@ -25,9 +25,9 @@ class InfoGANConfig(GANConfig):
     """A GAN part of whose noise is a code that the critic can read."""
 
     categories: int = 10
-    """The first part of the code is one of so many."""
+    """Categories of the first part of the code."""
     numbers: int = 2
-    """The rest are so many numbers between -1 and 1."""
+    """Numbers between -1 and 1 in the rest of the code."""
     code_weight: float = 1.0
     """Times the error with which the code is read."""
 

@@ -1,7 +1,7 @@
 """LAPGAN: one GAN for the smallest pictures, and one for each doubling that adds the detail which is missing.
 
 Denton et al. (2015): a Laplacian pyramid, in which a picture is its half size, enlarged, plus a residual. The GAN of a
-level makes residuals that suit what is given; here its critic judges the picture together with the enlarged one.
+level makes residuals that suit the enlarged picture; here its critic judges the picture together with the enlarged one.
 """
 
 from __future__ import annotations

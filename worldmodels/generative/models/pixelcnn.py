@@ -122,7 +122,7 @@ class PixelCNNModel(ImageModel):
         return {**super().views(), "completion": self.completion}
 
     def completion(self, batch: Batch, count: int = 10) -> Frames:
-        """Pictures, their upper halves, and what they might be, several times."""
+        """Pictures, their upper halves, and several completions of these."""
         x, labels, half = batch.x[:count], batch.labels, self.size // 2
         labels = None if labels is None else labels[:count]
         upper = x.clone()

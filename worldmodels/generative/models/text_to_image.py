@@ -127,18 +127,18 @@ class TextToImageModel(LatentModel):
         return torch.from_numpy(tokens_of(caption))
 
     def captions(self, count: int, rng: torch.Generator) -> list[str]:
-        """Such as the data have."""
+        """Random captions of the data's grammar."""
         numbers = np.random.default_rng(int(torch.randint(2**31, (), generator=rng)))
         return captions_of(some_scenes(count, numbers), numbers)
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        """``count`` pictures for captions ``[count, T]``, or for some that the data might have."""
+        """``count`` pictures for captions ``[count, T]``; without any, for random ones."""
         if condition is None:
             condition = torch.stack([self.read(text) for text in self.captions(count, rng)])
         return decode_all(self, self.latent(count, rng), condition)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Pictures for captions; without any, for one that leaves everything open."""
+        """Pictures for captions; without any, for the caption that leaves everything open."""
         if condition is None:
             condition = self.read(ANYTHING).expand(len(z), LENGTH)
         return (self.network.eval()(z, condition.to(z.device)) + 1) / 2

@@ -32,7 +32,7 @@ def about(samples: Samples) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run's model, and what is known of the data it was made from."""
+    """A finished run's model, and what is known of its data."""
 
     name: str
     config: ImageConfig
@@ -44,7 +44,7 @@ class Trained:
 
     @cached_property
     def samples(self) -> Samples:
-        """The data, read when they are first asked for.
+        """The data, read at the first use.
 
         Raises:
             UserError: they are gone, or have changed.
@@ -64,7 +64,7 @@ class Trained:
             return None
 
     def labels_of(self, names: Sequence[str]) -> Tensor:
-        """Class numbers of these names, ``[len(wanted)]``.
+        """Class numbers of these names, ``[len(names)]``.
 
         Raises:
             UserError: the model knows no classes, or not this one.
@@ -107,7 +107,7 @@ def load_trained(run: Path, device: torch.device) -> Trained:
 
 
 def _about_from_data(config: ImageConfig, shape: Shape) -> dict[str, Any]:
-    """What a manifest from before there was :func:`about` leaves out: from the data, or else numbers for names."""
+    """What manifests older than :func:`about` leave out: from the data, or else numbers for names."""
     try:
         return about(config.load())
     except UserError:

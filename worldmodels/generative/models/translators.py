@@ -26,7 +26,7 @@ TranslatorName = Literal["unet", "resnet"]
 
 @dataclass(frozen=True)
 class TranslatorConfig(ImageConfig):
-    """Networks that make pictures of pictures."""
+    """Networks that translate pictures."""
 
     batch_size: int = 8
     """Samples per update; 1 in the papers."""

@@ -49,13 +49,13 @@ class VideoConfig(ImageConfig):
     frames: int = 10
     """Frames of a clip."""
     every: int = 1
-    """Take each so-manieth frame of films and episodes."""
+    """Take every n-th frame of films and episodes."""
     given: int = 1
-    """First frames that are given when futures are drawn."""
+    """First frames of a clip that futures continue."""
     latent_size: int = 8
     """Length of the dynamic code: what changes from frame to frame."""
     static_size: int = 16
-    """Length of the static code: what stays for a whole clip, and is M's action. 0 for no such split."""
+    """Length of the static code: what stays for a whole clip; M takes it as its action. 0 for none."""
     hidden_size: int = 128
     """Units of M."""
     mixtures: int = 8
@@ -67,7 +67,7 @@ class VideoConfig(ImageConfig):
     dynamics_learning_rate: float = 2e-3
     """Step size of M."""
     conditional: bool = False
-    """Tell V and M the class (M as an action)."""
+    """Give V and M the class (M as an action)."""
 
     def build(self, shape: Shape, device: torch.device) -> VideoModel:
         classes = labelled_classes(shape) if self.conditional else 0

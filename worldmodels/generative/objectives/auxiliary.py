@@ -115,7 +115,7 @@ class InfoGAN(AuxiliaryGAN):
 
 
 def information_bound(log_q: Tensor, categories: int) -> Tensor:
-    """``H(c) + E log Q(c | x)`` in nats, from ``log Q`` of what was the case ``[N]``, c uniform over ``categories``.
+    """``H(c) + E log Q(c | x)`` in nats, from ``log Q`` of the true codes ``[N]``, c uniform over ``categories``.
 
     A lower bound of the mutual information, reached by the true posterior. Chen et al. (2016), eq. 4.
     """

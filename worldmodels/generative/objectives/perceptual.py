@@ -38,7 +38,7 @@ class Perceptual(nn.Module):
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What each of the compared layers gives."""
+        """The output of each of the compared layers."""
         x = (x.expand(-1, 3, -1, -1) + 1) / 2
         x = (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(SD)[:, None, None]
         outputs = []

@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss (or a view) may look at: data, what is known of them, and the source of everything random."""
+    """What a loss (or a view) may look at: data, their labels and conditions, and the source of everything random."""
 
     x: Tensor  #: [N, ...]
     labels: Tensor | None  #: classes, [N]

@@ -139,7 +139,7 @@ class Video:
         return batch.labels if self.network.vae.classes else None
 
     def _static(self, codes: Codes, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """A static code as one frame of each clip, chosen at random, says it; its Gaussian too."""
+        """The static code of one frame of each clip, chosen at random, and its Gaussian."""
         count, frames = codes.mean.shape[:2]
         rows = torch.arange(count, device=codes.mean.device)
         chosen = (batch.uniform(count) * frames).long()
