@@ -11,8 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rollouts.errors import UserError
 from worldmodels.generative.measures.similarity import absolute_error, psnr, similarity, ssim
+from worldmodels.generative.models.base import Shape, build
 from worldmodels.generative.models.gan import GAMES
+from worldmodels.generative.models.translation import Pix2PixConfig
 from worldmodels.generative.networks.patchgan import HALVINGS, patchgan, patchgan_specs
 from worldmodels.generative.networks.resnet_translator import resnet_translator
 from worldmodels.generative.networks.translator import Translator
@@ -160,6 +163,11 @@ def test_pix2pix_plays_any_game_on_inputs_beside_pictures(name):
     loss = game.generator_loss(batch)
     expected = GAMES[name].generator(fake_logits) + 100 * (fake - x).abs().mean()
     torch.testing.assert_close(loss.total, expected)
+
+
+def test_data_without_inputs_are_refused_before_a_network_is_built():
+    with pytest.raises(UserError, match="pictures to start from are needed"):
+        build(Pix2PixConfig(inputs="somewhere"), Shape(32, 3), torch.device("cpu"))
 
 
 def test_the_penalty_is_on_the_slope_in_the_picture_alone():

@@ -95,6 +95,8 @@ class Pix2PixConfig(TranslatorConfig):
         if self.pairs == "shrunk" and shape.size % self.shrink:
             raise ValueError(f"{shape.size}x{shape.size} pictures cannot be shrunk {self.shrink} times; change --size")
         planes = kind.planes(shape.channels) if kind else shape.condition
+        if not planes:
+            raise ValueError("pictures to start from are needed, and these come without any")
         body = self.body(shape.size, planes, shape.channels)
         network = Translator(body, shape.channels, bool(kind and kind.begins), bool(kind and kind.holes)).to(device)
         critic = self._critic(shape.size, planes + shape.channels, device) if self.adversarial else None
