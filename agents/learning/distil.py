@@ -19,10 +19,9 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.controller import Controller, ControllerSpec, LinearController, perceptron
-from agents.fitness import even_share
 from agents.lanes import Lanes, RealLanes
 from agents.learning.actors import descend
-from agents.learning.experience import Trace, experience
+from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Array, Progress, Task, World
 from agents.learning.replay import Replay
 from agents.senses import Senses
@@ -127,15 +126,11 @@ class Distillation:
     def improve(self, world: World, iteration: int) -> Progress:
         """Drive, ask the teacher, fit."""
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(self.options.episodes)]
-        block, limits = even_share(len(seeds), LANES_PER_TASK), (world.max_steps, world.patience)
         driver = self.parameters if iteration else None
-        tasks = [(self.teacher, driver, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
-        by_task = dict(world.run(demonstrate, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in by_task[index]]
+        traces = gather(world, demonstrate, [self.teacher, driver], seeds, LANES_PER_TASK)
         self.replay.add(traces)
         error = self._fit(generator_for(self.seed, 1 + iteration))
-        returns = np.array([float(trace.rewards.double().sum()) for trace in traces])
-        return Progress(returns, sum(len(trace.rewards) for trace in traces), {"imitation_error": error})
+        return Progress(returns_of(traces), sum(len(trace.rewards) for trace in traces), {"imitation_error": error})
 
     def _fit(self, generator: torch.Generator) -> float:
         """Fit C to all that was said; the mean error of the last tenth of the steps.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from agents.fitness import even_share
 from agents.lanes import Lanes
+from agents.learning.learner import Array, World
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,29 @@ class Trace:
     actions: Tensor  #: float32 [T, A]
     rewards: Tensor  #: float32 [T]
     terminal: bool  #: it has ended; otherwise it was broken off, and its last state has a value
+
+
+def gather(
+    world: World,
+    explore: Callable[..., list[Trace]],
+    arguments: Sequence[Any],
+    seeds: Sequence[int],
+    lanes_per_task: int,
+) -> list[Trace]:
+    """One episode for each seed, wherever the world's lanes run, in the order of the seeds.
+
+    Args:
+        explore: ``(setup, *arguments, seeds, max_steps, patience) -> traces``, in a worker.
+    """
+    block, limits = even_share(len(seeds), lanes_per_task), (world.max_steps, world.patience)
+    tasks = [(*arguments, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
+    by_task = dict(world.run(explore, tasks))
+    return [trace for index in range(len(tasks)) for trace in by_task[index]]
+
+
+def returns_of(traces: Sequence[Trace]) -> Array:
+    """The sum of rewards of every episode, ``[N]``."""
+    return np.array([float(trace.rewards.double().sum()) for trace in traces])
 
 
 @torch.inference_mode()

@@ -13,16 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.controller import Controller, ControllerSpec, perceptron
-from agents.fitness import even_share
 from agents.lanes import Lanes
 from agents.learning.actors import Critic, GradientLearner, SteadyActor, descend, lambda_returns
-from agents.learning.experience import Trace, experience
+from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.networks import NetworkController, NetworkSpec, Output
 from rollouts.errors import UserError, require_positive
@@ -36,7 +34,7 @@ NAMES = ("actor_loss", "critic_loss", "clipped")
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How the actor learns from what it has just done."""
+    """How the actor learns from its newest episodes."""
 
     worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (64, 64)
@@ -46,7 +44,7 @@ class PPOConfig:
     episodes: int = 64
     """Episodes per iteration."""
     epochs: int = 4
-    """How often each of their decisions is learned from."""
+    """Passes over their decisions."""
     batch_size: int = 1024
     """Decisions per update."""
     learning_rate: float = 3e-4
@@ -56,9 +54,9 @@ class PPOConfig:
     trace: float = 0.95
     """Lambda: 0 trusts the critic after one step, 1 only where an episode was broken off."""
     clip: float = 0.2
-    """How far the probability of an action may move, as a share of it, before moving it pays no more."""
+    """Largest change of an action's probability, as a share of it, that still lowers the loss."""
     spread: float = 1.0
-    """Standard deviation of raw outputs that the actor begins with."""
+    """Initial standard deviation of the actor's raw outputs."""
     entropy: float = 0.0
     """Worth of the actor's entropy, in standard deviations of the advantage."""
 
@@ -80,7 +78,7 @@ class PPOConfig:
         return NetworkSpec(spec.features, spec.latent, self.layers, "tanh", self.output)
 
     def decisions(self, max_steps: int) -> int:
-        """If no episode ends early."""
+        """Of all episodes, if none ends early."""
         return self.episodes * max_steps
 
     def begin(self, task: Task) -> PPO:
@@ -122,11 +120,7 @@ class PPO(GradientLearner):
         """Live, judge, learn."""
         options = self.options
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
-        block = even_share(len(seeds), LANES_PER_TASK)
-        actor = self.actor.weights().cpu()
-        tasks = [(actor, seeds[i : i + block], world.max_steps, world.patience) for i in range(0, len(seeds), block)]
-        by_task = dict(world.run(explore, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in by_task[index]]
+        traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
         decisions, generator = self._judge(traces), generator_for(self.seed, 1 + iteration)
         count, sums = len(decisions.returns), list[Tensor]()
         for _ in range(options.epochs):
@@ -134,14 +128,14 @@ class PPO(GradientLearner):
                 sums.append(self._update(Decisions(*(values[part.to(self.device)] for values in decisions))))
         facts = dict(zip(NAMES, torch.stack(sums).mean(0).tolist(), strict=True))
         facts |= {"value": float(decisions.returns.mean()), "std": float(self.actor.log_std.detach().exp().mean())}
-        return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), count, facts)
+        return Progress(returns_of(traces), count, facts)
 
     @torch.no_grad()
     def _judge(self, traces: Sequence[Trace]) -> Decisions:
         """Lambda-returns and advantages of every decision."""
         states, lengths = torch.cat([trace.features for trace in traces]), [len(trace.rewards) for trace in traces]
         values = self.critic(states.to(self.device).float()).cpu().split([length + 1 for length in lengths])
-        returns = returns_of(traces, values, self.options.gamma, self.options.trace)
+        returns = critic_targets(traces, values, self.options.gamma, self.options.trace)
         advantages = [target - value[:-1] for target, value in zip(returns, values, strict=True)]
         features = torch.cat([trace.features[:-1] for trace in traces]).to(self.device).float()
         raw = torch.cat([trace.actions for trace in traces]).to(self.device)
@@ -165,7 +159,7 @@ class PPO(GradientLearner):
         return torch.stack([actor_loss.detach(), critic_loss.detach(), clipped]).cpu()
 
 
-def returns_of(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, trace: float) -> list[Tensor]:
+def critic_targets(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, trace: float) -> list[Tensor]:
     """Lambda-returns ``[T]`` of episodes of different lengths, from the values ``[T + 1]`` of their states."""
     lengths = torch.tensor([len(one.rewards) for one in traces])
     rewards, worth = pad_sequence([one.rewards for one in traces]), pad_sequence(list(values))

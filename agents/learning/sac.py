@@ -12,15 +12,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from agents.controller import Controller, ControllerSpec, perceptron, squash
-from agents.fitness import even_share
 from agents.lanes import Lanes
 from agents.learning.actors import Actor, Critics, GradientLearner, descend, draw, follow, soft_target, split
-from agents.learning.experience import Trace, experience
+from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.learning.replay import Replay
 from agents.networks import NetworkController, NetworkSpec
@@ -52,7 +50,7 @@ class SACConfig:
     gamma: float = 0.99
     """Discount per decision."""
     steps: int = 3
-    """Rewards that are added up before a critic says what the rest is worth."""
+    """Rewards that are summed before the critics' value of what follows (n-step returns)."""
     tau: float = 0.005
     """Share of the critics that the target critics take over in every update."""
     reward_scale: float = 0.2
@@ -133,11 +131,7 @@ class SAC(GradientLearner):
         """Explore, keep, learn."""
         options = self.options
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
-        block = even_share(len(seeds), LANES_PER_TASK)
-        weights, limits = self.actor.weights().cpu(), (world.max_steps, world.patience)
-        tasks = [(weights, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
-        by_task = dict(world.run(explore, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in by_task[index]]
+        traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
         updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
@@ -146,7 +140,7 @@ class SAC(GradientLearner):
             sums += self.update(generator)
         facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
         facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
-        return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), decisions, facts)
+        return Progress(returns_of(traces), decisions, facts)
 
     def update(self, generator: torch.Generator) -> Tensor:
         """One step of critics, actor and temperature; the losses of :data:`NAMES`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.reports import pictures, plots
 from agents.reports.curves import curves
-from agents.reports.markup import Content, Markup, figure, missing, table, tag
+from agents.reports.markup import Content, figure, missing, table, tag
 from agents.reports.reading import Part, RunFacts, number, numbers, within
 from rollouts.console import command
 
@@ -45,19 +45,14 @@ def section(run: RunFacts) -> list[Content]:
     if part is None:
         return []
     by_name = curves(run, "images")
-    drawn = pictures.stored(part.stage.picture("samples"), "Samples of the model")
-    samples: Content = (
-        figure(
-            "Samples",
-            drawn,
-            "What the model makes, not chosen by hand. For a model of classes each column is a class; an "
-            "autoencoder shows its data above their copies.",
-            wide=True,
-        )
-        if drawn
-        else missing(
-            "There are no samples yet.", command("train-images", "--run", run.called) if not part.complete else None
-        )
+    samples = pictures.stored_figure(
+        "Samples",
+        part.stage.picture("samples"),
+        "Samples of the model",
+        "What the model makes, not chosen by hand. For a model of classes each column is a class; an autoencoder shows "
+        "its data above their copies.",
+    ) or missing(
+        "There are no samples yet.", command("train-images", "--run", run.called) if not part.complete else None
     )
     others = [path for path in sorted(run.path.glob("*.png")) if path.name != "samples.png"][:6]
     more = [
@@ -127,10 +122,10 @@ def sharpened(run: RunFacts) -> list[Content]:
     if part is None:
         return []
     by_name = curves(run, "vae-gan")
-    drawn = pictures.stored(part.stage.picture("reconstructions"), "Originals, before, after")
-    picture: list[Markup] = []
-    if drawn is not None:
-        picture = [
-            figure("Before and after", drawn, "Recorded pictures, V's copies before, and its copies now.", wide=True)
-        ]
+    picture = pictures.stored_figure(
+        "Before and after",
+        part.stage.picture("reconstructions"),
+        "Originals, before, after",
+        "Recorded pictures, V's copies before, and its copies now.",
+    )
     return [tag("div", picture, [plots.plot(by_name[name]) for name in plots.ordered(list(by_name))], class_="grid")]

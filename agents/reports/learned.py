@@ -69,28 +69,23 @@ def _units(facts: Mapping[str, Any]) -> Markup | None:
 
 def _worst(run: RunFacts, studio: Studio) -> list[Content]:
     part, worst = run.finished("vae"), studio.tried(studio.worst)
-    drawn = (
-        pictures.stored(part.stage.picture("reconstructions"), "Recorded pictures above V's copies") if part else None
-    )
-    kept = (
-        figure("Pictures and V's copies of them", drawn, "Held-out pictures above what V makes of them.", wide=True)
-        if drawn
-        else None
+    if part is None:
+        return []
+    copies = pictures.stored_figure(
+        "Pictures and V's copies of them",
+        part.stage.picture("reconstructions"),
+        "Recorded pictures above V's copies",
+        "Held-out pictures above what V makes of them.",
     )
     if worst is None:
-        if part is None:
-            return [kept]
-        if run.of("rollouts"):
-            return [
-                kept,
-                missing("The episodes, in which V's worst pictures would be found, are gone."),
-            ]
-        return [kept, missing("V's worst pictures need recorded episodes, which did not come with this run.")]
+        gone = "The episodes, in which V's worst pictures would be found, are gone."
+        never = "V's worst pictures need recorded episodes, which did not come with this run."
+        return [copies, missing(gone if run.of("rollouts") else never)]
     errors = [f"{error:,.0f}" for error in worst.errors]
     frames = pictures.rows({"recorded": worst.frames, "V's copy": worst.copies}, errors)
     patches = pictures.rows({"recorded": worst.patches, "V's copy": worst.patch_copies})
     return [
-        kept,
+        copies,
         figure(
             "The pictures that V copies worst",
             frames,
@@ -194,20 +189,15 @@ def _dreams(run: RunFacts, studio: Studio) -> list[Content]:
     part = run.finished("mdnrnn")
     if part is None:
         return []
-    drawn = pictures.stored(part.stage.picture("dream"), "What happened, V's picture of it, M's dream of it")
-    kept = (
-        figure(
-            "A dream beside reality",
-            drawn,
-            "What happened, V's picture of it, and M's dream of it: M saw the first picture, then only the actions. "
-            "Columns are 0, 5, 10, 15, 20, 25, 30, 40 and 50 steps later.",
-            wide=True,
-        )
-        if drawn
-        else None
+    dream = pictures.stored_figure(
+        "A dream beside reality",
+        part.stage.picture("dream"),
+        "What happened, V's picture of it, M's dream of it",
+        "What happened, V's picture of it, and M's dream of it: M saw the first picture, then only the actions. "
+        "Columns are 0, 5, 10, 15, 20, 25, 30, 40 and 50 steps later.",
     )
     film = studio.tried(studio.dreams)
-    return [kept, _film(film)] if film is not None else [kept]
+    return [dream, _film(film)] if film is not None else [dream]
 
 
 def _film(film: Film) -> Markup:
@@ -245,15 +235,16 @@ def acting(run: RunFacts) -> list[Content]:
     ]
 
 
-def _curves(run: RunFacts, stage: str) -> list[Content]:
+def _curves(run: RunFacts, stage: str, matter: bool = True) -> list[Content]:
+    """The curves that matter, or those that do not."""
     by_name = curves(run, stage)
-    return [plots.plot(by_name[name]) for name in plots.ordered(list(by_name)) if plots.matters(by_name[name])]
+    ordered = [by_name[name] for name in plots.ordered(list(by_name))]
+    return [plots.plot(curve) for curve in ordered if plots.matters(curve) == matter]
 
 
 def _more_curves(run: RunFacts, stage: str) -> Markup | None:
     """Those that only say in detail what others say on the whole."""
-    by_name = curves(run, stage)
-    rest = [plots.plot(by_name[name]) for name in plots.ordered(list(by_name)) if not plots.matters(by_name[name])]
+    rest = _curves(run, stage, matter=False)
     if not rest:
         return None
     summary = tag("summary", f"{len(rest)} more curves of {words.STAGES[stage]}")

@@ -18,7 +18,7 @@ import torch
 
 from agents.evaluation import SCORE_EPISODES
 from agents.learning.config import ControllerConfig
-from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
+from agents.studies.trials import rows_before, score_cells, trial, world_model_folder, world_of, write_report
 from rollouts.console import say
 from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError, require_at_least
@@ -179,8 +179,6 @@ def markdown(report: dict[str, Any]) -> str:
         score = row["real"]
         lines.append(
             f"| {row['title']} | {row['parameters']:,} | {row['population']} x {row['rollouts']} "
-            f"| {score['mean']:.0f} ± {score['sd']:.0f} "
-            f"| {score['interval_95_low']:.0f} to {score['interval_95_high']:.0f} "
-            f"| {score['median']:.0f} | {row['environment_steps'] / 1e6:.1f} M |"
+            f"| {score_cells(score)} | {score['median']:.0f} | {row['environment_steps'] / 1e6:.1f} M |"
         )
     return "\n".join(lines) + "\n"

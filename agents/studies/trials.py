@@ -98,6 +98,16 @@ def rows_before(path: Path, key: str, episodes: int, **about: object) -> dict[An
     return {row[key]: row for row in before["rows"] if row["identity"]["episodes"] == episodes}
 
 
+def score_cells(facts: dict[str, float]) -> str:
+    """Two cells of a table: the mean with its standard deviation, and its 95 % interval."""
+    return f"{mean_cell(facts)} | {facts['interval_95_low']:.0f} to {facts['interval_95_high']:.0f}"
+
+
+def mean_cell(facts: dict[str, float]) -> str:
+    """The mean with its standard deviation."""
+    return f"{facts['mean']:.0f} ± {facts['sd']:.0f}"
+
+
 def write_report(path: Path, report: dict[str, Any], text: str) -> None:
     """The report for programs, and beside it a page for people, ``path`` with the ending ``.md``."""
     write_json(path, report)

@@ -1,4 +1,4 @@
-"""What a trained image model draws when it is asked: grids, single files, walks and sums in latent space."""
+"""What a trained image model draws on command: grids, single files, walks and sums in latent space."""
 
 from __future__ import annotations
 
@@ -226,10 +226,10 @@ def own_pictures(arguments: SampleOptions, trained: Trained) -> Tensor:
 
 
 def only_label(arguments: SampleOptions, trained: Trained) -> Tensor | None:
-    """The class of all pictures ``[1]``, which a model of classes must be told.
+    """The one class of all pictures ``[1]``, which a model of classes needs.
 
     Raises:
-        UserError: it is not.
+        UserError: no class is named, or several are.
     """
     if not trained.model.classes and not arguments.label:
         return None

@@ -19,7 +19,7 @@ from agents.learning.config import ControllerConfig
 from agents.learning.experience import Trace
 from agents.learning.learn import evolve
 from agents.learning.learner import Task, World
-from agents.learning.ppo import PPO, PPOConfig, clipped_gain, returns_of
+from agents.learning.ppo import PPO, PPOConfig, clipped_gain, critic_targets
 from agents.networks import NetworkController, NetworkSpec
 from rollouts import EnvConfig, UserError
 from rollouts.envs.actions import ActionSpec
@@ -39,7 +39,7 @@ def test_returns_are_generalised_advantages_above_what_was_expected():
     traces = [
         Trace(torch.zeros(len(r) + 1, 2), torch.zeros(len(r), 1), r, end) for r, end in zip(rewards, ends, strict=True)
     ]
-    found = returns_of(traces, values, gamma, 0.7)
+    found = critic_targets(traces, values, gamma, 0.7)
     for got, reward, value, end in zip(found, rewards, values, ends, strict=True):
         following = value[1:].clone()
         following[-1] *= 1 - end
