@@ -29,8 +29,8 @@ GROUPS = {
 
 def books(run: RunFacts) -> list[Row]:
     """Every stage that has begun, in the order in which they ran; of a release, those of its card."""
-    if is_release(run) and (rows := card_rows(run)):
-        return rows
+    if is_release(run) and (own := card_rows(run)):
+        return own
     rows: list[Row] = []
     for round_ in run.rounds:
         for stage in stages_of(run.folder(round_)):

@@ -90,7 +90,7 @@ def _opened(path: Path) -> IO[str]:
                 return _signed(file)
             file.close()
             if time.monotonic() > ends:
-                raise UserError(_refusal(path, known=error.errno in _HELD_BY_ANOTHER)) from None
+                raise UserError(_refusal(path, disk_locks=error.errno in _HELD_BY_ANOTHER)) from None
             time.sleep(0.05)
         else:
             if _is(path, file):
