@@ -35,13 +35,13 @@ def find_agent(name: str | Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    asked = Run.named(name)
-    if found := asked.newest("controller"):
-        return found.path
-    if not asked.path.exists():
-        known = ", ".join(pretrained_agents()) or "none"
-        raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({known}).")
-    asked.controller.require()
+    run = Run.named(name)
+    if newest := run.newest("controller"):
+        return newest.path
+    if not run.path.exists():
+        names = ", ".join(pretrained_agents()) or "none"
+        raise UserError(f"There is no agent at {name}. Give a run directory or a pretrained agent ({names}).")
+    run.controller.require()
     raise AssertionError("unreachable: require names what is missing")
 
 
@@ -84,8 +84,8 @@ class Agent:
         Raises:
             UserError: the weights are not as many as the controller has.
         """
-        asked = Run.named(run)
-        folder = (asked.newest("mdnrnn") or asked).path
+        whole = Run.named(run)
+        folder = (whole.newest("mdnrnn") or whole).path
         env = env or WorldModel.from_folder(folder).env
         model = WorldModel.from_folder(folder, device).act_through(env)
         controller = spec.build(model)
@@ -191,10 +191,10 @@ def _require_its_own_model(folder: Path, manifest: Mapping[str, Any]) -> None:
     controller = Run(folder).controller.path
     for stage in Run(folder).model:
         name, weights = stage.name, stage.weights
-        known = manifest.get(name) or (manifest["inputs"].get(name) if is_whole(weights) else None)
-        if known is not None and known != file_hash(weights):
+        noted = manifest.get(name) or (manifest["inputs"].get(name) if is_whole(weights) else None)
+        if noted is not None and noted != file_hash(weights):
             raise UserError(
-                f"The controller in {controller} was made on another {name} ({known}) than the one in {stage.path} "
+                f"The controller in {controller} was made on another {name} ({noted}) than the one in {stage.path} "
                 f"({file_hash(weights)}): delete the folder {controller} and evolve it again."
             )
 

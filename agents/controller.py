@@ -107,8 +107,8 @@ class LinearController:
         Returns:
             action vectors ``[N, A]``, inside the action space.
         """
-        seen = features if self.standardiser is None else self.standardiser(features)
-        return squash(perceptron(parameters, seen, self.shapes, self.bias), self.action_spec)
+        inputs = features if self.standardiser is None else self.standardiser(features)
+        return squash(perceptron(parameters, inputs, self.shapes, self.bias), self.action_spec)
 
     def translate(self, parameters: Tensor, before: Standardiser | None) -> Tensor:
         """A candidate for features standardised as ``before``, or plain ones, as one for what this controller sees.

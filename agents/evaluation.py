@@ -183,8 +183,8 @@ def table(report: dict[str, Any]) -> str:
 def is_of(report: dict[str, Any], agent: Agent, config: EvaluateConfig) -> bool:
     """Whether a report is of this agent's weights, and of as many episodes with the same seeds as are asked for."""
     seeds = [episode["seed"] for episode in report["episodes"]]
-    asked = range(config.seed, config.seed + config.episodes)
-    return seeds == list(asked) and report["controller"] == agent.fingerprint
+    expected = range(config.seed, config.seed + config.episodes)
+    return seeds == list(expected) and report["controller"] == agent.fingerprint
 
 
 def save_report(report: dict[str, Any], path: Path) -> None:

@@ -133,9 +133,9 @@ def rollout(
 
 def check_observations(model: WorldModel, env: EnvConfig) -> None:
     """Refuse an environment whose frames are preprocessed otherwise than those the model was fitted to."""
-    wanted = resolve(env).observation_hash
-    if wanted != model.observation_hash:
+    preprocessing = resolve(env).observation_hash
+    if preprocessing != model.observation_hash:
         raise UserError(
             f"The world model was fitted to frames of {model.env.id} (preprocessing {model.observation_hash}), but "
-            f"{env.id} has preprocessing {wanted}. Use the model's own environment, or fit a model for this one."
+            f"{env.id} has preprocessing {preprocessing}. Use the model's own environment, or fit a model for this one."
         )

@@ -40,12 +40,12 @@ class Standardiser:
             raise UserError("This world model was saved without starting points; fit M again.")
         starts = model.starts.only("recorded")
         still = torch.zeros(len(starts), model.action_spec.size, device=model.device)
-        seen = join_features(starts.mean, model.outputs(starts.state), features, still)
-        variance = seen.var(0, correction=0)
+        vectors = join_features(starts.mean, model.outputs(starts.state), features, still)
+        variance = vectors.var(0, correction=0)
         variance[: model.latent_size] += starts.logvar.exp().mean(0)
         if "a" in features:
             variance[-still.shape[1] :] = 1.0
-        return cls(seen.mean(0), variance.sqrt().clamp(min=SD_FLOOR))
+        return cls(vectors.mean(0), variance.sqrt().clamp(min=SD_FLOOR))
 
     @classmethod
     def among(cls, tensors: Mapping[str, Tensor]) -> Standardiser | None:

@@ -96,16 +96,16 @@ def vae_weights(arrays: Arrays) -> dict[str, Tensor]:
     """V's variables by PyTorch's names: kernel and bias of four convolutions, mean, log variance, expansion, and four
     transposed convolutions."""
     pairs = list(zip(arrays[::2], arrays[1::2], strict=True))
-    found: dict[str, NDArray[np.float64]] = {}
+    weights: dict[str, NDArray[np.float64]] = {}
     for number, (kernel, bias) in enumerate(pairs[:4]):
-        found |= {f"encoder.{2 * number}.weight": kernel.transpose(3, 2, 0, 1), f"encoder.{2 * number}.bias": bias}
+        weights |= {f"encoder.{2 * number}.weight": kernel.transpose(3, 2, 0, 1), f"encoder.{2 * number}.bias": bias}
     for name, (kernel, bias) in zip(("mean", "logvar"), pairs[4:6], strict=True):
         channels_first = kernel.reshape(2, 2, 256, -1).transpose(3, 2, 0, 1)
-        found |= {f"{name}.weight": channels_first.reshape(len(bias), -1), f"{name}.bias": bias}
-    found |= {"expand.weight": pairs[6][0].T, "expand.bias": pairs[6][1]}
+        weights |= {f"{name}.weight": channels_first.reshape(len(bias), -1), f"{name}.bias": bias}
+    weights |= {"expand.weight": pairs[6][0].T, "expand.bias": pairs[6][1]}
     for number, (kernel, bias) in enumerate(pairs[7:11]):
-        found |= {f"decoder.{2 * number}.weight": kernel.transpose(3, 2, 0, 1), f"decoder.{2 * number}.bias": bias}
-    return {name: torch.tensor(np.ascontiguousarray(value), dtype=torch.float32) for name, value in found.items()}
+        weights |= {f"decoder.{2 * number}.weight": kernel.transpose(3, 2, 0, 1), f"decoder.{2 * number}.bias": bias}
+    return {name: torch.tensor(np.ascontiguousarray(value), dtype=torch.float32) for name, value in weights.items()}
 
 
 def mdn_rnn_weights(arrays: Arrays) -> dict[str, Tensor]:
@@ -117,19 +117,19 @@ def mdn_rnn_weights(arrays: Arrays) -> dict[str, Tensor]:
     biases = [bias[gate * hidden : (gate + 1) * hidden] for gate in (0, 2, 1, 3)]
     biases[1] = biases[1] + 1.0  # added to the forget gate in their cell
     matrix = np.concatenate(gates, axis=1).T
-    found: dict[str, NDArray[np.float64]] = {
+    weights: dict[str, NDArray[np.float64]] = {
         "lstm.weight_ih_l0": matrix[:, : len(kernel) - hidden],
         "lstm.weight_hh_l0": matrix[:, len(kernel) - hidden :],
         "lstm.bias_ih_l0": np.concatenate(biases),
         "lstm.bias_hh_l0": np.zeros(4 * hidden),
     }
     if len(head_bias) % (3 * MIXTURES) == 1:
-        found |= {"termination_head.weight": head[:, :1].T, "termination_head.bias": head_bias[:1]}
+        weights |= {"termination_head.weight": head[:, :1].T, "termination_head.bias": head_bias[:1]}
         head, head_bias = head[:, 1:], head_bias[1:]
     rows = np.concatenate([head, head_bias[None]]).reshape(hidden + 1, -1, 3, MIXTURES)
     ordered = rows.transpose(2, 3, 1, 0).reshape(-1, hidden + 1)  # part, component, latent
-    found |= {"mixture_head.weight": ordered[:, :-1], "mixture_head.bias": ordered[:, -1]}
-    return {name: torch.tensor(np.ascontiguousarray(value), dtype=torch.float32) for name, value in found.items()}
+    weights |= {"mixture_head.weight": ordered[:, :-1], "mixture_head.bias": ordered[:, -1]}
+    return {name: torch.tensor(np.ascontiguousarray(value), dtype=torch.float32) for name, value in weights.items()}
 
 
 def controller_weights(parameters: NDArray[np.float64], experiment: Experiment, file: Path) -> Tensor:
@@ -169,13 +169,13 @@ def _m_architecture(experiment: Experiment) -> dict[str, Any]:
 
 
 def _only(folder: Path, name: str) -> Path:
-    found = sorted(folder.rglob(name))
-    if len(found) != 1:
+    files = sorted(folder.rglob(name))
+    if len(files) != 1:
         raise UserError(
-            f"{folder} holds {len(found) or 'no'} {name}; one is needed. Give the folder of one experiment of "
+            f"{folder} holds {len(files) or 'no'} {name}; one is needed. Give the folder of one experiment of "
             "hardmaru/WorldModelsExperiments, carracing or doomrnn."
         )
-    return found[0]
+    return files[0]
 
 
 def _json(file: Path) -> list[Any]:
@@ -215,11 +215,11 @@ def _filled(file: Path, module: nn.Module, name: Any, arrays: Arrays) -> nn.Modu
 
 def _starts(folder: Path, experiment: Experiment) -> DreamStarts | None:
     """Where their dreams begin: means and log variances of first frames."""
-    if not (found := sorted(folder.rglob("initial_z.json"))):
+    if not (files := sorted(folder.rglob("initial_z.json"))):
         return None
-    arrays = _arrays(found[0])
+    arrays = _arrays(files[0])
     if len(arrays) != 2 or any(array.ndim != 2 or array.shape[1] != experiment.latents for array in arrays):
-        raise UserError(f"{found[0]} does not hold means and log variances of {experiment.latents} latents.")
+        raise UserError(f"{files[0]} does not hold means and log variances of {experiment.latents} latents.")
     mean, logvar = (torch.tensor(array, dtype=torch.float32) for array in arrays)
     state = _empty_m(experiment).initial_state(len(mean))
     return DreamStarts(mean, logvar, state, torch.zeros(len(mean), dtype=torch.bool))

@@ -50,6 +50,6 @@ gym.register("Lighthouse-v0", Lighthouse, max_episode_steps=40)
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("runs/lighthouse"))
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     options = PRESETS["tiny"].__class__(**{**vars(PRESETS["tiny"]), "env": EnvConfig("Lighthouse-v0")})
-    run_pipeline(options, asked.run, 0, torch.device("cpu"))
+    run_pipeline(options, arguments.run, 0, torch.device("cpu"))

@@ -50,57 +50,57 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=128, help="dreams at once")
     parser.add_argument("--episodes", type=int, default=10, help="real episodes; a score takes 100")
     parser.add_argument("--out", type=Path, help="keep the agent as a run directory of its own")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
     torch.manual_seed(0)
     dream = gymnasium.make_vec(
-        "worldmodels/Dream-v0", asked.lanes, run=asked.run, horizon=250, dropout=0.1, autoreset_mode="SameStep"
+        "worldmodels/Dream-v0", arguments.lanes, run=arguments.run, horizon=250, dropout=0.1, autoreset_mode="SameStep"
     )
     inputs, outputs = dream.single_observation_space.shape[0], dream.single_action_space.shape[0]
     actor, critic, spread = perceptron(inputs, outputs, 0.01), perceptron(inputs, 1, 1.0), torch.zeros(outputs) - 0.7
     parameters = [*actor.parameters(), *critic.parameters(), spread.requires_grad_()]
     optimiser = torch.optim.Adam(parameters, RATE)
-    seen, running, finished = torch.from_numpy(dream.reset(seed=0)[0]), torch.zeros(asked.lanes), [0.0]
+    features, running, finished = torch.from_numpy(dream.reset(seed=0)[0]), torch.zeros(arguments.lanes), [0.0]
 
-    for update in range(1, asked.steps // (ROLLOUT * asked.lanes) + 1):
-        rows: dict[str, list[Tensor]] = {name: [] for name in ("seen", "action", "log_p", "reward", "over")}
+    for update in range(1, arguments.steps // (ROLLOUT * arguments.lanes) + 1):
+        rows: dict[str, list[Tensor]] = {name: [] for name in ("features", "action", "log_p", "reward", "over")}
         with torch.no_grad():
             for _ in range(ROLLOUT):
-                policy = Normal(actor(seen), spread.exp())
+                policy = Normal(actor(features), spread.exp())
                 action = policy.sample()
                 following, reward, terminated, truncated, _ = dream.step(action.numpy())
                 reward, over = torch.from_numpy(reward).float(), torch.from_numpy(terminated | truncated).float()
-                row = (seen, action, policy.log_prob(action).sum(-1), reward, over)
+                row = (features, action, policy.log_prob(action).sum(-1), reward, over)
                 for name, value in zip(rows, row, strict=True):
                     rows[name].append(value)
                 running += reward
-                finished = [*finished, *running[over > 0].tolist()][-asked.lanes :]
-                running, seen = running * (1 - over), torch.from_numpy(following)
+                finished = [*finished, *running[over > 0].tolist()][-arguments.lanes :]
+                running, features = running * (1 - over), torch.from_numpy(following)
             data = {name: torch.stack(values) for name, values in rows.items()}
-            values = critic(torch.cat((data["seen"], seen[None]))).squeeze(-1)
+            values = critic(torch.cat((data["features"], features[None]))).squeeze(-1)
             data["advantage"] = advantages(data["reward"], values, data["over"])
             data["target"] = data["advantage"] + values[:-1]
         flat = {name: value.flatten(0, 1) for name, value in data.items()}
         for part in (part for _ in range(EPOCHS) for part in torch.randperm(len(flat["reward"])).chunk(MINIBATCHES)):
             one = {name: value[part] for name, value in flat.items()}
-            policy = Normal(actor(one["seen"]), spread.exp())
+            policy = Normal(actor(one["features"]), spread.exp())
             ratio = (policy.log_prob(one["action"]).sum(-1) - one["log_p"]).exp()
             gain = (one["advantage"] - one["advantage"].mean()) / (one["advantage"].std() + 1e-8)
             clipped = torch.minimum(ratio * gain, ratio.clamp(1 - CLIP, 1 + CLIP) * gain).mean()
-            loss = 0.5 * (critic(one["seen"]).squeeze(-1) - one["target"]).square().mean() - clipped
+            loss = 0.5 * (critic(one["features"]).squeeze(-1) - one["target"]).square().mean() - clipped
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 0.5)
             optimiser.step()
         if update % 10 == 0:
-            print(f"{update * ROLLOUT * asked.lanes:,} steps: dreamed return {sum(finished) / len(finished):.0f}")
+            print(f"{update * ROLLOUT * arguments.lanes:,} steps: dreamed return {sum(finished) / len(finished):.0f}")
 
     spec = NetworkSpec("zh", "mean", (64, 64), "tanh", "clip")
     layers = [(layer.weight, layer.bias) for layer in actor if isinstance(layer, nn.Linear)]
-    agent = Agent.of(asked.run, spec, flatten(layers))
-    if asked.out is not None:
-        print(f"worldmodels watch --agent {agent.save(asked.out)}")
-    print(table(evaluate(agent, asked.episodes)))
+    agent = Agent.of(arguments.run, spec, flatten(layers))
+    if arguments.out is not None:
+        print(f"worldmodels watch --agent {agent.save(arguments.out)}")
+    print(table(evaluate(agent, arguments.episodes)))
 
 
 if __name__ == "__main__":

@@ -27,19 +27,19 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=128, help="dreams at once")
     parser.add_argument("--episodes", type=int, default=10, help="real episodes; a score takes 100")
     parser.add_argument("--out", type=Path, help="keep the agent as a run directory of its own")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
-    dreams = VecMonitor(DreamVecEnv(asked.lanes, run=asked.run, horizon=250, dropout=0.1))
-    sizes = {"n_steps": 64, "batch_size": 8 * asked.lanes, "n_epochs": 4}
+    dreams = VecMonitor(DreamVecEnv(arguments.lanes, run=arguments.run, horizon=250, dropout=0.1))
+    sizes = {"n_steps": 64, "batch_size": 8 * arguments.lanes, "n_epochs": 4}
     model = PPO("MlpPolicy", dreams, **sizes, gamma=0.98, seed=0, device="cpu")
-    model.learn(asked.steps)
+    model.learn(arguments.steps)
     if model.ep_info_buffer:
         print(f"dreamed return {np.mean([episode['r'] for episode in model.ep_info_buffer]):.0f}")
 
-    agent = wrap(model, asked.run)
-    if asked.out is not None:
-        print(f"worldmodels watch --agent {agent.save(asked.out)}")
-    print(table(evaluate(agent, asked.episodes)))
+    agent = wrap(model, arguments.run)
+    if arguments.out is not None:
+        print(f"worldmodels watch --agent {agent.save(arguments.out)}")
+    print(table(evaluate(agent, arguments.episodes)))
 
 
 if __name__ == "__main__":

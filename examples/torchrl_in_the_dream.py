@@ -39,10 +39,10 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=128, help="dreams at once")
     parser.add_argument("--episodes", type=int, default=10, help="real episodes; a score takes 100")
     parser.add_argument("--out", type=Path, help="keep the agent as a run directory of its own")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
     torch.manual_seed(0)
-    dreams = DreamVectorEnv(asked.lanes, asked.run, horizon=250, dropout=0.1, autoreset_mode="Disabled")
+    dreams = DreamVectorEnv(arguments.lanes, arguments.run, horizon=250, dropout=0.1, autoreset_mode="Disabled")
     env = TransformedEnv(GymWrapper(dreams), RewardSum())
     inputs, outputs = env.observation_spec["observation"].shape[-1], env.action_spec.shape[-1]
     layers = perceptron(inputs, 2 * outputs)  # of the action: means, then spreads
@@ -55,12 +55,12 @@ def main() -> None:
     objective = ClipPPOLoss(actor, critic, entropy_coeff=0.0, critic_coeff=0.5)
     optimiser = torch.optim.Adam(objective.parameters(), 3e-4)
 
-    frames = ROLLOUT * asked.lanes
+    frames = ROLLOUT * arguments.lanes
     batches = Collector(
         env,
         actor,
         frames_per_batch=frames,
-        total_frames=asked.steps // frames * frames,
+        total_frames=arguments.steps // frames * frames,
         auto_register_policy_transforms=False,
     )
     for number, batch in enumerate(batches, 1):
@@ -81,10 +81,10 @@ def main() -> None:
 
     means = [(layer.weight, layer.bias) for layer in layers if isinstance(layer, nn.Linear)]
     means[-1] = (means[-1][0][:outputs], means[-1][1][:outputs])
-    agent = Agent.of(asked.run, NetworkSpec("zh", "mean", (64, 64), "tanh", "clip"), flatten(means))
-    if asked.out is not None:
-        print(f"worldmodels watch --agent {agent.save(asked.out)}")
-    print(table(evaluate(agent, asked.episodes)))
+    agent = Agent.of(arguments.run, NetworkSpec("zh", "mean", (64, 64), "tanh", "clip"), flatten(means))
+    if arguments.out is not None:
+        print(f"worldmodels watch --agent {agent.save(arguments.out)}")
+    print(table(evaluate(agent, arguments.episodes)))
 
 
 if __name__ == "__main__":

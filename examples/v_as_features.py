@@ -20,14 +20,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="pretrained/carracing", help="whose V")
     parser.add_argument("--steps", type=int, default=400)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
-    model = WorldModel.load(asked.run)
+    model = WorldModel.load(arguments.run)
     env = make_env(model.env)
     policy = POLICIES["held"](0, env.action_spec)
     frame, _ = env.reset(seed=0)
     frames = [frame]
-    while len(frames) < asked.steps:
+    while len(frames) < arguments.steps:
         frame, _, terminated, truncated, _ = env.step(policy(frame))
         if terminated or truncated:
             frame, _ = env.reset(seed=len(frames))

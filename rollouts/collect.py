@@ -56,14 +56,14 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
     """
     policy = make_policy(seed, env.action_spec)
     frame, info = env.reset(seed=seed)
-    frames, actions, rewards, ends, seen = [frame], [], [], [], [watched(env, info)]
+    frames, actions, rewards, ends, watched_values = [frame], [], [], [], [watched(env, info)]
     for step in range(max_steps):
         action = np.array(policy(frame), np.float32)
         if not np.isfinite(action).all():
             raise UserError(f"{env.preset.name}: the policy {policy_name} chose {action} in step {step}, seed {seed}.")
         frame, reward, terminated, truncated, info = env.step(action)
         frames.append(frame)
-        seen.append(watched(env, info))
+        watched_values.append(watched(env, info))
         actions.append(action)
         rewards.append(reward)
         ends.append((terminated, truncated or (step + 1 == max_steps and not terminated)))
@@ -77,7 +77,7 @@ def record_episode(env: ImageEnv, make_policy: PolicyFactory, policy_name: str, 
         np.array([end[1] for end in ends]),
         seed,
         policy_name,
-        None if env.preset.watch is None else np.array(seen, np.float32),
+        None if env.preset.watch is None else np.array(watched_values, np.float32),
     )
 
 

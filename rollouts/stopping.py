@@ -8,24 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_asked: int | None = None  #: the signal that wants this process to end
+_signal: int | None = None  #: the signal that wants this process to end
 _listening = False  #: whether signals come here: within :func:`stoppable_by_signals`
 _waits = 0  #: blocks that want to come to an end of their own
 
 
 def exit_status() -> int:
     """What the process ends with once it was stopped: 143 after SIGTERM, 130 after Ctrl-C."""
-    return 128 + (_asked or signal.SIGINT)
+    return 128 + (_signal or signal.SIGINT)
 
 
 @contextmanager
 def stoppable_by_signals() -> Iterator[None]:
     """Within it, SIGTERM ends the process as Ctrl-C does, with KeyboardInterrupt; see :func:`finishing`."""
-    global _asked, _listening
+    global _signal, _listening
     if threading.current_thread() is not threading.main_thread():  # only it may be interrupted
         yield
         return
-    _asked, _listening = None, True
+    _signal, _listening = None, True
     before = {number: signal.signal(number, _on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -37,8 +37,8 @@ def stoppable_by_signals() -> Iterator[None]:
 
 @contextmanager
 def finishing() -> Iterator[None]:
-    """Within it, a first signal is only noted: :func:`asked` says so, and the block ends soon. A second one does not
-    wait."""
+    """Within it, a first signal is only noted: :func:`stop_requested` says so, and the block ends soon. A second one
+    does not wait."""
     global _waits
     _waits += 1
     try:
@@ -47,13 +47,13 @@ def finishing() -> Iterator[None]:
         _waits -= 1
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether the process shall end."""
-    return _listening and _asked is not None
+    return _listening and _signal is not None
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    global _asked
-    again, _asked = _asked is not None, number
+    global _signal
+    again, _signal = _signal is not None, number
     if _waits == 0 or again:
         raise KeyboardInterrupt

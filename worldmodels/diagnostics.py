@@ -147,7 +147,7 @@ def _run_free(model: WorldModel, episodes: Sequence[LatentEpisode]) -> dict[str,
     data = LatentWindows(episodes, model.device)
     episode, start = (torch.tensor(column) for column in zip(*places, strict=True))
     first_frame = (data.first_frame[episode] + start).to(model.device)
-    seen = data.mean[first_frame[:, None] + torch.arange(WARM_UP + WINDOW + 1, device=model.device)].float()
+    observed = data.mean[first_frame[:, None] + torch.arange(WARM_UP + WINDOW + 1, device=model.device)].float()
     lanes = len(places) * DREAMS
     windows = data.window(episode.repeat(DREAMS), start.repeat(DREAMS), WARM_UP + WINDOW, 0, generator_for(2, 0))
     generator, state, z = generator_for(3, 0), model.initial_state(lanes), windows.z[:, 0]
@@ -161,8 +161,8 @@ def _run_free(model: WorldModel, episodes: Sequence[LatentEpisode]) -> dict[str,
                 mixture = model.mdnrnn.predict(state).mixture
                 expected = (mixture.logits.softmax(-1) * mixture.mean).sum(-1).unflatten(0, (DREAMS, -1)).mean(0)
                 open_loop[str(horizon)] = {
-                    "error": _rms(expected - seen[:, t + 1]),
-                    "standing_still": _rms(seen[:, WARM_UP] - seen[:, t + 1]),
+                    "error": _rms(expected - observed[:, t + 1]),
+                    "standing_still": _rms(observed[:, WARM_UP] - observed[:, t + 1]),
                 }
     total = total.unflatten(0, (DREAMS, -1)).mean(0)
     actual = [float(episodes[e].rewards[begin + WARM_UP :][:WINDOW].sum()) for e, begin in places]
@@ -197,9 +197,9 @@ def dream_strip(
             dreamed.append(z)
     columns = [h for h in STRIP_HORIZONS if h <= horizon and h < len(dreamed)]
     reality = real[[warm + h for h in columns]]
-    seen = to_uint8(model.vae.decode(model.vae.encode(to_float(reality, model.device))[0]))
+    copies = to_uint8(model.vae.decode(model.vae.encode(to_float(reality, model.device))[0]))
     dream = model.decode(torch.cat([dreamed[h] for h in columns]))
-    return grid(np.concatenate([reality, seen, dream]), len(columns))
+    return grid(np.concatenate([reality, copies, dream]), len(columns))
 
 
 def captioned(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:

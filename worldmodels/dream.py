@@ -37,14 +37,14 @@ def feature_size(model: WorldModel, features: Features) -> int:
         UserError: M has no such outputs.
     """
     sizes = {name: part.shape[1] for name, part in model.outputs(model.initial_state(1)).items()}
-    seen = features[1:].removesuffix("a")
-    if not features.startswith("z") or not sizes.keys() >= set(seen) or len(set(seen)) < len(seen):
+    letters = features[1:].removesuffix("a")
+    if not features.startswith("z") or not sizes.keys() >= set(letters) or len(set(letters)) < len(letters):
         names = ", ".join(sizes)
         raise UserError(
             f"What is seen is z, alone or followed by outputs of M ({names}), and a for the previous action, not "
             f"{features!r}."
         )
-    remembered = sum(sizes[name] for name in seen)
+    remembered = sum(sizes[name] for name in letters)
     return model.latent_size + remembered + (model.action_spec.size if features.endswith("a") else 0)
 
 

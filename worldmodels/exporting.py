@@ -168,10 +168,10 @@ def _traced(part: Part) -> torch.export.ExportedProgram:
 def _hold(part: Part, path: Path, form: Format) -> None:
     """Refuse what does not compute the same, in a batch of another size than it was exported with."""
     inputs = {name: torch.cat([value, value.flip(0)]) for name, value in part.inputs.items()}
-    wanted = part.module(*inputs.values())
-    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-    for name, expected, found in zip(part.outputs, wanted, run_exported(path, form, inputs), strict=True):
-        difference = float((np.abs(expected.numpy() - found) / (1 + np.abs(expected.numpy()))).max())
+    originals = part.module(*inputs.values())
+    originals = originals if isinstance(originals, tuple) else (originals,)
+    for name, expected, actual in zip(part.outputs, originals, run_exported(path, form, inputs), strict=True):
+        difference = float((np.abs(expected.numpy() - actual) / (1 + np.abs(expected.numpy()))).max())
         if not difference <= TOLERANCE:
             raise UserError(f"The exported {part.name} differs from the original by {difference:g} in {name}.")
 

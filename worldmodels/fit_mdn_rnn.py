@@ -275,8 +275,8 @@ def _tell(facts: Mapping[str, Any], stage: Stage) -> None:
         + ("" if recall is None else f"; {recall:.0%} of ends foreseen")
         + ("" if alarms is None else f"; {alarms:.2%} false alarms")
         + "".join(
-            f"; {name}s: {found['expected']:.1f} expected, {found['happened']} happened"
-            for name, found in facts["calibration"].items()
+            f"; {name}s: {counts['expected']:.1f} expected, {counts['happened']} happened"
+            for name, counts in facts["calibration"].items()
         )
         + f". Look at {stage.picture('dream')}"
     )

@@ -33,15 +33,15 @@ def probe(z: Floats, targets: Floats) -> float | None:
     It is fitted by ridge regression to all but every fifth block of 25 moments, and asked about those: neighbours in
     time are alike, and must not stand on both sides. None where there are too few moments, or nothing to explain.
     """
-    asked = np.arange(len(z)) // 25 % 5 == 4
-    if (~asked).sum() < FEWEST * z.shape[1] or not asked.any() or targets[asked].std() == 0:
+    tested = np.arange(len(z)) // 25 % 5 == 4
+    if (~tested).sum() < FEWEST * z.shape[1] or not tested.any() or targets[tested].std() == 0:
         return None
-    scaled = (z - z[~asked].mean(0)) / z[~asked].std(0).clip(min=1e-6)
-    middle = targets[~asked].mean()
-    gram = scaled[~asked].T @ scaled[~asked] + RIDGE * (~asked).sum() * np.eye(z.shape[1])
-    weights = np.linalg.solve(gram, scaled[~asked].T @ (targets[~asked] - middle))
-    missed = targets[asked] - middle - scaled[asked] @ weights
-    return 1 - float((missed**2).mean() / targets[asked].var())
+    scaled = (z - z[~tested].mean(0)) / z[~tested].std(0).clip(min=1e-6)
+    middle = targets[~tested].mean()
+    gram = scaled[~tested].T @ scaled[~tested] + RIDGE * (~tested).sum() * np.eye(z.shape[1])
+    weights = np.linalg.solve(gram, scaled[~tested].T @ (targets[~tested] - middle))
+    missed = targets[tested] - middle - scaled[tested] @ weights
+    return 1 - float((missed**2).mean() / targets[tested].var())
 
 
 def moving_things(frame: Frames, earlier: Frames) -> list[tuple[float, int]]:
@@ -76,15 +76,15 @@ def what_z_tells(z: Floats, frames: Frames, earlier: Frames) -> dict[str, Any]:
         ``moving``: by size the number of ``moments`` in which there was just one such thing, and the ``r2`` of its
         column; ``edges``: the mean R² over :data:`HEIGHTS` of the steps of colour left and right of the middle.
     """
-    found: dict[str, list[tuple[int, float]]] = {name: [] for name in SIZES}
+    places_of: dict[str, list[tuple[int, float]]] = {name: [] for name in SIZES}
     for moment, (frame, before) in enumerate(zip(frames, earlier, strict=True)):
         things = moving_things(frame, before)
         for name, (least, most) in SIZES.items():
             columns = [column for column, size in things if least <= size < most]
             if len(columns) == 1:
-                found[name].append((moment, columns[0]))
+                places_of[name].append((moment, columns[0]))
     moving = {}
-    for name, places in found.items():
+    for name, places in places_of.items():
         moments, where = np.array([m for m, _ in places], int), np.array([c for _, c in places], float)
         moving[name] = {"moments": len(places), "r2": probe(z[moments], where) if places else None}
     sides = np.stack([np.stack(edges(frame)) for frame in frames])  # [N, sides, heights]
@@ -93,8 +93,8 @@ def what_z_tells(z: Floats, frames: Frames, earlier: Frames) -> dict[str, Any]:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
 
 
 def worst_patches(

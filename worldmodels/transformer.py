@@ -35,14 +35,14 @@ class Block(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.heads, memory + 1))  #: by distance, 0 being the step itself
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries ``[..., heads, HEAD]``, scaled, and what is remembered: key and value ``[..., 2 HEAD]``."""
+        """Queries ``[..., heads, HEAD]``, scaled, and what the memory keeps: key and value ``[..., 2 HEAD]``."""
         normed = F.layer_norm(x, (self.width,))
         query = _times(self.query, normed).unflatten(-1, (self.heads, HEAD))
         return query * HEAD**-0.5, _times(self.key_value, normed)
 
-    def think(self, x: Tensor, seen: Tensor) -> Tensor:
-        """The block's output, from its input ``[..., width]`` and what its heads saw ``[..., heads, HEAD]``."""
-        x = x + _times(self.out, seen.flatten(-2))
+    def think(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The block's output, from its input ``[..., width]`` and the outputs of its heads ``[..., heads, HEAD]``."""
+        x = x + _times(self.out, attended.flatten(-2))
         return x + _times(self.narrow, F.gelu(_times(self.wide, F.layer_norm(x, (self.width,)))))
 
     def step(self, x: Tensor, past: Tensor, unseen: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,8 +81,8 @@ class Block(nn.Module):
         queries = F.pad(query, (0, 0, 0, 0, 0, padding)).unflatten(1, (pieces, memory))
         keys, values = windows.chunk(2, dim=2)
         scores = torch.einsum("npthd,npdk->nphtk", queries, keys) + bias + unseen
-        seen = torch.einsum("nphtk,npdk->npthd", scores.softmax(-1), values).flatten(1, 2)[:, :steps].float()
-        return self.think(x, seen), whole[:, steps:]
+        attended = torch.einsum("nphtk,npdk->npthd", scores.softmax(-1), values).flatten(1, 2)[:, :steps].float()
+        return self.think(x, attended), whole[:, steps:]
 
 
 def _minus_infinity(there: Tensor) -> Tensor:

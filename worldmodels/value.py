@@ -36,16 +36,17 @@ class Value:
 
     def __call__(self, z: Tensor, h: Tensor) -> Tensor:
         """Discounted reward from here on ``[N]``, of states with latents ``[N, Z]`` and M's outputs ``[N, H]``."""
-        seen = (torch.cat([z, h], 1) - self.mean) / self.sd
-        return self.mean_return + seen.clamp(-5.0, 5.0) @ self.weights
+        scaled = (torch.cat([z, h], 1) - self.mean) / self.sd
+        return self.mean_return + scaled.clamp(-5.0, 5.0) @ self.weights
 
     @classmethod
     def fit(cls, features: Tensor, returns: Tensor) -> Value:
         """Ridge regression of returns ``[N]`` on features ``[N, Z + H]``."""
         mean, sd, middle = features.mean(0), features.std(0, correction=0).clamp(min=SD_FLOOR), returns.mean()
-        seen = ((features - mean) / sd).double()
-        gram = seen.T @ seen / len(seen) + RIDGE * torch.eye(seen.shape[1], dtype=torch.float64, device=seen.device)
-        weights = torch.linalg.solve(gram, seen.T @ (returns - middle).double() / len(seen))
+        scaled = ((features - mean) / sd).double()
+        identity = torch.eye(scaled.shape[1], dtype=torch.float64, device=scaled.device)
+        gram = scaled.T @ scaled / len(scaled) + RIDGE * identity
+        weights = torch.linalg.solve(gram, scaled.T @ (returns - middle).double() / len(scaled))
         return cls(weights.float(), mean, sd, middle)
 
     @classmethod
@@ -85,7 +86,7 @@ def _states(mdnrnn: Dynamics, episodes: Sequence[LatentEpisode], discount: float
         actions = torch.as_tensor(episode.actions, device=device)
         h, _ = mdnrnn.unroll(z[None], actions[None], mdnrnn.initial_state(1))
         before = torch.cat([h.new_zeros(1, h.shape[2]), h[0, :-1]])  # what it remembered when it saw z
-        count = known(len(episode), bool(episode.terminated[-1]), discount)
+        count = known_moments(len(episode), bool(episode.terminated[-1]), discount)
         features.append(torch.cat([z, before], 1)[:count])
         returns.append(discounted(episode.rewards, discount)[:count])
     if not sum(map(len, returns)):
@@ -102,7 +103,7 @@ def discounted(rewards: NDArray[np.float32], discount: float) -> NDArray[np.floa
     return returns
 
 
-def known(length: int, terminated: bool, discount: float) -> int:
+def known_moments(length: int, terminated: bool, discount: float) -> int:
     """How many moments at the start of an episode have a return that what was not recorded hardly changes.
 
     All of them where it has ended; else those before the last two time constants, ``2 / (1 - discount)`` steps.

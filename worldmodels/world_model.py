@@ -74,8 +74,8 @@ class WorldModel:
         Raises:
             UserError: a stage is missing or damaged, or M was fitted to another V.
         """
-        asked = Run.named(run)
-        return cls.from_folder((asked.newest("mdnrnn") or asked).path, device, fast)
+        whole = Run.named(run)
+        return cls.from_folder((whole.newest("mdnrnn") or whole).path, device, fast)
 
     @classmethod
     def from_folder(cls, run: Path, device: torch.device | str = "cpu", fast: bool = False) -> WorldModel:
@@ -141,14 +141,14 @@ class WorldModel:
         Raises:
             UserError: the action vector there is not M's.
         """
-        wanted = resolve(env).action
+        action = resolve(env).action
         fitted = (self.action_spec.low, self.action_spec.high)
-        if wanted is not None and (wanted.low, wanted.high) != fitted:
+        if action is not None and (action.low, action.high) != fitted:
             raise UserError(
-                f"{env.id} takes action vectors between {wanted.low} and {wanted.high}, M was fitted to ones between "
+                f"{env.id} takes action vectors between {action.low} and {action.high}, M was fitted to ones between "
                 f"{fitted[0]} and {fitted[1]}. Use the model's own environment, or fit a model for this one."
             )
-        self.action_spec = replace(self.action_spec, pedals=wanted.pedals if wanted else ())
+        self.action_spec = replace(self.action_spec, pedals=action.pedals if action else ())
         return self
 
     @property

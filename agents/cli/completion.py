@@ -42,14 +42,14 @@ def flags(option: Option) -> list[str]:
 
 def bash(options: dict[str, list[Option]]) -> str:
     """For bash: commands, then options, then the words that an option takes, else files."""
-    choices = {option.flag: option.choices for found in options.values() for option in found if option.choices}
+    choices = {option.flag: option.choices for group in options.values() for option in group if option.choices}
     of_flag = [
         f"    {flag}) COMPREPLY=($(compgen -W '{' '.join(words)}' -- \"$word\")); return ;;"
         for flag, words in sorted(choices.items())
     ]
     of_command = [
-        f"    {name}) words='{' '.join(sum(map(flags, found), ['--help', '--help-all']))}' ;;"
-        for name, found in options.items()
+        f"    {name}) words='{' '.join(sum(map(flags, group), ['--help', '--help-all']))}' ;;"
+        for name, group in options.items()
     ]
     return "\n".join(
         (
@@ -86,9 +86,9 @@ def fish(options: dict[str, list[Option]]) -> str:
         f"complete -c worldmodels -f -n __fish_use_subcommand -a {name} -d {quoted(what)}"
         for name, what in COMMANDS.items()
     ]
-    for name, found in options.items():
+    for name, group in options.items():
         within = f"complete -c worldmodels -n '__fish_seen_subcommand_from {name}'"
-        for option in found:
+        for option in group:
             about = quoted(re.split(r"\. ", option.text)[0].rstrip("."))
             words = f" -x -a {quoted(' '.join(option.choices))}" if option.choices else " -r"
             takes = "" if option.kind is bool else words

@@ -51,14 +51,14 @@ def body(arguments: Arguments) -> None:
         print(f"Every episode's seed, return and length: {arguments.out}")
 
 
-def world(asked: EnvConfig, agent: str) -> EnvConfig | None:
+def world(env: EnvConfig, agent: str) -> EnvConfig | None:
     """The world that was asked for; None is the agent's own. Options without an id change the agent's own."""
-    if asked == EnvConfig(OWN) or asked.id != OWN:
-        return asked if asked.id != OWN else None
+    if env == EnvConfig(OWN) or env.id != OWN:
+        return env if env.id != OWN else None
     if agent == "random":
-        return dataclasses.replace(asked, id=EnvConfig().id)
+        return dataclasses.replace(env, id=EnvConfig().id)
     own = recorded_env(Run(find_agent(agent)).controller.manifest)
-    changed = {f.name: value for f in dataclasses.fields(asked) if (value := getattr(asked, f.name)) and f.name != "id"}
+    changed = {f.name: value for f in dataclasses.fields(env) if (value := getattr(env, f.name)) and f.name != "id"}
     return dataclasses.replace(own, **changed)
 
 

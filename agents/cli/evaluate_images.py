@@ -61,17 +61,17 @@ def body(arguments: Arguments) -> None:
         out = arguments.out or Path(f"{Path(arguments.reference).name}-reference.json")
         options = (arguments.size, arguments.channels, 0, arguments.fit, arguments.skip_broken)
         samples = load_samples(arguments.reference, *options)
-        found = evaluate_reference(samples, RUNS / "classifiers", arguments.count, device)
+        report = evaluate_reference(samples, RUNS / "classifiers", arguments.count, device)
     else:
         run = arguments.run or newest_images()
         out = arguments.out or Run(run).evaluation
         trained = load_trained(run, device)
-        found = evaluate(trained, RUNS / "classifiers", arguments.count)
+        report = evaluate(trained, RUNS / "classifiers", arguments.count)
         if arguments.inception_weights is not None:
-            found["measures"] |= evaluate_inception(trained, arguments.inception_weights, arguments.count)
-    write_json(out, found)
-    floor = found["measures"].get("floor", {})
-    for name, value in found["measures"].items():
+            report["measures"] |= evaluate_inception(trained, arguments.inception_weights, arguments.count)
+    write_json(out, report)
+    floor = report["measures"].get("floor", {})
+    for name, value in report["measures"].items():
         if name == "floor":
             continue
         beside = f"   (real images: {floor[name]:.4g})" if name in floor else ""

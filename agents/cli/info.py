@@ -35,9 +35,9 @@ def body(arguments: Arguments) -> None:
         print(f"{name:<10} {fact}")
 
 
-def facts(asked: str) -> dict[str, str]:
+def facts(device_name: str) -> dict[str, str]:
     """Everything that a report of a problem should contain."""
-    device, commit = pick_device(asked), git_commit()
+    device, commit = pick_device(device_name), git_commit()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     runs, disk = all_runs(), shutil.disk_usage(RUNS if RUNS.exists() else Path())
     return {

@@ -83,8 +83,8 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 def command(name: str) -> Command[Any]:
     """A command by its name."""
-    found: Command[Any] = import_module(f"agents.cli.{FILES.get(name, name.replace('-', '_'))}").COMMAND
-    return found
+    module_command: Command[Any] = import_module(f"agents.cli.{FILES.get(name, name.replace('-', '_'))}").COMMAND
+    return module_command
 
 
 def overview() -> str:

@@ -111,16 +111,16 @@ def parse(of: Command[T], argv: Sequence[str]) -> T:
     if "preset" not in of.names():
         return read(of, argv)
     typed = typed_options(argv, "preset", "run", "env.id")
-    known = Path(typed["run"]) if typed["run"] else None if of.starts_run else newest_run()
-    preset = _preset(typed["preset"], known)
-    run = known or (new_run(preset) if of.starts_run else RUNS / "NAME")
+    started = Path(typed["run"]) if typed["run"] else None if of.starts_run else newest_run()
+    preset = _preset(typed["preset"], started)
+    run = started or (new_run(preset) if of.starts_run else RUNS / "NAME")
     sections = [name for name in of.names() if hasattr(PRESETS[preset], name)]
-    world = typed["env.id"] or _world_of(known)
-    defaults = {name: _default(name, preset, world, known, typed["preset"] is None) for name in sections}
+    world = typed["env.id"] or _world_of(started)
+    defaults = {name: _default(name, preset, world, started, typed["preset"] is None) for name in sections}
     arguments = read(of, argv, run=run, preset=preset, **defaults)
-    if known is None and not of.starts_run:
+    if started is None and not of.starts_run:
         required_run()
-    if known is None:
+    if started is None:
         say(f"New run: {run}   (continue it with {quoted('--run', run)})")
     if not of.starts_run and not run.exists():
         raise UserError(f"There is no run at {run}. Start one: {command('collect', '--run', run)}")
@@ -197,12 +197,12 @@ def shown(description: str | None) -> str:
     )
 
 
-def _preset(asked: str | None, run: Path | None) -> str:
+def _preset(name: str | None, run: Path | None) -> str:
     """The preset that was asked for, or that the run began with."""
-    if asked is not None:
-        if asked not in PRESETS:
-            raise UserError(f"There is no preset {asked!r}; choose one of {', '.join(PRESETS)}.")
-        return asked
+    if name is not None:
+        if name not in PRESETS:
+            raise UserError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        return name
     note = Run(run).note if run else None
     preset = str(read_json(note).get("preset")) if note and note.exists() else "laptop"
     if preset not in PRESETS:

@@ -67,8 +67,8 @@ def _row(run: Run, changed: float) -> tuple[str, ...]:
         rounds = str(newest.number) if newest else ""
     except UserError as error:
         return run.path.name, "", f"({str(error).split('. ')[0]})", "", "", "", duration(time.time() - changed)
-    known = "" if validation is None else f"{validation:.1f}"
-    return run.path.name, preset, finished, rounds, score, known, duration(time.time() - changed)
+    validated = "" if validation is None else f"{validation:.1f}"
+    return run.path.name, preset, finished, rounds, score, validated, duration(time.time() - changed)
 
 
 def _score(run: Run) -> str:

@@ -84,9 +84,9 @@ def _layer(module: nn.Module, shape: Shape, before: list[Layer]) -> tuple[Layer 
         options = {"height": 1, "width": 1, "channels": outputs}
         return Product("linear", options, _numbers(module.weight).T, _bias(module, outputs)), (outputs, 1, 1)
     if isinstance(module, nn.Unflatten):
-        wanted: Shape = tuple(module.unflattened_size)  # type: ignore[assignment]
-        _make_picture(next(layer for layer in reversed(before) if isinstance(layer, Product)), wanted)
-        return None, wanted
+        picture: Shape = tuple(module.unflattened_size)  # type: ignore[assignment]
+        _make_picture(next(layer for layer in reversed(before) if isinstance(layer, Product)), picture)
+        return None, picture
     if isinstance(module, nn.ConvTranspose2d):
         return _transposed(module, shape)
     if isinstance(module, nn.Conv2d):

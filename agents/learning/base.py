@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 class Strategy(Protocol):
-    """It maximises fitness; its whole course is a function of its arguments and of what it is told."""
+    """It maximises fitness; its whole course is a function of its arguments and of the fitness that it is told."""
 
     @property
     def best(self) -> Array:

@@ -46,16 +46,16 @@ class CMAES:
         self._es = cma.CMAEvolutionStrategy(np.array(start, float), sigma, options)
         self.best: Array = np.array(start, float)
         self.best_fitness = -np.inf
-        self._asked: list[Array] = []
+        self._candidates: list[Array] = []
 
     def ask(self) -> Array:
-        self._asked = self._es.ask()
-        return np.array(self._asked)
+        self._candidates = self._es.ask()
+        return np.array(self._candidates)
 
     def tell(self, fitness: Array) -> None:
-        self._es.tell(self._asked, list(-np.asarray(fitness, float)))
+        self._es.tell(self._candidates, list(-np.asarray(fitness, float)))
         if fitness.max() > self.best_fitness:
-            self.best, self.best_fitness = np.array(self._asked[int(fitness.argmax())]), float(fitness.max())
+            self.best, self.best_fitness = np.array(self._candidates[int(fitness.argmax())]), float(fitness.max())
 
     @property
     def mean(self) -> Array:

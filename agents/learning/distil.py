@@ -19,10 +19,9 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.controller import Controller, ControllerSpec, LinearController, perceptron
-from agents.fitness import even_share
 from agents.lanes import Lanes, RealLanes
 from agents.learning.actors import descend
-from agents.learning.experience import Trace, experience
+from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Array, Progress, Task, World
 from agents.learning.replay import Replay
 from agents.senses import Senses
@@ -64,7 +63,7 @@ class DistilConfig:
         require_positive(self, positive, "controller.distil.")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
-        """C is what was asked for, linear or with a hidden layer: evolution goes on with it.
+        """C as the options describe it, linear or with a hidden layer: evolution goes on with it.
 
         Raises:
             UserError: there is nobody to imitate.
@@ -127,15 +126,11 @@ class Distillation:
     def improve(self, world: World, iteration: int) -> Progress:
         """Drive, ask the teacher, fit."""
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(self.options.episodes)]
-        block, limits = even_share(len(seeds), LANES_PER_TASK), (world.max_steps, world.patience)
         driver = self.parameters if iteration else None
-        tasks = [(self.teacher, driver, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
-        found = dict(world.run(demonstrate, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in found[index]]
+        traces = gather(world, demonstrate, [self.teacher, driver], seeds, LANES_PER_TASK)
         self.replay.add(traces)
         error = self._fit(generator_for(self.seed, 1 + iteration))
-        returns = np.array([float(trace.rewards.double().sum()) for trace in traces])
-        return Progress(returns, sum(len(trace.rewards) for trace in traces), {"imitation_error": error})
+        return Progress(returns_of(traces), sum(len(trace.rewards) for trace in traces), {"imitation_error": error})
 
     def _fit(self, generator: torch.Generator) -> float:
         """Fit C to all that was said; the mean error of the last tenth of the steps.
@@ -143,24 +138,24 @@ class Distillation:
         Features are standardised while it is fitted, for without that the quiet ones would hardly ever be learned.
         """
         options, controller, replay = self.options, self.controller, self.replay
-        seen = self._seen(replay.features[replay.left > 0].float())
-        mean = seen.mean(0) if controller.bias else torch.zeros(controller.inputs)
-        sd = seen.std(0, correction=0).clamp(min=SD_FLOOR)
+        inputs = self._inputs(replay.features[replay.left > 0].float())
+        mean = inputs.mean(0) if controller.bias else torch.zeros(controller.inputs)
+        sd = inputs.std(0, correction=0).clamp(min=SD_FLOOR)
         weights = rescaled(self.parameters, controller, mean, sd).requires_grad_()
         optimiser, errors = torch.optim.Adam([weights], options.learning_rate), list[float]()
         for update in range(options.updates):
             falling = 0.5 * (1 + math.cos(math.pi * update / options.updates))
             optimiser.param_groups[0]["lr"] = options.learning_rate * falling
             batch = replay.sample(options.batch_size, 1, 1.0, generator)
-            raw = perceptron(weights, (self._seen(batch.features) - mean) / sd, controller.shapes, controller.bias)
+            raw = perceptron(weights, (self._inputs(batch.features) - mean) / sd, controller.shapes, controller.bias)
             error = imitation_error(raw, batch.actions, controller.action_spec)
             descend(optimiser, error)
             errors.append(float(error.detach()))
         self.parameters = rescaled(weights.detach(), controller, -mean / sd, 1 / sd)
         return float(np.mean(errors[-max(1, len(errors) // 10) :]))
 
-    def _seen(self, features: Tensor) -> Tensor:
-        """What C weighs."""
+    def _inputs(self, features: Tensor) -> Tensor:
+        """The features as C takes them: standardised, if it has a standardiser."""
         standardiser = self.controller.standardiser
         return features if standardiser is None else standardiser.on(torch.device("cpu"))(features)
 
@@ -189,16 +184,16 @@ def imitation_error(raw: Tensor, actions: Tensor, spec: ActionSpec) -> Tensor:
     shares, errors = (actions - low) / (high - low), list(off.unbind(-1))
     for pedal in spec.pedals:
         positive, negative = shares[..., pedal.positive], shares[..., pedal.negative]
-        wanted = torch.where(negative > 0, positive - negative - pedal.slack, positive)
+        target = torch.where(negative > 0, positive - negative - pedal.slack, positive)
         p = torch.tanh(driving[..., pedal.positive] + pedal.offset)
         idle = (negative <= 0) & (positive <= pedal.creep)  # all between slack and creep does that
         outside = (p + pedal.slack).clamp(max=0) + (p - pedal.creep).clamp(min=0)
-        errors[pedal.positive] = torch.where(idle, outside, p - wanted)
+        errors[pedal.positive] = torch.where(idle, outside, p - target)
     return torch.stack([errors[component] for component in spec.driven], -1).square().mean()
 
 
 def demonstrate(
-    kept: tuple[Lanes, Controller, torch.device],
+    setup: tuple[Lanes, Controller, torch.device],
     teacher: Agent,
     driver: Tensor | None,
     seeds: Sequence[int],
@@ -210,7 +205,7 @@ def demonstrate(
     Args:
         driver: C's weights ``[P]``, or None where the teacher drives.
     """
-    lanes, controller, device = kept
+    lanes, controller, device = setup
     assert isinstance(lanes, RealLanes)
     eyes = Senses(teacher.model, teacher.spec.features, teacher.spec.latent, seeds)
     watched = torch.arange(len(seeds))

@@ -132,8 +132,8 @@ class Dreamer(GradientLearner):
             seeds = [evolution_seed(self.seed, number, lane) for lane in range(options.lanes)]
             blocks = [seeds[i : i + LANES_PER_TASK] for i in range(0, len(seeds), LANES_PER_TASK)]
             weights = self.actor.weights().cpu()
-            found = dict(world.run(imagine, [(weights, block, options.horizon) for block in blocks]))
-            dreams = [found[index] for index in range(len(blocks))]
+            by_task = dict(world.run(imagine, [(weights, block, options.horizon) for block in blocks]))
+            dreams = [by_task[index] for index in range(len(blocks))]
             joined = Imagined(*(torch.cat(parts, 1).to(self.device) for parts in zip(*dreams, strict=True)))
             sums += self._update(joined)
             alive = torch.cat([torch.ones_like(joined.going[:1]), joined.going[:-1]]).cumprod(0)
@@ -165,23 +165,23 @@ class Dreamer(GradientLearner):
 
 @torch.inference_mode()
 def imagine(
-    kept: tuple[Lanes, Controller, torch.device], weights: Tensor, seeds: Sequence[int], steps: int
+    setup: tuple[Lanes, Controller, torch.device], weights: Tensor, seeds: Sequence[int], steps: int
 ) -> Imagined:
     """Dreams with the actor's noise, one for each seed, in a worker. Those that end are dreamed on, to no effect."""
-    lanes, controller, device = kept
+    lanes, controller, device = setup
     assert isinstance(controller, NetworkController)
     *hidden, (outputs, columns) = controller.shapes
     shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)
     generator = generator_for(seeds[0], 1)
     with one_thread():
         lanes.reset(seeds)
-        seen, drawn, earned, going = [lanes.features()], list[Tensor](), list[Tensor](), list[Tensor]()
+        features, drawn, earned, going = [lanes.features()], list[Tensor](), list[Tensor](), list[Tensor]()
         for _ in range(steps):
-            mean, log_std = split(perceptron(weights, seen[-1], shapes, True, torch.relu))
+            mean, log_std = split(perceptron(weights, features[-1], shapes, True, torch.relu))
             raw = mean + log_std.exp() * torch.randn(len(seeds), outputs, generator=generator).to(device)
             reward, terminated, _ = lanes.step(squash(raw, controller.action_spec))
-            seen.append(lanes.features())
+            features.append(lanes.features())
             drawn.append(raw)
             earned.append(reward)
             going.append(1.0 - terminated.float())
-    return Imagined(*(torch.stack(part).float().cpu() for part in (seen, drawn, earned, going)))
+    return Imagined(*(torch.stack(part).float().cpu() for part in (features, drawn, earned, going)))

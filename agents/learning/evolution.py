@@ -86,7 +86,7 @@ class EvolutionConfig:
             require_positive(self, ("max_speed",), "controller.")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
-        """What is evolved is what was asked for."""
+        """C as the options describe it."""
         if self.principal is not None and spec.hidden:
             raise UserError("Only a controller without a hidden layer can be evolved along principal directions.")
         if self.centred and (spec.hidden or not spec.bias or self.principal is not None):
@@ -109,18 +109,18 @@ class EvolutionConfig:
 
         if self.principal is None and not self.centred:
             return Evolution(self, over(task.initial), task.seed)
-        kept = task.folder / "directions.safetensors"
-        if not kept.exists():  # kept, because on another machine a direction may come out with the other sign
+        file = task.folder / "directions.safetensors"
+        if not file.exists():  # kept, because on another machine a direction may come out with the other sign
             assert isinstance(task.spec, ControllerSpec)
-            found = (
+            directions = (
                 centred_weights(task.model, task.spec)
                 if self.principal is None
                 else principal_weights(task.model, task.spec, self.principal, self.whitening)
             )
-            save_tensors({"directions": torch.tensor(found)}, kept)
-        directions = load_tensors(kept)["directions"].numpy()
+            save_tensors({"directions": torch.tensor(directions)}, file)
+        directions = load_tensors(file)["directions"].numpy()
         subspace = Subspace(over(np.zeros(directions.shape[1])), task.initial, directions)
-        return Evolution(self, subspace, task.seed, kept)
+        return Evolution(self, subspace, task.seed, file)
 
 
 class Evolution:
@@ -153,8 +153,8 @@ class Evolution:
         """Raises:
         UserError: the directions are not those that were searched along.
         """
-        known = state.get("directions")
-        if self.directions is not None and known not in (None, file_hash(self.directions)):
+        recorded = state.get("directions")
+        if self.directions is not None and recorded not in (None, file_hash(self.directions)):
             raise UserError(
                 f"{self.directions} is damaged, or of another run. Put back a copy of it, or delete the folder "
                 f"{self.directions.parent} to start that stage anew."

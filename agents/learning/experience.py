@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from agents.fitness import even_share
 from agents.lanes import Lanes
+from agents.learning.learner import Array, World
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,29 @@ class Trace:
     actions: Tensor  #: float32 [T, A]
     rewards: Tensor  #: float32 [T]
     terminal: bool  #: it has ended; otherwise it was broken off, and its last state has a value
+
+
+def gather(
+    world: World,
+    explore: Callable[..., list[Trace]],
+    arguments: Sequence[Any],
+    seeds: Sequence[int],
+    lanes_per_task: int,
+) -> list[Trace]:
+    """One episode for each seed, wherever the world's lanes run, in the order of the seeds.
+
+    Args:
+        explore: ``(setup, *arguments, seeds, max_steps, patience) -> traces``, in a worker.
+    """
+    block, limits = even_share(len(seeds), lanes_per_task), (world.max_steps, world.patience)
+    tasks = [(*arguments, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
+    by_task = dict(world.run(explore, tasks))
+    return [trace for index in range(len(tasks)) for trace in by_task[index]]
+
+
+def returns_of(traces: Sequence[Trace]) -> Array:
+    """The sum of rewards of every episode, ``[N]``."""
+    return np.array([float(trace.rewards.double().sum()) for trace in traces])
 
 
 @torch.inference_mode()
@@ -36,10 +62,10 @@ def experience(
     more is to be earned in it.
 
     Args:
-        act: ``(features [n, F], which episodes [n]) -> (actions to do [n, A], what is kept as actions [n, K])`` for
+        act: ``(features [n, F], which episodes [n]) -> (actions to do [n, A], actions of the trace [n, K])`` for
             those that still run.
     """
-    seen, done, earned = ([list[Tensor]() for _ in seeds] for _ in range(3))
+    states, actions_of, rewards_of = ([list[Tensor]() for _ in seeds] for _ in range(3))
     terminal, waited, active = [False] * len(seeds), np.zeros(len(seeds), int), torch.arange(len(seeds))
     lanes.reset(seeds)
     for _ in range(max_steps):
@@ -48,7 +74,7 @@ def experience(
         reward, terminated, truncated = lanes.step(action)
         gains = reward.float().cpu()
         for lane, *row in zip(active.tolist(), features.half().cpu(), kept.float().cpu(), gains, strict=True):
-            for kind, value in zip((seen, done, earned), row, strict=True):
+            for kind, value in zip((states, actions_of, rewards_of), row, strict=True):
                 kind[lane].append(value)
         where = active.numpy()
         waited[where] = np.where(gains.numpy() > 0, 0, waited[where] + 1)
@@ -58,7 +84,7 @@ def experience(
             last = lanes.features().half().cpu()
             for place in torch.nonzero(over).flatten().tolist():
                 lane = int(active[place])
-                seen[lane].append(last[place])
+                states[lane].append(last[place])
                 terminal[lane] = bool(ended[place])
             active = active[~over]
             if not len(active):
@@ -66,8 +92,8 @@ def experience(
             lanes.keep(~over)
     if len(active):  # broken off
         for lane, state in zip(active.tolist(), lanes.features().half().cpu(), strict=True):
-            seen[lane].append(state)
+            states[lane].append(state)
     return [
         Trace(torch.stack(features), torch.stack(actions), torch.stack(rewards), end)
-        for features, actions, rewards, end in zip(seen, done, earned, terminal, strict=True)
+        for features, actions, rewards, end in zip(states, actions_of, rewards_of, terminal, strict=True)
     ]

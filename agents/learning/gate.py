@@ -81,14 +81,14 @@ class GateConfig:
         if self.horizons is not None and min(self.horizons, default=0) < 1:
             raise UserError(f"--gate.horizons must be steps, at least 1 each, got {self.horizons}.")
 
-    def settings(self, asked: Setting) -> list[Setting]:
-        """All that are tried, the one that was asked for among them."""
-        horizons = self.horizons or tuple(max(asked.horizon * part // 4, 1) for part in (1, 2, 4))
+    def settings(self, own: Setting) -> list[Setting]:
+        """All combinations to try, C's own setting among them."""
+        horizons = self.horizons or tuple(max(own.horizon * part // 4, 1) for part in (1, 2, 4))
         tried = {
             Setting(temperature, dropout, horizon)
-            for temperature in (*self.temperatures, asked.temperature)
-            for dropout in (*self.dropouts, asked.dropout)
-            for horizon in (*horizons, asked.horizon)
+            for temperature in (*self.temperatures, own.temperature)
+            for dropout in (*self.dropouts, own.dropout)
+            for horizon in (*horizons, own.horizon)
         }
         return sorted(tried)
 
@@ -107,8 +107,8 @@ def perturbed(config: ControllerConfig, task: Task, count: int) -> Array:
     """Controllers ``[count, P]`` around what an evolution begins with: its own first candidates, nearer and farther."""
     even = count + count % 2  # PGPE draws pairs
     with tempfile.TemporaryDirectory() as folder:
-        asked = dataclasses.replace(config, population=even)
-        learner = asked.options.begin(dataclasses.replace(task, folder=Path(folder)))
+        even_config = dataclasses.replace(config, population=even)
+        learner = even_config.options.begin(dataclasses.replace(task, folder=Path(folder)))
     assert isinstance(learner, Evolution)
     steps = np.array([LADDER[number // 2 % len(LADDER)] for number in range(count)])
     return np.asarray(task.initial + steps[:, None] * (learner.strategy.ask()[:count] - task.initial))
@@ -121,7 +121,7 @@ def real_returns(real: Evaluator, controllers: Array, episodes: int) -> Array:
 
 
 def report_of(setting: Setting, dreamed: Array, real: Array) -> dict[str, Any]:
-    """What a setting is worth: the correlation, and what it was found from.
+    """What a setting is worth: the correlation, and the returns in dreams that it was computed from.
 
     Args:
         dreamed: fitness in the dream ``[C]``; real: returns ``[C, episodes]``.
@@ -137,9 +137,9 @@ def with_itself(real: Array) -> float | None:
 
 
 def before_evolution(config: ControllerConfig, stage: Stage, dream: World, real: Evaluator, task: Task) -> None:
-    """Measure the dream that was asked for, note it in the stage's manifest, and say it; warn if it is not enough.
+    """Measure the dream that C will be evolved in, note it in the manifest, and say it; warn if it is not enough.
 
-    What was measured before a stage was broken off is not measured again.
+    A stage that was broken off measures it once only.
     """
     if "gate" in stage.manifest:
         return
@@ -148,10 +148,10 @@ def before_evolution(config: ControllerConfig, stage: Stage, dream: World, real:
     seeds = range(FIRST_SEED, FIRST_SEED + DREAMS)
     dreamed = dream.evaluate(controllers, seeds).returns.reshape(len(controllers), DREAMS)
     setting = Setting(config.temperature, config.dropout, config.max_steps)
-    found = report_of(setting, fitness_of(dreamed, seeds, dream.members, config.spread), driven)
-    correlation = found["correlation"]
+    report = report_of(setting, fitness_of(dreamed, seeds, dream.members, config.spread), driven)
+    correlation = report["correlation"]
     reality = with_itself(driven)
-    stage.note(gate={**found, "reality": reality, "real": np.round(driven.mean(1), 3).tolist(), "dreams": DREAMS})
+    stage.note(gate={**report, "reality": reality, "real": np.round(driven.mean(1), 3).tolist(), "dreams": DREAMS})
     say(
         f"C: {len(controllers)} perturbed controllers are ranked in the dream as in reality with a correlation of "
         f"{correlation:.2f} ({reality:.2f} between halves of the real episodes)."
@@ -164,7 +164,7 @@ def before_evolution(config: ControllerConfig, stage: Stage, dream: World, real:
         )
 
 
-Kept = tuple[Lanes, Controller, torch.device]
+Setup = tuple[Lanes, Controller, torch.device]
 Run = Callable[..., Any]
 
 
@@ -177,12 +177,12 @@ def dreamed_in(run: Run, setting: Setting, controllers: Array, dreams: int) -> A
     seeds = list(range(FIRST_SEED, FIRST_SEED + dreams))
     rows = even_share(len(controllers), max(1, DREAM_LANES_PER_TASK // dreams))
     blocks = [controllers[i : i + rows] for i in range(0, len(controllers), rows)]
-    found = dict(run(_dream, [(setting, block, seeds) for block in blocks]))
-    return np.concatenate([found[index] for index in range(len(blocks))])
+    by_task = dict(run(_dream, [(setting, block, seeds) for block in blocks]))
+    return np.concatenate([by_task[index] for index in range(len(blocks))])
 
 
-def _dream(kept: Kept, setting: Setting, controllers: Array, seeds: Sequence[int]) -> Array:
-    lanes, controller, device = kept
+def _dream(setup: Setup, setting: Setting, controllers: Array, seeds: Sequence[int]) -> Array:
+    lanes, controller, device = setup
     assert isinstance(lanes, Dream)
     lanes.temperature, lanes.dropout, lanes.horizon = setting
     with one_thread():

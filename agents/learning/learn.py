@@ -94,7 +94,7 @@ def evolve(
         return stage.path
     if config.restarts:
         start_from = best_of_tries(
-            config, into or run, lambda asked, folder: evolve(asked, run, env, workers, device, start_from, folder)
+            config, into or run, lambda options, folder: evolve(options, run, env, workers, device, start_from, folder)
         )
     initial = _initial_mean(controller, spec, model, start_from)
     task = Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path)

@@ -1,9 +1,9 @@
 """Proximal policy optimisation (Schulman et al. 2017) as a learner of C, in the real world or in the dream.
 
-One iteration: live through some episodes with the actor and its noise, wherever lanes run; say of every decision how
-much better than expected it went (generalised advantages); make what went well likelier, but not by more than a step in
-which that judgement can be trusted. C is the actor's mean. In a dream the noise does more than explore: what only works
-without it is mostly a flaw of M.
+One iteration: live through some episodes with the actor and its noise, wherever lanes run; estimate how much better
+than expected every decision went (generalised advantages); make the better ones likelier, by a step so small that the
+estimate still holds. C is the actor's mean. In a dream the noise does more than explore: a policy that only works
+without it mostly exploits a flaw of M.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.controller import Controller, ControllerSpec, perceptron
-from agents.fitness import even_share
 from agents.lanes import Lanes
 from agents.learning.actors import Critic, GradientLearner, SteadyActor, descend, lambda_returns
-from agents.learning.experience import Trace, experience
+from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.networks import NetworkController, NetworkSpec, Output
 from rollouts.errors import UserError, require_positive
@@ -30,13 +28,13 @@ from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
 from worldmodels.training.threads import one_thread
 
-LANES_PER_TASK = 64  #: episodes that one worker has side by side; results depend on it, so it is no option
+LANES_PER_TASK = 64  #: episodes that one worker lives through side by side; results depend on it, so it is no option
 NAMES = ("actor_loss", "critic_loss", "clipped")
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How the actor learns from what it has just done."""
+    """How the actor learns from its newest episodes."""
 
     worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (64, 64)
@@ -46,7 +44,7 @@ class PPOConfig:
     episodes: int = 64
     """Episodes per iteration."""
     epochs: int = 4
-    """How often each of their decisions is learned from."""
+    """Passes over their decisions."""
     batch_size: int = 1024
     """Decisions per update."""
     learning_rate: float = 3e-4
@@ -56,9 +54,9 @@ class PPOConfig:
     trace: float = 0.95
     """Lambda: 0 trusts the critic after one step, 1 only where an episode was broken off."""
     clip: float = 0.2
-    """How far the probability of an action may move, as a share of it, before moving it pays no more."""
+    """Largest change of an action's probability, as a share of it, that still lowers the loss."""
     spread: float = 1.0
-    """Standard deviation of raw outputs that the actor begins with."""
+    """Initial standard deviation of the actor's raw outputs."""
     entropy: float = 0.0
     """Worth of the actor's entropy, in standard deviations of the advantage."""
 
@@ -76,11 +74,11 @@ class PPOConfig:
             raise UserError("--controller.ppo.trace lies between 0 and 1, and entropy is a number, not negative.")
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
-        """The actor's mean as a controller; it sees what ``spec`` says."""
+        """The actor's mean as a controller that sees the features of ``spec``."""
         return NetworkSpec(spec.features, spec.latent, self.layers, "tanh", self.output)
 
     def decisions(self, max_steps: int) -> int:
-        """If no episode ends early."""
+        """Of all episodes, if none ends early."""
         return self.episodes * max_steps
 
     def begin(self, task: Task) -> PPO:
@@ -92,10 +90,10 @@ class Decisions(NamedTuple):
     """All decisions of an iteration's episodes, one after the other."""
 
     features: Tensor  #: [D, F]
-    raw: Tensor  #: raw outputs that were drawn [D, A]
-    log_prob: Tensor  #: of these, as the actor was [D]
-    returns: Tensor  #: lambda-returns, what the critic is fitted to [D]
-    advantage: Tensor  #: how much more that is than what the critic expected [D]
+    raw: Tensor  #: raw outputs of the noisy actor [D, A]
+    log_prob: Tensor  #: of these, under the actor that drew them [D]
+    returns: Tensor  #: lambda-returns, the critic's targets [D]
+    advantage: Tensor  #: returns minus the critic's values [D]
 
 
 class PPO(GradientLearner):
@@ -122,11 +120,7 @@ class PPO(GradientLearner):
         """Live, judge, learn."""
         options = self.options
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
-        block = even_share(len(seeds), LANES_PER_TASK)
-        actor = self.actor.weights().cpu()
-        tasks = [(actor, seeds[i : i + block], world.max_steps, world.patience) for i in range(0, len(seeds), block)]
-        found = dict(world.run(explore, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in found[index]]
+        traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
         decisions, generator = self._judge(traces), generator_for(self.seed, 1 + iteration)
         count, sums = len(decisions.returns), list[Tensor]()
         for _ in range(options.epochs):
@@ -134,15 +128,15 @@ class PPO(GradientLearner):
                 sums.append(self._update(Decisions(*(values[part.to(self.device)] for values in decisions))))
         facts = dict(zip(NAMES, torch.stack(sums).mean(0).tolist(), strict=True))
         facts |= {"value": float(decisions.returns.mean()), "std": float(self.actor.log_std.detach().exp().mean())}
-        return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), count, facts)
+        return Progress(returns_of(traces), count, facts)
 
     @torch.no_grad()
     def _judge(self, traces: Sequence[Trace]) -> Decisions:
         """Lambda-returns and advantages of every decision."""
-        seen, lengths = torch.cat([trace.features for trace in traces]), [len(trace.rewards) for trace in traces]
-        values = self.critic(seen.to(self.device).float()).cpu().split([length + 1 for length in lengths])
-        returns = returns_of(traces, values, self.options.gamma, self.options.trace)
-        advantages = [got - expected[:-1] for got, expected in zip(returns, values, strict=True)]
+        states, lengths = torch.cat([trace.features for trace in traces]), [len(trace.rewards) for trace in traces]
+        values = self.critic(states.to(self.device).float()).cpu().split([length + 1 for length in lengths])
+        returns = critic_targets(traces, values, self.options.gamma, self.options.trace)
+        advantages = [target - value[:-1] for target, value in zip(returns, values, strict=True)]
         features = torch.cat([trace.features[:-1] for trace in traces]).to(self.device).float()
         raw = torch.cat([trace.actions for trace in traces]).to(self.device)
         judged = (torch.cat(part).to(self.device) for part in (returns, advantages))
@@ -165,8 +159,8 @@ class PPO(GradientLearner):
         return torch.stack([actor_loss.detach(), critic_loss.detach(), clipped]).cpu()
 
 
-def returns_of(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, trace: float) -> list[Tensor]:
-    """Lambda-returns ``[T]`` of episodes of different lengths, given what their states are worth ``[T + 1]`` each."""
+def critic_targets(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, trace: float) -> list[Tensor]:
+    """Lambda-returns ``[T]`` of episodes of different lengths, from the values ``[T + 1]`` of their states."""
     lengths = torch.tensor([len(one.rewards) for one in traces])
     rewards, worth = pad_sequence([one.rewards for one in traces]), pad_sequence(list(values))
     over = torch.arange(len(rewards))[:, None] >= lengths  # [T, N]
@@ -175,9 +169,9 @@ def returns_of(traces: Sequence[Trace], values: Sequence[Tensor], gamma: float, 
         if one.terminal:
             discounts[length - 1, lane] = 0.0
         if length < len(rewards):
-            rewards[length, lane] = worth[length, lane]  # what the last step looks ahead to
-    found = lambda_returns(rewards, discounts, worth, trace)
-    return [found[:length, lane] for lane, length in enumerate(lengths.tolist())]
+            rewards[length, lane] = worth[length, lane]  # the value after the last step
+    returns = lambda_returns(rewards, discounts, worth, trace)
+    return [returns[:length, lane] for lane, length in enumerate(lengths.tolist())]
 
 
 def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
@@ -186,14 +180,14 @@ def clipped_gain(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
 
 
 def explore(
-    kept: tuple[Lanes, Controller, torch.device],
+    setup: tuple[Lanes, Controller, torch.device],
     weights: Tensor,
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
 ) -> list[Trace]:
-    """Episodes of the actor with its noise, one for each seed, in a worker; kept are raw outputs."""
-    lanes, controller, device = kept
+    """Episodes of the actor with its noise, one for each seed, in a worker; the traces hold raw outputs."""
+    lanes, controller, device = setup
     assert isinstance(controller, NetworkController)
     outputs = controller.shapes[-1][0]
     weights, std = weights[:-outputs].to(device), weights[-outputs:].exp().to(device)

@@ -88,8 +88,8 @@ class Replay:
         rows = self._usable[torch.randint(len(self._usable), (count,), generator=generator)]
         ahead = self.left[rows].clamp(max=steps)
         rewards, offsets = torch.zeros(count), torch.arange(steps)
-        seen = self.rewards[(rows[:, None] + offsets) % self.capacity]
-        rewards = (seen * gamma**offsets * (offsets < ahead[:, None])).sum(1)
+        ahead_rewards = self.rewards[(rows[:, None] + offsets) % self.capacity]
+        rewards = (ahead_rewards * gamma**offsets * (offsets < ahead[:, None])).sum(1)
         following = (rows + ahead) % self.capacity
         over = self.terminal[rows] & (self.left[following] == 0)
         discounts = torch.where(over, 0.0, gamma**ahead)
@@ -120,8 +120,8 @@ class Replay:
         if gone := [self._file(iteration) for iteration in needed if not self._file(iteration).exists()]:
             say(f"{gone[0]} is missing: what was learned from it is done anew.")
             return False
-        for file, known in ((self._file(iteration), hashes[iteration]) for iteration in needed):
-            if known is not None and file_hash(file) != known:
+        for file, recorded in ((self._file(iteration), hashes[iteration]) for iteration in needed):
+            if recorded is not None and file_hash(file) != recorded:
                 raise UserError(
                     f"{file} is damaged, or of another run. Put back a copy of it, or delete it: what was learned from "
                     "it is then done anew."

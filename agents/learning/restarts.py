@@ -28,10 +28,10 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
         folder: of the controller's run or round; the tries get folders in it, which a later command finds complete.
         try_out: evolves with these options into this folder.
     """
-    found: list[tuple[float, Path]] = []
+    tries: list[tuple[float, Path]] = []
     for number in range(config.restarts):
         say(f"C: try {number + 1} of {config.restarts}")
-        asked = replace(
+        options = replace(
             config,
             restarts=0,
             generations=config.restart_generations,
@@ -40,8 +40,8 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
             gate=0 if number and config.world == "dream" else config.gate,  # all of them begin alike
         )
         into = Run(folder).restart(number)
-        result = try_out(asked, into.path)
-        found.append((into.controller.manifest["validation"], result))
-    best = max(found, key=lambda scored: scored[0])
-    say(f"C: the tries scored {', '.join(f'{score:.1f}' for score, _ in found)}; the best one is evolved on.")
+        result = try_out(options, into.path)
+        tries.append((into.controller.manifest["validation"], result))
+    best = max(tries, key=lambda one: one[0])
+    say(f"C: the tries scored {', '.join(f'{score:.1f}' for score, _ in tries)}; the best one is evolved on.")
     return best[1]

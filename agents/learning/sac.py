@@ -1,8 +1,8 @@
 """Soft actor-critic (Haarnoja et al. 2018) as a learner of C, in the real world or in the dream.
 
-One iteration: explore for some episodes with the actor as it stands, wherever lanes run; keep them; then learn from
-all that is kept. C is the actor's mean. What differs from the paper: returns over several steps, LayerNorm in the
-critics, and rewards made smaller, so that values stay in a range that networks like.
+One iteration: explore for some episodes with the actor as it stands, wherever lanes run; add them to the replay; then
+learn from samples of the replay. C is the actor's mean. What differs from the paper: returns over several steps,
+LayerNorm in the critics, and scaled rewards, so that values stay in a range that networks like.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from agents.controller import Controller, ControllerSpec, perceptron, squash
-from agents.fitness import even_share
 from agents.lanes import Lanes
 from agents.learning.actors import Actor, Critics, GradientLearner, descend, draw, follow, soft_target, split
-from agents.learning.experience import Trace, experience
+from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.learning.replay import Replay
 from agents.networks import NetworkController, NetworkSpec
@@ -52,7 +50,7 @@ class SACConfig:
     gamma: float = 0.99
     """Discount per decision."""
     steps: int = 3
-    """Rewards that are added up before a critic says what the rest is worth."""
+    """Rewards that are summed before the critics' value of what follows (n-step returns)."""
     tau: float = 0.005
     """Share of the critics that the target critics take over in every update."""
     reward_scale: float = 0.2
@@ -79,7 +77,7 @@ class SACConfig:
             raise UserError("--controller.sac.warm-up cannot be negative, and layers need at least one unit.")
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
-        """The actor's mean as a controller; it sees what ``spec`` says."""
+        """The actor's mean as a controller that sees the features of ``spec``."""
         return NetworkSpec(spec.features, spec.latent, self.layers)
 
     def decisions(self, max_steps: int) -> int:
@@ -133,11 +131,7 @@ class SAC(GradientLearner):
         """Explore, keep, learn."""
         options = self.options
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
-        block = even_share(len(seeds), LANES_PER_TASK)
-        weights, limits = self.actor.weights().cpu(), (world.max_steps, world.patience)
-        tasks = [(weights, seeds[i : i + block], *limits) for i in range(0, len(seeds), block)]
-        found = dict(world.run(explore, tasks))
-        traces = [trace for index in range(len(tasks)) for trace in found[index]]
+        traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
         updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
@@ -146,7 +140,7 @@ class SAC(GradientLearner):
             sums += self.update(generator)
         facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
         facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
-        return Progress(np.array([float(trace.rewards.double().sum()) for trace in traces]), decisions, facts)
+        return Progress(returns_of(traces), decisions, facts)
 
     def update(self, generator: torch.Generator) -> Tensor:
         """One step of critics, actor and temperature; the losses of :data:`NAMES`."""
@@ -179,14 +173,14 @@ NAMES = ("critic_loss", "value", "entropy")
 
 
 def explore(
-    kept: tuple[Lanes, Controller, torch.device],
+    setup: tuple[Lanes, Controller, torch.device],
     weights: Tensor,
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
 ) -> list[Trace]:
-    """Episodes of the actor with its noise, one for each seed, in a worker; kept is the tanh of raw outputs."""
-    lanes, controller, device = kept
+    """Episodes of the actor with its noise, one for each seed, in a worker; the traces hold the tanh of raw outputs."""
+    lanes, controller, device = setup
     assert isinstance(controller, NetworkController)
     *hidden, (outputs, columns) = controller.shapes
     shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)

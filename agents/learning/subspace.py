@@ -71,13 +71,13 @@ def _recorded(model: WorldModel, spec: ControllerSpec) -> Array:
 
 
 def whitening(
-    seen: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController, power: float = 1.0
+    features: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController, power: float = 1.0
 ) -> Array:
     """:func:`principal_weights` of features ``[N, inputs]``, in parts of these sizes that count equally."""
-    size = np.concatenate([np.full(part.shape[1], np.sqrt(part.var(0).sum())) for part in _cut(seen, parts)])
-    middle = seen.mean(0) if bias else np.zeros(seen.shape[1])
-    _, lengths, axes = np.linalg.svd((seen - middle) / size, full_matrices=False)
-    spread = lengths / np.sqrt(len(seen))
+    size = np.concatenate([np.full(part.shape[1], np.sqrt(part.var(0).sum())) for part in _cut(features, parts)])
+    middle = features.mean(0) if bias else np.zeros(features.shape[1])
+    _, lengths, axes = np.linalg.svd((features - middle) / size, full_matrices=False)
+    spread = lengths / np.sqrt(len(features))
     usable = int((spread > 1e-6 * spread[0]).sum())
     if not 1 <= count <= usable:
         raise UserError(f"What the controller sees has {usable} principal directions; {count} were asked for.")
@@ -86,12 +86,12 @@ def whitening(
     block = (axes[:count] * louder[:, None] / size).T
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
-    loudness = (seen**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
+    loudness = (features**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
     return np.kron(np.eye(controller.action_spec.outputs), block * np.sqrt(loudness / block.shape[1]))
 
 
-def _cut(seen: Array, parts: Sequence[int]) -> list[Array]:
-    return np.split(seen, np.cumsum(parts)[:-1], axis=1)
+def _cut(features: Array, parts: Sequence[int]) -> list[Array]:
+    return np.split(features, np.cumsum(parts)[:-1], axis=1)
 
 
 class Subspace:

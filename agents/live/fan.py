@@ -31,12 +31,12 @@ class Fan:
 
     def __init__(self, agent: Agent, field: tuple[float, float, float, float]) -> None:
         self.agent, self.field = agent, field
-        self._asked = 0
+        self._fans = 0
 
     def futures(self, place: Place, temperature: float) -> Callable[[], bytes]:
         """Work whose packet has, for every stop, the mean of the dreams' pictures and a sheet of them all."""
-        self._asked += 1
-        first = self._asked * FUTURES
+        self._fans += 1
+        first = self._fans * FUTURES
 
         def work() -> bytes:
             frames, spread, returns, ended = self._dream(place, temperature, range(first, first + FUTURES))

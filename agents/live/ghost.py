@@ -55,12 +55,12 @@ class GhostShow:
     def advance(self, driver: Driver) -> Shown:
         if self.real.over:
             self.begin()
-        seen = self._seen()
+        place = self._place()
         if self._last is None or not self._last.over:
             self._last = self.ghost.step()
         shown = self.real.advance(driver)
         lead = shown.moment.total - self._last.total
-        more: dict[str, Any] = {"lead": number(lead, 1), "ghost": seen, "twin_over": self._last.over}
+        more: dict[str, Any] = {"lead": number(lead, 1), "ghost": place, "twin_over": self._last.over}
         return dataclasses.replace(shown, twin=self._last, beside="the agent's lap", more=more)
 
     def draw_every(self, frames: int) -> None:
@@ -71,7 +71,7 @@ class GhostShow:
         if self._ghost is not None:
             self._ghost.close()
 
-    def _seen(self) -> list[float] | None:
+    def _place(self) -> list[float] | None:
         """Where the ghost is on the own picture, before both move: x, y, and how far it is turned."""
         sees = getattr(self.real.env.unwrapped, "sees", None)
         place = sees(self._env.unwrapped) if sees and self._env else None

@@ -39,12 +39,12 @@ class Library:
 
     def names(self) -> list[str]:
         """Every agent there is now, the first before all others, newer rounds before older."""
-        found = dict.fromkeys([self.first.name])
+        names = dict.fromkeys([self.first.name])
         for run in runs_in(self.runs):
             for one in reversed(run.rounds):
                 if _complete(one):
-                    found[name_of(one.path)] = None
-        return [*(found | dict.fromkeys(pretrained_agents()))]
+                    names[name_of(one.path)] = None
+        return [*(names | dict.fromkeys(pretrained_agents()))]
 
     def load(self, name: str | None = None) -> Loaded:
         """An agent by its name, from memory where it is there.

@@ -35,7 +35,7 @@ CLIP_FPS = {"mp4": 25, "gif": 12}
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Stored:
     """A moment with its pictures as JPEGs."""
 
     moment: Moment
@@ -52,14 +52,14 @@ class Clips:
     """The last seconds, with pictures compressed, so that memory stays small."""
 
     def __init__(self, kept_seconds: float = KEPT_SECONDS) -> None:
-        self._past: deque[_Kept] = deque()
+        self._past: deque[_Stored] = deque()
         self._seconds, self.kept_seconds = 0.0, kept_seconds
 
     def add(self, moment: Moment, views: list[bytes], tiles: list[bytes]) -> None:
         """Keep a moment whose pictures are these JPEGs."""
         nothing = np.zeros((1, 1, 3), np.uint8)
         light = dataclasses.replace(moment, views=(), tiles=tuple((caption, nothing) for caption, _ in moment.tiles))
-        self._past.append(_Kept(light, views, tiles))
+        self._past.append(_Stored(light, views, tiles))
         self._seconds += moment.seconds
         while self._seconds > self.kept_seconds and len(self._past) > 1:
             self._seconds -= self._past.popleft().moment.seconds
@@ -71,10 +71,10 @@ class Clips:
 
     def film(self, suffix: str, seconds: float) -> Callable[[], bytes]:
         """The last ``seconds`` as the content of an mp4 or GIF file, drawn when the result is called (in a thread)."""
-        wanted, length = deque[_Kept](), 0.0
-        for kept in reversed(self._past):
-            wanted.appendleft(kept)
-            length += kept.moment.seconds
+        moments, length = deque[_Stored](), 0.0
+        for stored in reversed(self._past):
+            moments.appendleft(stored)
+            length += stored.moment.seconds
             if length >= seconds:
                 break
         fps = CLIP_FPS[suffix]
@@ -82,13 +82,13 @@ class Clips:
         def work() -> bytes:
             with TemporaryDirectory() as folder:
                 file = Path(folder) / f"clip.{suffix}"
-                write_video(_at_rate(wanted, fps), file, fps)
+                write_video(_at_rate(moments, fps), file, fps)
                 return file.read_bytes()
 
         return work
 
 
-def _at_rate(past: deque[_Kept], fps: int) -> Iterator[Frame]:
+def _at_rate(past: deque[_Stored], fps: int) -> Iterator[Frame]:
     """Panels at an even rate, whatever the rates of the moments."""
     clock, due = 0.0, 0.0
     for kept in past:

@@ -153,9 +153,9 @@ class LiveServer:
             await socket.send(pack("note", {"text": f"{MOST_VIEWERS} pages are open already; close one of them."}))
             await socket.close(FULL, "too many viewers")
             return
-        wanted = parse_qs(urlsplit(socket.request.path if socket.request else "").query).get("agent", [""])[0]
+        agent = parse_qs(urlsplit(socket.request.path if socket.request else "").query).get("agent", [""])[0]
         outbox = Outbox(asyncio.get_running_loop())
-        viewer = Viewer(lambda: Session(self.shared, wanted), outbox)
+        viewer = Viewer(lambda: Session(self.shared, agent), outbox)
         self.viewers[socket] = viewer
         sending = asyncio.create_task(_send(socket, outbox))
         try:

@@ -181,8 +181,8 @@ class DreamShow:
         assert model.starts is not None
         if place is None:
             kinds = bool(model.starts.warm.any()), bool((~model.starts.warm).any())
-            wanted = "episode" if start == "episode" else "recorded"
-            self.world.dream.starts = model.starts.only(wanted if all(kinds) else "any")
+            kind = "episode" if start == "episode" else "recorded"
+            self.world.dream.starts = model.starts.only(kind if all(kinds) else "any")
         self.world.reset(self._count, place)
 
     def advance(self, driver: Driver) -> Shown:

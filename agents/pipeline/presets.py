@@ -92,6 +92,9 @@ _SHORT_C = ControllerConfig(
     validation_every=10,
     validation_episodes=16,
 )
+# Of later rounds: V learns on with smaller steps, and C sees M's memory too.
+_LATER_V = replace(_SHORT_V, learning_rate=5e-4)
+_LATER_C = replace(_SHORT_C, spec=_SEES_ZH)
 
 #: CarRacing in a quarter of an hour or less on 2 cores. A first pass on drifting actions gives eyes and a driver that
 #: sees only z; its drives then teach V and M what a road looks like at speed, and it grows a memory: [z] -> [z, h].
@@ -104,11 +107,9 @@ QUICK = PipelineConfig(
     iterate=IterateConfig(
         rounds=1,
         episodes=60,
-        vae=replace(_SHORT_V, steps=400, learning_rate=5e-4).training,
+        vae=replace(_LATER_V, steps=400).training,
         mdnrnn=replace(_SHORT_M, steps=300).training,
-        controller=replace(
-            _SHORT_C, spec=_SEES_ZH, generations=40, population=48, rollouts=1, sigma=0.08, centred=True, average=5
-        ),
+        controller=replace(_LATER_C, population=48, rollouts=1, sigma=0.08, centred=True, average=5),
     ),
     evaluate=EvaluateConfig(episodes=20),
     watch=WatchConfig(seed=3),
@@ -118,20 +119,17 @@ QUICK = PipelineConfig(
 #: single hard one does not pull it away; those that lead race on; the agent is an average of twenty means.
 LAPTOP = replace(
     QUICK,
-    collect=CollectConfig(episodes=80),
     iterate=IterateConfig(
         rounds=2,
         episodes=100,
         noise=0.2,
         refit_vae=1,
-        vae=replace(_SHORT_V, steps=800, learning_rate=5e-4).training,
+        vae=replace(_LATER_V, steps=800).training,
         mdnrnn=replace(_SHORT_M, steps=600).training,
         controller=replace(
-            _SHORT_C,
-            spec=_SEES_ZH,
+            _LATER_C,
             generations=60,
             population=64,
-            rollouts=3,
             racing=0.5,
             principal=64,
             whitening=0.5,

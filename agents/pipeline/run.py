@@ -51,10 +51,10 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
     newest = iterate(config.iterate, run, workers, device)
     agent, score = Agent.from_folder(newest, device), Run(newest).evaluation
     videos = {world: Run(newest).film(world) for world in ("real", "dream")}
-    known = score.exists() and is_of(read_json(score), agent, config.evaluate)
-    if score.exists() and not known:
+    up_to_date = score.exists() and is_of(read_json(score), agent, config.evaluate)
+    if score.exists() and not up_to_date:
         say(f"{score} is of other weights or other episodes: measured again.")
-    if not known:
+    if not up_to_date:
         report = evaluate(agent, config.evaluate.episodes, config.evaluate.seed, workers)
         for video in videos.values():  # first: a kill must leave no film of other weights beside the score
             video.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def run_pipeline(config: Sections, run: Path, workers: Workers, device: torch.de
         if not videos[world].exists():
             watch(agent, dataclasses.replace(config.watch, world=world), videos[world])
     page = Run(run).page
-    if not page.exists() or page.stat().st_mtime < max(made.stat().st_mtime for made in (score, *videos.values())):
+    if not page.exists() or page.stat().st_mtime < max(file.stat().st_mtime for file in (score, *videos.values())):
         write_report([run], page)
     say(
         f"\n{table(read_json(score))}\n\nDone in {duration(time.perf_counter() - start)}.\n"

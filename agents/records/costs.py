@@ -88,8 +88,8 @@ def cost_of(number: int, stage: Stage) -> Cost:
         how = f"{len(records)} iterations of {learner}"
         if learner == "evolution":
             how = f"{len(records)} generations of {config['population']} candidates x {config['rollouts']} episodes"
-        seen = ", ".join(config["spec"]["features"])
-        what = f"{how} in the {config['world']} world, {manifest['parameters']} weights on [{seen}]"
+        features = ", ".join(config["spec"]["features"])
+        what = f"{how} in the {config['world']} world, {manifest['parameters']} weights on [{features}]"
         generations = sum(record["seconds"] + record["validation_seconds"] for record in records)
         seconds = max(seconds or 0.0, generations)  # manifests did not always tell
     else:

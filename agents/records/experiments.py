@@ -96,7 +96,7 @@ def keep(
             "it with --after."
         )
     if after is not None:
-        before = _kept(folder, after)
+        before = _experiment(folder, after)
         if only_controller(rounds):
             books, command_lines, points = _gone_on(before, rounds[0], books, command_lines, points)
         else:
@@ -126,11 +126,11 @@ def keep(
     return target
 
 
-def _kept(folder: Path, name: str) -> Experiment:
-    found = next((experiment for experiment in read(folder) if experiment.name == name), None)
-    if found is None:
+def _experiment(folder: Path, name: str) -> Experiment:
+    experiment = next((experiment for experiment in read(folder) if experiment.name == name), None)
+    if experiment is None:
         raise UserError(f"There is no experiment {name!r} in {folder}; keep it first.")
-    return found
+    return experiment
 
 
 Books = tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]
@@ -207,10 +207,10 @@ def own_report(folder: Path) -> dict[str, Any] | None:
 
 def read(folder: Path) -> list[Experiment]:
     """All experiments that were kept in ``folder``, by name."""
-    found = []
+    experiments = []
     for path in sorted(folder.glob("[!.]*/experiment.json")):
         score = path.with_name("evaluation.json")
-        found.append(
+        experiments.append(
             Experiment(
                 path.parent.name,
                 **read_json(path),
@@ -218,7 +218,7 @@ def read(folder: Path) -> list[Experiment]:
                 evaluation=read_json(score) if score.exists() else None,
             )
         )
-    return found
+    return experiments
 
 
 def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def model_card(name: str, rounds: Sequence[Path], folder: Path, parity: Parity, 
                 _what(folder),
                 _use(name),
                 "## Score\n\n" + _score(name, rounds[-1], folder),
-                "## How it was made\n\n" + _made(rounds[-1], command_lines, books),
+                "## How it was made\n\n" + _origins(rounds[-1], command_lines, books),
                 "## Limits\n\n" + _limits(folder, parity),
             )
         )
@@ -169,7 +169,7 @@ def _count(steps: int) -> str:
     return f"{steps:,}" if steps else "–"
 
 
-def _made(last: Path, command_lines: Sequence[str], books: Sequence[Cost]) -> str:
+def _origins(last: Path, command_lines: Sequence[str], books: Sequence[Cost]) -> str:
     stage = Run(last).controller
     manifest, config = stage.manifest, stage.config(ControllerConfig)
     return (

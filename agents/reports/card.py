@@ -66,10 +66,10 @@ def facts(run: RunFacts) -> list[tuple[str, Content]]:
         core += f", {shape.get('mixtures', '?')} futures for each number of z"
         rows.append(("M", f"{core}{_weights(parameters(mdnrnn.stage.weights))}"))
     if controller is not None:
-        seen = ", ".join(str(within(controller.manifest, "spec", "features") or "?"))
+        features = ", ".join(str(within(controller.manifest, "spec", "features") or "?"))
         hidden = number(within(controller.manifest, "spec", "hidden"))
         layers = f" through {hidden:.0f} hidden units" if hidden else ""
-        rows.append(("C", f"{number(controller.manifest.get('parameters')) or 0:,.0f} weights on [{seen}]{layers}"))
+        rows.append(("C", f"{number(controller.manifest.get('parameters')) or 0:,.0f} weights on [{features}]{layers}"))
         rows += [(name, text) for name, text in _manners(run, controller.manifest) if text]
     return rows
 
@@ -82,6 +82,6 @@ def _manners(run: RunFacts, manifest: Mapping[str, Any]) -> list[tuple[str, str]
     env = run.tried(lambda: recorded_env(manifest), None)
     if env is None:
         return []
-    said = [run.tried(lambda text=text: text(env), "") for text in (action_repeat, pedal)]  # type: ignore[misc]
-    bare = [text.partition("** ")[2].replace("`", "") for text in said]
+    texts = [run.tried(lambda text=text: text(env), "") for text in (action_repeat, pedal)]  # type: ignore[misc]
+    bare = [text.partition("** ")[2].replace("`", "") for text in texts]
     return [("action repeat", bare[0]), ("pedal", bare[1])]

@@ -22,15 +22,15 @@ STAGES = ("vae", "mdnrnn", "controller", "images", "vae-gan")
 def overview(runs: Sequence[RunFacts]) -> list[Content]:
     """A column per run."""
     facts = [_facts(run) for run in runs]
-    names = dict.fromkeys(name for known in facts for name in known)
-    rows = [(name, *(known.get(name, "–") for known in facts)) for name in names]
+    names = dict.fromkeys(name for facts_of in facts for name in facts_of)
+    rows = [(name, *(facts_of.get(name, "–") for facts_of in facts)) for name in names]
     return [table(("", *(run.name for run in runs)), rows, "The runs side by side")]
 
 
 def _facts(run: RunFacts) -> dict[str, str]:
     rows, score = making.books(run), scores.tile_of(run)
     steps, imagined = (sum(getattr(row, f"{kind}_steps") for row in rows) for kind in ("environment", "imagined"))
-    found = {
+    facts = {
         "world": making.world_of(run) or "–",
         "preset": run.preset or "–",
         "rounds": str(len({row.round for row in rows})),
@@ -41,19 +41,19 @@ def _facts(run: RunFacts) -> dict[str, str]:
         "time": duration(sum(row.seconds for row in rows)),
         "on disk": size(sum(making.disk(run).values())),
     }
-    return {name: value for name, value in found.items() if value != "–"}
+    return {name: value for name, value in facts.items() if value != "–"}
 
 
 def options(run: RunFacts) -> dict[str, str]:
     """Everything that was chosen, of the newest round, by name."""
-    found: dict[str, Any] = {"preset": run.preset or "–"}
+    facts: dict[str, Any] = {"preset": run.preset or "–"}
     for kind in words.STAGES:
         if (part := run.newest(kind)) is not None:
-            found |= {f"{kind}.{name}": value for name, value in flat(part.config).items()}
+            facts |= {f"{kind}.{name}": value for name, value in flat(part.config).items()}
             if (env := _env(run, part)) is not None:
-                found |= {f"env.{name}": value for name, value in flat(config_to_dict(env)).items()}
-    found |= {f"version of {name}": version for name, version in making.versions_of(run).items()}
-    return {name: str(value) for name, value in found.items()}
+                facts |= {f"env.{name}": value for name, value in flat(config_to_dict(env)).items()}
+    facts |= {f"version of {name}": version for name, version in making.versions_of(run).items()}
+    return {name: str(value) for name, value in facts.items()}
 
 
 def _env(run: RunFacts, part: Part) -> EnvConfig | None:
@@ -62,10 +62,10 @@ def _env(run: RunFacts, part: Part) -> EnvConfig | None:
 
 def differences(runs: Sequence[RunFacts]) -> list[Content]:
     """Options in which they are not alike."""
-    known = [options(run) for run in runs]
-    names = dict.fromkeys(name for one in known for name in one)
+    chosen = [options(run) for run in runs]
+    names = dict.fromkeys(name for one in chosen for name in one)
     rows = [
-        (name, *(one.get(name, "–") for one in known)) for name in names if len({one.get(name) for one in known}) > 1
+        (name, *(one.get(name, "–") for one in chosen)) for name in names if len({one.get(name) for one in chosen}) > 1
     ]
     if not rows:
         return [missing("All their options are the same.")]
@@ -79,11 +79,11 @@ def learning(runs: Sequence[RunFacts]) -> list[Content]:
     """Curves that at least two of them have, over each other."""
     figures: list[Content] = []
     for stage in STAGES:
-        known = {run.name: found for run in runs if (found := curves(run, stage))}
-        names = plots.ordered(list(dict.fromkeys(name for found in known.values() for name in found)))
+        by_run = {run.name: own for run in runs if (own := curves(run, stage))}
+        names = plots.ordered(list(dict.fromkeys(name for own in by_run.values() for name in own)))
         for name in names:
-            having = {run: found[name] for run, found in known.items() if name in found and plots.matters(found[name])}
-            having = {run: curve for run, curve in having.items() if curve.points}
+            having = {run: own[name] for run, own in by_run.items() if name in own}
+            having = {run: curve for run, curve in having.items() if plots.matters(curve) and curve.points}
             if len(having) > 1:
                 figures.append(plots.overlay(having))
     if not figures:
@@ -91,17 +91,17 @@ def learning(runs: Sequence[RunFacts]) -> list[Content]:
     return [plots.chooser(), tag("div", figures, class_="grid")]
 
 
-def seen(runs: Sequence[RunFacts]) -> list[Content]:
+def pictures_of(runs: Sequence[RunFacts]) -> list[Content]:
     """What V copies and M dreams, or an image model makes, of each run."""
     kinds = (
         ("vae", "reconstructions", "Held-out pictures above V's copies of them."),
         ("mdnrnn", "dream", "What happened, V's picture of it, and M's dream of it."),
         ("images", "samples", "What the model makes."),
     )
-    found: list[Content] = []
+    figures: list[Content] = []
     for stage, name, caption in kinds:
         for run in runs:
             part = run.finished(stage)
             drawn = pictures.stored(part.stage.picture(name), f"{run.name}: {name}") if part is not None else None
-            found += [figure(f"{run.name}: {name}", drawn, caption)] if drawn is not None else []
-    return [tag("div", found, class_="pictures")] if found else [missing("None of these runs holds a picture.")]
+            figures += [figure(f"{run.name}: {name}", drawn, caption)] if drawn is not None else []
+    return [tag("div", figures, class_="pictures")] if figures else [missing("None of these runs holds a picture.")]

@@ -42,25 +42,25 @@ class Curve:
 
 def curves(run: RunFacts, stage: str) -> dict[str, Curve]:
     """A stage's curves by name, in the order of its log."""
-    found: dict[str, Curve] = {}
+    by_name: dict[str, Curve] = {}
     step = frames = hours = 0.0
     for part in run.of(stage):
         places = list(_places(part, run.repeat))
         for (own_step, own_frames, own_hours), record in zip(places, part.metrics, strict=True):
             here = (step + own_step, frames + own_frames, hours + own_hours)
             for name, (value, low, high) in _values(record).items():
-                curve = found.setdefault(name, Curve(stage, name))
+                curve = by_name.setdefault(name, Curve(stage, name))
                 if part.round and (not curve.points or curve.points[-1].round != part.round):
                     curve.starts.append(Point(part.round, step, frames, hours, 0.0))
                 curve.points.append(Point(part.round, *here, value, low, high))
-        _add_held_out(found, part, places, (step, frames, hours))
+        _add_held_out(by_name, part, places, (step, frames, hours))
         if places:
             step, frames, hours = (before + own for before, own in zip((step, frames, hours), places[-1], strict=True))
-    return found
+    return by_name
 
 
 def _add_held_out(
-    found: dict[str, Curve], part: Part, places: Sequence[tuple[float, float, float]], before: tuple[float, ...]
+    by_name: dict[str, Curve], part: Part, places: Sequence[tuple[float, float, float]], before: tuple[float, ...]
 ) -> None:
     for record in part.held_out:
         own = next((place for place in places if place[0] >= (number(record.get("step")) or 0.0)), None)
@@ -68,7 +68,7 @@ def _add_held_out(
             continue
         step, frames, hours = (base + extra for base, extra in zip(before, own, strict=True))
         for name, (value, _, _) in _values(record).items():
-            curve = found.setdefault(name, Curve(part.name, name))
+            curve = by_name.setdefault(name, Curve(part.name, name))
             curve.held_out.append(Point(part.round, step, frames, hours, value))
 
 
@@ -101,16 +101,16 @@ def _generations(part: Part, repeat: int) -> Iterator[tuple[float, float, float]
 
 def _values(record: Mapping[str, Any]) -> dict[str, tuple[float, float | None, float | None]]:
     """A record's quantities, with the range of those that have one."""
-    found: dict[str, tuple[float, float | None, float | None]] = {}
+    values: dict[str, tuple[float, float | None, float | None]] = {}
     for name, value in record.items():
         if name == "fitness" and (fitness := numbers(value)):
-            found[name] = sum(fitness) / len(fitness), min(fitness), max(fitness)
+            values[name] = sum(fitness) / len(fitness), min(fitness), max(fitness)
         elif name in LEFT_OUT or name.startswith("initial_") or name == "validation_sd":
             continue
-        elif (known := number(value)) is not None:
+        elif (finite := number(value)) is not None:
             sd = number(record.get("validation_sd")) if name == "validation" else None
-            found[name] = known, None if sd is None else known - sd, None if sd is None else known + sd
-    return found
+            values[name] = finite, None if sd is None else finite - sd, None if sd is None else finite + sd
+    return values
 
 
 def thinned(points: Sequence[Point], most: int = MOST) -> list[Point]:

@@ -7,22 +7,22 @@ from typing import Any
 
 from agents.reports import pictures, plots
 from agents.reports.curves import curves
-from agents.reports.markup import Content, Markup, figure, missing, table, tag
+from agents.reports.markup import Content, figure, missing, table, tag
 from agents.reports.reading import Part, RunFacts, number, numbers, within
 from rollouts.console import command
 
 LOWER, HIGHER, NEAR = "lower is better", "higher is better", "near the real images' is best"
 #: Measures of ``evaluate-images``, with what they say.
 MEASURES = {
-    "frechet": f"distance between made and real pictures, as Gaussians in the features of a network; {LOWER}",
+    "frechet": f"distance between generated and real pictures, as Gaussians in the features of a network; {LOWER}",
     "frechet_of_infinitely_many": f"the same, extrapolated to infinitely many samples; {LOWER}",
     "kernel": f"distance in the same features without the assumption of Gaussians; {LOWER}, about 0 for real ones",
-    "precision": f"share of the made pictures that look like real ones; {HIGHER}",
-    "recall": f"share of the real pictures that the model could have made; {HIGHER}",
+    "precision": f"share of the generated pictures that look like real ones; {HIGHER}",
+    "recall": f"share of the real pictures that the model could generate; {HIGHER}",
     "nearest_training_image": "distance to the closest training picture, 1 for held-out ones; 0 is learned by heart",
     "classifier_score": f"how certain a classifier is of single samples, and how varied they are; {NEAR}",
     "class_kl": f"how unlike the data's the shares of the classes are; {LOWER}",
-    "label_accuracy": f"share of the samples that a classifier takes for what was asked for; {HIGHER}",
+    "label_accuracy": f"share of the samples that a classifier takes for the class of their label; {HIGHER}",
     "elbo": f"a lower bound of the log likelihood, in nats; {HIGHER}",
     "iwae": f"a tighter one; {HIGHER}",
     "earth_movers": f"how far points have to be moved to become real ones; {LOWER}",
@@ -44,20 +44,15 @@ def section(run: RunFacts) -> list[Content]:
     part = run.newest("images")
     if part is None:
         return []
-    known = curves(run, "images")
-    drawn = pictures.stored(part.stage.picture("samples"), "Samples of the model")
-    samples: Content = (
-        figure(
-            "Samples",
-            drawn,
-            "What the model makes, not chosen by hand. For a model of classes each column is a class; an "
-            "autoencoder shows its data above their copies.",
-            wide=True,
-        )
-        if drawn
-        else missing(
-            "There are no samples yet.", command("train-images", "--run", run.called) if not part.complete else None
-        )
+    by_name = curves(run, "images")
+    samples = pictures.stored_figure(
+        "Samples",
+        part.stage.picture("samples"),
+        "Samples of the model",
+        "What the model makes, not chosen by hand. For a model of classes each column is a class; an autoencoder shows "
+        "its data above their copies.",
+    ) or missing(
+        "There are no samples yet.", command("train-images", "--run", run.called) if not part.complete else None
     )
     others = [path for path in sorted(run.path.glob("*.png")) if path.name != "samples.png"][:6]
     more = [
@@ -65,7 +60,7 @@ def section(run: RunFacts) -> list[Content]:
         for path in others
         if (picture := pictures.stored(path, path.stem)) is not None
     ]
-    figures = [plots.plot(known[name]) for name in plots.ordered(list(known))]
+    figures = [plots.plot(by_name[name]) for name in plots.ordered(list(by_name))]
     return [
         samples,
         tag("div", more, class_="grid") if more else None,
@@ -79,8 +74,8 @@ def section(run: RunFacts) -> list[Content]:
 
 def _measures(run: RunFacts) -> list[Content]:
     report = run.evaluations.get(0, {})
-    known = within(report, "measures")
-    rows = list(_rows(known)) if isinstance(known, Mapping) else []
+    measures = within(report, "measures")
+    rows = list(_rows(measures)) if isinstance(measures, Mapping) else []
     if not rows:
         return [missing("It was not measured yet.", command("evaluate-images", "--run", run.called))]
     floor = any(row[2] != "–" for row in rows)
@@ -89,20 +84,20 @@ def _measures(run: RunFacts) -> list[Content]:
     return [table(head, shown, "Measures of the model")]
 
 
-def _rows(known: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    found = []
-    for name, value in known.items():
-        figure_, floor = number(value), number(within(known, "floor", name))
+def _rows(measures: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for name, value in measures.items():
+        figure_, floor = number(value), number(within(measures, "floor", name))
         if figure_ is not None:
             shown = f"{floor:.4g}" if floor is not None else "–"
-            found.append((name.replace("_", " "), f"{figure_:.4g}", shown, MEASURES.get(name, "")))
+            rows.append((name.replace("_", " "), f"{figure_:.4g}", shown, MEASURES.get(name, "")))
         elif values := numbers(value):
-            found.append(
+            rows.append(
                 (name.replace("_", " "), ", ".join(f"{one:.3g}" for one in values), "–", MEASURES.get(name, ""))
             )
         elif isinstance(value, str):
-            found.append((name.replace("_", " "), value, "–", ""))
-    return found
+            rows.append((name.replace("_", " "), value, "–", ""))
+    return rows
 
 
 def facts(run: RunFacts) -> list[tuple[str, Content]]:
@@ -126,11 +121,11 @@ def sharpened(run: RunFacts) -> list[Content]:
     part = run.newest("vae-gan")
     if part is None:
         return []
-    known = curves(run, "vae-gan")
-    drawn = pictures.stored(part.stage.picture("reconstructions"), "Originals, before, after")
-    picture: list[Markup] = []
-    if drawn is not None:
-        picture = [
-            figure("Before and after", drawn, "Recorded pictures, V's copies before, and its copies now.", wide=True)
-        ]
-    return [tag("div", picture, [plots.plot(known[name]) for name in plots.ordered(list(known))], class_="grid")]
+    by_name = curves(run, "vae-gan")
+    picture = pictures.stored_figure(
+        "Before and after",
+        part.stage.picture("reconstructions"),
+        "Originals, before, after",
+        "Recorded pictures, V's copies before, and its copies now.",
+    )
+    return [tag("div", picture, [plots.plot(by_name[name]) for name in plots.ordered(list(by_name))], class_="grid")]

@@ -30,7 +30,7 @@ def seeing(run: RunFacts, studio: Studio) -> list[Content]:
     facts = part.diagnostics
     figures = [*_curves(run, "vae"), _units(facts)]
     return [
-        tag("p", _seen(facts), class_="lead"),
+        tag("p", _eyesight(facts), class_="lead"),
         plots.chooser() if any(figures) else None,
         tag("div", figures, class_="grid") if any(figures) else _no_curves(),
         _more_curves(run, "vae"),
@@ -39,7 +39,7 @@ def seeing(run: RunFacts, studio: Studio) -> list[Content]:
     ]
 
 
-def _seen(facts: Mapping[str, Any]) -> str:
+def _eyesight(facts: Mapping[str, Any]) -> str:
     error, kl, active = (number(facts.get(name)) for name in ("reconstruction", "kl", "active_units"))
     units = len(numbers(facts.get("kl_per_unit")))
     if error is None or kl is None:
@@ -68,34 +68,29 @@ def _units(facts: Mapping[str, Any]) -> Markup | None:
 
 
 def _worst(run: RunFacts, studio: Studio) -> list[Content]:
-    part, found = run.finished("vae"), studio.tried(studio.worst)
-    drawn = (
-        pictures.stored(part.stage.picture("reconstructions"), "Recorded pictures above V's copies") if part else None
+    part, worst = run.finished("vae"), studio.tried(studio.worst)
+    if part is None:
+        return []
+    copies = pictures.stored_figure(
+        "Pictures and V's copies of them",
+        part.stage.picture("reconstructions"),
+        "Recorded pictures above V's copies",
+        "Held-out pictures above what V makes of them.",
     )
-    kept = (
-        figure("Pictures and V's copies of them", drawn, "Held-out pictures above what V makes of them.", wide=True)
-        if drawn
-        else None
-    )
-    if found is None:
-        if part is None:
-            return [kept]
-        if run.of("rollouts"):
-            return [
-                kept,
-                missing("The episodes, in which V's worst pictures would be found, are gone."),
-            ]
-        return [kept, missing("V's worst pictures need recorded episodes, which did not come with this run.")]
-    errors = [f"{error:,.0f}" for error in found.errors]
-    frames = pictures.rows({"recorded": found.frames, "V's copy": found.copies}, errors)
-    patches = pictures.rows({"recorded": found.patches, "V's copy": found.patch_copies})
+    if worst is None:
+        gone = "The episodes, in which V's worst pictures would be found, are gone."
+        never = "V's worst pictures need recorded episodes, which did not come with this run."
+        return [copies, missing(gone if run.of("rollouts") else never)]
+    errors = [f"{error:,.0f}" for error in worst.errors]
+    frames = pictures.rows({"recorded": worst.frames, "V's copy": worst.copies}, errors)
+    patches = pictures.rows({"recorded": worst.patches, "V's copy": worst.patch_copies})
     return [
-        kept,
+        copies,
         figure(
             "The pictures that V copies worst",
             frames,
-            f"Of {found.seen} held-out pictures. Below each is its error; half of all pictures are below "
-            f"{found.typical:,.0f}. What V does not draw, M and C cannot know.",
+            f"Of {worst.count} held-out pictures. Below each is its error; half of all pictures are below "
+            f"{worst.typical:,.0f}. What V does not draw, M and C cannot know.",
             wide=True,
         ),
         figure(
@@ -128,7 +123,7 @@ def foreseeing(run: RunFacts, studio: Studio) -> list[Content]:
 def _diagnosis(facts: Mapping[str, Any]) -> Markup | None:
     """The figures of the diagnostics, each with what it means."""
     window = number(within(facts, "window_return", "window"))
-    known: list[tuple[str, float | None, str, str]] = [
+    measures: list[tuple[str, float | None, str, str]] = [
         (
             "Surprise",
             number(facts.get("z_nll_per_dim")),
@@ -162,16 +157,16 @@ def _diagnosis(facts: Mapping[str, Any]) -> Markup | None:
     ]
     tiles = [
         tag("div", tag("span", name), tag("b", form.format(value)), tag("span", about))
-        for name, value, form, about in known
+        for name, value, form, about in measures
         if value is not None
     ]
     return tag("div", tiles, class_="tiles") if tiles else None
 
 
 def _open_loop(facts: Mapping[str, Any]) -> Markup | None:
-    known = facts.get("open_loop")
+    by_horizon = facts.get("open_loop")
     points = []
-    for horizon, errors in known.items() if isinstance(known, Mapping) else ():
+    for horizon, errors in by_horizon.items() if isinstance(by_horizon, Mapping) else ():
         error, still = number(within(errors, "error")), number(within(errors, "standing_still"))
         if error is not None and still is not None and str(horizon).isdigit():
             points.append((float(horizon), error, still))
@@ -194,20 +189,15 @@ def _dreams(run: RunFacts, studio: Studio) -> list[Content]:
     part = run.finished("mdnrnn")
     if part is None:
         return []
-    drawn = pictures.stored(part.stage.picture("dream"), "What happened, V's picture of it, M's dream of it")
-    kept = (
-        figure(
-            "A dream beside reality",
-            drawn,
-            "What happened, V's picture of it, and M's dream of it: M saw the first picture, then only the actions. "
-            "Columns are 0, 5, 10, 15, 20, 25, 30, 40 and 50 steps later.",
-            wide=True,
-        )
-        if drawn
-        else None
+    dream = pictures.stored_figure(
+        "A dream beside reality",
+        part.stage.picture("dream"),
+        "What happened, V's picture of it, M's dream of it",
+        "What happened, V's picture of it, and M's dream of it: M saw the first picture, then only the actions. "
+        "Columns are 0, 5, 10, 15, 20, 25, 30, 40 and 50 steps later.",
     )
     film = studio.tried(studio.dreams)
-    return [kept, _film(film)] if film is not None else [kept]
+    return [dream, _film(film)] if film is not None else [dream]
 
 
 def _film(film: Film) -> Markup:
@@ -245,15 +235,16 @@ def acting(run: RunFacts) -> list[Content]:
     ]
 
 
-def _curves(run: RunFacts, stage: str) -> list[Content]:
-    known = curves(run, stage)
-    return [plots.plot(known[name]) for name in plots.ordered(list(known)) if plots.matters(known[name])]
+def _curves(run: RunFacts, stage: str, matter: bool = True) -> list[Content]:
+    """The curves that matter, or those that do not."""
+    by_name = curves(run, stage)
+    ordered = [by_name[name] for name in plots.ordered(list(by_name))]
+    return [plots.plot(curve) for curve in ordered if plots.matters(curve) == matter]
 
 
 def _more_curves(run: RunFacts, stage: str) -> Markup | None:
     """Those that only say in detail what others say on the whole."""
-    known = curves(run, stage)
-    rest = [plots.plot(known[name]) for name in plots.ordered(list(known)) if not plots.matters(known[name])]
+    rest = _curves(run, stage, matter=False)
     if not rest:
         return None
     summary = tag("summary", f"{len(rest)} more curves of {words.STAGES[stage]}")

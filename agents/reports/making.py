@@ -29,8 +29,8 @@ GROUPS = {
 
 def books(run: RunFacts) -> list[Row]:
     """Every stage that has begun, in the order in which they ran; of a release, those of its card."""
-    if is_release(run) and (known := card_rows(run)):
-        return known
+    if is_release(run) and (own := card_rows(run)):
+        return own
     rows: list[Row] = []
     for round_ in run.rounds:
         for stage in stages_of(run.folder(round_)):
@@ -99,14 +99,14 @@ def _share_of_time(rows: Sequence[Row]) -> Markup | None:
     spent: dict[str, float] = {}
     for row in rows:
         spent[row.stage] = spent.get(row.stage, 0.0) + row.seconds
-    known = {stage: seconds for stage, seconds in spent.items() if seconds}
-    if not known:
+    shares = {stage: seconds for stage, seconds in spent.items() if seconds}
+    if not shares:
         return None
     legend = [
         tag("span", tag("i", class_=f"key c{number}"), f"{words.STAGES.get(stage, stage)}: {duration(seconds)}")
-        for number, (stage, seconds) in enumerate(known.items())
+        for number, (stage, seconds) in enumerate(shares.items())
     ]
-    bar = [tag("i", class_=f"c{number}", style=f"flex:{seconds:.3f}") for number, seconds in enumerate(known.values())]
+    bar = [tag("i", class_=f"c{number}", style=f"flex:{seconds:.3f}") for number, seconds in enumerate(shares.values())]
     return tag(
         "figure",
         tag("h3", "Where the time went"),
@@ -150,29 +150,29 @@ def _options(stage: str, round_: int, config: Mapping[str, Any]) -> Markup:
 def versions_of(run: RunFacts) -> dict[str, str]:
     """Packages, and the commit, of the newest stage that tells."""
     manifest = next((part.manifest for part in reversed(run.parts) if part.manifest.get("versions")), {})
-    known = {str(name): str(version) for name, version in (manifest.get("versions") or {}).items()}
+    versions = {str(name): str(version) for name, version in (manifest.get("versions") or {}).items()}
     commit = manifest.get("git_commit")
-    return {**known, **({"commit": str(commit)[:12]} if commit else {})}
+    return {**versions, **({"commit": str(commit)[:12]} if commit else {})}
 
 
 def _versions(run: RunFacts) -> Markup | None:
-    known = versions_of(run)
-    rows = [(name, version) for name, version in known.items()]
+    versions = versions_of(run)
+    rows = [(name, version) for name, version in versions.items()]
     return tag("details", tag("summary", "Versions"), table(("Package", "Version"), rows, "Versions")) if rows else None
 
 
 def disk(run: RunFacts) -> dict[str, int]:
     """Bytes on disk, by what they are."""
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for folder, _, names in os.walk(run.path):
         parts = Path(folder).relative_to(run.path).parts
         for name in names:
             kind = next((GROUPS[part] for part in (*parts, name) if part in GROUPS), "weights, logs and pictures")
             try:
-                found[kind] = found.get(kind, 0) + (Path(folder) / name).lstat().st_size
+                sizes[kind] = sizes.get(kind, 0) + (Path(folder) / name).lstat().st_size
             except OSError:  # it is being replaced at this moment
                 continue
-    return found
+    return sizes
 
 
 def world_of(run: RunFacts) -> str | None:

@@ -26,11 +26,11 @@ def tag(name: str, *content: Content, **attributes: str | int | float | bool | N
     """
     words = [name]
     for key, value in attributes.items():
-        known = key.rstrip("_").replace("_", "-") if key != "viewBox" else key
+        attribute = key.rstrip("_").replace("_", "-") if key != "viewBox" else key
         if value is True:
-            words.append(known)
+            words.append(attribute)
         elif value is not None and value is not False:
-            words.append(f'{known}="{html.escape(str(value))}"')
+            words.append(f'{attribute}="{html.escape(str(value))}"')
     opened = f"<{' '.join(words)}>"
     return Markup(opened if name in VOID else f"{opened}{joined(content)}</{name}>")
 

@@ -63,18 +63,18 @@ def report(runs: Sequence[RunFacts], seconds: float = SECONDS) -> str:
     if len(runs) == 1:
         run = runs[0]
         parts = sections(run, seconds)
-        return _page(run.name, tag("h1", run.name), _sentence(run), [_tiles(run), _faults(run)], parts, _made(runs))
+        return _page(run.name, tag("h1", run.name), _sentence(run), [_tiles(run), _faults(run)], parts, _foot(runs))
     title = " and ".join(run.name for run in runs) if len(runs) == 2 else f"{len(runs)} runs"
     compared: list[Section] = [
         ("overview", "Side by side", comparing.overview(runs)),
         ("scores", "Scores", scores.compared(runs)),
         ("differences", "What differs", comparing.differences(runs)),
         ("curves", "Curves", comparing.learning(runs)),
-        ("pictures", "Pictures", comparing.seen(runs)),
+        ("pictures", "Pictures", comparing.pictures_of(runs)),
     ]
     compared.append(("runs", "Each by itself", [_folded(number, run, seconds) for number, run in enumerate(runs, 1)]))
     names = f"{', '.join(run.name for run in runs[:-1])} and {runs[-1].name}, side by side."
-    return _page(title, tag("h1", title), names, [], compared, _made(runs))
+    return _page(title, tag("h1", title), names, [], compared, _foot(runs))
 
 
 def _folded(number: int, run: RunFacts, seconds: float) -> Markup:
@@ -86,26 +86,26 @@ def _folded(number: int, run: RunFacts, seconds: float) -> Markup:
 
 def sections(run: RunFacts, seconds: float) -> list[Section]:
     """What there is to say of one run: of an agent, of an image model, or of both."""
-    studio, found = Studio(run, seconds), list[Section]()
+    studio, parts = Studio(run, seconds), list[Section]()
     agent = any(run.of(name) for name in ("rollouts", "vae", "mdnrnn", "controller"))
     if run.of("images"):
-        found.append(("images", "What it makes", images.section(run)))
+        parts.append(("images", "What it makes", images.section(run)))
     if agent:
-        found += [
+        parts += [
             ("v", "V: what it sees", learned.seeing(run, studio)),
             ("m", "M: what it expects", learned.foreseeing(run, studio)),
             ("c", "C: how it acts", learned.acting(run)),
             ("score", "Score", scores.section(run)),
         ]
     if run.of("vae-gan"):
-        found.append(("sharpened", "V, sharpened", images.sharpened(run)))
-    found.append(("made", "How it was made", [*making.unfinished(run), *making.section(run)]))
+        parts.append(("sharpened", "V, sharpened", images.sharpened(run)))
+    parts.append(("made", "How it was made", [*making.unfinished(run), *making.section(run)]))
     if agent:
-        found.append(("card", "The agent in short", card.section(run)))
-    elif known := images.facts(run):
-        rows = [[tag("dt", name), tag("dd", value)] for name, value in known]
-        found.append(("card", "The model in short", [tag("dl", rows, class_="facts")]))
-    return found
+        parts.append(("card", "The agent in short", card.section(run)))
+    elif facts := images.facts(run):
+        rows = [[tag("dt", name), tag("dd", value)] for name, value in facts]
+        parts.append(("card", "The model in short", [tag("dl", rows, class_="facts")]))
+    return parts
 
 
 def _sentence(run: RunFacts) -> Content:
@@ -168,7 +168,7 @@ def _page(title: str, head: Markup, sentence: Content, top: Content, parts: Sequ
     return f"<!doctype html>\n{joined(page)}\n"
 
 
-def _made(runs: Sequence[RunFacts]) -> Content:
+def _foot(runs: Sequence[RunFacts]) -> Content:
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     where = ", ".join(run.called for run in runs)
     return f"Written {now} by worldmodels {__version__} from {where}. Long curves are averages over neighbours."

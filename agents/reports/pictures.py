@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agents.reports.markup import Content, Markup, tag
+from agents.reports.markup import Content, Markup, figure, tag
 
 Frames = NDArray[np.uint8]
 GAP = 2
@@ -47,6 +47,12 @@ def stored(path: Path, words: str) -> Markup | None:
         return None
     drawn = tag("img", src=_data("png", content), alt=words, width=width, height=height, class_="sheet")
     return tag("div", drawn, class_="scroll", tabindex=0, role="group", aria_label=words)
+
+
+def stored_figure(title: str, path: Path, words: str, caption: str) -> Markup | None:
+    """Such a PNG as a figure over the page's whole width; None without it."""
+    picture = stored(path, words)
+    return figure(title, picture, caption, wide=True) if picture is not None else None
 
 
 def strip(frames: Frames) -> Frames:

@@ -44,8 +44,8 @@ def plot(curve: Curve) -> Markup:
 
 def overlay(curves: Mapping[str, Curve]) -> Markup:
     """The same curve of several runs."""
-    known = next(iter(curves.values()))
-    title, caption = words.curve(known.stage, known.name)
+    first = next(iter(curves.values()))
+    title, caption = words.curve(first.stage, first.name)
     held_out = all(curve.held_out for curve in curves.values())
     if held_out:
         title, caption = f"{title}: held-out episodes", caption
@@ -55,7 +55,7 @@ def overlay(curves: Mapping[str, Curve]) -> Markup:
             _line(name, curve.held_out if held_out else curve.points, axis, number, ranges=False, dots=held_out)
             for number, (name, curve) in enumerate(curves.items())
         ]
-        return charts.lines(title, shown, words.axis(known.stage, axis), log=_log(known.name))
+        return charts.lines(title, shown, words.axis(first.stage, axis), log=_log(first.name))
 
     return figure(title, _by_axis(drawn), caption)
 

@@ -148,8 +148,8 @@ def number(value: Any) -> float | None:
 
 def numbers(value: Any) -> list[float]:
     """The numbers of a list; nothing if it holds anything else."""
-    found = [number(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else [None]
-    return [item for item in found if item is not None] if None not in found else []
+    items = [number(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else [None]
+    return [item for item in items if item is not None] if None not in items else []
 
 
 def within(facts: Any, *names: str) -> Any:
@@ -161,9 +161,9 @@ def within(facts: Any, *names: str) -> Any:
 
 def episodes_of(report: Mapping[str, Any]) -> list[tuple[int, float, int]]:
     """Seed, return and length of every episode of a score."""
-    found = []
+    episodes = []
     for episode in report.get("episodes") or () if isinstance(report.get("episodes"), list) else ():
         values = [number(within(episode, name)) for name in ("seed", "return", "length")]
         if None not in values:
-            found.append((int(values[0] or 0), float(values[1] or 0), int(values[2] or 0)))
-    return found
+            episodes.append((int(values[0] or 0), float(values[1] or 0), int(values[2] or 0)))
+    return episodes

@@ -40,8 +40,8 @@ def card_rows(run: RunFacts) -> list[Row]:
 
 def card_commands(run: RunFacts) -> list[str]:
     """The commands as the card has them."""
-    found = re.search(r"^## How it was made\n.*?```bash\n(.*?)\n```", _card(run), re.MULTILINE | re.DOTALL)
-    return found[1].splitlines() if found else []
+    match = re.search(r"^## How it was made\n.*?```bash\n(.*?)\n```", _card(run), re.MULTILINE | re.DOTALL)
+    return match[1].splitlines() if match else []
 
 
 def _card(run: RunFacts) -> str:

@@ -13,21 +13,21 @@ from agents.reports.studio import EPISODES, Studio, calibration, wilson
 
 def ends(run: RunFacts, studio: Studio) -> Markup | None:
     """How reliable M's probabilities of the end are."""
-    found = studio.tried(studio.ends)
+    facts = studio.tried(studio.ends)
     title = "How reliable M's ends are"
-    if found is None:
+    if facts is None:
         return None
-    count = int(found.ended.sum())
+    count = int(facts.ended.sum())
     if not count:
         return tag(
             "p",
-            f"No end is among {len(found.ended):,} held-out steps of {found.episodes} episodes: how reliable M's "
-            f"ends are cannot be said. Its largest probability of one was {float(found.probabilities.max()):.2%}.",
+            f"No end is among {len(facts.ended):,} held-out steps of {facts.episodes} episodes: how reliable M's "
+            f"ends are cannot be said. Its largest probability of one was {float(facts.probabilities.max()):.2%}.",
             class_="missing",
         )
-    points = calibration(found.probabilities, found.ended)
+    points = calibration(facts.probabilities, facts.ended)
     caption = (
-        f"At each of {len(found.ended):,} held-out steps (of {found.episodes} episodes; {EPISODES} at most) M gave a "
+        f"At each of {len(facts.ended):,} held-out steps (of {facts.episodes} episodes; {EPISODES} at most) M gave a "
         f"probability that the episode ends with it; {count} did. Each dot gathers steps of similar probability, "
         "a larger one more of them; its height is how many really ended, its whisker a 95 % interval. On the broken "
         "line M is right; above it, ends come more often than M says. Empty dots lie at the bottom: none ended."
@@ -45,16 +45,16 @@ def ends(run: RunFacts, studio: Studio) -> Markup | None:
 
 def falls(facts: Mapping[str, Any]) -> Markup | None:
     """How reliable M's probabilities of a fall of the watched variable are, from the diagnostics' curve."""
-    found = within(facts, "calibration", "fall")
-    curve = within(found, "curve") if isinstance(found, Mapping) else None
+    measures = within(facts, "calibration", "fall")
+    curve = within(measures, "curve") if isinstance(measures, Mapping) else None
     points = []
     for row in curve if isinstance(curve, list) else ():
-        said, came, count = (number(within(row, name)) for name in ("foreseen", "happened", "steps"))
-        if said is not None and came is not None and count:
-            points.append((said, came, *wilson(round(came * count), int(count)), int(count)))
+        foreseen, happened, count = (number(within(row, name)) for name in ("foreseen", "happened", "steps"))
+        if foreseen is not None and happened is not None and count:
+            points.append((foreseen, happened, *wilson(round(happened * count), int(count)), int(count)))
     if not points:
         return None
-    expected, happened = (number(within(found, name)) or 0 for name in ("expected", "happened"))
+    expected, happened = (number(within(measures, name)) or 0 for name in ("expected", "happened"))
     caption = (
         "At each held-out step M gave a probability that the watched variable falls. In all it expected "
         f"{expected:,.1f} falls, and {happened:,.0f} happened. Each dot gathers steps of similar probability; on the "

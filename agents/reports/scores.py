@@ -14,8 +14,8 @@ from rollouts.console import command
 
 def newest_score(run: RunFacts) -> tuple[int, Mapping[str, Any]] | None:
     """The newest round that has one, and the report."""
-    known = [(round_, report) for round_, report in sorted(run.evaluations.items()) if episodes_of(report)]
-    return known[-1] if known else None
+    reports = [(round_, report) for round_, report in sorted(run.evaluations.items()) if episodes_of(report)]
+    return reports[-1] if reports else None
 
 
 def is_score(report: Mapping[str, Any]) -> bool:
@@ -30,23 +30,23 @@ def statistics(report: Mapping[str, Any]) -> dict[str, float]:
 
 def section(run: RunFacts) -> list[Content]:
     """The score, how it is spread, and every episode."""
-    found = newest_score(run)
-    if found is None:
+    newest = newest_score(run)
+    if newest is None:
         if run.finished("controller") is None:
             return [missing("There is no agent yet that could be scored.")]
         out = run.run.evaluation
         return [missing("The agent was not scored yet.", command("evaluate", "--agent", run.called, "--out", out))]
-    round_, report = found
-    episodes, known = episodes_of(report), statistics(report)
+    round_, report = newest
+    episodes, about = episodes_of(report), statistics(report)
     returns = [value for _, value, _ in episodes]
-    low, high = known["interval_95_low"], known["interval_95_high"]
+    low, high = about["interval_95_low"], about["interval_95_high"]
     what = "score" if is_score(report) else f"mean of {len(episodes)} episodes (a score takes {SCORE_EPISODES})"
     caption = (
         f"Each bar counts the episodes whose return lies there, each stroke at the bottom is one of them. The shaded "
         f"range is where the mean would lie in 95 of 100 repetitions of the measurement: {low:,.1f} to {high:,.1f}."
     )
     spread = charts.histogram(
-        f"Returns of {len(episodes)} episodes", returns, "return of an episode", known["mean"], (low, high)
+        f"Returns of {len(episodes)} episodes", returns, "return of an episode", about["mean"], (low, high)
     )
     by_length = len({length for _, _, length in episodes}) > 1
     order = charts.lines(
@@ -56,9 +56,9 @@ def section(run: RunFacts) -> list[Content]:
         log=False,
     )
     rows = [
-        ("mean ± standard deviation", f"{known['mean']:,.1f} ± {known['sd']:,.1f}"),
+        ("mean ± standard deviation", f"{about['mean']:,.1f} ± {about['sd']:,.1f}"),
         ("95 % interval of the mean", f"{low:,.1f} to {high:,.1f}"),
-        ("worst, median, best", f"{known['min']:,.1f}, {known['median']:,.1f}, {known['max']:,.1f}"),
+        ("worst, median, best", f"{about['min']:,.1f}, {about['median']:,.1f}, {about['max']:,.1f}"),
         ("environment", str(report.get("environment", "not said"))),
         ("seeds", f"{episodes[0][0]:,} to {episodes[-1][0]:,}, by which no agent was chosen"),
         ("measured in", f"round {round_}"),
@@ -98,8 +98,8 @@ def _warning(run: RunFacts, round_: int, report: Mapping[str, Any]) -> Markup | 
     """Whether the score is of other weights than those that lie there now."""
     part = next((part for part in run.of("controller") if part.round == round_), None)
     weights = part.manifest.get("weights") if part else None
-    scored = report.get("controller")
-    if weights is None or scored is None or weights == scored:
+    measured = report.get("controller")
+    if weights is None or measured is None or weights == measured:
         return None
     again = command("evaluate", "--agent", run.called, "--out", run.run.round(round_).evaluation)
     return tag(
@@ -113,20 +113,20 @@ def _warning(run: RunFacts, round_: int, report: Mapping[str, Any]) -> Markup | 
 
 def compared(runs: Sequence[RunFacts]) -> list[Content]:
     """Scores side by side, and their paired differences."""
-    known = [(run, found[1]) for run in runs if (found := newest_score(run)) is not None]
-    if not known:
+    reports = [(run, newest[1]) for run in runs if (newest := newest_score(run)) is not None]
+    if not reports:
         return [missing("None of these runs has a score yet.")]
     shown = [
         (run.name, about["mean"], about["interval_95_low"], about["interval_95_high"])
-        for run, report in known
+        for run, report in reports
         for about in (statistics(report),)
     ]
-    worlds = {str(report.get("environment")) for _, report in known}
+    worlds = {str(report.get("environment")) for _, report in reports}
     caption = "The dot is the mean return, the line its 95 % interval. "
     caption += "Where intervals do not overlap, the difference is hardly luck."
     if len(worlds) > 1:
         caption += f" Careful: these scores are of different worlds ({', '.join(sorted(worlds))})."
-    few = [run.name for run, report in known if not is_score(report)]
+    few = [run.name for run, report in reports if not is_score(report)]
     if few:
         caption += f" Fewer than {SCORE_EPISODES} whole episodes, so no score: {', '.join(few)}."
     return [
@@ -136,14 +136,14 @@ def compared(runs: Sequence[RunFacts]) -> list[Content]:
             caption,
             wide=True,
         ),
-        *_paired(known),
+        *_paired(reports),
     ]
 
 
-def _paired(known: Sequence[tuple[RunFacts, Mapping[str, Any]]]) -> list[Content]:
+def _paired(reports: Sequence[tuple[RunFacts, Mapping[str, Any]]]) -> list[Content]:
     rows = []
-    for place, (first, one) in enumerate(known):
-        for second, other in known[place + 1 :]:
+    for place, (first, one) in enumerate(reports):
+        for second, other in reports[place + 1 :]:
             if one.get("environment") != other.get("environment"):
                 continue
             differences = paired(one, other)
@@ -182,12 +182,12 @@ def paired(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[float]:
 
 def tile_of(run: RunFacts) -> tuple[str, str, str] | None:
     """The score, or what is known best, for the head of the page."""
-    found = newest_score(run)
-    if found is not None:
-        known, count = statistics(found[1]), len(episodes_of(found[1]))
-        name = "score" if is_score(found[1]) else f"mean return (no score: {count} episodes)"
-        more = f"95 % interval {known['interval_95_low']:,.0f} to {known['interval_95_high']:,.0f}"
-        return name, f"{known['mean']:,.1f} ± {known['sd']:,.1f}", more
+    newest = newest_score(run)
+    if newest is not None:
+        about, count = statistics(newest[1]), len(episodes_of(newest[1]))
+        name = "score" if is_score(newest[1]) else f"mean return (no score: {count} episodes)"
+        more = f"95 % interval {about['interval_95_low']:,.0f} to {about['interval_95_high']:,.0f}"
+        return name, f"{about['mean']:,.1f} ± {about['sd']:,.1f}", more
     part = run.finished("controller")
     validation = number(part.manifest.get("validation")) if part else None
     return None if validation is None else ("best validation", f"{validation:,.1f}", "not scored on test seeds yet")

@@ -32,7 +32,7 @@ from worldmodels.world_model import WorldModel
 
 Frames = NDArray[np.uint8]
 T = TypeVar("T")
-FRAMES = 384  #: held-out frames among which the worst are looked for
+FRAMES = 384  #: held-out frames among which the worst are searched
 EPISODES = 12  #: held-out episodes by which M's ends are judged
 LONGEST = 1000  #: steps of one of them
 FILM = 100  #: steps of a dream beside reality
@@ -47,10 +47,10 @@ class Worst:
     frames: Frames  #: [N, 64, 64, 3] as recorded
     copies: Frames  #: V's pictures of them
     errors: list[float]  #: summed squared error of each
-    typical: float  #: the median of all that were looked at
+    typical: float  #: the median error of all frames
     patches: Frames  #: [N, 16, 16, 3]
     patch_copies: Frames
-    seen: int  #: how many frames were looked at
+    count: int  #: frames among which they are the worst
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class Studio:
 
     def held_out(self, newest: int) -> list[Source]:
         """Held-out episodes of the rounds up to this one, the newest round's first."""
-        found: list[Source] = []
-        for number in reversed([known for known in self.run.rounds if known <= newest]):
+        sources: list[Source] = []
+        for number in reversed([round_ for round_ in self.run.rounds if round_ <= newest]):
             store = self.run.run.round(number).episodes
-            found += split([store])[1] if store.files else []
-        return found
+            sources += split([store])[1] if store.files else []
+        return sources
 
     def _episodes(self, newest: int, count: int) -> list[Episode]:
         read = (store.read(file) for store, file in self.held_out(newest)[: 2 * count])
@@ -177,11 +177,11 @@ class Studio:
         for seed in range(4):
             dream = Dream(agent.model, 1.0, FILM, "recorded", agent.spec.features)
             dream.reset([seed])
-            seen = [dream.z]
+            latents = [dream.z]
             for _ in range(FILM):
                 dream.step(agent.controller.act(agent.parameters, dream.features()))
-                seen.append(dream.z)
-            lanes.append(agent.model.decode(torch.cat(seen)))
+                latents.append(dream.z)
+            lanes.append(agent.model.decode(torch.cat(latents)))
         return Film({f"dream {number + 1}": frames for number, frames in enumerate(lanes)}, self._rate(agent.model))
 
     def _rate(self, model: WorldModel) -> float:
@@ -231,13 +231,13 @@ def calibration(
     :data:`EDGES`; empty bins are left out."""
     p, y = np.asarray(probabilities, float), np.asarray(ended, bool)
     bins = np.clip(np.searchsorted(EDGES, p, side="right") - 1, 0, len(EDGES) - 2)
-    found = []
+    rows = []
     for number in range(len(EDGES) - 1):
         inside = bins == number
         if count := int(inside.sum()):
             low, high = wilson(int(y[inside].sum()), count)
-            found.append((float(p[inside].mean()), float(y[inside].mean()), low, high, count))
-    return found
+            rows.append((float(p[inside].mean()), float(y[inside].mean()), low, high, count))
+    return rows
 
 
 def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -18,7 +18,7 @@ import torch
 
 from agents.evaluation import SCORE_EPISODES
 from agents.learning.config import ControllerConfig
-from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
+from agents.studies.trials import rows_before, score_cells, trial, world_model_folder, world_of, write_report
 from rollouts.console import say
 from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError, require_at_least
@@ -36,7 +36,7 @@ Change = Callable[[ControllerConfig], ControllerConfig]
 
 
 def _sees(features: Any, hidden: int = 0, **others: Any) -> Change:
-    """A controller that sees this, everything else as given but for ``others``."""
+    """A controller that sees these features; ``others`` are changed too, and no other option."""
     return lambda config: replace(config, spec=replace(config.spec, features=features, hidden=hidden), **others)
 
 
@@ -117,7 +117,7 @@ def compare(
             "world_model": str(folder),
             "environment": environment,
             **about,
-            "rows": [rows[known] for known in VARIANTS if known in rows],
+            "rows": [rows[name] for name in VARIANTS if name in rows],
         }
         write_report(path, report, markdown(report))
     return report
@@ -132,7 +132,7 @@ def variants(names: Sequence[str], controller: ControllerConfig) -> dict[str, Co
     """
     unknown = [name for name in names if name not in VARIANTS]
     if unknown or not names:
-        raise UserError(f"There is no variant {', '.join(unknown) or 'given'}; there are {', '.join(VARIANTS)}.")
+        raise UserError(f"There is no variant {', '.join(unknown) or 'chosen'}; there are {', '.join(VARIANTS)}.")
     start = replace(controller, world="real", strategy="cma", principal=None, ranked=False, spread=0.0)
     start.check()
     changed = {}
@@ -179,8 +179,6 @@ def markdown(report: dict[str, Any]) -> str:
         score = row["real"]
         lines.append(
             f"| {row['title']} | {row['parameters']:,} | {row['population']} x {row['rollouts']} "
-            f"| {score['mean']:.0f} ± {score['sd']:.0f} "
-            f"| {score['interval_95_low']:.0f} to {score['interval_95_high']:.0f} "
-            f"| {score['median']:.0f} | {row['environment_steps'] / 1e6:.1f} M |"
+            f"| {score_cells(score)} | {score['median']:.0f} | {row['environment_steps'] / 1e6:.1f} M |"
         )
     return "\n".join(lines) + "\n"

@@ -15,7 +15,15 @@ import torch
 
 from agents.evaluation import SCORE_EPISODES, evaluate
 from agents.learning.config import ControllerConfig
-from agents.studies.trials import rows_before, trial, world_model_folder, world_of, write_report
+from agents.studies.trials import (
+    mean_cell,
+    rows_before,
+    score_cells,
+    trial,
+    world_model_folder,
+    world_of,
+    write_report,
+)
 from rollouts.console import say
 from rollouts.envs.presets import reported, resolve
 from rollouts.errors import UserError, require_at_least
@@ -71,8 +79,8 @@ def sweep(
     rows = rows_before(path, "temperature", config.episodes, mdnrnn=m)
     for temperature in config.temperatures:
         say(f"Temperature {temperature:g}:")
-        asked = replace(controller, world="dream", temperature=temperature)
-        row = trial(asked, folder, path.with_name(f"{temperature:g}"), config.episodes, workers, device)
+        options = replace(controller, world="dream", temperature=temperature)
+        row = trial(options, folder, path.with_name(f"{temperature:g}"), config.episodes, workers, device)
         rows[temperature] = {"temperature": temperature, **row}
         done = path.with_name("random.json")
         if not done.exists() or len(read_json(done)["episodes"]) != config.episodes:
@@ -102,15 +110,7 @@ def markdown(report: dict[str, Any]) -> str:
     ]
     for row in report["rows"]:
         kept = f"{row['selected_generation'] + 1} of {row['generations']}"
-        scores = f"{_mean(row['dream'])} | {row['validation']:.0f} | {_cells(row['real'])}"
+        scores = f"{mean_cell(row['dream'])} | {row['validation']:.0f} | {score_cells(row['real'])}"
         lines.append(f"| {row['temperature']:.2f} | {scores} | {kept} |")
-    lines.append(f"| random policy | | | {_cells(report['random'])} | |")
+    lines.append(f"| random policy | | | {score_cells(report['random'])} | |")
     return "\n".join(lines) + "\n"
-
-
-def _mean(facts: dict[str, float]) -> str:
-    return f"{facts['mean']:.0f} ± {facts['sd']:.0f}"
-
-
-def _cells(facts: dict[str, float]) -> str:
-    return f"{_mean(facts)} | {facts['interval_95_low']:.0f} to {facts['interval_95_high']:.0f}"

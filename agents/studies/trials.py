@@ -52,7 +52,7 @@ def world_of(folder: Path) -> EnvConfig:
 def trial(
     config: ControllerConfig, folder: Path, into: Path, episodes: int, workers: Workers, device: torch.device
 ) -> dict[str, Any]:
-    """Evolve a controller, play whole episodes of the stock environment on test seeds, and keep what came out.
+    """Evolve a controller, play whole episodes of the stock environment on test seeds, and store the results.
 
     Args:
         folder: the world model's.
@@ -66,10 +66,10 @@ def trial(
     evolve(config, folder, env, workers, device, into=into)
     stage, score = Run(into).controller, into / "score.json"
     identity = {"controller": file_hash(stage.weights), "episodes": episodes}
-    if score.exists() and (known := read_json(score))["identity"] == identity:
-        return known
-    manifest, kept = stage.manifest, load_tensors(stage.weights)
-    parameters, standardiser = kept["selected"].double().numpy(), Standardiser.among(kept)
+    if score.exists() and (report := read_json(score))["identity"] == identity:
+        return report
+    manifest, tensors = stage.manifest, load_tensors(stage.weights)
+    parameters, standardiser = tensors["selected"].double().numpy(), Standardiser.among(tensors)
     row = {"identity": identity}
     row |= {name: getattr(config, name) for name in FROM_THE_OPTIONS}
     row |= {name: manifest[name] for name in FROM_THE_STAGE}
@@ -96,6 +96,16 @@ def rows_before(path: Path, key: str, episodes: int, **about: object) -> dict[An
     if any(before.get(name) != value for name, value in about.items()):
         return {}
     return {row[key]: row for row in before["rows"] if row["identity"]["episodes"] == episodes}
+
+
+def score_cells(facts: dict[str, float]) -> str:
+    """Two cells of a table: the mean with its standard deviation, and its 95 % interval."""
+    return f"{mean_cell(facts)} | {facts['interval_95_low']:.0f} to {facts['interval_95_high']:.0f}"
+
+
+def mean_cell(facts: dict[str, float]) -> str:
+    """The mean with its standard deviation."""
+    return f"{facts['mean']:.0f} ± {facts['sd']:.0f}"
 
 
 def write_report(path: Path, report: dict[str, Any], text: str) -> None:

@@ -1,4 +1,4 @@
-"""Can a dream be trusted, and which one best? The gate over many settings, and the advice that comes of it."""
+"""Can a dream be trusted, and which one best? The gate over many settings, and advice from it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from worldmodels.training.checkpoint import load_tensors
 from worldmodels.world_model import WorldModel
 
 
-def diagnose(agent: str | Path, asked: GateConfig, workers: Workers, device: torch.device) -> dict[str, Any]:
+def diagnose(agent: str | Path, gate: GateConfig, workers: Workers, device: torch.device) -> dict[str, Any]:
     """Rank perturbed controllers in dreams of many settings and in reality.
 
     Around the agent's own weights, or around zero where a run has a world model and no agent yet. Real episodes are
@@ -54,42 +54,42 @@ def diagnose(agent: str | Path, asked: GateConfig, workers: Workers, device: tor
     Raises:
         UserError: there is no world model, or its agent is no linear controller.
     """
-    asked.check()
+    gate.check()
     run = Run.named(agent)
     newest = run.newest("mdnrnn") or run
     folder = newest.path
     config, task, env = _of(newest, run, device)
     own = Setting(config.temperature, config.dropout, config.max_steps)
-    controllers = perturbed(config, task, asked.controllers)
+    controllers = perturbed(config, task, gate.controllers)
     limit, _ = episode_limit(env)
     seeing = WorldModel.from_folder(folder, "cpu", fast=True).act_through(env)
     standardiser = task.controller.standardiser
     with PoolEvaluator(RealTask(seeing, env, config.controller, standardiser), workers) as real:
         whole = partial(real, max_steps=limit, progress="real episodes")
-        driven = real_returns(whole, controllers, asked.episodes)
-    settings, seeds = asked.settings(own), range(FIRST_SEED, FIRST_SEED + asked.dreams)
+        driven = real_returns(whole, controllers, gate.episodes)
+    settings, seeds = gate.settings(own), range(FIRST_SEED, FIRST_SEED + gate.dreams)
     rows = []
     with (
         dream_evaluator(config.dream(task.model, standardiser), workers) as dream,
         progress_bar(len(settings), "dreams", "setting") as bar,
     ):
         for setting in settings:
-            dreamed = dreamed_in(dream.pool.run, setting, controllers, asked.dreams)
+            dreamed = dreamed_in(dream.pool.run, setting, controllers, gate.dreams)
             fitness = fitness_of(dreamed, seeds, task.model.mdnrnn.members, config.spread)
             rows.append(report_of(setting, fitness, driven))
             bar.update()
     rows.sort(key=lambda row: -row["correlation"])
-    mine = next(row for row in rows if Setting(row["temperature"], row["dropout"], row["horizon"]) == own)
+    own_row = next(row for row in rows if Setting(row["temperature"], row["dropout"], row["horizon"]) == own)
     return {
         "agent": str(agent),
         "mdnrnn": file_hash(newest.mdnrnn.weights),
         "environment": resolve(env).id,
         "controllers": len(controllers),
-        "dreams": asked.dreams,
-        "episodes": asked.episodes,
+        "dreams": gate.dreams,
+        "episodes": gate.episodes,
         "real": np.round(driven.mean(1), 3).tolist(),
         "reality": with_itself(driven),
-        "asked": mine,
+        "asked": own_row,
         "advised": rows[0],
         "trusted": rows[0]["correlation"] >= ENOUGH,
         "settings": rows,
@@ -97,9 +97,9 @@ def diagnose(agent: str | Path, asked: GateConfig, workers: Workers, device: tor
 
 
 def _of(newest: Run, run: Run, device: torch.device) -> tuple[ControllerConfig, Task, EnvConfig]:
-    """How C was or will be evolved, what evolution begins with, and the world that it is to act in."""
-    folder, made = newest.path, newest.controller
-    if not made.complete:
+    """How C was or will be evolved, the start of evolution, and the world that C acts in."""
+    folder, stage = newest.path, newest.controller
+    if not stage.complete:
         env = recorded_env(newest.mdnrnn.require().manifest)
         name = read_json(run.note).get("preset") if run.note.exists() else None
         preset = preset_for(name if name in PRESETS else "laptop", env.id)
@@ -108,13 +108,13 @@ def _of(newest: Run, run: Run, device: torch.device) -> tuple[ControllerConfig, 
         controller = config.controller.build(model)
         zero = np.zeros(controller.parameter_count)
         return config, Task(model, config.controller, controller, zero, False, config.seed, folder), env
-    env, kept = recorded_env(made.manifest), load_tensors(made.weights)
-    config, spec = made.config(ControllerConfig), made.described("spec", spec_of)
+    env, tensors = recorded_env(stage.manifest), load_tensors(stage.weights)
+    config, spec = stage.config(ControllerConfig), stage.described("spec", spec_of)
     if config.learner != "evolution" or spec != config.controller:
         raise UserError(f"The gate perturbs linear controllers along evolution's steps; {folder} has another kind.")
     model = WorldModel.from_folder(folder, device).act_through(env)
-    controller = config.controller.build(model, Standardiser.among(kept))
-    weights = kept["selected"].double().cpu().numpy()
+    controller = config.controller.build(model, Standardiser.among(tensors))
+    weights = tensors["selected"].double().cpu().numpy()
     config = dataclasses.replace(config, world="dream")
     return config, Task(model, config.controller, controller, weights, True, config.seed, folder), env
 

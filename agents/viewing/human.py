@@ -71,13 +71,13 @@ class Driver:
         return self._last
 
     def _driven(self, seconds: float) -> Action:
-        wanted = self.rest()
+        target = self.rest()
         pressed = [index for index, pair in enumerate(self.bindings) if pair[1] in self.held]
         if self.spec.kind == "discrete":
-            return np.eye(self.spec.size, dtype=np.float32)[pressed[0]] if pressed else wanted
+            return np.eye(self.spec.size, dtype=np.float32)[pressed[0]] if pressed else target
         low, high = np.array(self.spec.low, np.float32), np.array(self.spec.high, np.float32)
         for index, (down, up) in enumerate(self.bindings):
             if (down in self.held) != (up in self.held):
-                wanted[index] = high[index] if up in self.held else low[index]
+                target[index] = high[index] if up in self.held else low[index]
         reach = (high - low) / 2 * max(seconds, 1e-3) / FULL_TURN
-        return np.clip(self._last + np.clip(wanted - self._last, -reach, reach), low, high).astype(np.float32)
+        return np.clip(self._last + np.clip(target - self._last, -reach, reach), low, high).astype(np.float32)

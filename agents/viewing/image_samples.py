@@ -1,4 +1,4 @@
-"""What a trained image model draws when it is asked: grids, single files, walks and sums in latent space."""
+"""What a trained image model draws on command: grids, single files, walks and sums in latent space."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def rows_of(arguments: SampleOptions, trained: Trained) -> Tensor | None:
 def grid(arguments: SampleOptions, trained: Trained) -> Frames:
     """Samples; a model of classes shows one in every row, with its name."""
     model, rng = trained.model, generator_for(arguments.seed, 0)
-    labels, names = asked(arguments, trained)
+    labels, names = row_conditions(arguments, trained)
     columns = 1 if model.frames else arguments.columns  # a clip fills a row
     labels = None if labels is None else labels[:: arguments.columns // columns]
     count = len(labels) if labels is not None else arguments.rows * columns
@@ -172,7 +172,7 @@ def grid(arguments: SampleOptions, trained: Trained) -> Frames:
     return with_captions(sheets.picture(drawn, arguments.columns), names, scale=scale)
 
 
-def asked(arguments: SampleOptions, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
+def row_conditions(arguments: SampleOptions, trained: Trained) -> tuple[Tensor | None, Sequence[str]]:
     """The class (or caption) of every sample and the name of every row, or neither: one class in all rows, or a row
     for each."""
     model = trained.model
@@ -191,16 +191,16 @@ def asked(arguments: SampleOptions, trained: Trained) -> tuple[Tensor | None, Se
 
 def files(arguments: SampleOptions, trained: Trained, folder: Path) -> int:
     """Single pictures, ``folder/CLASS-NUMBER.png`` or ``folder/NUMBER.png``; how many."""
-    labels, names = asked(arguments, trained)
+    labels, names = row_conditions(arguments, trained)
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     drawn = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
-    for number, made in enumerate(drawn):
+    for number, sample in enumerate(drawn):
         name = f"{names[number // arguments.columns]}-" if names else ""
         path = folder / f"{name.replace('/', '_')}{number:04}"
         if trained.model.frames:
-            sheets.save_gif(list(sheets.rgb(made)), path.with_suffix(".gif"), MILLISECONDS)
+            sheets.save_gif(list(sheets.rgb(sample)), path.with_suffix(".gif"), MILLISECONDS)
         else:
-            save_png(sheets.rgb(made[None])[0], path.with_suffix(".png"))
+            save_png(sheets.rgb(sample[None])[0], path.with_suffix(".png"))
     return count
 
 
@@ -216,9 +216,9 @@ def between(arguments: SampleOptions, trained: Trained) -> Frames:
 
 def own_pictures(arguments: SampleOptions, trained: Trained) -> Tensor:
     """The user's pictures as the model knows pictures, ``[N, C, S, S]``, or the first frames of the user's films."""
-    size, channels, given = trained.shape.size, trained.shape.channels, trained.model.given
-    if given:
-        films = [first_frames(path, given, size, channels, trained.config.fit) for path in arguments.pictures]
+    size, channels, frames = trained.shape.size, trained.shape.channels, trained.model.context_frames
+    if frames:
+        films = [first_frames(path, frames, size, channels, trained.config.fit) for path in arguments.pictures]
         shortest = min(len(film) for film in films)
         return to_tensor(np.stack([film[:shortest] for film in films])).to(trained.model.device)
     own = [to_channels(fit(read_image(path), size, trained.config.fit), channels) for path in arguments.pictures]
@@ -226,10 +226,10 @@ def own_pictures(arguments: SampleOptions, trained: Trained) -> Tensor:
 
 
 def only_label(arguments: SampleOptions, trained: Trained) -> Tensor | None:
-    """The class of all pictures ``[1]``, which a model of classes must be told.
+    """The one class of all pictures ``[1]``, which a model of classes needs.
 
     Raises:
-        UserError: it is not.
+        UserError: no class is named, or several are.
     """
     if not trained.model.classes and not arguments.label:
         return None

@@ -168,8 +168,8 @@ class RealWorld:
         self.env.close()
 
     def _tiles(self, frame: Frame, z: Tensor, expected: Tensor) -> tuple[tuple[str, Frame], ...]:
-        seen, foreseen = self.agent.model.decode(torch.cat([z, expected]))
-        return ("what it sees", frame), ("what V keeps", seen), ("what M expected", foreseen)
+        copy, foreseen = self.agent.model.decode(torch.cat([z, expected]))
+        return ("what it sees", frame), ("what V keeps", copy), ("what M expected", foreseen)
 
 
 class DreamWorld:

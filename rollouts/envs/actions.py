@@ -154,8 +154,8 @@ def _box_action(space: gym.spaces.Box, name: str, low: Limits, high: Limits) -> 
     if size == 0:
         raise UserError(f"{name} has the action space {_shown(space)}, in which there is nothing to do.")
     bottom, top = (
-        _limits(own, asked, option, name)
-        for own, asked, option in ((space.low, low, "--env.action-low"), (space.high, high, "--env.action-high"))
+        _limits(own, limits, option, name)
+        for own, limits, option in ((space.low, low, "--env.action-low"), (space.high, high, "--env.action-high"))
     )
     if not np.isfinite([bottom, top]).all():
         raise UserError(
@@ -179,12 +179,12 @@ def _box_action(space: gym.spaces.Box, name: str, low: Limits, high: Limits) -> 
     )
 
 
-def _limits(own: NDArray[Any], asked: Limits, option: str, name: str) -> NDArray[np.float64]:
-    if asked is None:
+def _limits(own: NDArray[Any], limits: Limits, option: str, name: str) -> NDArray[np.float64]:
+    if limits is None:
         return own.reshape(-1).astype(np.float64)
-    if len(asked) not in (1, own.size):
-        raise UserError(f"{option} has {len(asked)} numbers; {name} has {own.size} actions: give one for all or each.")
-    return np.broadcast_to(np.array(asked, np.float64), own.size).copy()
+    if len(limits) not in (1, own.size):
+        raise UserError(f"{option} has {len(limits)} numbers; {name} has {own.size} actions: give one for all or each.")
+    return np.broadcast_to(np.array(limits, np.float64), own.size).copy()
 
 
 def _binned_action(counts: NDArray[Any], first: NDArray[Any], dtype: Any) -> ActionSpec:

@@ -32,9 +32,9 @@ def create(env: Any, create_track: Callable[[], bool]) -> bool:
     """
     numbers = env.np_random.bit_generator
     before = (numbers.state["state"]["state"], numbers.state["state"]["inc"])
-    if known := _tracks.get(before):
+    if track := _tracks.get(before):
         _tracks.move_to_end(before)
-        _build(env, known)
+        _build(env, track)
         return True
     if not create_track():
         return False
@@ -46,10 +46,10 @@ def create(env: Any, create_track: Callable[[], bool]) -> bool:
     return True
 
 
-def _build(env: Any, known: Track) -> None:
-    env.np_random.bit_generator.state = known.after
-    env.start_alpha, env.track, env.road = known.start_alpha, known.track, []
-    for corners, color in known.pieces:
+def _build(env: Any, track: Track) -> None:
+    env.np_random.bit_generator.state = track.after
+    env.start_alpha, env.track, env.road = track.start_alpha, track.track, []
+    for corners, color in track.pieces:
         env.road_poly.append((corners, _tile(env, corners).color if color is None else color))
 
 

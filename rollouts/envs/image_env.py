@@ -52,19 +52,19 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
         options["max_episode_steps"] = preset.max_episode_steps
     draws = "rgb_array" if preset.render else render_mode
     try:
-        env = _made(preset, options, draws)
+        env = _gym_env(preset, options, draws)
     except UserError:
         raise
     except Exception as error:
-        known = ", ".join(PRESETS)
+        names = ", ".join(PRESETS)
         raise UserError(
             f"The environment {preset.id!r} could not be made ({' '.join(str(error).split()) or type(error).__name__})."
-            f" Expected one of {known}, or the id of an installed Gymnasium environment{_only_the_parent_knows()}."
+            f" Expected one of {names}, or the id of an installed Gymnasium environment{_only_the_parent_knows()}."
         ) from error
     return ImageEnv(env, preset)
 
 
-def _made(preset: EnvPreset, options: dict[str, Any], draws: str | None) -> gym.Env[Any, Any]:
+def _gym_env(preset: EnvPreset, options: dict[str, Any], draws: str | None) -> gym.Env[Any, Any]:
     """The environment itself, with a render mode only where one is wanted and it has it."""
     make: Callable[..., gym.Env[Any, Any]] = named(preset.make)
     if draws is not None and _may_draw(preset, draws):
@@ -129,7 +129,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
         self.between: Callable[[], None] | None = None
         self._seed: int | None = None
         self._steps = 0
-        self._seen: Any = None
+        self._observation: Any = None
         self._draws = env.render_mode == "rgb_array"
         self.action_spec = preset.action or natural_action(
             env.action_space, preset.name, preset.action_low, preset.action_high
@@ -194,12 +194,12 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
             except Exception as error:
                 self._draws = False
                 say(f"{self.preset.name} cannot be drawn ({complaint(error)}): its observations are shown instead.")
-        picture = self._look(self._seen)
+        picture = self._look(self._observation)
         zoom = max(VIEW // max(picture.shape[:2]), 1)
         return picture.repeat(zoom, 0).repeat(zoom, 1)
 
     def _see(self, observation: Any) -> Frame:
-        self._seen = observation
+        self._observation = observation
         return preprocess(self._look(observation), self.preset)
 
     def _look(self, observation: Any) -> Frame:

@@ -24,7 +24,7 @@ from rollouts.errors import UserError
 from rollouts.pools import life
 from rollouts.pools.life import Life
 
-_given: tuple[Any, ...] = ()  #: to every task of this worker process: what the setup returned, if there is one
+_setup_result: tuple[Any, ...] = ()  #: to every task of this worker process: what the setup returned, if there is one
 _setup_error: Exception | None = None
 
 
@@ -39,7 +39,7 @@ class _StalledError(Exception):
 
 
 def _start_worker(pickled_setup: bytes, shared: tuple[Any, Any]) -> None:
-    global _given, _setup_error
+    global _setup_result, _setup_error
     life.join(shared)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
@@ -52,7 +52,7 @@ def _start_worker(pickled_setup: bytes, shared: tuple[Any, Any]) -> None:
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         setup, arguments = pickle.loads(pickled_setup)
-        _given = () if setup is None else (setup(*arguments),)
+        _setup_result = () if setup is None else (setup(*arguments),)
     except Exception as error:  # told to the parent by the first task, as if it had happened there
         _setup_error = error
 
@@ -62,7 +62,7 @@ def _run_task(function: Callable[..., Any], task: tuple[Any, ...], index: int) -
         raise _setup_error
     life.at(index)
     try:
-        return function(*_given, *task)
+        return function(*_setup_result, *task)
     finally:
         life.at(None)
 
@@ -95,7 +95,7 @@ class WorkerPool:
         self._processes: list[Any] = []
         self._life: Life | None = None
         self._answered = False
-        self._given_here: tuple[Any, ...] | None = None
+        self._result_here: tuple[Any, ...] | None = None
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -124,9 +124,9 @@ class WorkerPool:
             Exception: whatever ``function`` or ``setup`` raised in the worker, with the worker's traceback.
         """
         if self.workers == 0:
-            if self._given_here is None:
-                self._given_here = () if self._setup is None else (self._setup(*self._arguments),)
-            resources = self._given_here
+            if self._result_here is None:
+                self._result_here = () if self._setup is None else (self._setup(*self._arguments),)
+            resources = self._result_here
             yield from ((index, function(*resources, *task)) for index, task in enumerate(tasks))
             return
         losses = dict.fromkeys(range(len(tasks)), 0)  # of every unfinished task

@@ -36,7 +36,7 @@ class _Worker:
     """
 
     def __init__(self) -> None:
-        self._given = dict[int, tuple[Any, ...]]()
+        self._results = dict[int, tuple[Any, ...]]()
         self._beats = life.count_here()
 
     def versions(self) -> dict[str, str]:
@@ -44,13 +44,13 @@ class _Worker:
 
     def work(self, pool: int, setup: list[Any], function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
         life.beat()
-        if pool not in self._given:
+        if pool not in self._results:
             make, arguments = ray.get(setup[0])
-            self._given[pool] = () if make is None else (make(*arguments),)
-        return function(*self._given[pool], *task)
+            self._results[pool] = () if make is None else (make(*arguments),)
+        return function(*self._results[pool], *task)
 
     def forget(self, pool: int) -> None:
-        self._given.pop(pool, None)
+        self._results.pop(pool, None)
 
     @ray.method(concurrency_group="life")
     def beats(self) -> int:
@@ -254,12 +254,12 @@ class RayPool:
 
 def _stuck(actors: Sequence[Any], before: dict[Any, int]) -> list[Any]:
     """Those that have taken no step since they were last asked, or do not answer; ``before`` is brought up to date."""
-    asked = {actor.beats.remote(): actor for actor in actors}
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+    questions = {actor.beats.remote(): actor for actor in actors}
+    answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=ANSWER_S)
     moved = list[Any]()
     for reference in answered:
         try:
-            beats, actor = ray.get(reference), asked[reference]
+            beats, actor = ray.get(reference), questions[reference]
         except ray.exceptions.RayError:  # it is lost, which its task tells
             continue
         if beats != before.get(actor, 0):

@@ -90,7 +90,7 @@ def _opened(path: Path) -> IO[str]:
                 return _signed(file)
             file.close()
             if time.monotonic() > ends:
-                raise UserError(_refusal(path, known=error.errno in _HELD_BY_ANOTHER)) from None
+                raise UserError(_refusal(path, disk_locks=error.errno in _HELD_BY_ANOTHER)) from None
             time.sleep(0.05)
         else:
             if _is(path, file):
@@ -131,10 +131,10 @@ def _free(path: Path) -> bool:
     return not holder or (holder.get("place") == place() and isinstance(process, int) and not alive(process))
 
 
-def _refusal(path: Path, known: bool) -> str:
+def _refusal(path: Path, disk_locks: bool) -> str:
     holder = _holder(path)
     who = f"{holder.get('host', 'unknown host')}, process {holder.get('pid', '?')}, since {holder.get('since', '?')}"
     advice = "Wait until it is done, or stop it; then the same command goes on."
-    if not known:
+    if not disk_locks:
         advice += f" This disk knows no locks: if that process is gone, delete {path}."
     return f"Another process works in {path.parent} ({who}). {advice}"

@@ -180,7 +180,7 @@ class Stage:
         Raises:
             UserError: the folder was made with other options, or from other inputs, or another process works in it.
         """
-        wanted, inputs = config_to_dict(config), dict(inputs or {})
+        options, inputs = config_to_dict(config), dict(inputs or {})
         typed = [line] if (line := command_line()) else []
         sweep(self.run)
         if not adopts:
@@ -190,15 +190,14 @@ class Stage:
         if self.begun:
             self._before = self.manifest.get("seconds", 0.0)
             before = self._options_before(type(config))
-            wanted |= {k: before[k] for k, value in wanted.items() if value == "auto" and before.get(k)}
-            grown = [
-                k for k in growable if before.get(k) is not None and wanted.get(k) is not None and wanted[k] > before[k]
-            ]
+            options |= {k: before[k] for k, value in options.items() if value == "auto" and before.get(k)}
+            both = [k for k in growable if before.get(k) is not None and options.get(k) is not None]
+            grown = [k for k in both if options[k] > before[k]]
             changed = [
-                k for k in sorted(set(before) | set(wanted)) if before.get(k) != wanted.get(k) and k not in grown
+                k for k in sorted(set(before) | set(options)) if before.get(k) != options.get(k) and k not in grown
             ]
             if changed:
-                differences = "; ".join(f"{k} was {before.get(k)!r}, is now {wanted.get(k)!r}" for k in changed)
+                differences = "; ".join(f"{k} was {before.get(k)!r}, is now {options.get(k)!r}" for k in changed)
                 raise UserError(
                     f"{self.path} was made with other options ({differences}). Give the options it was made with, "
                     "choose another --run, or delete that folder to start the stage anew."
@@ -208,7 +207,7 @@ class Stage:
             self._typed = {"commands": typed, **({} if self.complete and not grown else self._other_versions())}
             if not grown:
                 return self
-        identity = self.manifest.get("id") if self.begun else fingerprint([self.name, inputs, wanted])
+        identity = self.manifest.get("id") if self.begun else fingerprint([self.name, inputs, options])
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
@@ -227,7 +226,7 @@ class Stage:
                 **({name: self.manifest[name] for name in KEPT if name in self.manifest} if self.begun else {}),
             },
         )
-        write_json(self.config_file, wanted, identity)
+        write_json(self.config_file, options, identity)
         return self
 
     def _other_versions(self) -> dict[str, Any]:
@@ -316,5 +315,5 @@ def noted_hash(file: Path) -> str | None:
     manifest = file.with_name(MANIFEST)
     if file.stem not in HASHED or not manifest.exists():
         return None
-    known = read_json(manifest).get(file.stem)
-    return None if known is None else str(known)
+    noted = read_json(manifest).get(file.stem)
+    return None if noted is None else str(noted)

@@ -48,14 +48,14 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
     if stage.complete:
         return store
     broken: list[str] = []
-    seen: dict[int, str] = {}
+    by_seed: dict[int, str] = {}
     with progress_bar(len(source.names), f"import ({source.kind})", "episode") as bar:
         for index, name in enumerate(source.names):
             try:
                 recording = source.read(index)
                 seed = _seed(recording.seed, index)
-                if seed in seen:
-                    raise BadRecordingError(f"it has the seed {seed}, as {seen[seed]}")
+                if seed in by_seed:
+                    raise BadRecordingError(f"it has the seed {seed}, as {by_seed[seed]}")
                 packed = pack(converted(recording, world, seed, f"imported {source.kind}"))
                 if Path(name).resolve().parent != store.path.resolve():
                     store.write(seed, packed)
@@ -64,7 +64,7 @@ def import_episodes(source: Source, run: Path, env: EnvConfig, skip_broken: bool
                         f"its seed is not one for collected episodes ({COLLECTION:,} and more), and it lies in the run "
                         "already: import it from another folder, which numbers it anew"
                     )
-                seen[seed] = name
+                by_seed[seed] = name
             except BadRecordingError as error:
                 broken.append(f"{name}: {error}")
             stage.tick()
@@ -110,17 +110,17 @@ def _world(env: EnvConfig, source: Source) -> World:
     """What is known of the world; it need not be installed here, where recordings say enough."""
     preset = resolve(env, imports=False)
     try:
-        made = make_env(env)
+        here = make_env(env)
     except UserError as error:
         say(f"{env.id} cannot be made here, so its episodes are taken as they are. ({error})")
         return World(preset, source.action, None, source.space)
-    made.close()
-    return World(made.preset, made.action_spec, made.screen, source.space)
+    here.close()
+    return World(here.preset, here.action_spec, here.screen, source.space)
 
 
-def _seed(known: int | None, index: int) -> int:
-    inside = known is not None and COLLECTION <= known < EVOLUTION
-    return known if known is not None and inside else collection_seed(0, index)
+def _seed(recorded: int | None, index: int) -> int:
+    inside = recorded is not None and COLLECTION <= recorded < EVOLUTION
+    return recorded if recorded is not None and inside else collection_seed(0, index)
 
 
 def _refuse(broken: list[str], count: int, skip_broken: bool) -> None:

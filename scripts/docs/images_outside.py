@@ -37,7 +37,7 @@ from worldmodels.vae import kl_to_standard_normal, reparameterise
 CPU = torch.device("cpu")
 OURS = ("linear-ae", "ae", "dense-ae", "lenet-ae", "vae", "vamp-vae")
 THEIRS = ("PCA", "AE", "VAE", "VAMP")
-Found = dict[str, float]
+Measures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Arguments:
     """The figures."""
 
 
-def measured(x: Tensor, reconstruct: Callable[[Tensor], Tensor]) -> Found:
+def squared_error(x: Tensor, reconstruct: Callable[[Tensor], Tensor]) -> Measures:
     """Squared error per held-out image, from the mean code."""
     with torch.no_grad():
-        made = torch.cat([reconstruct(part) for part in x.split(250)])
-    return {"squared_error": float((made.reshape(x.shape) - x).square().flatten(1).sum(1).mean())}
+        output = torch.cat([reconstruct(part) for part in x.split(250)])
+    return {"squared_error": float((output.reshape(x.shape) - x).square().flatten(1).sum(1).mean())}
 
 
-def bound(x: Tensor, encode: Callable[[Tensor], tuple[Tensor, Tensor]], logits: Callable[[Tensor], Tensor]) -> Found:
+def bound(x: Tensor, encode: Callable[[Tensor], tuple[Tensor, Tensor]], logits: Callable[[Tensor], Tensor]) -> Measures:
     """Minus the loss of a Bernoulli VAE with a prior of N(0, 1), on held-out images: no likelihood of grey pixels."""
     with torch.no_grad():
         mean, logvar = encode(x)
@@ -68,7 +68,7 @@ def bound(x: Tensor, encode: Callable[[Tensor], tuple[Tensor, Tensor]], logits: 
     return {"cross_entropy_elbo": float(-(nll + kl_to_standard_normal(mean, logvar).sum(1)).mean())}
 
 
-def ours(name: str, samples: Samples, x: Tensor, arguments: Arguments) -> Found:
+def ours(name: str, samples: Samples, x: Tensor, arguments: Arguments) -> Measures:
     """One of our models."""
     config = dataclasses.replace(preset(name), latent_size=arguments.latent_size, steps=arguments.steps)
     model: Any = build(config, Shape.of(samples), CPU)
@@ -76,11 +76,11 @@ def ours(name: str, samples: Samples, x: Tensor, arguments: Arguments) -> Found:
     trainer = Trainer(model.units(), batches, config.seed, lambda step: 1 - step / config.steps)
     for step in range(config.steps):
         trainer(step)
-    found = measured(x, lambda part: model.decode(model.encode(part)))
-    return found | (bound(x, model.network.encode, model.network.decode) if name == "vae" else {})
+    measures = squared_error(x, lambda part: model.decode(model.encode(part)))
+    return measures | (bound(x, model.network.encode, model.network.decode) if name == "vae" else {})
 
 
-def principal_components(samples: Samples, x: Tensor, arguments: Arguments) -> Found:
+def principal_components(samples: Samples, x: Tensor, arguments: Arguments) -> Measures:
     """scikit-learn's PCA, and the exact log-likelihood of its probabilistic form."""
     from sklearn.decomposition import PCA
 
@@ -90,10 +90,10 @@ def principal_components(samples: Samples, x: Tensor, arguments: Arguments) -> F
     def reconstruct(part: Tensor) -> Tensor:
         return torch.from_numpy(pca.inverse_transform(pca.transform(part.flatten(1).numpy())))
 
-    return measured(x, reconstruct)
+    return squared_error(x, reconstruct)
 
 
-def pythae_model(name: str, samples: Samples, x: Tensor, arguments: Arguments) -> Found:
+def pythae_model(name: str, samples: Samples, x: Tensor, arguments: Arguments) -> Measures:
     """One of pythae's, with its networks for 28x28 digits, on the batches and with the optimiser of ours."""
     models, mnist = (import_module(f"pythae.models{part}") for part in ("", ".nn.benchmarks.mnist"))
     torch.manual_seed(0)
@@ -115,14 +115,14 @@ def pythae_model(name: str, samples: Samples, x: Tensor, arguments: Arguments) -
     model.eval()
 
     def encode(part: Tensor) -> tuple[Tensor, Tensor]:
-        found = model.encoder(part)
-        return found.embedding, found.log_covariance
+        output = model.encoder(part)
+        return output.embedding, output.log_covariance
 
     def probabilities(z: Tensor) -> Tensor:
         return model.decoder(z).reconstruction
 
-    found = measured(x, lambda part: probabilities(model.encoder(part).embedding))
-    return found | (bound(x, encode, lambda z: torch.logit(probabilities(z), 1e-6)) if name == "VAE" else {})
+    measures = squared_error(x, lambda part: probabilities(model.encoder(part).embedding))
+    return measures | (bound(x, encode, lambda z: torch.logit(probabilities(z), 1e-6)) if name == "VAE" else {})
 
 
 def body(arguments: Arguments) -> None:
@@ -133,20 +133,20 @@ def body(arguments: Arguments) -> None:
     packages = {"PCA": "sklearn"}
     for name in (*OURS, *THEIRS):
         package = "worldmodels" if name in OURS else packages.get(name, "pythae")
-        key, asked = f"{package} {name}", {"steps": arguments.steps, "latent_size": arguments.latent_size}
-        if rows.get(key, {}).get("options") == asked:
+        key, options = f"{package} {name}", {"steps": arguments.steps, "latent_size": arguments.latent_size}
+        if rows.get(key, {}).get("options") == options:
             continue
         if importlib.util.find_spec(package) is None:
             say(f"{package} is not installed: {name} is left out.")
             continue
         began = time.perf_counter()
         if name in OURS:
-            found = ours(name, samples, x, arguments)
+            measures = ours(name, samples, x, arguments)
         else:
-            found = (principal_components if name == "PCA" else lambda *a, n=name: pythae_model(n, *a))(
+            measures = (principal_components if name == "PCA" else lambda *a, n=name: pythae_model(n, *a))(
                 samples, x, arguments
             )
-        rows[key] = {**found, "seconds": round(time.perf_counter() - began, 1), "options": asked}
+        rows[key] = {**measures, "seconds": round(time.perf_counter() - began, 1), "options": options}
         write_json(arguments.out, {"held_out": len(x), "rows": rows})
         say(f"{key}: {rows[key]}")
 

@@ -19,11 +19,12 @@ Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 def number(name: str, form: str = ".3g", times: float = 1.0, unit: str = "") -> Callable[[Mapping[str, Any]], str]:
     """A measure in this format, with its range over several trainings if there were several; or a dash."""
 
-    def cell(found: Mapping[str, Any]) -> str:
-        if name not in found:
+    def cell(measures: Mapping[str, Any]) -> str:
+        if name not in measures:
             return "–"
-        low, high = (format(times * value, form) for value in found.get("ranges", {}).get(name, [found[name]] * 2))
-        middle = format(times * found[name], form)
+        ends = measures.get("ranges", {}).get(name, [measures[name]] * 2)
+        low, high = (format(times * value, form) for value in ends)
+        middle = format(times * measures[name], form)
         return middle + (f" ({low} to {high})" if low != high else "") + unit
 
     return cell
@@ -34,9 +35,9 @@ def share(name: str) -> Callable[[Mapping[str, Any]], str]:
     return number(name, ".1f", 100, " %")
 
 
-def of_all(found: Mapping[str, Any]) -> str:
+def of_all(measures: Mapping[str, Any]) -> str:
     """Modes found, of how many."""
-    return f"{number('modes', 'd', 1)(found)} / {found['of']}" if "modes" in found else "–"
+    return f"{number('modes', 'd', 1)(measures)} / {measures['of']}" if "modes" in measures else "–"
 
 
 def combine(trainings: Sequence[Row]) -> Row:
@@ -50,8 +51,8 @@ def combine(trainings: Sequence[Row]) -> Row:
         **done[0],
         "measures": {
             **done[0]["measures"],
-            **{name: statistics.median_low(found) for name, found in values.items()},
-            "ranges": {name: [found[0], found[-1]] for name, found in values.items()},
+            **{name: statistics.median_low(measures) for name, measures in values.items()},
+            "ranges": {name: [measures[0], measures[-1]] for name, measures in values.items()},
         },
         "training_seconds": statistics.median_low([row["training_seconds"] for row in done]),
         "trainings": len(trainings),
@@ -81,7 +82,7 @@ RECONSTRUCTIONS: Sequence[Column] = (
     ("cross-entropy ELBO (Bernoulli of grey pixels: no likelihood) ↑", number("cross_entropy_elbo", ".1f")),
     ("the same, given its class ↑", number("conditional_cross_entropy_elbo", ".1f")),
     ("KL, nats", number("kl", ".1f")),
-    ("active units", lambda found: f"{found['active_units']} / {found['latent_size']}" if "kl" in found else "–"),
+    ("active units", lambda row: f"{row['active_units']} / {row['latent_size']}" if "kl" in row else "–"),
 )
 POINTS: Sequence[Column] = (
     ("modes ↑", of_all),
@@ -110,7 +111,8 @@ CAVEATS = {
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """A Markdown table, without the columns that nobody has a figure for."""
     measured = [row["measures"] for row in rows if "failed" not in row]
-    columns = [(title, form) for title, form in columns if any(form(found) != "–" for found in measured)] or columns
+    filled = [(title, form) for title, form in columns if any(form(measures) != "–" for measures in measured)]
+    columns = filled or columns
     head = ["model", *(title for title, _ in columns), "time"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
@@ -185,9 +187,9 @@ def findings(rows: Sequence[Row], points: bool) -> str:
             sentences.append(f"{name} distance, from best to worst: {', '.join(pairs)}.")
         if key in by_model.get("real data", {}):
             sentences.append(f"Real data have {by_model['real data'][key]:.3g}.")
-        asked = [row for row in trained if "label_accuracy" in row["measures"]]
-        if asked:
-            shares = (f"{row['model']} in {row['measures']['label_accuracy']:.0%} of samples" for row in asked)
+        conditional = [row for row in trained if "label_accuracy" in row["measures"]]
+        if conditional:
+            shares = (f"{row['model']} in {row['measures']['label_accuracy']:.0%} of samples" for row in conditional)
             sentences.append(f"The class asked for is what the classifier sees: {', '.join(shares)}.")
         poor = [row["model"] for row in trained if row["measures"].get("recall", 1) < POOR_RECALL]
         if poor:
@@ -204,17 +206,17 @@ OUTSIDE = "## Beside other people's packages"
 SYSTEMS = "## Everything the notes describe"
 
 
-def outside_table(found: Mapping[str, Any]) -> str:
+def outside_table(figures: Mapping[str, Any]) -> str:
     """The second table: ours and theirs on the same digits, steps and latents (``images_outside.py``)."""
-    rows: Mapping[str, Mapping[str, Any]] = found["rows"]
+    rows: Mapping[str, Mapping[str, Any]] = figures["rows"]
     options = next(iter(rows.values()))["options"]
     steps, latents = options["steps"], options["latent_size"]
     lines = [
         OUTSIDE,
         "",
-        f"Digits, {steps:,} steps of the same batches and optimiser (PCA is exact), {latents} latents, measured on "
-        f"{found['held_out']:,} held-out digits in one run of `python scripts/docs/images_outside.py --steps {steps}`. "
-        "The networks differ in size.",
+        f"Digits, {steps:,} steps of the same batches and optimiser (PCA is exact), {latents} latents, measured "
+        f"on {figures['held_out']:,} held-out digits in one run of `python scripts/docs/images_outside.py "
+        f"--steps {steps}`. The networks differ in size.",
         "",
         "| | squared error / image ↓ | cross-entropy ELBO, nats ↑ | seconds |",
         "|---|---|---|---|",

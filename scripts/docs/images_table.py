@@ -120,16 +120,16 @@ def finished(path: Path, options: list[dict[str, Any]]) -> bool:
 def row(name: str, data: str, arguments: Arguments) -> Row:
     """Train (or finish) one row and measure it."""
     run = arguments.runs / f"{Path(data).name}-{name}"
-    asked = configs(name, data, arguments)
-    budget = f"{asked[0].steps:,} generator steps of {asked[0].batch_size} samples for every model"
-    budget += "" if data in DISTRIBUTIONS else f", in {asked[0].precision}"
+    by_seed = configs(name, data, arguments)
+    budget = f"{by_seed[0].steps:,} generator steps of {by_seed[0].batch_size} samples for every model"
+    budget += "" if data in DISTRIBUTIONS else f", in {by_seed[0].precision}"
     trainings = [
         training(name, config, run.with_name(f"{run.name}-{seed}" if seed else run.name), arguments)
-        for seed, config in enumerate(asked)
+        for seed, config in enumerate(by_seed)
     ]
-    if len(asked) == 1:
+    if len(by_seed) == 1:
         return {**trainings[0], "budget": f"{budget}."}
-    budget += f", with {len(asked)} seeds: the median, and the range in brackets."
+    budget += f", with {len(by_seed)} seeds: the median, and the range in brackets."
     return {**combine(trainings), "budget": budget}
 
 
@@ -162,13 +162,13 @@ def body(arguments: Arguments) -> None:
     began = time.perf_counter()
     grids = arguments.out.with_suffix("")
     machine = {"processor": processor(), "cores": default_workers(), "threads": torch.get_num_threads()}
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     missing = 0
     for data in arguments.data:
-        wanted = [*rows_for(data, arguments.models), "real data"]
+        names = [*rows_for(data, arguments.models), "real data"]
         if data in DISTRIBUTIONS:
-            wanted.append("perfect sampler")
-        for number, name in enumerate(wanted, 1):
+            names.append("perfect sampler")
+        for number, name in enumerate(names, 1):
             run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
             path = run.with_name(f"{run.name}.json")
             options = [config_to_dict(config) for config in configs(name, data, arguments)]
@@ -177,24 +177,24 @@ def body(arguments: Arguments) -> None:
                 if arguments.budget_minutes is not None and spent >= arguments.budget_minutes:
                     missing += 1
                     continue
-                say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(wanted)}")
+                say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(names)}")
                 result = (reference if name in REFERENCES else row)(name, data, arguments)
                 write_json(path, {"measures": {}, **result, "options": options, "machine": machine})
-            found.append(read_evaluation(path))
+            rows.append(read_evaluation(path))
             if (samples := Run(run).images.picture("samples")).exists():
-                shrink(samples, grids / picture_name(found[-1]))
+                shrink(samples, grids / picture_name(rows[-1]))
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
     steps = f"--steps {arguments.steps} --point-steps {arguments.point_steps} --seeds {arguments.seeds}"
     steps += f" --image-seeds {arguments.image_seeds}" if arguments.image_seeds > 1 else ""
     command = f"{threads}python scripts/docs/images_table.py {steps}{precision}"
     outside = grids / "outside.json"
-    page = document(found, command, grids.name, arguments.note, read_json(outside) if outside.exists() else None)
+    page = document(rows, command, grids.name, arguments.note, read_json(outside) if outside.exists() else None)
     with atomic_path(arguments.out) as temporary:
         temporary.write_text(with_systems(page, arguments.out.with_name(f"{arguments.out.stem}-systems")))
-    write_json(grids / "rows.json", {"command": command, "rows": found})
+    write_json(grids / "rows.json", {"command": command, "rows": rows})
     say(
-        f"{arguments.out} has {len(found)} rows"
+        f"{arguments.out} has {len(rows)} rows"
         + (f", {missing} are missing: the same command adds them." if missing else ".")
     )
 

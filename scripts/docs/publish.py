@@ -83,8 +83,8 @@ def body(arguments: Arguments) -> None:
 
 def random_report(path: Path, report: dict[str, Any], env: EnvConfig, workers: Workers) -> dict[str, Any]:
     """The random policy in the environment of a report, over as many episodes; measured if it was not yet."""
-    known: dict[str, Any] = read_json(path) if path.exists() else {"env": None}
-    if known["env"] != report["env"] or len(known["episodes"]) != len(report["episodes"]):
+    last_report: dict[str, Any] = read_json(path) if path.exists() else {"env": None}
+    if last_report["env"] != report["env"] or len(last_report["episodes"]) != len(report["episodes"]):
         save_report(evaluate("random", len(report["episodes"]), workers=workers, env=env), path)
     return read_json(path)
 

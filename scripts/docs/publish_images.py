@@ -37,11 +37,11 @@ class Arguments:
 def body(arguments: Arguments) -> None:
     """Measure the model and real images, draw, rewrite the README's section."""
     trained = load_trained(arguments.run or newest_images(), pick_device("cpu"))
-    found = evaluate(trained, RUNS / "classifiers")
-    if "label_accuracy" not in found["measures"]:
+    evaluation = evaluate(trained, RUNS / "classifiers")
+    if "label_accuracy" not in evaluation["measures"]:
         raise UserError(f"{trained.run} holds a model without labels; the README shows one that is asked for classes.")
     real = evaluate_reference(trained.samples, RUNS / "classifiers")
-    facts = {"steps": trained.config.steps, "machine": processor(), "own": found, "real": real}
+    facts = {"steps": trained.config.steps, "machine": processor(), "own": evaluation, "real": real}
     write_json(DOCS / "default.json", facts)
     shrink(Run(trained.run).images.picture("samples"), DOCS / "default.png")
     rewrite_readme("images", section(facts))

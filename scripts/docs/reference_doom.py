@@ -106,9 +106,9 @@ def walk(y: float, speed: float, plans: NDArray[np.int64]) -> NDArray[np.float64
     path = np.empty(plans.shape)
     for tic in range(plans.shape[1]):
         velocity = velocity + THRUST * plans[:, tic]
-        wanted = place + velocity
-        place = np.clip(wanted, LOW, HIGH)
-        velocity = np.where(place == wanted, velocity * FRICTION, 0.0)
+        unbounded = place + velocity
+        place = np.clip(unbounded, LOW, HIGH)
+        velocity = np.where(place == unbounded, velocity * FRICTION, 0.0)
         path[:, tic] = place
     return path
 

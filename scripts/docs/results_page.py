@@ -45,7 +45,7 @@ def document(experiments: Sequence[Experiment], pictures: dict[str, str], tables
             "Where the dreamed return rises and the real one does not, the controller exploits M."
         )
     if any(experiment.commands for experiment in experiments):
-        parts.append("## Commands\n\n" + "\n\n".join(_made(e) for e in experiments if e.commands))
+        parts.append("## Commands\n\n" + "\n\n".join(_commands_of(e) for e in experiments if e.commands))
     return "\n\n".join(parts) + "\n"
 
 
@@ -67,8 +67,8 @@ def summary(experiments: Sequence[Experiment]) -> str:
         lines.append(PAPER[world])
         for goal, how in kinds.items():
             of_its_kind = [e for e in experiments if e.goal == goal and e.commands]
-            if made := sorted((e for e in of_its_kind if e.evaluation and e.evaluation["is_score"]), key=_rank):
-                lines.append(_best(f"{world}, {how}", made[0]))
+            if scored := sorted((e for e in of_its_kind if e.evaluation and e.evaluation["is_score"]), key=_rank):
+                lines.append(_best(f"{world}, {how}", scored[0]))
     return "\n".join(lines)
 
 
@@ -88,9 +88,9 @@ def _section(
 ) -> str:
     lines = [f"## {goal.title}", ""]
     goals = [f"{name} {value:g}" for name, value in (("at least", goal.at_least), ("better", goal.aim)) if value]
-    known = [f"best known: {goal.known}"] if goal.known else []
-    if goals or known:
-        goal_text = "; ".join((["goal: " + ", ".join(goals)] if goals else []) + known)
+    best_known = [f"best known: {goal.best_known}"] if goal.best_known else []
+    if goals or best_known:
+        goal_text = "; ".join((["goal: " + ", ".join(goals)] if goals else []) + best_known)
         lines += [f"{goal_text[0].upper()}{goal_text[1:]}.", ""]
     if experiments:
         lines += [
@@ -138,7 +138,7 @@ def _row(experiment: Experiment) -> str:
     return f"| {experiment.title} | {' | '.join(cells)} |"
 
 
-def _made(experiment: Experiment) -> str:
+def _commands_of(experiment: Experiment) -> str:
     """How an experiment was made, and where the time went."""
     stages: dict[str, float] = {}
     for cost in experiment.costs:

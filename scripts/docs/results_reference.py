@@ -44,7 +44,7 @@ class Goal:
     title: str
     at_least: float | None
     aim: float | None
-    known: str
+    best_known: str
     paper: tuple[Point, ...] = PAPER  #: drawn beside our curves
 
 

@@ -43,8 +43,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from other files."""
     copies = ((page, (ROOT / source).read_text("utf-8")) for page, source in COPIES.items())
-    made = (("commands.md", _commands()), ("examples.md", _examples()))
-    for page, text in (*copies, *made, *_cards(), *_references()):
+    pages = (("commands.md", _commands()), ("examples.md", _examples()))
+    for page, text in (*copies, *pages, *_cards(), *_references()):
         files.append(File.generated(config, page, content=text))
     for notebook in sorted((ROOT / "examples").glob("*.ipynb")):
         files.append(File(f"examples/{notebook.name}", str(ROOT), config.site_dir, config.use_directory_urls))

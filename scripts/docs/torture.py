@@ -84,11 +84,11 @@ def tried(arguments: Arguments, work: Path) -> list[Row]:
     work.mkdir(parents=True, exist_ok=True)
     book, ends = work / "rows.jsonl", time.monotonic() + 60 * arguments.minutes
     rows: list[Row] = [dict(row) for row in read_json_lines(book, "test")]
-    known = {(row["test"], row["number"]) for row in rows}
+    done = {(row["test"], row["number"]) for row in rows}
     finished, other = runs(work)
     for test in arguments.only:
         for number, attempt in enumerate(attempts(test, arguments, work, finished, other)):
-            if (test, number) in known:
+            if (test, number) in done:
                 continue
             if time.monotonic() > ends:
                 break
@@ -101,18 +101,18 @@ def tried(arguments: Arguments, work: Path) -> list[Row]:
 
 def runs(work: Path) -> tuple[Path, Path]:
     """Two finished runs, of other episodes and seeds each."""
-    found = work / "finished", work / "other"
+    pair = work / "finished", work / "other"
     unlike = ("--collect.max-steps", "25", "--vae.seed", "5", "--mdnrnn.seed", "5", "--controller.seed", "5")
-    for run, options in zip(found, ((), unlike), strict=True):
+    for run, options in zip(pair, ((), unlike), strict=True):
         for name, more in (("pipeline", (*RUN_OPTIONS, *options)), ("train_images", (*IMAGES["gan"], *CPU))):
-            made = run / f"{name}.done"
-            if not made.exists():
+            marker = run / f"{name}.done"
+            if not marker.exists():
                 seed = ("--seed", "5") if options and name == "train_images" else ()
                 ended = forked(command(name, "--run", run, *more, *seed), work / f"{run.name}.log")
                 if ended.status:
-                    raise RuntimeError(f"{name} ended with {ended.status}: {ended.said[-2000:]}")
-                made.touch()
-    return found
+                    raise RuntimeError(f"{name} ended with {ended.status}: {ended.output[-2000:]}")
+                marker.touch()
+    return pair
 
 
 def attempts(

@@ -22,7 +22,7 @@ from rollouts.runs.files import read_json, write_json
 KINDS = ("cut", "bit flip", "garbage", "missing", "of another run", "of another version")
 PIPELINE = Step("pipeline", "", RUN_OPTIONS)
 EVALUATE = Step("evaluate", "", ("--episodes", "1", "--workers", "0"))
-#: What each part of a run is read by when it is finished: what is made anew from it.
+#: The commands that read each part of a finished run: they make something else from it.
 READERS = {
     "rollouts": (Step("train_vae", "vae", RUN_OPTIONS[:2] + CPU), Step("train_mdnrnn", "mdnrnn", CPU)),
     "vae": (Step("train_mdnrnn", "mdnrnn", CPU), EVALUATE),
@@ -86,10 +86,10 @@ def of_rounds(finished: Path) -> Iterator[Case]:
 
 
 def references(chosen: Sequence[Case], finished: Path, place: Path) -> dict[str, Path]:
-    """Every command's result on undamaged files, by what identifies the command; made once, then found."""
-    found = dict[str, Path]()
-    wanted = {(case.step, case.continued) for case in chosen}
-    for step, continued in sorted(wanted, key=lambda pair: (pair[0].name, pair[0].options, pair[1])):
+    """Every command's result on undamaged files, by what identifies the command; computed once, then read."""
+    folders = dict[str, Path]()
+    steps = {(case.step, case.continued) for case in chosen}
+    for step, continued in sorted(steps, key=lambda pair: (pair[0].name, pair[0].options, pair[1])):
         key = _key(step, continued)
         folder = place / key
         if not (folder / "whole").exists():
@@ -97,10 +97,10 @@ def references(chosen: Sequence[Case], finished: Path, place: Path) -> dict[str,
             _prepare(finished, folder, step, continued)
             ended = forked(_placed(step, folder).work(folder), folder.with_suffix(".log"))
             if ended.status:
-                raise RuntimeError(f"{step} ended with {ended.status}: {ended.said[-2000:]}")
+                raise RuntimeError(f"{step} ended with {ended.status}: {ended.output[-2000:]}")
             (folder / "whole").touch()
-        found[key] = folder
-    return found
+        folders[key] = folder
+    return folders
 
 
 def damage(
@@ -110,10 +110,10 @@ def damage(
     shutil.rmtree(run, ignore_errors=True)
     _prepare(finished, run, case.step, case.continued)
     broken = break_file(run / case.file, case.kind, other / case.file, rng)
-    said = run.with_suffix(".log")
-    said.unlink(missing_ok=True)
-    ended = forked(_placed(case.step, run).work(run), said)
-    lines = [line for line in ended.said.splitlines() if line.strip() and "it/s]" not in line and "%|" not in line]
+    log = run.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    ended = forked(_placed(case.step, run).work(run), log)
+    lines = [line for line in ended.output.splitlines() if line.strip() and "it/s]" not in line and "%|" not in line]
     places = (case.file.name, case.file.stem, str(run / case.file.parts[0]))
     own = [line for line in lines if any(place in line for place in places)]
     differing: list[str] = []
@@ -126,20 +126,20 @@ def damage(
         outcome = "nothing to damage"
     elif ended.hung:
         outcome = "hung"
-    elif ended.status == TRACEBACK or "Traceback" in ended.said:
+    elif ended.status == TRACEBACK or "Traceback" in ended.output:
         outcome = "traceback"
     elif ended.status:
         named = [line for line in lines if line.startswith("Error: ") and str(run) in line]
         outcome = "refused by name" if named else "refused"
-    elif told := [line for line in own if any(word in line for word in (*WORDS, *_of_versions(case)))]:
-        outcome, own = "recovered with a sentence", told
+    elif sentences := [line for line in own if any(word in line for word in (*WORDS, *_of_versions(case)))]:
+        outcome, own = "recovered with a sentence", sentences
     else:
         outcome = "silent" if differing else "no difference"
     line = (own or lines or [""])[-1 if ended.status else 0].replace(str(run), "RUN")
     shutil.rmtree(run)
-    said.unlink(missing_ok=True)
-    told_of = line if outcome != "silent" else f"{', '.join(differing)}; {line}"
-    return {"what": case.name, "outcome": outcome, "told": told_of[-400:]}
+    log.unlink(missing_ok=True)
+    text = line if outcome != "silent" else f"{', '.join(differing)}; {line}"
+    return {"what": case.name, "outcome": outcome, "told": text[-400:]}
 
 
 #: Words that only the sentences about damage have.
@@ -147,7 +147,7 @@ WORDS = ("damaged", "missing", "There is no", "cut short", "again", "gap", "not 
 
 
 def _of_versions(case: Case) -> tuple[str, ...]:
-    """Other versions are always told of where a stage goes on; as an answer to damage only if that is what it was."""
+    """A sentence about other versions comes whenever a stage goes on; it answers damage only of that kind."""
     return ("versions",) if case.kind == "of another version" else ()
 
 

@@ -14,8 +14,8 @@ Row = dict[str, Any]
 
 
 def references(names: Iterable[str], finished: Path, place: Path) -> dict[str, tuple[Path, float]]:
-    """These stages as they are when nobody kills them, and the seconds that they take; made once, then found."""
-    found = dict[str, tuple[Path, float]]()
+    """These stages as they are when nobody kills them, and the seconds that they take; computed once, then read."""
+    results = dict[str, tuple[Path, float]]()
     for name in dict.fromkeys(names):
         step = STAGES[name]
         folder = place / name.replace(":", "").replace(" ", "-")
@@ -26,10 +26,10 @@ def references(names: Iterable[str], finished: Path, place: Path) -> dict[str, t
             copy(finished, folder, step.needs)
             ended = forked(step.work(folder), folder.with_suffix(".log"))
             if ended.status:
-                raise RuntimeError(f"{name} ended with {ended.status}: {ended.said[-2000:]}")
+                raise RuntimeError(f"{name} ended with {ended.status}: {ended.output[-2000:]}")
             note.write_text(str(ended.seconds))
-        found[name] = folder, float(note.read_text())
-    return found
+        results[name] = folder, float(note.read_text())
+    return results
 
 
 def kill(name: str, finished: Path, reference: tuple[Path, float], run: Path, rng: random.Random) -> Row:
@@ -38,9 +38,9 @@ def kill(name: str, finished: Path, reference: tuple[Path, float], run: Path, rn
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
     copy(finished, run, step.needs)
-    said, kills, patience = run.with_suffix(".log"), 0, rng.uniform(0.05, 1.0) * seconds
+    log, kills, patience = run.with_suffix(".log"), 0, rng.uniform(0.05, 1.0) * seconds
     while True:
-        ended = forked(step.work(run), said, patience)
+        ended = forked(step.work(run), log, patience)
         if ended.status != -9 or ended.hung:
             break
         kills, patience = kills + 1, patience * rng.uniform(1.0, 1.6)
@@ -48,7 +48,7 @@ def kill(name: str, finished: Path, reference: tuple[Path, float], run: Path, rn
             break
     differing = unlike(step.result(whole), step.result(run)) if ended.status == 0 else []
     outcome = "hung" if ended.hung else "failed" if ended.status else "bit-equal" if not differing else "different"
-    last = ended.said.strip().splitlines()[-1] if ended.status and ended.said.strip() else ", ".join(differing)
+    last = ended.output.strip().splitlines()[-1] if ended.status and ended.output.strip() else ", ".join(differing)
     shutil.rmtree(run)
-    said.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
     return {"what": name, "kills": kills, "outcome": outcome, "told": last.replace(str(run), "RUN")[-300:]}

@@ -1,4 +1,4 @@
-"""Options that make no sense and environments that misbehave: refused in one sentence, before anything is made."""
+"""Options that make no sense and environments that misbehave: refused in one sentence, before anything is written."""
 
 from __future__ import annotations
 
@@ -129,30 +129,30 @@ def _option(name: str, words: tuple[str, ...], finished: Path, run: Path) -> Row
 
 
 def _judged(what: str, run: Path, work: Callable[[], int]) -> Row:
-    said = run.with_suffix(".log")
-    said.unlink(missing_ok=True)
+    log = run.with_suffix(".log")
+    log.unlink(missing_ok=True)
     run.mkdir(parents=True, exist_ok=True)
     before = _listing(run)
-    ended = forked(work, said, PATIENCE)
+    ended = forked(work, log, PATIENCE)
     after = _listing(run) if run.exists() else {}
-    made = [file for file, facts in after.items() if before.get(file) != facts and not file.endswith(".lock")]
-    said.unlink(missing_ok=True)
-    return {"what": what, "outcome": _outcome(ended, made), "told": _last(ended, run, made)}
+    files = [file for file, facts in after.items() if before.get(file) != facts and not file.endswith(".lock")]
+    log.unlink(missing_ok=True)
+    return {"what": what, "outcome": _outcome(ended, files), "told": _last(ended, run, files)}
 
 
-def _outcome(ended: Ended, made: list[str]) -> str:
-    if ended.status == TRACEBACK or "Traceback (most recent call last)" in ended.said:
+def _outcome(ended: Ended, files: list[str]) -> str:
+    if ended.status == TRACEBACK or "Traceback (most recent call last)" in ended.output:
         return "traceback"
     if ended.status == 2:
-        return "late" if any(file.split("/")[-1] not in BEGUN for file in made) else "refused"
+        return "late" if any(file.split("/")[-1] not in BEGUN for file in files) else "refused"
     return "accepted" if ended.status in (0, -9) else f"status {ended.status}"
 
 
-def _last(ended: Ended, run: Path, made: list[str]) -> str:
-    lines = [line for line in ended.said.splitlines() if line.strip(" │╭╰─╮╯")]
+def _last(ended: Ended, run: Path, files: list[str]) -> str:
+    lines = [line for line in ended.output.splitlines() if line.strip(" │╭╰─╮╯")]
     errors = [line for line in lines if "Error: " in line] or [line for line in lines if line.startswith("  ")][:1]
     last = (errors or lines or [""])[-1].strip().replace(str(run), "RUN")[-300:]
-    return f"{last}{' MADE ' + ', '.join(made[:3]) if made else ''}"
+    return f"{last}{' WROTE ' + ', '.join(files[:3]) if files else ''}"
 
 
 def _listing(run: Path) -> dict[str, tuple[int, int]]:

@@ -112,20 +112,20 @@ def attempts(finished: Path, run: Path, messages: int, connections: int, seed: i
         "hosts and origins of others": _strangers,
         "the end": lambda server: (server.stop(), "It ended when it was asked to."),
     }
-    found = run.with_suffix(".json")
-    found.unlink(missing_ok=True)
+    file = run.with_suffix(".json")
+    file.unlink(missing_ok=True)
 
     def all_of_it() -> int:
         begun = Begun(finished)
-        write_json(found, {what: _checked(begun, what, work) for what, work in tests.items()})
+        write_json(file, {what: _checked(begun, what, work) for what, work in tests.items()})
         return 0
 
     def one(what: str) -> Row:
-        if not found.exists():
+        if not file.exists():
             ended = forked(all_of_it, run.with_suffix(".log"))
             if ended.status:
-                return {"what": what, "outcome": "crashed", "told": ended.said[-300:]}
-        return dict(read_json(found)[what])
+                return {"what": what, "outcome": "crashed", "told": ended.output[-300:]}
+        return dict(read_json(file)[what])
 
     for what in tests:
         yield partial(one, what)
@@ -134,12 +134,12 @@ def attempts(finished: Path, run: Path, messages: int, connections: int, seed: i
 def _checked(begun: Begun, what: str, work: Callable[[Running], tuple[bool, str]]) -> Row:
     """Do it, then see whether the page works and how much memory is taken."""
     server = begun.server()
-    right, told = work(server)
+    right, text = work(server)
     if server.thread.is_alive():
         right = right and server.works()
     grown = memory() - begun.memory
     outcome = "crashed" if not right else "grown" if grown > MOST_GROWTH else "no harm"
-    return {"what": what, "outcome": outcome, "told": f"{told} The process has grown by {max(grown, 0) / 1e6:.0f} MB."}
+    return {"what": what, "outcome": outcome, "told": f"{text} The process has grown by {max(grown, 0) / 1e6:.0f} MB."}
 
 
 def malformed(rng: random.Random) -> str | bytes:

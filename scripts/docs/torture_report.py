@@ -64,31 +64,31 @@ def page(rows: Sequence[Row]) -> str:
         "|---|---|---|",
     ]
     by_test = {test: [row for row in rows if row["test"] == test] for test in TITLES}
-    for test, found in by_test.items():
-        if found:
-            counts = Counter(row["outcome"] for row in found)
-            said = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-            lines.append(f"| {TITLES[test]} | {len(found)} | {said} |")
-    if untried := [TITLES[test] for test, found in by_test.items() if not found]:
+    for test, tried in by_test.items():
+        if tried:
+            counts = Counter(row["outcome"] for row in tried)
+            outcomes = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+            lines.append(f"| {TITLES[test]} | {len(tried)} | {outcomes} |")
+    if untried := [TITLES[test] for test, tried in by_test.items() if not tried]:
         lines += ["", f"Not tried here: {', '.join(untried)}."]
     killed = by_test["kills"]
     if killed:
         total = sum(row["kills"] for row in killed)
         lines += ["", f"{len(killed)} runs were killed {total} times in all."]
-    for test, found in by_test.items():
-        if found:
+    for test, tried in by_test.items():
+        if tried:
             lines += ["", f"## {TITLES[test]}", "", MEANT[test], ""]
-            lines += _details(test, found)
+            lines += _details(test, tried)
     return "\n".join(lines) + "\n"
 
 
-def _details(test: str, found: Sequence[Row]) -> list[str]:
+def _details(test: str, tried: Sequence[Row]) -> list[str]:
     right = ("refused",) if test in ("options", "environments") else ()  # a sentence is all that is asked of these
-    bad = [row for row in found if row["outcome"] in BAD and row["outcome"] not in right]
+    bad = [row for row in tried if row["outcome"] in BAD and row["outcome"] not in right]
     if test in ("page", "processes", "resume"):
-        return [f"* {row['what']}: {row['outcome']}. {row['told']}" for row in found]
+        return [f"* {row['what']}: {row['outcome']}. {row['told']}" for row in tried]
     if not bad:
-        groups = Counter((_group(test, row["what"]), row["outcome"]) for row in found)
+        groups = Counter((_group(test, row["what"]), row["outcome"]) for row in tried)
         return [f"* {what}: {count} {outcome}" for (what, outcome), count in sorted(groups.items())]
     return ["| what | outcome | last words |", "|---|---|---|"] + [
         f"| {_cell(row['what'])} | {row['outcome']} | {_cell(row['told'])[:200]} |" for row in bad

@@ -28,7 +28,7 @@ from tests.faults.helpers import MICRO, differences
 from worldmodels.world_model import WorldModel
 
 Row = dict[str, Any]
-TOLD = 20  #: generations after which the strategy's numbers are as many as they will ever be
+UPDATES = 20  #: generations with updates, after which the strategy's state grows no more
 SOON_S = 10.0  #: of the processor (others may keep it busy), within which a long evolution goes on
 
 
@@ -45,8 +45,8 @@ def _second(name: str, finished: Path, run: Path) -> Row:
     copy(finished, run)
     shutil.rmtree(run / "round-1", ignore_errors=True)
     reopened(run / step.makes)
-    said = run.with_suffix(".log")
-    said.unlink(missing_ok=True)
+    log = run.with_suffix(".log")
+    log.unlink(missing_ok=True)
     ready, done = os.pipe(), os.pipe()
     holder = os.fork()
     if holder == 0:
@@ -57,29 +57,30 @@ def _second(name: str, finished: Path, run: Path) -> Row:
         os._exit(0)
     os.read(ready[0], 1)
     before = differences(finished / step.makes, run / step.makes)
-    second = forked(step.work(run), said)
+    second = forked(step.work(run), log)
     untouched = differences(finished / step.makes, run / step.makes) == before
     os.write(done[1], b"1")
     os.waitpid(holder, 0)
-    after = forked(step.work(run), said)
-    told = next((line for line in second.said.splitlines() if "Another process works in" in line), second.said[-200:])
-    right = second.status == 2 and "Another process works in" in told and untouched and after.status == 0
+    after = forked(step.work(run), log)
+    lines = second.output.splitlines()
+    sentence = next((line for line in lines if "Another process works in" in line), second.output[-200:])
+    right = second.status == 2 and "Another process works in" in sentence and untouched and after.status == 0
     shutil.rmtree(run)
-    said.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
     outcome = "one worked, the other said so" if right else "wrong"
-    return {"what": name, "outcome": outcome, "told": told.replace(str(run), "RUN")}
+    return {"what": name, "outcome": outcome, "told": sentence.replace(str(run), "RUN")}
 
 
 def resume(finished: Path, run: Path, generations: int) -> Row:
     """An evolution of so many generations, whose returns are drawn at random, is gone on with."""
     shutil.rmtree(run, ignore_errors=True)
     copy(finished, run, ("rollouts", "vae", "mdnrnn"))
-    made = run.with_suffix(".seconds")
+    file = run.with_suffix(".seconds")
     ended = forked(lambda: _history(run, generations), run.with_suffix(".log"))
     if ended.status:
-        raise RuntimeError(ended.said[-2000:])
-    ended = forked(lambda: _timed(run, generations, made), run.with_suffix(".log"))
-    seconds, cpu = map(float, made.read_text().split()) if ended.status == 0 else (float("inf"), float("inf"))
+        raise RuntimeError(ended.output[-2000:])
+    ended = forked(lambda: _timed(run, generations, file), run.with_suffix(".log"))
+    seconds, cpu = map(float, file.read_text().split()) if ended.status == 0 else (float("inf"), float("inf"))
     history = (run / "controller" / "history.jsonl").stat().st_size
     shutil.rmtree(run)
     return {
@@ -108,7 +109,7 @@ def _history(run: Path, generations: int) -> int:
     for generation in range(generations):
         fitness = rng.normal(size=config.population)
         record = {"generation": generation, "fitness": fitness.tolist(), "steps": 80, "seconds": 1.0}
-        if generation < TOLD:
+        if generation < UPDATES:
             learner.strategy.ask()
             learner.strategy.tell(fitness)
         record["sigma"] = learner.strategy.sigma
@@ -120,9 +121,9 @@ def _history(run: Path, generations: int) -> int:
     return 0
 
 
-def _timed(run: Path, generations: int, made: Path) -> int:
+def _timed(run: Path, generations: int, file: Path) -> int:
     stage, task, config = _begun(run, generations + 1)
     began, cpu_before = time.perf_counter(), time.process_time()
     course = resumed(stage, config.options.begin(task), config.average, task.initial)
-    made.write_text(f"{time.perf_counter() - began} {time.process_time() - cpu_before}")
+    file.write_text(f"{time.perf_counter() - began} {time.process_time() - cpu_before}")
     return int(len(course.history) != generations)

@@ -35,7 +35,7 @@ class Ended:
     """What became of a command."""
 
     status: int  #: its exit status; negative for a signal
-    said: str
+    output: str
     seconds: float
     hung: bool = False
 
@@ -54,32 +54,32 @@ def warm() -> None:
             continue
 
 
-def forked(work: Callable[[], int], said: Path, kill_after: float | None = None) -> Ended:
+def forked(work: Callable[[], int], log: Path, kill_after: float | None = None) -> Ended:
     """Do ``work`` in a forked process, whose output goes to a file; kill it after some seconds if that is asked for."""
     began = time.monotonic()
     sys.stdout.flush()
     sys.stderr.flush()
     process = os.fork()
     if process == 0:
-        _be_the_child(work, said)
+        _be_the_child(work, log)
     while True:
-        found, status = os.waitpid(process, os.WNOHANG)
+        pid, status = os.waitpid(process, os.WNOHANG)
         seconds = time.monotonic() - began
-        if found:
+        if pid:
             code = os.waitstatus_to_exitcode(status)
-            return Ended(code, said.read_text(errors="replace") if said.exists() else "", seconds)
+            return Ended(code, log.read_text(errors="replace") if log.exists() else "", seconds)
         if seconds > LIMIT_S or (kill_after is not None and seconds > kill_after):
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-            words = said.read_text(errors="replace") if said.exists() else ""
+            words = log.read_text(errors="replace") if log.exists() else ""
             return Ended(-signal.SIGKILL, words, seconds, hung=seconds > LIMIT_S)
         time.sleep(0.002)
 
 
-def _be_the_child(work: Callable[[], int], said: Path) -> None:
+def _be_the_child(work: Callable[[], int], log: Path) -> None:
     status = TRACEBACK
     try:
-        file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(file, stream)
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)

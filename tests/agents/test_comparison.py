@@ -62,8 +62,8 @@ def test_an_untrained_m_has_the_same_v_and_other_weights(tiny_run: Path, tmp_pat
 @pytest.mark.slow
 def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Path, tmp_path: Path):
     whole, parts = (shutil.copytree(tiny_run, tmp_path / name) for name in ("whole", "parts"))
-    asked = CompareConfig(variants=("z", "untrained", "pgpe"), episodes=2)
-    report = compare(asked, CONTROLLER, whole, 0, CPU)
+    config = CompareConfig(variants=("z", "untrained", "pgpe"), episodes=2)
+    report = compare(config, CONTROLLER, whole, 0, CPU)
     assert [row["variant"] for row in report["rows"]] == ["z", "untrained", "pgpe"]
     assert [row["parameters"] for row in report["rows"]] == [5, 21, 21]
     for row in report["rows"]:
@@ -74,14 +74,14 @@ def test_a_comparison_that_is_broken_off_ends_as_if_it_had_not_been(tiny_run: Pa
         )
     for place, times in (("agents.learning.learn.append_json_line", 2), ("agents.studies.trials.summarise", 2)):
         with interrupted_at(place, times):
-            compare(asked, CONTROLLER, parts, 0, CPU)
-    compare(asked, CONTROLLER, parts, 0, CPU)
+            compare(config, CONTROLLER, parts, 0, CPU)
+    compare(config, CONTROLLER, parts, 0, CPU)
     assert set(differences(whole, parts)) <= {
         "comparison/comparison.json",  # it names its run and times
         *(f"comparison/{row['variant']}/score.json" for row in report["rows"]),
     }
     table = (whole / "comparison" / "comparison.md").read_text().splitlines()
-    assert [line.split(" | ")[0] for line in table[4:]] == [f"| {VARIANTS[name][0]}" for name in asked.variants]
+    assert [line.split(" | ")[0] for line in table[4:]] == [f"| {VARIANTS[name][0]}" for name in config.variants]
 
 
 def test_every_variant_starts_alike_whatever_the_runs_own_controller_was():
@@ -110,7 +110,7 @@ def test_a_shorter_list_keeps_the_rows_of_a_longer_one(tiny_run: Path, tmp_path:
     [
         ({"episodes": 1}, CONTROLLER, "at least 2"),
         ({"variants": ("z", "moon")}, CONTROLLER, "no variant moon"),
-        ({"variants": ()}, CONTROLLER, "no variant given"),
+        ({"variants": ()}, CONTROLLER, "no variant chosen"),
         ({"variants": ("z", "more-candidates")}, replace(CONTROLLER, rollouts=3), "more-candidates .* halves a number"),
         ({"variants": ("z", "more-candidates")}, replace(CONTROLLER, rollouts=1), "more-candidates .* halves a number"),
         ({"variants": ("z", "more-rollouts")}, replace(CONTROLLER, population=6), "more-rollouts .* at least 4, got 3"),

@@ -51,9 +51,9 @@ def naive_action(parameters: np.ndarray, features: np.ndarray, hidden: int, bias
 def test_a_population_at_once_acts_as_each_candidate_alone(hidden, bias):
     controller, rng = LinearController(5, CAR, hidden, bias), np.random.default_rng(0)
     population, features = rng.normal(size=(7, controller.parameter_count)), rng.normal(size=(7, 5))
-    wanted = np.stack([naive_action(p, f, hidden, bias) for p, f in zip(population, features, strict=True)])
+    expected = np.stack([naive_action(p, f, hidden, bias) for p, f in zip(population, features, strict=True)])
     lanes = torch.tensor(features)
-    np.testing.assert_allclose(controller.act(torch.tensor(population), lanes), wanted, atol=1e-12)
+    np.testing.assert_allclose(controller.act(torch.tensor(population), lanes), expected, atol=1e-12)
     one_for_all = np.stack([naive_action(population[0], f, hidden, bias) for f in features])
     np.testing.assert_allclose(controller.act(torch.tensor(population[0]), lanes), one_for_all, atol=1e-12)
 
@@ -65,8 +65,8 @@ def test_the_zero_controller_of_the_car_drives_straight_on_half_gas():
 
 def test_raw_outputs_are_squashed_into_the_action_space():
     raw = torch.tensor([[1.0, -1.0, -1.0], [-50.0, 50.0, 50.0]])
-    wanted = [[math.tanh(1), 0.5 + 0.5 * math.tanh(-1), 0.0], [-1.0, 1.0, 1.0]]
-    torch.testing.assert_close(squash(raw, CAR), torch.tensor(wanted))
+    expected = [[math.tanh(1), 0.5 + 0.5 * math.tanh(-1), 0.0], [-1.0, 1.0, 1.0]]
+    torch.testing.assert_close(squash(raw, CAR), torch.tensor(expected))
 
 
 def test_a_pedal_is_gas_above_the_slack_and_brake_below_it():
@@ -85,8 +85,8 @@ def test_a_pedal_spans_the_ranges_of_its_components_wherever_they_stand():
     spec = replace(two, pedals=(Pedal(positive=2, negative=0),))
     assert spec.driven == [1, 2]
     raw = torch.tensor([[0.3, 50.0], [0.3, math.atanh(0.5)], [0.3, math.atanh(-0.5)], [0.3, -50.0]])
-    wanted = [[10.0, math.tanh(0.3), 4.0], [10.0, math.tanh(0.3), 1.0], [15.0, math.tanh(0.3), -2.0]]
-    torch.testing.assert_close(squash(raw, spec), torch.tensor([*wanted, [20.0, math.tanh(0.3), -2.0]]))
+    expected = [[10.0, math.tanh(0.3), 4.0], [10.0, math.tanh(0.3), 1.0], [15.0, math.tanh(0.3), -2.0]]
+    torch.testing.assert_close(squash(raw, spec), torch.tensor([*expected, [20.0, math.tanh(0.3), -2.0]]))
 
 
 def test_discrete_actions_are_the_largest_output_as_one_hot():

@@ -43,9 +43,9 @@ def test_what_makes_the_teachers_actions_has_no_error_and_descent_finds_it(spec:
 
 
 def test_errors_count_in_shares_of_the_range_and_beyond_a_limit_not_at_all():
-    raw, wanted = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.0, 1.0]])
+    raw, expected = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.0, 1.0]])
     # steering 0 where 0.5 is wanted, of a range of 2; gas 0.5 where 0 is; brake 0 where 1 is
-    assert float(imitation_error(raw, wanted, CAR)) == pytest.approx((0.25**2 + 0.5**2 + 1) / 3)
+    assert float(imitation_error(raw, expected, CAR)) == pytest.approx((0.25**2 + 0.5**2 + 1) / 3)
     beyond = torch.tensor([[-9.0, -9.0, -9.0]])
     assert float(imitation_error(beyond, torch.tensor([[-1.0, 0.0, 0.0]]), CAR)) == pytest.approx(0, abs=1e-9)
     choices = ActionSpec("discrete", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3, (0.0,) * 3, (0, 1, 2))

@@ -46,8 +46,8 @@ def test_lambda_returns_are_the_weighted_mean_of_returns_of_all_lengths():
             lengths = range(1, 6 - t + 1)
             shares = [(1 - trace) * trace ** (n - 1) for n in lengths]
             shares[-1] = trace ** (6 - t - 1)
-            wanted = sum(share * after(t, n) for share, n in zip(shares, lengths, strict=True))
-            torch.testing.assert_close(got[t], wanted, atol=1e-5, rtol=1e-5)
+            expected = sum(share * after(t, n) for share, n in zip(shares, lengths, strict=True))
+            torch.testing.assert_close(got[t], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_nothing_counts_after_an_end():
@@ -78,7 +78,7 @@ def test_it_finds_the_best_action(tmp_path: Path, make_model: Any):
     learner = Dreamer(options, task)
 
     def run(function: Any, tasks: Any) -> Iterator[tuple[int, Any]]:
-        yield from ((index, function((Guess(), controller, CPU), *given)) for index, given in enumerate(tasks))
+        yield from ((index, function((Guess(), controller, CPU), *step)) for index, step in enumerate(tasks))
 
     progress = learner.improve(World(None, run, 5), 0)  # type: ignore[arg-type]
     assert progress.fitness[:5].mean() < -0.6 < -0.3 < progress.fitness[-5:].mean()

@@ -26,7 +26,7 @@ def test_with_no_key_the_agent_drives():
 
 
 @pytest.mark.parametrize(
-    ("keys", "wanted"),
+    ("keys", "expected"),
     [
         (("left",), (-1, 0, 0)),
         (("right",), (1, 0, 0)),
@@ -36,12 +36,12 @@ def test_with_no_key_the_agent_drives():
         (("left", "right", "up"), (0, 1, 0)),
     ],
 )
-def test_keys_held_long_enough_reach_their_limits(keys: tuple[str, ...], wanted: tuple[float, ...]):
+def test_keys_held_long_enough_reach_their_limits(keys: tuple[str, ...], expected: tuple[float, ...]):
     driver = held(*keys)
     for _ in range(20):
         action = driver.act(AGENTS, 0.1)
     assert driver.drives
-    assert action.tolist() == list(wanted)
+    assert action.tolist() == list(expected)
 
 
 def test_the_wheel_turns_at_one_speed_from_where_the_agent_left_it():

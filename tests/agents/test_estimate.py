@@ -46,8 +46,8 @@ def test_steps_are_counted_as_the_stages_take_them(monkeypatch):
     explored = sac.generations * sac.sac.episodes * whole * LATER
     validated = sac.generations // sac.validation_every * sac.validation_episodes * whole
     assert sac.gate  # of which nothing is measured in the real world
-    wanted = explored * (1 + sac.sac.updates) + validated
-    assert dict(estimate(PRESETS["sac"], 2, CPU))["C again"] == pytest.approx(wanted)
+    target = explored * (1 + sac.sac.updates) + validated
+    assert dict(estimate(PRESETS["sac"], 2, CPU))["C again"] == pytest.approx(target)
 
     doom = PRESETS["takecover"].controller
     evolved = doom.generations * doom.population * doom.rollouts * doom.max_steps * FIRST

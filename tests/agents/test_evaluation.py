@@ -47,9 +47,9 @@ def test_seeds_on_which_agents_are_chosen_are_refused(seed, tiny_run):
 def test_every_episode_is_in_the_report_and_is_what_the_agent_really_does(tiny_run, tmp_path, play_alone):
     report = evaluate(tiny_run, episodes=4, seed=10)
     agent = Agent.load(tiny_run)
-    for seed, told in zip(range(10, 14), report["episodes"], strict=True):
+    for seed, output in zip(range(10, 14), report["episodes"], strict=True):
         total, length = play_alone(agent, seed)
-        assert told == {"seed": seed, "return": pytest.approx(total, abs=0.01), "length": length}
+        assert output == {"seed": seed, "return": pytest.approx(total, abs=0.01), "length": length}
     assert report["mean"] == pytest.approx(np.mean([e["return"] for e in report["episodes"]]), abs=1e-3)
     assert report["environment"] == "worldmodels/Toy-v0"
     assert {"versions", "git_commit", "controller", "validation"} <= set(report)

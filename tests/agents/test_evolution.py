@@ -86,18 +86,18 @@ def test_what_an_evolution_began_with_is_kept_if_nothing_better_is_found(
     scores = iter([7.0, 3.0, 5.0])
 
     def validation(real: object, seeds: object, weights: np.ndarray) -> dict[str, float]:
-        first = len(asked) == 0
-        asked.append(weights)
+        first = not validated
+        validated.append(weights)
         np.testing.assert_array_equal(weights, start.double().numpy()) if first else None
         return {"validation": next(scores), "validation_sd": 0.0, "validation_steps": 11, "validation_seconds": 0.0}
 
-    asked: list[np.ndarray] = []
+    validated: list[np.ndarray] = []
     monkeypatch.setattr("agents.learning.learn._validation", validation)
     config = dataclasses.replace(CONFIG, spec=ControllerSpec("zh"), validation_every=1)
     arguments = (EnvConfig("toy"), 0, torch.device("cpu"), tiny_run / "controller")
     evolve(dataclasses.replace(config, generations=1), tmp_path, *arguments)
     evolve(config, tmp_path, *arguments)  # generation 0 is read again, generation 1 is new
-    assert len(asked) == 3
+    assert len(validated) == 3
     stage = Stage(tmp_path, "controller")
     assert (stage.manifest["selected_generation"], stage.manifest["validation"]) == (-1, 7.0)
     assert "what it began with is kept; it scored 7.0" in capsys.readouterr().err
@@ -218,30 +218,30 @@ def test_only_what_fits_can_be_a_start(before: str, parameters: int, tmp_path: P
     spec = {"features": before, "hidden": 0, "bias": True}  # as files were before there were further options
     write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": spec})
     model = make_model()
-    wanted = ControllerSpec("zh")
-    controller = wanted.build(model)
+    larger = ControllerSpec("zh")
+    controller = larger.build(model)
     if parameters == 5:
-        assert _initial_mean(controller, wanted, model, tmp_path / "controller").sum() == 5
+        assert _initial_mean(controller, larger, model, tmp_path / "controller").sum() == 5
         return
     with pytest.raises(UserError, match=rf"only a linear one can grow, .* --controller.spec.features {before}\."):
-        _initial_mean(controller, wanted, model, tmp_path / "controller")
+        _initial_mean(controller, larger, model, tmp_path / "controller")
 
 
 def test_a_start_acts_the_same_where_more_is_seen_and_all_of_it_standardised(tmp_path: Path, make_model):
     model, lanes = make_model(), 5
-    plain, wanted = ControllerSpec("z"), ControllerSpec("zha", standardised=True)
+    plain, larger = ControllerSpec("z"), ControllerSpec("zha", standardised=True)
     weights = torch.randn(5)
     save_tensors({"selected": weights}, tmp_path / "controller" / "weights.safetensors")
     write_json(tmp_path / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(plain)})
-    controller = wanted.build(model)
-    start = torch.tensor(_initial_mean(controller, wanted, model, tmp_path / "controller")).float()
+    controller = larger.build(model)
+    start = torch.tensor(_initial_mean(controller, larger, model, tmp_path / "controller")).float()
     seen = torch.randn(lanes, 4 + 8 + 1) / 2
     torch.testing.assert_close(controller.act(start, seen), plain.build(model).act(weights, seen[:, :4]))
     save_tensors(
         {"selected": start, **controller.standardiser.tensors()}, tmp_path / "b" / "controller" / "weights.safetensors"
     )
-    write_json(tmp_path / "b" / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(wanted)})
-    again = _initial_mean(controller, wanted, model, tmp_path / "b" / "controller")
+    write_json(tmp_path / "b" / "controller" / "manifest.json", {"format": 1, "spec": config_to_dict(larger)})
+    again = _initial_mean(controller, larger, model, tmp_path / "b" / "controller")
     np.testing.assert_allclose(again, start.numpy(), atol=1e-5)
 
 
@@ -301,9 +301,9 @@ def test_ranks_are_told_where_asked_for_and_told_again_to_continue(change, tiny_
 
 def tells(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every generation that CMA-ES is told."""
-    told, tell = list[int](), CMAES.tell
-    monkeypatch.setattr(CMAES, "tell", lambda self, fitness: (told.append(1), tell(self, fitness))[1])
-    return told
+    calls, tell = list[int](), CMAES.tell
+    monkeypatch.setattr(CMAES, "tell", lambda self, fitness: (calls.append(1), tell(self, fitness))[1])
+    return calls
 
 
 @pytest.mark.parametrize("state", ["there", "lost", "of another history"])
@@ -319,9 +319,9 @@ def test_it_is_continued_by_its_state_and_without_one_by_being_told_again(
     if state == "of another history":
         saved = load_state(folder / "state.pt", torch.device("cpu"))
         save_state({**saved, "history": "0" * 12}, folder / "state.pt")
-    told = tells(monkeypatch)
+    calls = tells(monkeypatch)
     evolve(dataclasses.replace(CONFIG, generations=4), *arguments)
-    assert len(told) == (2 if state == "there" else 4)  # a state is put into an optimiser of one generation
+    assert len(calls) == (2 if state == "there" else 4)  # a state is put into an optimiser of one generation
     together = tmp_path / "together"
     for stage in ("vae", "mdnrnn"):
         shutil.copytree(tiny_run / stage, together / stage)

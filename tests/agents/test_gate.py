@@ -105,8 +105,8 @@ def test_rank_correlation_is_spearmans():
 def test_spread_takes_off_what_members_do_not_agree_on():
     returns = np.array([[1.0, 2.0, 3.0, 4.0], [2.5, 2.5, 2.5, 2.5]])
     seeds = [10, 11, 12, 13]  # members 0, 1, 0, 1: means 2 and 3, whose deviation is the root of one half
-    wanted = np.array([2.5 - 2 * np.sqrt(0.5), 2.5])
-    np.testing.assert_allclose(fitness_of(returns, seeds, 2, 2.0), wanted)
+    expected = np.array([2.5 - 2 * np.sqrt(0.5), 2.5])
+    np.testing.assert_allclose(fitness_of(returns, seeds, 2, 2.0), expected)
     np.testing.assert_allclose(fitness_of(returns, seeds, 2), [2.5, 2.5])
     uneven = fitness_of(np.array([[1.0, 2.0, 3.0]]), [0, 1, 2], 2, 1.0)  # both members count alike: 2 and 2
     np.testing.assert_allclose(uneven, [2.0])
@@ -158,8 +158,8 @@ def test_the_command_shows_every_setting_and_advises_the_best(
 ):
     out = tmp_path / "gate.json"
     few = ("--gate.controllers", "5", "--gate.dreams", "4", "--gate.episodes", "2", "--gate.horizons", "5", "10")
-    asked = ("--run", tiny_run, *few, "--gate.temperatures", "1.5", "--gate.dropouts", "0.3", "--workers", "0")
-    assert call("diagnose", *asked, "--out", out) == 0
+    options = ("--run", tiny_run, *few, "--gate.temperatures", "1.5", "--gate.dropouts", "0.3", "--workers", "0")
+    assert call("diagnose", *options, "--out", out) == 0
     report = read_json(out)
     settings = [(row["temperature"], row["dropout"], row["horizon"]) for row in report["settings"]]
     assert sorted(settings) == sorted((t, d, h) for t in (1.0, 1.5) for d in (0.0, 0.3) for h in (5, 10, 50))

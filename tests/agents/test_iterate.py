@@ -23,13 +23,13 @@ from worldmodels import DreamEnv, WorldModel
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Every stage that a round runs, as (stage, folder name), instead of running it."""
-    made: list[tuple[str, str]] = []
-    monkeypatch.setattr(module, "collect", lambda config, env, folder, *_: made.append(("collect", folder.name)))
-    monkeypatch.setattr(module, "reuse_vae", lambda folder, before: made.append(("reuse_vae", folder.name)))
-    monkeypatch.setattr(module, "fit_vae", lambda config, folder, *_: made.append(("fit_vae", folder.name)))
-    monkeypatch.setattr(module, "fit_mdn_rnn", lambda config, folder, *_: made.append(("fit_mdn_rnn", folder.name)))
-    monkeypatch.setattr(module, "evolve", lambda config, folder, *_: made.append(("evolve", folder.name)))
-    return made
+    steps: list[tuple[str, str]] = []
+    monkeypatch.setattr(module, "collect", lambda config, env, folder, *_: steps.append(("collect", folder.name)))
+    monkeypatch.setattr(module, "reuse_vae", lambda folder, before: steps.append(("reuse_vae", folder.name)))
+    monkeypatch.setattr(module, "fit_vae", lambda config, folder, *_: steps.append(("fit_vae", folder.name)))
+    monkeypatch.setattr(module, "fit_mdn_rnn", lambda config, folder, *_: steps.append(("fit_mdn_rnn", folder.name)))
+    monkeypatch.setattr(module, "evolve", lambda config, folder, *_: steps.append(("evolve", folder.name)))
+    return steps
 
 
 def test_finished_rounds_stay_and_missing_ones_are_run(tiny_run: Path, tmp_path: Path, calls: list[tuple[str, str]]):
@@ -85,12 +85,12 @@ def test_rounds_keep_the_shapes_that_the_run_began_with(
     monkeypatch.setattr(module, "fit_vae", lambda config, *_: fitted.append(config))
     monkeypatch.setattr(module, "fit_mdn_rnn", lambda config, *_: fitted.append(config))
     iterate(replace(TINY.iterate, rounds=1, refit_vae=1), run, 0, torch.device("cpu"))
-    for made, stage, training in zip(fitted, ("vae", "mdnrnn"), (TINY.iterate.vae, TINY.iterate.mdnrnn), strict=True):
+    for config, stage, training in zip(fitted, ("vae", "mdnrnn"), (TINY.iterate.vae, TINY.iterate.mdnrnn), strict=True):
         before = read_json(run / stage / "config.json")
-        shapes = {f.name for f in fields(made)} - {f.name for f in fields(training)}
-        assert made.training == training
+        shapes = {f.name for f in fields(config)} - {f.name for f in fields(training)}
+        assert config.training == training
         assert shapes >= ({"latent_size"} if stage == "vae" else {"core", "hidden_size", "mixtures"})
-        assert {name: getattr(made, name) for name in shapes & before.keys()} == {
+        assert {name: getattr(config, name) for name in shapes & before.keys()} == {
             name: before[name] for name in shapes & before.keys()
         }
 

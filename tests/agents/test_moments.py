@@ -71,8 +71,8 @@ def test_surprise_is_what_m_gave_to_what_came(agent: Agent):
     for before, after in pairwise(moments):
         state = model.remember(z, torch.from_numpy(before.action)[None], state)
         z = torch.tensor(after.z)[None]
-        wanted = float(mixture_nll(model.mdnrnn.predict(state).mixture, z).mean())
-        assert after.surprise == pytest.approx(wanted, abs=1e-4)
+        expected = float(mixture_nll(model.mdnrnn.predict(state).mixture, z).mean())
+        assert after.surprise == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_action_of_ones_own_is_done(agent: Agent):
@@ -172,8 +172,8 @@ def test_rates_are_the_environments_own_where_it_says():
 def test_a_world_of_vizdoom_has_its_own_rate_before_anything_has_registered_it():
     pytest.importorskip("vizdoom")
     ask = "from agents.viewing.moments import *; print(frame_rate(EnvConfig('takecover')))"
-    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=True)
-    assert float(told.stdout) == 35.0
+    output = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=True)
+    assert float(output.stdout) == 35.0
     assert frame_rate(EnvConfig("takecover", kwargs={"frame_skip": "4"})) == 35 / 4
 
 

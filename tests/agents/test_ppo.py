@@ -19,7 +19,7 @@ from agents.learning.config import ControllerConfig
 from agents.learning.experience import Trace
 from agents.learning.learn import evolve
 from agents.learning.learner import Task, World
-from agents.learning.ppo import PPO, PPOConfig, clipped_gain, returns_of
+from agents.learning.ppo import PPO, PPOConfig, clipped_gain, critic_targets
 from agents.networks import NetworkController, NetworkSpec
 from rollouts import EnvConfig, UserError
 from rollouts.envs.actions import ActionSpec
@@ -39,13 +39,13 @@ def test_returns_are_generalised_advantages_above_what_was_expected():
     traces = [
         Trace(torch.zeros(len(r) + 1, 2), torch.zeros(len(r), 1), r, end) for r, end in zip(rewards, ends, strict=True)
     ]
-    found = returns_of(traces, values, gamma, 0.7)
+    found = critic_targets(traces, values, gamma, 0.7)
     for got, reward, value, end in zip(found, rewards, values, ends, strict=True):
         following = value[1:].clone()
         following[-1] *= 1 - end
         errors = reward + gamma * following - value[:-1]
-        wanted = [sum(shrink**k * errors[t + k] for k in range(len(errors) - t)) for t in range(len(errors))]
-        torch.testing.assert_close(got - value[:-1], torch.stack(wanted))
+        expected = [sum(shrink**k * errors[t + k] for k in range(len(errors) - t)) for t in range(len(errors))]
+        torch.testing.assert_close(got - value[:-1], torch.stack(expected))
 
 
 def test_the_gain_is_clipped_where_it_would_go_on_and_never_where_it_turns_back():
@@ -90,7 +90,7 @@ def test_it_finds_the_best_action(tmp_path: Path, make_model: Any):
     learner = PPO(options, task)
 
     def run(function: Any, tasks: Any) -> Iterator[tuple[int, Any]]:
-        yield from ((index, function((Guess(), controller, CPU), *given)) for index, given in enumerate(tasks))
+        yield from ((index, function((Guess(), controller, CPU), *step)) for index, step in enumerate(tasks))
 
     found = [learner.improve(World(None, run, 4), iteration) for iteration in range(25)]  # type: ignore[arg-type]
     assert found[0].fitness.mean() < -2.0 < -1.0 < found[-1].fitness.mean()

@@ -19,8 +19,8 @@ def scripted(candidates: np.ndarray, seeds: list[int]) -> Outcome:
 def test_the_better_share_of_every_heat_plays_on():
     played = race(scripted, np.arange(5.0)[:, None], [0, 1, 2], 0.6)
     out = np.nan
-    wanted = [[5, 0, out], [4, 2, 0], [1, out, out], [3, 9, 1], [0, out, out]]
-    np.testing.assert_array_equal(played.returns, wanted)  # of 5 three go on; of those, with means 2.5, 3 and 6, two
+    expected = [[5, 0, out], [4, 2, 0], [1, out, out], [3, 9, 1], [0, out, out]]
+    np.testing.assert_array_equal(played.returns, expected)  # of 5 three go on; of those, with means 2.5, 3 and 6, two
     assert episodes_of(5, 3, 0.6) == np.isfinite(played.returns).sum() == 5 + 3 + 2
     assert episodes_of(5, 3, None) == 15
     assert played.steps == 5 * 1 + 3 * 2 + 2 * 3

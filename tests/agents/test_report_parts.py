@@ -54,11 +54,11 @@ def test_lists_with_anything_else_hold_no_numbers():
 
 
 def stage(run: Run, name: str, config: dict[str, Any], log: list[dict[str, Any]], complete: bool = True) -> None:
-    made = getattr(run, name)
-    made.path.mkdir(parents=True)
-    write_json(made.manifest_file, {"format": 1, "stage": name, "complete": complete, "seconds": 60.0})
-    write_json(made.config_file, config)
-    write_json_lines(made.history if name == "controller" else made.metrics, log)
+    own = getattr(run, name)
+    own.path.mkdir(parents=True)
+    write_json(own.manifest_file, {"format": 1, "stage": name, "complete": complete, "seconds": 60.0})
+    write_json(own.config_file, config)
+    write_json_lines(own.history if name == "controller" else own.metrics, log)
 
 
 def test_curves_of_rounds_follow_each_other_and_clocks_that_began_anew_add_up(tmp_path: Path):

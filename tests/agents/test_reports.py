@@ -56,7 +56,7 @@ class Parsed(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
 
-def made(out: Path, *runs: Path | str, seconds: float = 600.0) -> Parsed:
+def report_of(out: Path, *runs: Path | str, seconds: float = 600.0) -> Parsed:
     text = write_report(runs, out, seconds).read_text()
     page = Parsed(text)
     for _, attributes in page.elements:
@@ -97,7 +97,7 @@ def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("html") / "toy.html"
-    made(file, run)
+    report_of(file, run)
     return file
 
 
@@ -130,7 +130,7 @@ def test_every_figure_of_the_files_is_on_the_page(run: Path, out: Path):
 
 def test_nothing_in_the_run_is_changed(run: Path, tmp_path: Path):
     before = state(run)
-    made(tmp_path / "r.html", run, seconds=0)
+    report_of(tmp_path / "r.html", run, seconds=0)
     write_csv([run], tmp_path / "r.csv")
     assert state(run) == before
 
@@ -149,7 +149,7 @@ def test_what_hostile_files_say_stays_text(run: Path, tmp_path: Path):
     lines = Run(bad).vae.metrics.read_text().splitlines()
     Run(bad).vae.metrics.write_text("\n".join(json.dumps({**json.loads(line), HOSTILE: 1.5}) for line in lines) + "\n")
     for runs in ((bad,), (bad, run)):
-        page = made(tmp_path / "bad.html", *runs, seconds=0)
+        page = report_of(tmp_path / "bad.html", *runs, seconds=0)
         assert HOSTILE in page.text
         assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
 
@@ -162,7 +162,7 @@ def test_damaged_files_become_sentences_and_the_rest_is_shown(run: Path, tmp_pat
     Run(bad).controller.manifest_file.write_text("[]")
     Run(bad).vae.weights.write_bytes(b"x")
     write_json(Run(bad).evaluation, {"episodes": [{"seed": "x"}]})
-    page = made(tmp_path / "bad.html", bad)
+    page = report_of(tmp_path / "bad.html", bad)
     for file in (
         Run(bad).vae.diagnostics,
         Run(bad).mdnrnn.metrics,
@@ -183,7 +183,7 @@ def test_no_module_is_imported_that_a_run_names(run: Path, tmp_path: Path, monke
         manifest = read_json(stage.manifest_file)
         if "env" in manifest:
             write_json(stage.manifest_file, {**manifest, "env": {**manifest["env"], "id": "payload_of_report:X-v0"}})
-    text = made(tmp_path / "bad.html", bad).text
+    text = report_of(tmp_path / "bad.html", bad).text
     assert "the module payload_of_report would be imported" in text
     assert "An agent for an unknown world" in text
 
@@ -191,12 +191,12 @@ def test_no_module_is_imported_that_a_run_names(run: Path, tmp_path: Path, monke
 def test_a_run_is_shown_as_far_as_it_goes(run: Path, tmp_path: Path):
     part = tmp_path / "part"
     shutil.copytree(run / "rollouts", part / "rollouts")
-    page = made(tmp_path / "part.html", part)
+    page = report_of(tmp_path / "part.html", part)
     assert "V was not trained yet. worldmodels train-vae --run" in re.sub(r"\s+", " ", page.text)
     assert "no agent yet" in page.text
     shutil.copytree(run / "vae", part / "vae")
     write_json(Run(part).vae.manifest_file, {**read_json(Run(part).vae.manifest_file), "complete": False})
-    page = made(tmp_path / "part.html", part)
+    page = report_of(tmp_path / "part.html", part)
     assert "V of round 0 is not finished yet" in page.text
     assert "How much V writes down" in page.text
 
@@ -205,18 +205,18 @@ def test_a_score_of_other_weights_is_told(run: Path, tmp_path: Path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     write_json(Run(other).evaluation, {**read_json(Run(other).evaluation), "controller": "0123456789ab"})
-    assert "other weights than the run's now" in made(tmp_path / "o.html", other, seconds=0).text
+    assert "other weights than the run's now" in report_of(tmp_path / "o.html", other, seconds=0).text
 
 
 def test_time_that_is_used_up_is_told(run: Path, tmp_path: Path):
-    page = made(tmp_path / "r.html", run, seconds=0)
+    page = report_of(tmp_path / "r.html", run, seconds=0)
     assert "Some pictures are left out: 0 s for them were used up" in page.text
     with pytest.raises(UserError, match="at least 0"):
         write_report([run], tmp_path / "r.html", -1)
 
 
 def test_a_released_agent_has_its_card_and_a_dream(tmp_path: Path):
-    page = made(tmp_path / "p.html", "pretrained/carracing")
+    page = report_of(tmp_path / "p.html", "pretrained/carracing")
     for words in (
         "831.1 ± 126.7",
         "9.64 million",
@@ -243,7 +243,7 @@ def test_an_image_model_has_samples_losses_and_measures(tmp_path: Path):
     write_json(
         Run(run).evaluation, {"measures": {"mmd": 0.123456, "floor": {"mmd": 0.001}, "class_shares": [0.5, 0.5]}}
     )
-    page = made(tmp_path / "i.html", run)
+    page = report_of(tmp_path / "i.html", run)
     for words in ("An image model (vae)", "Samples", "0.1235", "0.001", "distance of the two clouds", "0.5, 0.5"):
         assert words in page.text, words
     assert page.count("svg") >= 3
@@ -254,7 +254,7 @@ def test_runs_stand_side_by_side(run: Path, tmp_path: Path):
     shutil.copytree(run, other)
     scored(other, shift=10.0)
     write_json(Run(other).vae.config_file, {**read_json(Run(other).vae.config_file), "kl_floor": 0.75})
-    page = made(tmp_path / "both.html", run, other, seconds=0)
+    page = report_of(tmp_path / "both.html", run, other, seconds=0)
     text = re.sub(r"\s+", " ", page.text)
     assert "other − toy" in text
     assert "+10.0 +10.0 to +10.0 100 of 100" in text  # on every seed ten more
@@ -307,7 +307,7 @@ def opened(request: pytest.FixtureRequest, browser: Any, out: Path) -> Iterator[
     page, complaints = context.new_page(), []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else complaints.append(asked.url))
+    page.on("request", lambda one: None if one.url.startswith(("file:", "data:")) else complaints.append(one.url))
     page.goto(out.as_uri())
     yield page
     context.close()

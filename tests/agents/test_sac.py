@@ -168,9 +168,9 @@ def test_returns_over_steps_stop_at_ends_and_only_true_ends_are_worth_nothing(st
     known, batch = naive_returns(traces, steps, 0.9), replay.sample(500, steps, 0.9, generator_for(0, 0))
     assert set(batch.features[:, 0].tolist()) == set(known)
     for row in range(500):
-        wanted = known[float(batch.features[row, 0])]
+        expected = known[float(batch.features[row, 0])]
         got = (float(batch.rewards[row]), float(batch.discounts[row]), float(batch.following[row, 0]))
-        assert got == pytest.approx(wanted, rel=1e-6)
+        assert got == pytest.approx(expected, rel=1e-6)
         assert batch.actions[row] == batch.features[row]
 
 

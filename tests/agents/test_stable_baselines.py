@@ -46,9 +46,9 @@ def test_a_wrapped_agent_acts_as_the_model_that_was_trained(kind: str, tiny_run:
     model = KINDS[kind](DreamEnv(tiny_run, horizon=20))
     model.learn(32)
     agent, features = wrap(model, tiny_run), 3 * torch.randn(50, 20)
-    wanted, _ = model.predict(features.numpy(), deterministic=True)
-    np.testing.assert_allclose(agent.controller.act(agent.parameters, features), wanted, atol=1e-5)
-    assert np.abs(wanted).max() > 0.01
+    expected, _ = model.predict(features.numpy(), deterministic=True)
+    np.testing.assert_allclose(agent.controller.act(agent.parameters, features), expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.01
     assert agent.spec.features == "zh"
 
 
@@ -106,16 +106,16 @@ def test_a_network_is_its_layers_for_one_lane_or_many(activation: str):
     features = 4 * torch.randn(3, 5)
     with torch.no_grad():
         raw = torch.cat([net(row[None]) for net, row in zip(nets, features, strict=True)])
-    for output, wanted in (
+    for output, expected in (
         ("clip", raw.clamp(torch.tensor([-1.0, 0.0]), torch.tensor([2.0, 1.0]))),
         ("scale", torch.stack([0.5 + 1.5 * raw[:, 0].tanh(), 0.5 + 0.5 * raw[:, 1].tanh()], 1)),
         ("squash", torch.stack([raw[:, 0].tanh(), raw[:, 1].tanh().clamp(min=0)], 1)),
     ):
         controller = NetworkController(5, box, NetworkSpec("z", layers=(7, 6), activation=activation, output=output))
         assert controller.parameter_count == 6 * 7 + 8 * 6 + 7 * 2
-        torch.testing.assert_close(controller.act(torch.stack(weights), features), wanted)
+        torch.testing.assert_close(controller.act(torch.stack(weights), features), expected)
         alone = torch.cat([controller.act(w, row[None]) for w, row in zip(weights, features, strict=True)])
-        torch.testing.assert_close(alone, wanted)
+        torch.testing.assert_close(alone, expected)
     choices = ActionSpec("discrete", (0.0,) * 2, (1.0,) * 2, (1.0,) * 2, (0.0,) * 2, (0, 1))
     chosen = NetworkController(5, choices, NetworkSpec("z", layers=(7, 6), activation=activation, output="clip"))
     assert chosen.act(torch.stack(weights), features).argmax(1).tolist() == raw.argmax(1).tolist()

@@ -21,34 +21,34 @@ def fitness(candidates: np.ndarray) -> np.ndarray:
 
 
 def climb(name: str, generations: int, seed: int = 0) -> tuple[Strategy, np.ndarray]:
-    strategy, asked = make_strategy(name, np.zeros(5), 0.5, 12, seed), []
+    strategy, candidates = make_strategy(name, np.zeros(5), 0.5, 12, seed), []
     for _ in range(generations):
-        asked.append(strategy.ask())
-        strategy.tell(fitness(asked[-1]))
-    return strategy, np.stack(asked)
+        candidates.append(strategy.ask())
+        strategy.tell(fitness(candidates[-1]))
+    return strategy, np.stack(candidates)
 
 
 @pytest.mark.parametrize("name", ["cma", "sep-cma"])
 def test_cma_finds_the_maximum(name):
-    strategy, asked = climb(name, 120)
-    assert asked.shape == (120, 12, 5)
+    strategy, candidates = climb(name, 120)
+    assert candidates.shape == (120, 12, 5)
     np.testing.assert_allclose(strategy.mean, PEAK, atol=0.01)
     assert strategy.sigma < 0.1
 
 
 def test_pgpe_finds_the_maximum_as_closely_as_its_steps_allow():
-    strategy, asked = climb("pgpe", 400)
-    assert asked.shape == (400, 12, 5)
+    strategy, candidates = climb("pgpe", 400)
+    assert candidates.shape == (400, 12, 5)
     np.testing.assert_allclose(strategy.mean, PEAK, atol=0.15)
     assert strategy.sigma < 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_best_is_the_candidate_of_highest_fitness_ever(name):
-    strategy, asked = climb(name, 10)
-    scores = fitness(asked.reshape(-1, 5))
+    strategy, candidates = climb(name, 10)
+    scores = fitness(candidates.reshape(-1, 5))
     assert strategy.best_fitness == scores.max()
-    np.testing.assert_array_equal(strategy.best, asked.reshape(-1, 5)[scores.argmax()])
+    np.testing.assert_array_equal(strategy.best, candidates.reshape(-1, 5)[scores.argmax()])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,9 +71,9 @@ def test_its_course_is_a_function_of_the_seed_and_leaves_numpys_random_numbers_a
 
 @pytest.mark.parametrize("name", NAMES)
 def test_told_the_same_again_it_stands_where_it_stood(name):
-    strategy, asked = climb(name, 8)
+    strategy, generations = climb(name, 8)
     again = make_strategy(name, np.zeros(5), 0.5, 12, seed=0)
-    for candidates in asked:
+    for candidates in generations:
         again.ask()
         again.tell(fitness(candidates))  # history.jsonl holds the fitness alone
     np.testing.assert_array_equal(again.mean, strategy.mean)
@@ -93,10 +93,10 @@ def test_brought_back_by_its_state_it_goes_on_bit_by_bit(name, generations, tmp_
     save_state(course.state, tmp_path / "state.pt")
     assert again.restore(load_state(tmp_path / "state.pt", torch.device("cpu")))
     for _ in range(8):
-        asked = course.strategy.ask()
-        np.testing.assert_array_equal(again.strategy.ask(), asked)
+        candidates = course.strategy.ask()
+        np.testing.assert_array_equal(again.strategy.ask(), candidates)
         for strategy in (course.strategy, again.strategy):
-            strategy.tell(-((asked - 1) ** 2).sum(1))
+            strategy.tell(-((candidates - 1) ** 2).sum(1))
     np.testing.assert_array_equal(again.results["best"], course.results["best"])
 
 

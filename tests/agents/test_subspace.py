@@ -80,10 +80,10 @@ def test_a_strategy_in_a_subspace_never_leaves_it_and_finds_the_best_of_it():
     strategy = Subspace(make_strategy("cma", np.zeros(3), 0.3, 10, seed=0), origin, basis)
     np.testing.assert_array_equal(strategy.mean, origin)
     for _ in range(80):
-        asked = strategy.ask()
-        away = (asked - origin) - (asked - origin) @ basis @ basis.T
+        candidates = strategy.ask()
+        away = (candidates - origin) - (candidates - origin) @ basis @ basis.T
         np.testing.assert_allclose(away, 0, atol=1e-9)
-        strategy.tell(-((asked - peak) ** 2).sum(1))
+        strategy.tell(-((candidates - peak) ** 2).sum(1))
     np.testing.assert_allclose(strategy.mean, origin + basis @ [1.0, -0.5, 0.3], atol=1e-2)
     assert strategy.best_fitness == pytest.approx(-((strategy.best - peak) ** 2).sum()) == pytest.approx(-4, abs=1e-3)
     assert strategy.sigma < 0.3
@@ -104,13 +104,13 @@ def test_centred_weights_act_on_what_is_seen_less_its_mean(make_model):
     spec = ControllerSpec("zh")
     controller, starts = spec.build(model), model.starts.only("recorded")
     seen = torch.cat([starts.mean, starts.state["h"]], 1).double()
-    asked = torch.randn(controller.parameter_count).double()
-    found = torch.from_numpy(centred_weights(model, spec)) @ asked
-    torch.testing.assert_close(controller.act(found, seen), controller.act(asked, seen - seen.mean(0)))
+    weights = torch.randn(controller.parameter_count).double()
+    found = torch.from_numpy(centred_weights(model, spec)) @ weights
+    torch.testing.assert_close(controller.act(found, seen), controller.act(weights, seen - seen.mean(0)))
 
 
-@pytest.mark.parametrize(("power", "wanted"), [(1.0, [1, 1, 1]), (0.5, [4, 2, 1]), (0.0, [16, 4, 1])])
-def test_half_whitened_directions_are_as_loud_as_the_root_of_what_they_were(power: float, wanted: list[int]):
+@pytest.mark.parametrize(("power", "loudnesses"), [(1.0, [1, 1, 1]), (0.5, [4, 2, 1]), (0.0, [16, 4, 1])])
+def test_half_whitened_directions_are_as_loud_as_the_root_of_what_they_were(power: float, loudnesses: list[int]):
     rng = np.random.default_rng(0)
     centred = rng.normal(size=(50, 3))
     white, _ = np.linalg.qr(centred - centred.mean(0))
@@ -118,7 +118,7 @@ def test_half_whitened_directions_are_as_loud_as_the_root_of_what_they_were(powe
     controller = LinearController(3, TWO)
     found = whitening(seen, [3], 3, True, controller, power)[:4, :3]  # the first action's, without the bias
     loudness = (seen @ found[:3]).std(0)
-    np.testing.assert_allclose(loudness / loudness[-1], wanted)
+    np.testing.assert_allclose(loudness / loudness[-1], loudnesses)
     full = (seen @ whitening(seen, [3], 3, True, controller)[:3, :3]).std(0)
     assert (loudness**2).sum() == pytest.approx((full**2).sum())  # a step size means the same
 

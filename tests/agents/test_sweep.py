@@ -63,11 +63,11 @@ def test_a_sweep_that_is_broken_off_ends_as_if_it_had_not_been_and_may_grow(tiny
         assert all(row.pop("seconds") > 0 for row in rows)
     assert again == report["rows"]
 
-    made = {file: file.stat().st_mtime_ns for file in whole.rglob("score.json")}
+    times = {file: file.stat().st_mtime_ns for file in whole.rglob("score.json")}
     more = sweep(replace(ASKED, temperatures=(0.5, 1.0, 1.15)), CONTROLLER, whole, 0, CPU)
     assert [row["temperature"] for row in more["rows"]] == [0.5, 1.0, 1.15]
     assert sweep(ASKED, CONTROLLER, whole, 0, CPU) == more  # what a shorter list leaves out stays in the table
-    assert {file: file.stat().st_mtime_ns for file in made} == made
+    assert {file: file.stat().st_mtime_ns for file in times} == times
     table = (whole / "temperatures" / "temperatures.md").read_text()
     assert [line.split(" | ")[0] for line in table.splitlines()[4:]] == [
         "| 0.50",

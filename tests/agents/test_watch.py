@@ -130,8 +130,8 @@ def test_an_mp4_can_be_read_back(height: int, width: int, tmp_path: Path):
     decoded = decode(tmp_path / "bar.mp4")
     assert len(decoded) == 7
     assert decoded[0].shape == (height // 2 * 2, width // 2 * 2, 3)
-    for wanted, got in zip(frames, decoded, strict=True):
-        assert np.abs(wanted[: got.shape[0], : got.shape[1]].astype(int) - got).mean() < 8
+    for expected, got in zip(frames, decoded, strict=True):
+        assert np.abs(expected[: got.shape[0], : got.shape[1]].astype(int) - got).mean() < 8
 
 
 @pytest.mark.parametrize(("width", "expected"), [(64, 64), (1000, GIF_WIDTH)])
@@ -183,9 +183,9 @@ def test_a_gif_keeps_the_colour_of_small_things(tmp_path: Path):
     panel = draw(dataclasses.replace(PANEL, view=env.render(), tiles=tiles))
     write_video([panel], tmp_path / "car.gif", 25)
     size = (GIF_WIDTH, HEIGHT * GIF_WIDTH // WIDTH)
-    wanted = np.asarray(Image.fromarray(panel).resize(size, Image.Resampling.BOX)).astype(int)
+    expected = np.asarray(Image.fromarray(panel).resize(size, Image.Resampling.BOX)).astype(int)
     with Image.open(tmp_path / "car.gif") as picture:
-        assert np.abs(np.asarray(picture.convert("RGB")) - wanted).max() < 25
+        assert np.abs(np.asarray(picture.convert("RGB")) - expected).max() < 25
 
 
 def test_letters_are_legible_at_the_size_of_a_gif():

@@ -30,7 +30,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> str:
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error: ")]
     return sentence
 
@@ -42,7 +42,7 @@ def test_a_stage_goes_on_when_there_is_space_again(
     shutil.copytree(finished / "rollouts", run / "rollouts")
     command = ("train_vae", "--preset", "tiny", "--run", run, *COMMON)
     assert call(*command) == 2
-    sentence = told(capsys)
+    sentence = error_line(capsys)
     assert "The disk is full" in sentence
     assert "state.pt" in sentence
     assert not [file for file in run.rglob("*") if file.suffix in (".tmp", ".pt", ".safetensors")]
@@ -60,7 +60,7 @@ def test_a_result_that_does_not_fit_is_told_and_leaves_nothing(
     script = "evaluate" if name.endswith("json") else "watch"
     options = ("--episodes", 2) if script == "evaluate" else ("--watch.max-steps", 8)
     assert call(script, "--agent", finished, "--out", small_disk / name, *options, *COMMON) == 2
-    assert "disk" in told(capsys).lower()
+    assert "disk" in error_line(capsys).lower()
     assert [file.name for file in small_disk.iterdir()] == ["full"]
 
 
@@ -98,7 +98,7 @@ def test_every_stage_tells_of_a_full_disk_and_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         assert call(script, "--run", run, *COMMON) == 2
-    assert "The disk is full" in told(capsys)
+    assert "The disk is full" in error_line(capsys)
     assert not list(run.rglob("*.tmp"))
     assert call(script, "--run", run, *COMMON) == 0
     own = {"evaluation.json", "real.mp4", "dream.mp4"} if script == "iterate" else set()
@@ -116,7 +116,7 @@ def test_a_line_of_a_log_that_does_not_fit_is_told(
     with monkeypatch.context() as patched:
         patched.setattr("agents.learning.learn.append_json_line", full)
         assert call("train_controller", "--run", run, *COMMON) == 2
-    assert "history.jsonl: No space left on device" in told(capsys)
+    assert "history.jsonl: No space left on device" in error_line(capsys)
     assert call("train_controller", "--run", run, *COMMON) == 0
     assert differences(finished / "controller", run / "controller") == []
 

@@ -55,11 +55,11 @@ def wait_until(condition: object, seconds: float) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(finished: Path, tmp_path: Path):
-    run, marker, told = tmp_path / "run", tmp_path / "marker", tmp_path / "stderr"
+    run, marker, stderr = tmp_path / "run", tmp_path / "marker", tmp_path / "stderr"
     for place, (hold, workers) in POINTS.items():
         process = start(run, workers, hold)
         assert wait_until(lambda p=process: marker.exists() or p.poll() is not None, 60), place
-        assert process.poll() is None, (place, told.read_text())
+        assert process.poll() is None, (place, stderr.read_text())
         workers_alive = descendants(process.pid)
         assert len(workers_alive) >= workers
         process.kill()
@@ -67,6 +67,6 @@ def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(finished:
         gone = wait_until(lambda ps=workers_alive: not any(Path(f"/proc/{p}").exists() for p in ps), 10)
         assert gone, f"workers outlived their parent: {place}"
         marker.unlink()
-    assert start(run, 0).wait(120) == 0, told.read_text()
+    assert start(run, 0).wait(120) == 0, stderr.read_text()
     assert not list(run.rglob("*.tmp"))
     assert differences(finished, run) == []

@@ -101,8 +101,8 @@ def test_where_a_disk_knows_no_locks_the_file_itself_says_who_is_there(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     pid = gone.pid if process == "gone" else os.getppid()
-    told = {"host": "box", "pid": pid, "since": "then", "place": place() if where == "here" else "other"}
-    (tmp_path / NAME).write_text(json.dumps(told))
+    signature = {"host": "box", "pid": pid, "since": "then", "place": place() if where == "here" else "other"}
+    (tmp_path / NAME).write_text(json.dumps(signature))
     if taken_over:
         held = lock(tmp_path)
         assert json.loads(held.path.read_text())["pid"] == os.getpid()

@@ -40,28 +40,28 @@ def batch(count: int = 64, side: int = 8, channels: int = 3) -> Batch:
 
 def test_half_are_mirrored_together_with_what_belongs_to_them():
     x = batch(400).x
-    made, beside = augment([x, 10 * x], generator_for(0, 0), flip=True, crop=0.0)
-    mirrored = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(made, x, strict=True)])
-    kept = torch.tensor([torch.equal(a, b) for a, b in zip(made, x, strict=True)])
-    assert (mirrored ^ kept).all()
+    augmented, beside = augment([x, 10 * x], generator_for(0, 0), flip=True, crop=0.0)
+    mirrored = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(augmented, x, strict=True)])
+    unchanged = torch.tensor([torch.equal(a, b) for a, b in zip(augmented, x, strict=True)])
+    assert (mirrored ^ unchanged).all()
     assert 0.4 < mirrored.double().mean() < 0.6
-    torch.testing.assert_close(beside, 10 * made)
+    torch.testing.assert_close(beside, 10 * augmented)
 
 
 def test_a_cut_is_a_part_of_the_picture_enlarged_without_a_border():
     """Of a ramp, a ramp that is less steep by the share that was kept, and no value that was not there."""
     side = 32
     ramp = ((torch.arange(side) + 0.5) / side).expand(200, 1, side, side)
-    (made,) = augment([ramp], generator_for(0, 0), flip=False, crop=0.25)
-    inner = made[:, 0, :, 2:-2]
+    (augmented,) = augment([ramp], generator_for(0, 0), flip=False, crop=0.25)
+    inner = augmented[:, 0, :, 2:-2]
     slopes = (inner[..., -1] - inner[..., 0]) / (inner.shape[-1] - 1) * side
     assert slopes.min() >= 0.75 - 1e-3
     assert slopes.max() <= 1 + 1e-3
     assert slopes[:, 0].std() > 0.05
     torch.testing.assert_close(inner, inner[:, :1].expand_as(inner), atol=1e-5, rtol=0)
-    assert made.min() >= ramp.min() - 1e-6
-    assert made.max() <= ramp.max() + 1e-6
-    centres = made.mean((1, 2, 3))
+    assert augmented.min() >= ramp.min() - 1e-6
+    assert augmented.max() <= ramp.max() + 1e-6
+    centres = augmented.mean((1, 2, 3))
     assert centres.min() < 0.45 < 0.55 < centres.max()  # also off the middle
 
 
@@ -98,9 +98,9 @@ def test_pictures_are_moved_by_whole_pixels_and_filled_with_grey():
 
 def test_a_hole_is_square_and_half_inside_at_least():
     seen = batch(300)
-    made = cutout(seen.x, seen)
-    gone = (made == 0).all(1)
-    assert torch.equal(made, torch.where(gone[:, None], torch.zeros(()), seen.x))
+    augmented = cutout(seen.x, seen)
+    gone = (augmented == 0).all(1)
+    assert torch.equal(augmented, torch.where(gone[:, None], torch.zeros(()), seen.x))
     counts = gone.sum((1, 2))
     assert (counts.min(), counts.max()) == (4, 16)
     for picture in gone:
@@ -143,9 +143,9 @@ def test_the_critic_sees_both_sides_disturbed_and_samples_are_not():
     model.game.generator_loss(seen)
     assert [len(part) for part in shown] == [8, 4, 4]  # real and fake, what is penalised, fakes again
     assert min(part.min() for part in shown) > 3.9
-    made = model.draw(4, generator_for(0, 0))
-    assert made.min() >= 0
-    assert made.max() <= 1
+    augmented = model.draw(4, generator_for(0, 0))
+    assert augmented.min() >= 0
+    assert augmented.max() <= 1
 
 
 def test_the_autoencoder_of_began_sees_both_sides_disturbed():
@@ -190,11 +190,11 @@ def test_the_preset_for_photos_augments_and_fits(name):
 def test_large_pictures(architecture, size):
     config = dataclasses.replace(preset("gan"), architecture=architecture, width=2, latent_size=8)
     model = build(config, Shape(size, 3), CPU)
-    made = model.draw(2, generator_for(0, 0))
-    assert made.shape == (2, 3, size, size)
-    assert torch.isfinite(model.game.critic(made)).all()
+    augmented = model.draw(2, generator_for(0, 0))
+    assert augmented.shape == (2, 3, size, size)
+    assert torch.isfinite(model.game.critic(augmented)).all()
     vae = build(dataclasses.replace(preset("vae"), width=2), Shape(size, 3), CPU)
-    assert vae.decode(vae.encode(made[:1], None), None).shape == (1, 3, size, size)
+    assert vae.decode(vae.encode(augmented[:1], None), None).shape == (1, 3, size, size)
 
 
 # As much as the critic needs
@@ -224,8 +224,8 @@ def test_the_disturbance_follows_how_sure_the_critic_is():
 def test_as_many_pictures_are_disturbed_as_the_probability_says():
     adaptive, seen = AdaptiveAugment(), batch(2000)
     adaptive.probability = torch.tensor(0.3)
-    made = adaptive(seen.x, seen)
-    same = (made == seen.x).all((1, 2, 3)).double().mean().item()
+    augmented = adaptive(seen.x, seen)
+    same = (augmented == seen.x).all((1, 2, 3)).double().mean().item()
     # Each of four strikes with 0.3; half of the mirrorings, and a quarter of the turns, leave a picture as it is.
     still = [1 - 0.3 * 0.5, 1 - 0.3 * 0.75, 1 - 0.3 * (1 - 1 / 9), 1 - 0.3]
     assert same == pytest.approx(np.prod(still), abs=0.04)

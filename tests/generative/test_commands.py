@@ -188,11 +188,11 @@ def test_rows_on_points_are_several_trainings(tmp_path, monkeypatch):
 def test_a_row_that_was_made_with_other_options_is_made_again(images, tmp_path, monkeypatch):
     import images_table
 
-    def made(name: str, data: str, _: object) -> dict[str, str]:
+    def fake_row(name: str, data: str, _: object) -> dict[str, str]:
         rows.append(name)
         return {"model": name, "data": data, "failed": "not trained"}
 
-    def asked(*options: str) -> list[str]:
+    def rows_of(*options: str) -> list[str]:
         rows.clear()
         fixed = ("--data", images, "ring", "--models", "gan", "--runs", "t", "--out", "docs/images.md")
         assert run_command("images_table", monkeypatch, *fixed, *options) == 0
@@ -200,15 +200,15 @@ def test_a_row_that_was_made_with_other_options_is_made_again(images, tmp_path, 
 
     rows: list[str] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(images_table, "row", made)
-    monkeypatch.setattr(images_table, "reference", made)
-    assert asked() == ["gan", "real data", "gan", "real data", "perfect sampler"]
-    assert asked() == []
+    monkeypatch.setattr(images_table, "row", fake_row)
+    monkeypatch.setattr(images_table, "reference", fake_row)
+    assert rows_of() == ["gan", "real data", "gan", "real data", "perfect sampler"]
+    assert rows_of() == []
     others = (("--steps", "2"), ("--point-steps", "3"), ("--seeds", "2"), ("--precision", "bfloat16"))
-    assert [asked(*option) for option in others] == [["gan"], ["gan", "gan"], ["gan"], ["gan", "gan"]]
+    assert [rows_of(*option) for option in others] == [["gan"], ["gan", "gan"], ["gan"], ["gan", "gan"]]
     for row in Path("t").glob("*.json"):  # rows that were made before options were kept
         row.write_text(json.dumps({k: v for k, v in json.loads(row.read_text()).items() if k != "options"}))
-    assert asked("--steps", "5") == []
+    assert rows_of("--steps", "5") == []
 
 
 @pytest.mark.usefixtures("docs")
@@ -229,12 +229,11 @@ def test_the_readme_shows_what_was_measured(images, tmp_path, monkeypatch, capsy
     assert "old" in page.read_text()
     assert run_command("publish_images", monkeypatch) == 0
     facts = json.loads(Path("default.json").read_text())
-    before, told, after = page.read_text().partition("A class-conditional GAN after ")
+    before, sentence, after = page.read_text().partition("A class-conditional GAN after ")
     assert before.startswith("before\n<!-- images:begin -->\n![")
     assert after.endswith("\n<!-- images:end -->\nafter\n")
-    assert (
-        f"{facts['own']['measures']['label_accuracy']:.1%} of {facts['own']['measures']['samples']:,}" in told + after
-    )
+    own = facts["own"]["measures"]
+    assert f"{own['label_accuracy']:.1%} of {own['samples']:,}" in sentence + after
     assert f"(real images: {facts['real']['measures']['kernel']:.2f})" in after
     with Image.open("default.png") as shown, Image.open("runs/cgan/images/samples.png") as samples:
         assert shown.width == samples.width // 2

@@ -203,12 +203,12 @@ def test_pictures_that_are_no_squares(how):
     """A wide picture, black and white at its ends: cut away, kept below and above a border, or squeezed."""
     wide = np.full((4, 8, 1), 100, np.uint8)
     wide[:, :2], wide[:, 6:] = 0, 200
-    made = fit(wide, 8, how)
-    assert made.shape == (8, 8, 1)
-    assert made[4, 4, 0] == 100
-    corner = made[0, 0, 0]
+    square = fit(wide, 8, how)
+    assert square.shape == (8, 8, 1)
+    assert square[4, 4, 0] == 100
+    corner = square[0, 0, 0]
     assert abs(int(corner) - {"crop": 100, "pad": 100, "stretch": 0}[how]) <= 1
-    assert abs(int(made[4, 0, 0]) - {"crop": 100, "pad": 0, "stretch": 0}[how]) <= 1
+    assert abs(int(square[4, 0, 0]) - {"crop": 100, "pad": 0, "stretch": 0}[how]) <= 1
 
 
 def test_a_grey_picture_with_transparency_is_grey_and_a_coloured_one_is_not(tmp_path):
@@ -240,16 +240,16 @@ def test_idx_with_labels_plain_and_gzipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"\1\2\3\4", "is not an IDX file"),
         (b"", "is not an IDX file"),
         (idx(noise(2, 3, 3))[:-4], "holds 14 bytes where its header announces 18"),
     ],
 )
-def test_damaged_idx_is_named(tmp_path, content, told):
+def test_damaged_idx_is_named(tmp_path, content, message):
     (tmp_path / "x-idx").write_bytes(content)
-    with pytest.raises(UserError, match=f"x-idx {told}"):
+    with pytest.raises(UserError, match=f"x-idx {message}"):
         load_samples(str(tmp_path / "x-idx"))
 
 
@@ -288,7 +288,7 @@ def test_a_part_for_testing_is_what_is_held_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("array", "told"),
+    ("array", "message"),
     [
         (np.full((5, 4, 4), 2.0), r"floats from 2 to 2; scale them to \[0, 1\]"),
         (np.full((5, 4, 4), np.nan), "not finite"),
@@ -298,9 +298,9 @@ def test_a_part_for_testing_is_what_is_held_out(tmp_path):
         (np.zeros((5, 4, 6), np.uint8), "6x4; squares are needed"),
     ],
 )
-def test_unusable_arrays_are_named(tmp_path, array, told):
+def test_unusable_arrays_are_named(tmp_path, array, message):
     np.save(tmp_path / "bad.npy", array)
-    with pytest.raises(UserError, match=told) as error:
+    with pytest.raises(UserError, match=message) as error:
         load_samples(str(tmp_path / "bad.npy"))
     assert "bad.npy" in str(error.value)
 
@@ -361,9 +361,9 @@ def test_digits_from_scikit_learn():
 def test_mixtures_have_their_modes():
     points, which = synthetic.mixture(synthetic.RING, 40_000, np.random.default_rng(0))
     for k in range(8):
-        mine = points[which == k]
-        np.testing.assert_allclose(mine.mean(0), synthetic.RING.centres[k], atol=1e-3)
-        np.testing.assert_allclose(mine.std(0), 0.02 / 2**0.5, rtol=0.05)
+        members = points[which == k]
+        np.testing.assert_allclose(members.mean(0), synthetic.RING.centres[k], atol=1e-3)
+        np.testing.assert_allclose(members.std(0), 0.02 / 2**0.5, rtol=0.05)
     np.testing.assert_allclose(np.linalg.norm(synthetic.RING.centres, axis=1), 2**0.5)
     assert synthetic.GRID.centres.shape == (25, 2)
     gaps = np.unique(np.round(np.diff(np.unique(np.round(synthetic.GRID.centres[:, 0], 6))), 5))

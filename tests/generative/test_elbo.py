@@ -107,8 +107,8 @@ def linear_vae(x: Tensor, latents: int, variance: float | None, kl_weight: float
 
     def terms() -> e.ELBO:
         mean, logvar = vae.encode(tiled)
-        made = vae.decode(reparameterise(mean, logvar, noise))
-        nll = e.gaussian_nll(made, tiled, vae.output_logvar if variance is None else math.log(variance))
+        output = vae.decode(reparameterise(mean, logvar, noise))
+        nll = e.gaussian_nll(output, tiled, vae.output_logvar if variance is None else math.log(variance))
         return e.elbo(nll, kl_to_standard_normal(mean, logvar), kl_weight)
 
     optimiser = torch.optim.LBFGS(

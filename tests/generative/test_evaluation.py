@@ -59,14 +59,14 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
     config = dataclasses.replace(preset("gan", "tiny"), architecture=architecture, conditioning=conditioning)
     size = 32
     model = build(config, Shape(size, 3, 2), CPU)
-    made = model.draw(4, torch.Generator().manual_seed(0))
-    assert made.shape == (4, 3, size, size)
-    assert made.min() >= 0
-    assert made.max() <= 1
+    samples = model.draw(4, torch.Generator().manual_seed(0))
+    assert samples.shape == (4, 3, size, size)
+    assert samples.min() >= 0
+    assert samples.max() <= 1
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("gan", {"steps": 0}, "--steps must be positive"),
         ("gan", {"batch_size": 1}, "--batch-size must be at least 2"),
@@ -75,13 +75,13 @@ def test_architectures_and_conditioning_combine(architecture, conditioning: Cond
         ("vae", {"kl_weight": -1.0}, "--kl-weight cannot be negative"),
     ],
 )
-def test_bad_options_are_named(name, options, told):
-    with pytest.raises(UserError, match=told):
+def test_bad_options_are_named(name, options, message):
+    with pytest.raises(UserError, match=message):
         dataclasses.replace(preset(name), **options).check()
 
 
 @pytest.mark.parametrize(
-    ("options", "points", "told"),
+    ("options", "points", "message"),
     [
         ({"penalty": "gradient"}, False, "drop one of them"),
         ({"penalty": "gradient", "architecture": "resnet"}, False, "--architecture resnet have no place for --batch"),
@@ -90,8 +90,8 @@ def test_bad_options_are_named(name, options, told):
         ({"batch_norm": False, "architecture": "foster", "width": 64}, False, "leave it at 32"),
     ],
 )
-def test_options_that_networks_would_ignore_or_cannot_have_together_are_refused(options, points, told):
-    with pytest.raises(UserError, match=told):
+def test_options_that_networks_would_ignore_or_cannot_have_together_are_refused(options, points, message):
+    with pytest.raises(UserError, match=message):
         dataclasses.replace(preset("gan"), **{"batch_norm": True, **options}).check_networks(points)
 
 
@@ -102,7 +102,7 @@ def test_no_preset_has_an_option_that_its_networks_ignore(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "shape", "told"),
+    ("name", "options", "shape", "message"),
     [
         ("cgan", {}, Shape(8, 1, 0), "needs data with labels"),
         ("gan", {"architecture": "foster"}, Shape(32, 1), "28x28 grey"),
@@ -111,8 +111,8 @@ def test_no_preset_has_an_option_that_its_networks_ignore(name):
         ("ae", {"likelihood": "gaussian-learned"}, Shape(8, 1), "variance of 0"),
     ],
 )
-def test_options_that_do_not_fit_the_data_are_explained(name, options, shape, told):
-    with pytest.raises(UserError, match=told):
+def test_options_that_do_not_fit_the_data_are_explained(name, options, shape, message):
+    with pytest.raises(UserError, match=message):
         build(dataclasses.replace(preset(name), **options), shape, CPU)
 
 
@@ -175,7 +175,7 @@ def test_reference_of_points(tmp_path):
 
 
 def bounds(config: str, x: torch.Tensor, **options) -> set[str]:
-    """The names under which a new model's bounds of these images are told."""
+    """The names under which a new model reports its bounds of these images."""
     model = build(dataclasses.replace(preset(config, "tiny"), **options), Shape(8, 1, 2), CPU)
     found = model.measures(Batch(x, torch.arange(len(x)) % 2, torch.Generator()))
     return {name for name in found if "elbo" in name or "bits" in name}

@@ -80,6 +80,6 @@ def test_a_model_that_needs_a_condition_is_one_file_and_one_line(tinted, tmp_pat
     torch.testing.assert_close(weight, torch.tensor([1.2, 1.0, 0.8]), atol=0.02, rtol=0)  # least squares
     assert evaluate(trained, tmp_path)["measures"]["error"] < 1e-4
     grey = torch.full((2, 1, 4, 4), 0.5)
-    made = trained.model.draw(2, torch.Generator(), grey)
-    assert made.shape == (2, 3, 4, 4)
-    assert made[0, 0].mean() > made[0, 2].mean() + 0.15
+    samples = trained.model.draw(2, torch.Generator(), grey)
+    assert samples.shape == (2, 3, 4, 4)
+    assert samples[0, 0].mean() > samples[0, 2].mean() + 0.15

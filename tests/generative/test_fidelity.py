@@ -19,7 +19,7 @@ from worldmodels.generative.models.trained import Trained
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What torch-fidelity is called with."""
     calls: dict[str, Any] = {}
 
@@ -39,22 +39,22 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return calls
 
 
-def test_images_are_given_as_rgb_bytes_made_first(asked: dict[str, Any], tmp_path: Path):
+def test_images_are_given_as_rgb_bytes_made_first(arguments: dict[str, Any], tmp_path: Path):
     weights = tmp_path / "inception.pth"
     weights.touch()
-    made, real = torch.full((3, 1, 8, 8), 0.5), torch.full((5, 3, 8, 8), 2.0)
-    assert inception_measures(real, made, weights) == {"fid": 1.5, "inception_score": 2.5, "kid": 0.5}
-    assert len(asked["input1"]) == 3
-    assert asked["input1"][0].equal(torch.full((3, 8, 8), 128, dtype=torch.uint8))
-    assert asked["input2"][4].equal(torch.full((3, 8, 8), 255, dtype=torch.uint8))
-    assert asked["kid_subset_size"] == 3
-    assert asked["feature_extractor_weights_path"] == str(weights)
+    fake, real = torch.full((3, 1, 8, 8), 0.5), torch.full((5, 3, 8, 8), 2.0)
+    assert inception_measures(real, fake, weights) == {"fid": 1.5, "inception_score": 2.5, "kid": 0.5}
+    assert len(arguments["input1"]) == 3
+    assert arguments["input1"][0].equal(torch.full((3, 8, 8), 128, dtype=torch.uint8))
+    assert arguments["input2"][4].equal(torch.full((3, 8, 8), 255, dtype=torch.uint8))
+    assert arguments["kid_subset_size"] == 3
+    assert arguments["feature_extractor_weights_path"] == str(weights)
 
 
-def test_missing_weights_are_told(asked: dict[str, Any], tmp_path: Path):
+def test_missing_weights_are_told(arguments: dict[str, Any], tmp_path: Path):
     with pytest.raises(UserError, match="no Inception weights"):
         inception_measures(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8), tmp_path / "absent.pth")
-    assert not asked
+    assert not arguments
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -64,30 +64,31 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         inception_measures(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8), tmp_path / "weights.pth")
 
 
-def test_fid_is_taken_over_all_pictures_with_labels_by_their_shares(asked: dict[str, Any], tmp_path: Path):
+def test_fid_is_taken_over_all_pictures_with_labels_by_their_shares(arguments: dict[str, Any], tmp_path: Path):
     """Data are often sorted by class: the first of them are no sample of all."""
     rng = np.random.default_rng(0)
     labels = (np.arange(60) >= 45).astype(np.int64)
     pictures = rng.integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
     samples = Samples("x", pictures[:50], pictures[50:], labels[:50], labels[50:], ("a", "b"))
-    wanted: list[Tensor] = []
+    conditions: list[Tensor] = []
 
     class Recorder(ImageModel):
         classes, network = 2, torch.nn.Linear(1, 1)
 
         def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
             assert condition is not None
-            wanted.append(condition)
+            conditions.append(condition)
             return torch.zeros(count, 1, 8, 8)
 
     trained = Trained("x", preset("cgan"), Recorder(), tmp_path, Shape.of(samples), ("a", "b"), (0.9, 0.1))
     trained.__dict__["samples"] = samples
     (tmp_path / "weights.pth").touch()
     found = evaluate_inception(trained, tmp_path / "weights.pth")
-    assert (len(asked["input1"]), len(asked["input2"]), found["fid_samples"], found["fid_real"]) == (60, 60, 60, 60)
-    assert torch.bincount(torch.cat(wanted)).tolist() == [54, 6]
-    assert torch.equal(asked["input2"][59], torch.from_numpy(pictures[59, :, :, 0]).expand(3, -1, -1))
-    assert asked["cuda"] is False
-    wanted.clear()
+    assert len(arguments["input1"]) == len(arguments["input2"]) == 60
+    assert found["fid_samples"] == found["fid_real"] == 60
+    assert torch.bincount(torch.cat(conditions)).tolist() == [54, 6]
+    assert torch.equal(arguments["input2"][59], torch.from_numpy(pictures[59, :, :, 0]).expand(3, -1, -1))
+    assert arguments["cuda"] is False
+    conditions.clear()
     assert evaluate_inception(trained, tmp_path / "weights.pth", count=20)["fid_samples"] == 20
-    assert len(asked["input1"]) == 20
+    assert len(arguments["input1"]) == 20

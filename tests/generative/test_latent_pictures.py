@@ -33,8 +33,8 @@ def test_a_manifold_grows_to_the_right_and_upwards_by_equal_shares_of_the_prior(
     found = tiles(manifold(Plain(), 3, 4))
     assert found.shape == (3, 4, 3)
     quantiles = torch.distributions.Normal(0, 1).icdf((torch.arange(4) + 0.5) / 4)
-    wanted = ((quantiles / 10 + 0.5) * 255).round().int().tolist()
-    assert found[0, :, 0].tolist() == pytest.approx(wanted, abs=1)
+    expected = ((quantiles / 10 + 0.5) * 255).round().int().tolist()
+    assert found[0, :, 0].tolist() == pytest.approx(expected, abs=1)
     assert (np.diff(found[:, 0, 1].astype(int)) < 0).all()  # downwards, the second latent falls
     assert tiles(manifold(Plain(classes=2), 2, 2, torch.tensor([1])))[..., 2].min() == 255
     with pytest.raises(UserError, match="this model has 3 latents: train one with --latent-size 2"):
@@ -57,15 +57,15 @@ def test_sums_of_latents_are_those_of_their_means():
 
 
 @pytest.mark.parametrize(
-    ("terms", "told"),
+    ("terms", "message"),
     [
         (("1", "2"), "needs three --terms, got 2"),
         (("1", "2", "3;4"), "separated by commas, got '3;4'"),
         (("1", "2", "8"), "numbers from 0 to 7, separated by commas, got '8'"),
     ],
 )
-def test_wrong_terms_are_explained(terms, told):
-    with pytest.raises(UserError, match=told):
+def test_wrong_terms_are_explained(terms, message):
+    with pytest.raises(UserError, match=message):
         read_terms(terms, 8)
 
 

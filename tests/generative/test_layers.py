@@ -168,9 +168,9 @@ def test_architectures_fit_together_at_any_even_side(size, channels):
         dcgan.dcgan_generator(size, channels, 16, 8, up="resize"),
         resnet.resnet_generator(size, channels, 16, 8),
     ):
-        made = generator(z)
-        assert made.shape == x.shape
-        assert made.abs().max() <= 1
+        output = generator(z)
+        assert output.shape == x.shape
+        assert output.abs().max() <= 1
     for critic in (dcgan.dcgan_critic(size, channels, 8), resnet.resnet_critic(size, channels, 8)):
         assert critic(x).shape == (2, 1)
     assert coders.began_critic(size, channels, 16, 8)(x).shape == x.shape

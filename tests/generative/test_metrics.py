@@ -131,12 +131,12 @@ def test_frechet_distance_of_known_covariances():
 
 def test_frechet_distance_worked_out_by_hand():
     """Means 4 and 8 apart; variances 25/99 and 1225/99 along x and none along y (compare_gan's example)."""
-    real, made = torch.ones(100, 2), 9 * torch.ones(100, 2)
+    real, fake = torch.ones(100, 2), 9 * torch.ones(100, 2)
     real[:50, 0] = 2
-    made[50:, 0] = 2
+    fake[50:, 0] = 2
     expected = 16 + 64 + (25 + 1225 - 2 * (25 * 1225) ** 0.5) / 99
     assert expected == pytest.approx(89.0909, abs=1e-4)
-    assert m.frechet_distance(real, made) == pytest.approx(expected)
+    assert m.frechet_distance(real, fake) == pytest.approx(expected)
 
 
 def test_frechet_distance_against_scipy():

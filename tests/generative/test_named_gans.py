@@ -177,10 +177,10 @@ def test_codes_of_normal_latents_are_uniform():
     assert torch.bincount(chosen).double().div(40_000).sub(0.25).abs().max() < 0.01
     sorted_numbers = numbers.flatten().sort().values
     assert (sorted_numbers - torch.linspace(-1, 1, len(sorted_numbers))).abs().max() < 0.01
-    made = generator(z)
-    torch.testing.assert_close(made[:, :4].argmax(1), chosen)
-    torch.testing.assert_close(made[:, 4:6], numbers)
-    torch.testing.assert_close(made[:, 6:], z[:, 6:])
+    code = generator(z)
+    torch.testing.assert_close(code[:, :4].argmax(1), chosen)
+    torch.testing.assert_close(code[:, 4:6], numbers)
+    torch.testing.assert_close(code[:, 6:], z[:, 6:])
 
 
 def test_the_information_bound_is_the_information_where_the_reader_is_right():
@@ -203,11 +203,11 @@ def test_the_information_bound_is_the_information_where_the_reader_is_right():
 
 def test_an_infogan_reads_its_code_by_cross_entropy_and_squares():
     game = build(preset("infogan", "tiny"), Shape(16, 1), CPU).game
-    told, z = torch.randn(6, 12), torch.randn(6, 64)
+    guess, z = torch.randn(6, 12), torch.randn(6, 64)
     chosen, numbers = z[:, :10].argmax(1), 2 * torch.special.ndtr(z[:, 10:12]) - 1
-    expected = -told[:, :10].log_softmax(1)[torch.arange(6), chosen].mean()
-    expected = expected + 0.5 * (told[:, 10:] - numbers).square().sum(1).mean()
-    torch.testing.assert_close(game.error(told, z), expected)
+    expected = -guess[:, :10].log_softmax(1)[torch.arange(6), chosen].mean()
+    expected = expected + 0.5 * (guess[:, 10:] - numbers).square().sum(1).mean()
+    torch.testing.assert_close(game.error(guess, z), expected)
 
 
 def test_codes_are_shown_with_a_row_for_each_category():

@@ -36,16 +36,16 @@ def test_what_the_page_says_of_points_follows_from_the_figures():
 
     figures = {"of": 8, "earth_movers": 0.1, "high_quality": 0.9}
 
-    def told(minimax: int) -> str:
+    def findings(minimax: int) -> str:
         modes = {"gan": 8, "gan-minimax": minimax, "real data": 8}
         return images_page.findings(
             [{"model": name, "measures": {**figures, "modes": found}} for name, found in modes.items()], True
         )
 
-    assert "All modes are found by gan, gan-minimax; not by any other." in told(8)
-    assert "does not fail here" in told(8)
-    assert "All modes are found by gan; not by gan-minimax (1 of 8)." in told(1)
-    assert "does not fail here" not in told(1)
+    assert "All modes are found by gan, gan-minimax; not by any other." in findings(8)
+    assert "does not fail here" in findings(8)
+    assert "All modes are found by gan; not by gan-minimax (1 of 8)." in findings(1)
+    assert "does not fail here" not in findings(1)
 
 
 @pytest.mark.usefixtures("docs")
@@ -65,8 +65,8 @@ def test_several_trainings_become_one_row_with_ranges():
     assert row["measures"]["modes"] == 7
     assert row["measures"]["ranges"]["mmd"] == [0.005, 0.008]
     assert row["training_seconds"] == 67
-    told = images_page.table([row], images_page.POINTS)
-    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | 7.00 (5.00 to 8.00) | 1 min 07 s |" in told
+    table = images_page.table([row], images_page.POINTS)
+    assert "| gan (1 of 4 collapsed) | 7 (5 to 8) / 8 | 7.00 (5.00 to 8.00) | 1 min 07 s |" in table
     assert images_page.combine([trainings[0]])["measures"]["ranges"]["of"] == [8, 8]
     assert "| gan | 8 / 8 |" in images_page.table([images_page.combine(trainings[:1])], images_page.POINTS)
     assert "failed" in images_page.combine([{"model": "gan", "data": "ring", "failed": "all alike"}] * 2)

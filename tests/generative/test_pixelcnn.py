@@ -102,8 +102,8 @@ def test_a_sampler_that_never_drew_again_would_be_seen():
         for parameter in network.parameters():
             parameter.mul_(3)
     model = PixelCNNModel(network, 2, 1e-3)
-    made = model.draw(20_000, generator_for(0, 0)).reshape(-1, 4).long()
-    counts = torch.bincount(made @ torch.tensor([8, 4, 2, 1]), minlength=16) / len(made)
+    samples = model.draw(20_000, generator_for(0, 0)).reshape(-1, 4).long()
+    counts = torch.bincount(samples @ torch.tensor([8, 4, 2, 1]), minlength=16) / len(samples)
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).reshape(-1, 1, 2, 2)
     with torch.no_grad():
         torch.testing.assert_close(counts, torch.exp(-model.nats(every)), atol=0.012, rtol=0)
@@ -120,15 +120,15 @@ def markov_field(count: int, size: int, rng: np.random.Generator) -> tuple[Tenso
         zero = np.zeros(len(x), int)
         return (x[:, i - 1, j] if i else zero) + (x[:, i, j - 1] if j else zero)
 
-    made = np.zeros((count, size, size), int)
+    samples = np.zeros((count, size, size), int)
     for i, j in itertools.product(range(size), repeat=2):
-        made[:, i, j] = rng.random(count) < chance[neighbours(made, i, j)]
+        samples[:, i, j] = rng.random(count) < chance[neighbours(samples, i, j)]
     every = np.array(list(itertools.product([0, 1], repeat=size**2))).reshape(-1, size, size)
     log_p = np.zeros(len(every))
     for i, j in itertools.product(range(size), repeat=2):
         p = chance[neighbours(every, i, j)]
         log_p += np.log(np.where(every[:, i, j] == 1, p, 1 - p))
-    return torch.from_numpy(made[:, None]).float(), float(-(np.exp(log_p) * log_p).sum())
+    return torch.from_numpy(samples[:, None]).float(), float(-(np.exp(log_p) * log_p).sum())
 
 
 def test_the_entropy_of_a_markov_field_is_reached():

@@ -152,8 +152,8 @@ def test_a_path_begins_and_ends_at_the_pictures():
 
 def test_truncation_keeps_latents_near_the_middle():
     model = linear_model()  # a rotation, so that lengths stay
-    made = sampling.draw(model, 500, generator_for(0, 0), truncation=0.5).flatten(1)
-    assert made.norm(dim=1).max() <= 0.5 * 2 + 1e-5
+    z = sampling.draw(model, 500, generator_for(0, 0), truncation=0.5).flatten(1)
+    assert z.norm(dim=1).max() <= 0.5 * 2 + 1e-5
     free = sampling.draw(model, 500, generator_for(0, 0)).flatten(1)
     assert free.norm(dim=1).max() > 2
 

@@ -160,10 +160,10 @@ def test_the_critic_is_shown_right_fake_and_wrong_pairs(samples):
 
 
 def test_both_readers_learn(samples):
-    made = model()
+    gan = model()
     data = Batches(samples, 16, 0, CPU, -1.0)(0)
     batch = Batch(data.x, data.labels, generator_for(0, 0), data.condition)
-    for network, loss in ((made.game.critic, made.game.critic_loss), (made.game.generator, made.game.generator_loss)):
+    for network, loss in ((gan.game.critic, gan.game.critic_loss), (gan.game.generator, gan.game.generator_loss)):
         loss(batch).total.backward()
         assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in network.reader.parameters())
 

@@ -85,8 +85,8 @@ def distance_left(game: losses.Adversarial, seed: int, steps: int = 60) -> float
     for step in range(steps):
         trainer(step)
         with torch.no_grad():
-            made = gan.generator(torch.randn(64, 2, generator=generator_for(seed, step)))
-        closest = min(closest, float((made.mean(0) - target).norm()))
+            samples = gan.generator(torch.randn(64, 2, generator=generator_for(seed, step)))
+        closest = min(closest, float((samples.mean(0) - target).norm()))
     return closest
 
 

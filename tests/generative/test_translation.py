@@ -91,9 +91,9 @@ def test_translators_give_pictures_of_their_size(size, count):
     assert levels(size) == count
     x = pictures(1, 2, size, size)
     for network in (unet(size, 2, 3, 2), resnet_translator(size, 2, 3, 2, 1), unet(size, 2, 3, 2, None)):
-        made = network(x)
-        assert made.shape == (1, 3, size, size)
-        assert made.abs().max() <= 1
+        output = network(x)
+        assert output.shape == (1, 3, size, size)
+        assert output.abs().max() <= 1
     with pytest.raises(ValueError, match="resize them to a multiple of 4"):
         levels(30)
     with pytest.raises(ValueError, match="such as 32"):
@@ -118,9 +118,9 @@ def test_a_translator_begins_with_its_input_and_keeps_what_is_known():
     nn.init.constant_(body.bias, 0.25)
     condition = torch.cat([pictures(2, 3, 4, 4), torch.full((2, 1, 4, 4), -1.0)], 1)
     condition[:, 3, :2] = 1  # the upper half is to be made
-    made = Translator(body, 3, begins=True, holes=True)(condition)
-    torch.testing.assert_close(made[:, :, :2], condition[:, :3, :2] + 0.5)
-    assert torch.equal(made[:, :, 2:], condition[:, :3, 2:])
+    output = Translator(body, 3, begins=True, holes=True)(condition)
+    torch.testing.assert_close(output[:, :, :2], condition[:, :3, :2] + 0.5)
+    assert torch.equal(output[:, :, 2:], condition[:, :3, 2:])
     grey = nn.Conv2d(1, 3, 1)
     nn.init.zeros_(grey.weight)
     nn.init.zeros_(grey.bias)
@@ -131,7 +131,7 @@ def test_a_translator_begins_with_its_input_and_keeps_what_is_known():
 # pix2pix
 
 
-class Told(nn.Module):
+class LinearCritic(nn.Module):
     """A critic of known logits: the input's planes, minus twice the picture's, a map of one pixel each."""
 
     def __init__(self, planes: int) -> None:
@@ -153,7 +153,7 @@ class Affine(nn.Module):
 
 @pytest.mark.parametrize("name", GAMES)
 def test_pix2pix_plays_any_game_on_inputs_beside_pictures(name):
-    game = Pix2Pix(Affine(0.5, 0.1), Told(1), GAMES[name], sgd, sgd, 100.0)
+    game = Pix2Pix(Affine(0.5, 0.1), LinearCritic(1), GAMES[name], sgd, sgd, 100.0)
     condition, x = pictures(4, 1, 3, 3), pictures(4, 1, 3, 3, seed=1)
     fake = 0.5 * condition + 0.1
     real_logits, fake_logits = condition - 2 * x, condition - 2 * fake
@@ -171,7 +171,7 @@ def test_data_without_inputs_are_refused_before_a_network_is_built():
 
 
 def test_the_penalty_is_on_the_slope_in_the_picture_alone():
-    game = Pix2Pix(Affine(1.0, 0.0), Told(2), GAMES["wasserstein"], sgd, sgd, penalty=between_real_and_fake)
+    game = Pix2Pix(Affine(1.0, 0.0), LinearCritic(2), GAMES["wasserstein"], sgd, sgd, penalty=between_real_and_fake)
     batch = batch_of(pictures(4, 1, 3, 3), pictures(4, 2, 3, 3, seed=1))
     game.generator = nn.Conv2d(2, 1, 1)
     # The mean of nine logits, each falling by 2 per unit of its pixel: a slope of (9 * (2 / 9)^2)^0.5 = 2 / 3.
@@ -206,7 +206,7 @@ def test_a_linear_generator_under_squared_error_is_least_squares():
 
 
 def cycle(there: nn.Module, back: nn.Module, **options: float) -> CycleGAN:
-    return CycleGAN(there, back, (Told(0), Told(0)), sgd, sgd, **options)
+    return CycleGAN(there, back, (LinearCritic(0), LinearCritic(0)), sgd, sgd, **options)
 
 
 def test_identity_translators_lose_nothing():
@@ -221,13 +221,13 @@ def test_cyclegans_loss_by_hand():
     x, y = pictures(4, 1, 3, 3), pictures(4, 1, 3, 3, seed=1)
     game = cycle(Affine(2.0, 0.0), Affine(1.0, -0.25))
     loss = game.generator_loss(batch_of(x, None, y))
-    made, other = 2 * y, x - 0.25
-    adversarial = sum(0.5 * (-2 * fake - 1).square().mean() for fake in (made, other))
-    cycles = (2 * other - x).abs().mean() + (made - 0.25 - y).abs().mean()
+    fake_x, other = 2 * y, x - 0.25
+    adversarial = sum(0.5 * (-2 * fake - 1).square().mean() for fake in (fake_x, other))
+    cycles = (2 * other - x).abs().mean() + (fake_x - 0.25 - y).abs().mean()
     identity = (2 * x - x).abs().mean() + 0.25
     torch.testing.assert_close(loss.total, adversarial + 10 * cycles + 5 * identity)
     critic = game.critic_loss(batch_of(x, None, y))
-    sides = ((x, made), (y, other))
+    sides = ((x, fake_x), (y, other))
     expected = sum(0.5 * (-2 * a - 1).square().mean() + 0.5 * (2 * b).square().mean() for a, b in sides)
     torch.testing.assert_close(critic.total, expected)
     # The other way round, with all roles exchanged, nothing changes.
@@ -240,12 +240,12 @@ def test_the_buffer_fills_up_and_then_exchanges_half():
     first = torch.arange(50.0)[:, None]
     assert torch.equal(buffer.exchange(first, batch_of(first)), first)
     later = torch.arange(50.0, 1050)[:, None]
-    given = buffer.exchange(later, batch_of(later))
-    old = (given != later).float().mean().item()
+    shown = buffer.exchange(later, batch_of(later))
+    old = (shown != later).float().mean().item()
     assert 0.45 < old < 0.55
-    assert given.unique().numel() == 1000  # nothing is given back twice
-    kept = torch.stack(buffer.kept)
-    assert torch.equal(torch.cat([given, kept]).sort(0).values, torch.cat([first, later]))  # nothing gets lost
+    assert shown.unique().numel() == 1000  # nothing is given back twice
+    pool = torch.stack(buffer.pool)
+    assert torch.equal(torch.cat([shown, pool]).sort(0).values, torch.cat([first, later]))  # nothing gets lost
     again = Buffer(50)
     again.load_state_dict(buffer.state_dict())
     more = pictures(20, 1)
@@ -337,11 +337,11 @@ def test_ssim_is_what_scikit_image_gives():
 
 def test_error_and_psnr_in_closed_form():
     x = torch.full((2, 3, 8, 8), 0.5)
-    made = x + torch.tensor([0.1, -0.01])[:, None, None, None]
-    assert absolute_error(made, x).tolist() == pytest.approx([0.1, 0.01], rel=1e-4)
-    assert psnr(made, x).tolist() == pytest.approx([20, 40], rel=1e-4)
+    output = x + torch.tensor([0.1, -0.01])[:, None, None, None]
+    assert absolute_error(output, x).tolist() == pytest.approx([0.1, 0.01], rel=1e-4)
+    assert psnr(output, x).tolist() == pytest.approx([20, 40], rel=1e-4)
     assert psnr(x, x).tolist() == [100, 100]
-    assert set(similarity(made, x)) == {"l1", "psnr"}  # no window fits
+    assert set(similarity(output, x)) == {"l1", "psnr"}  # no window fits
 
 
 # The perceptual term
@@ -368,19 +368,19 @@ def test_the_perceptual_distance_is_between_vggs_features():
         else:
             layers.append(nn.MaxPool2d(2) if layer in (4, 9) else nn.ReLU())
     stack = nn.Sequential(*layers)
-    made, x = pictures(2, 3, 8, 8), pictures(2, 3, 8, 8, seed=1)
+    output, x = pictures(2, 3, 8, 8), pictures(2, 3, 8, 8, seed=1)
     mean, sd = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
     distances = []
     for last in (4, 9, 16):
-        seen = [stack[:last](((part + 1) / 2 - mean) / sd) for part in (made, x)]
+        seen = [stack[:last](((part + 1) / 2 - mean) / sd) for part in (output, x)]
         distances.append((seen[0] - seen[1]).square().mean())
     perceptual = Perceptual(tensors)
-    torch.testing.assert_close(perceptual(made, x), torch.stack(distances).mean())
+    torch.testing.assert_close(perceptual(output, x), torch.stack(distances).mean())
     assert perceptual(x, x) == 0
     game = Pix2Pix(Affine(1.0, 0.0), None, GAMES["minimax"], sgd, sgd, 0.0, perceptual=lambda: perceptual)
     game.units()
-    loss = game.generator_loss(batch_of(x, made))
-    torch.testing.assert_close(loss.total, perceptual(made, x))
+    loss = game.generator_loss(batch_of(x, output))
+    torch.testing.assert_close(loss.total, perceptual(output, x))
     assert all(not weight.requires_grad for weight in perceptual.weights)
 
 

@@ -233,24 +233,24 @@ def test_cyclegan_translates_there_and_back(photos):
 )  # fmt: skip
 def test_every_mistake_is_one_sentence(arguments, sentence, photos, capsys):
     assert call(*arguments) == 2
-    told = capsys.readouterr().err
-    assert sentence in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert sentence in output
+    assert "Traceback" not in output
 
 
 def test_mistakes_with_own_pictures(runs, photos, capsys):
-    def told(run: str, *arguments: str) -> str:
+    def refusal(run: str, *arguments: str) -> str:
         assert call("sample_images", "--run", str(runs / run), "--show", "translation", *arguments) == 2
         return capsys.readouterr().err
 
-    assert "needs pictures: --input FILE" in told("colourise")
-    assert "must end in .png" in told("colourise", "--input", "photos/1.png", "--out", "x.gif")
-    assert "--samples must be at least 1" in told("colourise", "--input", "photos/1.png", "--samples", "0")
-    assert "is not a readable picture" in told("colourise", "--input", "nowhere.png")
-    assert "has no transparent part" in told("inpaint", "--input", "photos/1.png")
-    assert "knows no way back" in told("inpaint", "--input", "photos/1.png", "--back")
-    assert "having no noise" in told("super-resolve", "--input", "photos/1.png", "--samples", "2")
-    assert "have one name" in told("colourise", "--input", "photos/1.png", "photos/1.png", "--out", "folder")
+    assert "needs pictures: --input FILE" in refusal("colourise")
+    assert "must end in .png" in refusal("colourise", "--input", "photos/1.png", "--out", "x.gif")
+    assert "--samples must be at least 1" in refusal("colourise", "--input", "photos/1.png", "--samples", "0")
+    assert "is not a readable picture" in refusal("colourise", "--input", "nowhere.png")
+    assert "has no transparent part" in refusal("inpaint", "--input", "photos/1.png")
+    assert "knows no way back" in refusal("inpaint", "--input", "photos/1.png", "--back")
+    assert "having no noise" in refusal("super-resolve", "--input", "photos/1.png", "--samples", "2")
+    assert "have one name" in refusal("colourise", "--input", "photos/1.png", "photos/1.png", "--out", "folder")
 
 
 def test_grey_and_coloured_sets_have_no_identity(arrays):

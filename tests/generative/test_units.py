@@ -78,12 +78,12 @@ def test_critic_steps_are_counted(critic_steps):
 
 def test_every_critic_step_sees_fresh_data_and_fresh_fakes():
     """Stale critic steps, which repeat one batch, are caught by what the critic is shown."""
-    gan, asked, shown = small_gan(critic_steps=3), [], []
+    gan, numbers, shown = small_gan(critic_steps=3), [], []
     gan.critic.register_forward_hook(lambda module, inputs, output: shown.extend(inputs[0].detach().split(16)))
-    trainer = Trainer(gan.units(), lambda number: asked.append(number) or points(number), seed=0)
+    trainer = Trainer(gan.units(), lambda number: numbers.append(number) or points(number), seed=0)
     trainer(0)
     trainer(1)
-    assert asked == list(range(8))
+    assert numbers == list(range(8))
     assert len(shown) == 2 * (3 * 2 + 1)
     for i, a in enumerate(shown):
         assert not any(torch.equal(a, b) for b in shown[i + 1 :])
@@ -159,9 +159,9 @@ def test_labels_reach_both_sides_and_the_penalty():
     labels = torch.tensor([0, 1, 2, 0])
     gan = GAN(generator, critic, losses.WASSERSTEIN, adam, adam, penalty=between_real_and_fake)
     Trainer(gan.units(), lambda number: (torch.randn(4, 2), labels), 0)(0)
-    given = torch.cat(seen).split(4)
-    assert len(given) == 4  # real, fake, penalty; then the generator's fakes
-    assert all(torch.equal(part, labels) for part in given)
+    parts = torch.cat(seen).split(4)
+    assert len(parts) == 4  # real, fake, penalty; then the generator's fakes
+    assert all(torch.equal(part, labels) for part in parts)
 
 
 def test_real_and_fake_share_a_pass_but_no_statistics():
@@ -433,14 +433,14 @@ def test_train_runs_any_units(tmp_path):
 def test_parts_of_a_batch_have_the_numbers_that_were_drawn_for_them(count):
     x = torch.randn(7, 2)
     whole = Batch(x, None, generator_for(0, 0))
-    wanted = whole.normal(7, 3), whole.uniform(7), whole.normal(14, 2)
-    found = []
+    whole_draws = whole.normal(7, 3), whole.uniform(7), whole.normal(14, 2)
+    draws = []
     for rank in range(count):
         own = Ranks(rank, count).part(7)
         batch = Batch(x[own], None, generator_for(0, 0), part=Part(own.start, 7))
         size = len(batch.x)
-        found.append((batch.normal(size, 3), batch.uniform(size), batch.normal(2 * size, 2)))
-    for expected, *parts in zip(wanted, *found, strict=True):
+        draws.append((batch.normal(size, 3), batch.uniform(size), batch.normal(2 * size, 2)))
+    for expected, *parts in zip(whole_draws, *draws, strict=True):
         assert torch.equal(torch.cat(parts), expected)
 
 

@@ -98,8 +98,8 @@ def test_learned_priors_are_drawn_from_and_bound_the_likelihood(name, images):
     model = build(dataclasses.replace(preset(name, "tiny"), latent_size=3), Shape.of(load_samples(images)), CPU)
     latents = model.latent(4000, generator_for(0, 0))
     mixture = model.network.prior(model.network.encode)
-    wanted = (mixture.log_weights.exp()[:, None] * mixture.mean).sum(0)
-    assert (latents.mean(0) - wanted).abs().max() < 0.15
+    expected = (mixture.log_weights.exp()[:, None] * mixture.mean).sum(0)
+    assert (latents.mean(0) - expected).abs().max() < 0.15
     batch = Batch(torch.rand(8, 1, 8, 8), None, generator_for(0, 0))
     one, many = (
         log_likelihood_bound(model.network, model.likelihood, batch.x, None, k, generator_for(0, 1)).mean()
@@ -316,7 +316,7 @@ def test_a_decoder_shows_where_it_is_unsure(images):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "shape", "told"),
+    ("name", "options", "shape", "message"),
     [
         ("cvae", {"prior": "vamp"}, Shape(8, 1, 2), "use --prior mixture"),
         ("ae", {"likelihood": "gaussian-per-pixel"}, Shape(8, 1), "variance of 0"),
@@ -324,8 +324,8 @@ def test_a_decoder_shows_where_it_is_unsure(images):
         ("semi-supervised-vae", {"likelihood": "gaussian-learned"}, Shape(8, 1, 2), "fixed variance"),
     ],
 )
-def test_what_cannot_be_built_is_explained(name, options, shape, told):
-    with pytest.raises(UserError, match=told):
+def test_what_cannot_be_built_is_explained(name, options, shape, message):
+    with pytest.raises(UserError, match=message):
         build(dataclasses.replace(preset(name), **options), shape, CPU)
 
 

@@ -18,7 +18,7 @@ from rollouts.transfer.videos import write_mp4
 from worldmodels.generative.data.augment import augment
 from worldmodels.generative.data.clips import first_frames, load_clips
 from worldmodels.generative.data.moving_digits import DIGIT, SIDE, STEP, TURN, drawn, moving_digits, paths
-from worldmodels.generative.data.samples import Samples, Wanted, to_tensor
+from worldmodels.generative.data.samples import LoadOptions, Samples, to_tensor
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.measures import clips as measures
 from worldmodels.generative.models.base import Shape, build
@@ -30,7 +30,7 @@ from worldmodels.mixture import Mixture, sample_mixture
 from worldmodels.training.randomness import generator_for
 
 CPU = torch.device("cpu")
-WANTED = Wanted(size=16)
+OPTIONS = LoadOptions(size=16)
 
 
 # Data
@@ -62,7 +62,7 @@ def test_films_of_every_kind_become_clips(tmp_path):
                 first, *rest = [Image.fromarray(frame) for frame in film(12, shade)]
                 first.save(tmp_path / "films" / kind / "0.gif", save_all=True, append_images=rest)
     for place in ("frames", "films"):
-        samples = load_clips(str(tmp_path / place), 4, 2, WANTED)
+        samples = load_clips(str(tmp_path / place), 4, 2, OPTIONS)
         assert samples.train.shape[1:] == (4, 16, 16, 3)
         assert (samples.frames, samples.size, samples.channels, samples.are_images) == (4, 16, 3, True)
         assert samples.class_names == ("dark", "light")
@@ -75,14 +75,14 @@ def test_films_of_every_kind_become_clips(tmp_path):
         nothing = np.zeros(11, np.float32)
         ends = np.zeros(11, bool)
         store.append(Episode(np.stack(film(12, 0)), nothing[:, None], nothing, ends, ends, seed, "none"))
-    episodes = load_clips(str(tmp_path / "run"), 4, 1, Wanted())
+    episodes = load_clips(str(tmp_path / "run"), 4, 1, LoadOptions())
     assert episodes.train.shape == (2 * 9, 4, 16, 16, 3)
     assert episodes.train_labels is None
 
 
 def test_of_a_single_film_the_end_is_held_out(tmp_path):
     write_mp4(film(60, 0), tmp_path / "one.mp4", 10)
-    samples = load_clips(str(tmp_path / "one.mp4"), 5, 1, WANTED)
+    samples = load_clips(str(tmp_path / "one.mp4"), 5, 1, OPTIONS)
     assert samples.train.mean((2, 3, 4)).max() < samples.test.mean((2, 3, 4)).min()
     assert first_frames(tmp_path / "one.mp4", 3, 16, 1, "crop").shape == (3, 16, 16, 1)
     Image.fromarray(film(1, 9)[0]).save(tmp_path / "p.png")
@@ -102,11 +102,11 @@ def test_what_makes_no_clips_is_said_in_a_sentence(tmp_path):
         ("empty", "holds no pictures"),
     ):
         with pytest.raises(UserError, match=message):
-            load_clips(str(tmp_path / name), 5, 1, WANTED)
+            load_clips(str(tmp_path / name), 5, 1, OPTIONS)
     with pytest.raises(UserError, match="choose --size"):
-        load_clips(str(tmp_path / "wide.mp4"), 5, 1, Wanted())
+        load_clips(str(tmp_path / "wide.mp4"), 5, 1, LoadOptions())
     with pytest.raises(UserError, match="--memory-gb"):
-        load_clips(str(tmp_path / "wide.mp4"), 5, 1, Wanted(size=16, memory=10_000))
+        load_clips(str(tmp_path / "wide.mp4"), 5, 1, LoadOptions(size=16, memory=10_000))
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +195,9 @@ def batch_of(samples: Samples, count: int = 8) -> Batch:
 
 
 def test_both_units_move_only_their_own_weights(moving):
-    made, batch = model(moving), batch_of(moving)
-    vision, foresight = made.units()
-    for unit, other in ((vision, made.network.dynamics), (foresight, made.network.vae)):
+    video, batch = model(moving), batch_of(moving)
+    vision, foresight = video.units()
+    for unit, other in ((vision, video.network.dynamics), (foresight, video.network.vae)):
         before = [part.clone() for part in other.parameters()]
         own = [part.clone() for group in unit.optimiser.param_groups for part in group["params"]]
         Trainer([unit], lambda number: (batch.x, batch.labels), 0)(0)
@@ -208,15 +208,15 @@ def test_both_units_move_only_their_own_weights(moving):
 
 def test_the_loss_of_v_is_the_bound_with_the_static_code_paid_once(moving):
     """Recomputed from its parts: per clip, the errors of all frames, all dynamic KLs, and one static KL."""
-    made, batch = model(moving), batch_of(moving)
-    made.network.eval()
-    terms = made.video.vision_loss(batch).terms
-    codes, rng = made.network.encode(batch.x, None), generator_for(0, 0)
+    video, batch = model(moving), batch_of(moving)
+    video.network.eval()
+    terms = video.video.vision_loss(batch).terms
+    codes, rng = video.network.encode(batch.x, None), generator_for(0, 0)
     chosen = (torch.rand(8, generator=rng) * 6).long()
     mean, logvar = (part[torch.arange(8), chosen] for part in (codes.static_mean, codes.static_logvar))
     static = mean + (0.5 * logvar).exp() * torch.randn(8, 16, generator=rng)
     dynamic = codes.mean + (0.5 * codes.logvar).exp() * torch.randn(8, 6, 8, generator=rng)
-    output = torch.sigmoid(made.network.decode(static, dynamic, None))
+    output = torch.sigmoid(video.network.decode(static, dynamic, None))
     nats = torch.nn.functional.binary_cross_entropy(output, batch.x, reduction="sum") / 48
 
     def kl(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -228,14 +228,14 @@ def test_the_loss_of_v_is_the_bound_with_the_static_code_paid_once(moving):
 
 
 def test_futures_begin_as_given_and_know_nothing_of_what_came(moving):
-    made = model(moving)
+    video = model(moving)
     x = batch_of(moving).x
     changed = torch.cat([x[:, :2], torch.rand_like(x[:, 2:])], 1)
-    first, second = (made.futures(clip[:, :2], generator_for(0, 1)) for clip in (x, changed))
+    first, second = (video.futures(clip[:, :2], generator_for(0, 1)) for clip in (x, changed))
     assert first.shape == x.shape
     assert torch.equal(first[:, :2], x[:, :2])
     assert torch.equal(first, second)
-    assert not torch.equal(first, made.futures(x[:, :2], generator_for(0, 2)))
+    assert not torch.equal(first, video.futures(x[:, :2], generator_for(0, 2)))
 
 
 @pytest.mark.parametrize(
@@ -244,16 +244,16 @@ def test_futures_begin_as_given_and_know_nothing_of_what_came(moving):
 )
 def test_the_action_of_m_is_what_stays(name, options, actions, moving):
     """The static code, and the class; without both, M goes on without any action."""
-    made = model(moving, name, **options)
-    assert made.network.dynamics.action_size == actions
-    assert made.network.dynamics.reward_head is made.network.dynamics.termination_head is None
-    drawn_clips = made.draw(3, generator_for(0, 0))
+    video = model(moving, name, **options)
+    assert video.network.dynamics.action_size == actions
+    assert video.network.dynamics.reward_head is video.network.dynamics.termination_head is None
+    drawn_clips = video.draw(3, generator_for(0, 0))
     assert drawn_clips.shape == (3, 6, 1, SIDE, SIDE)
-    assert ("exchange" in made.views()) == bool(made.network.static_size)
+    assert ("exchange" in video.views()) == bool(video.network.static_size)
     batch = batch_of(moving)
-    for view in made.views().values():
+    for view in video.views().values():
         assert view(batch).ndim == 3
-    frames = made.films()["futures"](batch)
+    frames = video.films()["futures"](batch)
     assert len(frames) == 6
     assert frames[0].shape[0] == 3 * (SIDE + 2) + 2
 

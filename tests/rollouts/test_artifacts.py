@@ -117,14 +117,14 @@ def test_changed_options_are_refused_by_name_and_value(tmp_path):
 @pytest.mark.parametrize(("steps", "accepted"), [(20, True), (5, False)])
 def test_a_growable_option_may_grow_but_not_shrink(steps, accepted, tmp_path):
     begin_stage(tmp_path).finish()
-    wanted = replace(Options(), steps=steps)
+    options = replace(Options(), steps=steps)
     if accepted:
-        stage = Stage(tmp_path, "vae").open(wanted, growable=("steps",))
+        stage = Stage(tmp_path, "vae").open(options, growable=("steps",))
         assert not stage.complete  # there is more to do
-        assert stage.config(Options) == wanted
+        assert stage.config(Options) == options
     else:
         with pytest.raises(UserError, match="steps was 10, is now 5"):
-            Stage(tmp_path, "vae").open(wanted, growable=("steps",))
+            Stage(tmp_path, "vae").open(options, growable=("steps",))
 
 
 def test_inputs_that_disagree_are_both_named(tmp_path):

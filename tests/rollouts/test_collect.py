@@ -42,8 +42,8 @@ def test_a_fall_terminates_at_the_last_step_and_nowhere_else(toy_episodes):
         assert episode.rewards[-1] < 0  # |x| > 1
 
 
-@pytest.mark.parametrize(("asked", "steps"), [(7, 7), (500, 50)])
-def test_the_recorders_limit_and_the_environments_own_truncate_and_do_not_terminate(asked, steps):
+@pytest.mark.parametrize(("limit", "steps"), [(7, 7), (500, 50)])
+def test_the_recorders_limit_and_the_environments_own_truncate_and_do_not_terminate(limit, steps):
     def stay(seed, spec):
         env = ToyEnv()
         env.reset(seed=seed)
@@ -55,7 +55,7 @@ def test_the_recorders_limit_and_the_environments_own_truncate_and_do_not_termin
 
         return act
 
-    episode = record_episode(make_env("toy"), stay, "stay", seed=3, max_steps=asked)
+    episode = record_episode(make_env("toy"), stay, "stay", seed=3, max_steps=limit)
     assert len(episode) == steps
     assert episode.truncated.tolist() == [False] * (steps - 1) + [True]
     assert not episode.terminated.any()

@@ -182,19 +182,19 @@ def test_nothing_is_left_of_a_collection_whose_processes_are_killed(tmp_path: Pa
 
 @on_linux
 def test_what_an_engine_left_that_never_started_is_removed_and_a_running_ones_is_not():
-    mine = [SHARED_MEMORY / f"ViZDoomMQCtr{name}" for name in ("aTestStale", "aTestYoung", "aTestUsed")]
+    files = [SHARED_MEMORY / f"ViZDoomMQCtr{name}" for name in ("aTestStale", "aTestYoung", "aTestUsed")]
     user = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "+viz_instance_id", "aTestUsed"])
     try:
         while b"aTestUsed" not in Path(f"/proc/{user.pid}/cmdline").read_bytes():  # between fork and exec
             time.sleep(0.01)
-        for file in mine:
+        for file in files:
             file.touch()
-            if file != mine[1]:
+            if file != files[1]:
                 os.utime(file, (time.time() - 2 * STALE_S,) * 2)
         sweep_shared_memory()
-        assert [file.exists() for file in mine] == [False, True, True]
+        assert [file.exists() for file in files] == [False, True, True]
     finally:
         user.kill()
         user.wait()
-        for file in mine:
+        for file in files:
             file.unlink(missing_ok=True)

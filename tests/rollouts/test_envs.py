@@ -31,8 +31,8 @@ def test_shrinking_by_two_averages_four_pixels():
 def test_carracing_frames_lose_the_dashboard_and_are_averaged_over_area():
     frame = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     small = preprocess(frame, resolve("carracing"))
-    wanted = np.einsum("ih,hwc,jw->ijc", area_weights(84, 64), frame[:84].astype(float), area_weights(96, 64))
-    np.testing.assert_allclose(small, wanted, atol=0.51)
+    expected = np.einsum("ih,hwc,jw->ijc", area_weights(84, 64), frame[:84].astype(float), area_weights(96, 64))
+    np.testing.assert_allclose(small, expected, atol=0.51)
     frame[84:] = 255 - frame[84:]
     assert np.array_equal(preprocess(frame, resolve("carracing")), small)
 
@@ -89,14 +89,14 @@ def test_the_fast_renderer_is_the_same_world_and_another_crop_is_another():
 
 
 def test_keyword_arguments_are_read_as_numbers_booleans_and_words():
-    given = {"lap_complete_percent": "1.0", "continuous": "false", "frames": "4", "word": "left"}
-    preset = resolve(EnvConfig("carracing", kwargs=given))
+    words = {"lap_complete_percent": "1.0", "continuous": "false", "frames": "4", "word": "left"}
+    preset = resolve(EnvConfig("carracing", kwargs=words))
     assert dict(preset.kwargs) == {"lap_complete_percent": 1.0, "continuous": False, "frames": 4, "word": "left"}
     assert preset.action is None  # the preset's own mapping is for continuous actions
 
 
 def test_a_pedal_changes_what_drives_the_action_vector_and_not_the_vector():
-    plain, pedal = (make_env(EnvConfig("carracing-fast", pedal=asked)) for asked in (False, True))
+    plain, pedal = (make_env(EnvConfig("carracing-fast", pedal=pedal_or_not)) for pedal_or_not in (False, True))
     assert (plain.action_spec.outputs, pedal.action_spec.outputs) == (3, 2)
     assert pedal.action_space == plain.action_space
     assert pedal.preset.observation_hash == plain.preset.observation_hash

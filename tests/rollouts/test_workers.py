@@ -150,10 +150,10 @@ def test_collected_episodes_are_the_same_bytes_for_any_number_of_workers(workers
 
 
 def test_the_sweep_leaves_what_belongs_to_this_process(tmp_path: Path):
-    mine = tmp_path / f".file.{os.getpid()}.tmp"
-    mine.touch()
+    own = tmp_path / f".file.{os.getpid()}.tmp"
+    own.touch()
     sweep(tmp_path)
-    assert mine.exists()
+    assert own.exists()
 
 
 def test_fitness_is_the_same_for_any_number_of_workers(tiny_run: Path):

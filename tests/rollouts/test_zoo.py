@@ -105,8 +105,8 @@ def test_every_choice_can_be_reached(name):
     spec = natural_action(space, name)
     for seed in range(3000):
         reached.add(np.asarray(spec.to_env(POLICIES["random"](seed, spec)(zoo.picture(0)))).reshape(-1)[-1].item())
-    wanted = {"discrete": 3, "multi-discrete 2-d": 5, "multi-binary": 2, "box of whole numbers": 9, "box of bytes": 256}
-    assert len(reached) == wanted[name]
+    counts = {"discrete": 3, "multi-discrete 2-d": 5, "multi-binary": 2, "box of whole numbers": 9, "box of bytes": 256}
+    assert len(reached) == counts[name]
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,11 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         before = _state(tmp_path)
         capsys.readouterr()
         assert call(script, *arguments, *COMMON) == 2
-        told = capsys.readouterr()
-        sentences = [line for line in told.err.splitlines() if line.startswith("Error: ")]
-        assert len(sentences) == 1, told.err
-        assert told.err.rstrip().endswith(sentences[0])
-        assert "Traceback" not in told.err
+        output = capsys.readouterr()
+        sentences = [line for line in output.err.splitlines() if line.startswith("Error: ")]
+        assert len(sentences) == 1, output.err
+        assert output.err.rstrip().endswith(sentences[0])
+        assert "Traceback" not in output.err
         after = _state(tmp_path)
         assert before.items() <= after.items()
         assert all(_is_empty(file) for file in after.keys() - before.keys())

@@ -53,12 +53,12 @@ def test_what_was_exported_and_imported_is_what_was_collected(folder: Path):
 
 
 def test_published_weights_become_an_agent_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    asked = []
-    monkeypatch.setattr("agents.cli.import_episodes.import_weights", lambda *given: asked.append(given))
+    calls = []
+    monkeypatch.setattr("agents.cli.import_episodes.import_weights", lambda *arguments: calls.append(arguments))
     (tmp_path / "vae.json").touch()
     (tmp_path / "rnn.json").touch()
     assert call("import", "--source", tmp_path, "--run", tmp_path / "run") == 0
-    assert asked == [(tmp_path, tmp_path / "run")]
+    assert calls == [(tmp_path, tmp_path / "run")]
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ def run(words: list[str], place: Path) -> None:
         return
     values = dict(pairwise(typed))
     if name in MAKES:  # of other options than the stage that is there, on which a later round rests
-        made = Run(Path(values["--run"]))
-        for folder in (made.stage(MAKES[name]).path, made.round(1).path):
+        new_run = Run(Path(values["--run"]))
+        for folder in (new_run.stage(MAKES[name]).path, new_run.round(1).path):
             shutil.rmtree(folder, ignore_errors=True)
     short = shlex.split(ACTOR_CRITIC if "--controller.learner" in typed else SHORT[name])
     if name == "train-images" and "--data" not in typed:

@@ -65,7 +65,7 @@ def test_without_any_run_the_way_to_start_one_is_told(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--preset", "huge"), "There is no preset 'huge'; choose one of tiny, quick, laptop, sac, paper, takecover."),
         (("--env.id", "NoSuchWorld-v0"), "'NoSuchWorld-v0' could not be made"),
@@ -79,13 +79,13 @@ def test_without_any_run_the_way_to_start_one_is_told(
         (("--collect.max-steps", "0"), "must be at least 1"),
     ],
 )
-def test_collecting_what_cannot_be_is_refused(arguments: tuple[str, ...], told: str, refused: Refused):
-    assert told in refused("collect", "--run", "new", "--preset", "tiny", *arguments)
+def test_collecting_what_cannot_be_is_refused(arguments: tuple[str, ...], message: str, refused: Refused):
+    assert message in refused("collect", "--run", "new", "--preset", "tiny", *arguments)
     assert not Path("new").exists()
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "told"),
+    ("script", "arguments", "message"),
     [
         ("train_vae", ("--vae.steps", 0), "--vae.steps must be positive"),
         ("train_vae", ("--vae.batch-size", 10_000), "fewer than one batch"),
@@ -118,12 +118,12 @@ def test_collecting_what_cannot_be_is_refused(arguments: tuple[str, ...], told: 
     ],
 )
 def test_options_that_make_no_sense_are_refused(
-    script: str, arguments: tuple[object, ...], told: str, run: Path, refused: Refused
+    script: str, arguments: tuple[object, ...], message: str, run: Path, refused: Refused
 ):
     if script in ("train_vae", "train_mdnrnn", "train_controller"):
         shutil.rmtree(run / {"train_vae": "vae", "train_mdnrnn": "mdnrnn", "train_controller": "controller"}[script])
     name = "--agent" if script in ("evaluate", "watch") else "--run"
-    assert told in refused(script, name, run, *arguments)
+    assert message in refused(script, name, run, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_an_option_that_does_not_exist_or_does_not_parse_is_refused(
     arguments: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert call("train_vae", "--run", run, *arguments) == 2
-    told = capsys.readouterr()
-    assert arguments[0] in told.err
-    assert "Traceback" not in told.err
+    output = capsys.readouterr()
+    assert arguments[0] in output.err
+    assert "Traceback" not in output.err
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "told"),
+    ("script", "arguments", "message"),
     [
         ("collect", ("--collect.max-steps", 7), "max_steps was 30, is now 7"),
         ("collect", ("--collect.episodes", 3), "episodes was 8, is now 3"),
@@ -174,9 +174,9 @@ def test_an_option_that_does_not_exist_or_does_not_parse_is_refused(
     ],
 )
 def test_other_options_for_a_stage_that_exists_are_refused(
-    script: str, arguments: tuple[object, ...], told: str, run: Path, refused: Refused
+    script: str, arguments: tuple[object, ...], message: str, run: Path, refused: Refused
 ):
-    assert told in refused(script, "--run", run, *arguments)
+    assert message in refused(script, "--run", run, *arguments)
 
 
 def test_options_may_still_change_after_a_first_command_that_was_refused(run: Path, refused: Refused):
@@ -190,7 +190,7 @@ TRUNCATED = b"PK\x03\x04 and then nothing"
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "script", "told"),
+    ("file", "content", "script", "message"),
     [
         ("vae/state.pt", TRUNCATED, "train_vae", DAMAGED),
         ("mdnrnn/state.pt", b"", "train_mdnrnn", DAMAGED),
@@ -217,7 +217,9 @@ TRUNCATED = b"PK\x03\x04 and then nothing"
         ("controller/manifest.json", "{", "iterate", DAMAGED),
     ],
 )
-def test_a_damaged_file_is_named(file: str, content: str | bytes, script: str, told: str, run: Path, refused: Refused):
+def test_a_damaged_file_is_named(
+    file: str, content: str | bytes, script: str, message: str, run: Path, refused: Refused
+):
     shutil.rmtree(run / "round-1")
     replace(run / file, content)
     if file.endswith("state.pt"):
@@ -225,7 +227,7 @@ def test_a_damaged_file_is_named(file: str, content: str | bytes, script: str, t
     if script == "train_controller" and not file.startswith("controller"):
         shutil.rmtree(run / "controller")
     sentence = refused(script, "--agent" if script in ("watch", "evaluate") else "--run", run)
-    assert told in sentence
+    assert message in sentence
     assert str(run / file).removesuffix("/manifest.json").removesuffix("/weights.safetensors") in sentence or (
         "no_such_option" in sentence
     )

@@ -45,11 +45,11 @@ def test_nothing_is_overwritten_where_something_is_missing_or_of_other_weights(p
 def test_the_random_policy_is_measured_again_in_another_world_or_over_other_episodes(publish, tmp_path: Path):
     path, toy = tmp_path / "random.json", EnvConfig("toy")
 
-    def asked(env: EnvConfig, episodes: int) -> bool:
+    def measured(env: EnvConfig, episodes: int) -> bool:
         before = path.stat().st_mtime_ns if path.exists() else 0
         report = publish.random_report(path, evaluate("random", episodes, env=env), env, 0)
         assert (report["env"]["action_repeat"], len(report["episodes"])) == (env.action_repeat, episodes)
         return path.stat().st_mtime_ns != before
 
     repeated = EnvConfig("toy", action_repeat=2)
-    assert [asked(toy, 2), asked(toy, 2), asked(toy, 3), asked(repeated, 3)] == [True, False, True, True]
+    assert [measured(toy, 2), measured(toy, 2), measured(toy, 3), measured(repeated, 3)] == [True, False, True, True]

@@ -78,10 +78,10 @@ def test_the_card_tells_the_score_of_the_released_files_once_it_was_measured(tin
     report = evaluate("pretrained/toy", episodes=3)
     save_report(report, pretrained / "toy" / "evaluation.json")
     release(tiny_run, "toy")
-    told = card.read_text()
-    assert all(f"{episode['return']:.1f}" in told for episode in report["episodes"])
-    assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in told
-    assert "a score would be 100" in told
+    text = card.read_text()
+    assert all(f"{episode['return']:.1f}" in text for episode in report["episodes"])
+    assert f"{report['interval_95_low']:.1f} to {report['interval_95_high']:.1f}" in text
+    assert "a score would be 100" in text
     assert read_json(pretrained / "toy" / "evaluation.json") == report
 
 
@@ -169,17 +169,17 @@ def test_what_was_typed_is_quoted_for_another_run_and_without_paths_of_this_mach
     typed = f"worldmodels train-controller --start-from {tmp_path}/best --run '{tmp_path}/a b' --controller.sigma=1"
     manifest = read_json(run / "controller" / "manifest.json")
     write_json(run / "controller" / "manifest.json", {**manifest, "commands": [typed]})
-    wanted = "worldmodels train-controller --run 'runs/x y' --start-from best --controller.sigma=1"
-    assert wanted in commands(rounds_of(run), "runs/x y")
+    expected = "worldmodels train-controller --run 'runs/x y' --start-from best --controller.sigma=1"
+    assert expected in commands(rounds_of(run), "runs/x y")
 
 
 def test_options_that_differ_from_the_preset_are_in_the_commands(tiny_run: Path):
-    made = " ".join(worked_out(rounds_of(tiny_run), "runs/x"))
-    assert "--preset laptop" in made  # what a run without a note is compared with
-    assert "--env.id toy" in made
-    assert "--vae.latent-size 4" in made
-    assert "--controller.spec.latent sample" in made
-    assert "--start-from" not in made
+    lines = " ".join(worked_out(rounds_of(tiny_run), "runs/x"))
+    assert "--preset laptop" in lines  # what a run without a note is compared with
+    assert "--env.id toy" in lines
+    assert "--vae.latent-size 4" in lines
+    assert "--controller.spec.latent sample" in lines
+    assert "--start-from" not in lines
 
 
 def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_path: Path):
@@ -193,7 +193,7 @@ def test_whose_weights_a_run_began_with_is_in_the_commands(tiny_run: Path, tmp_p
 def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp_path: Path):
     run = shutil.copytree(scripted_run, tmp_path / "run")
     manifest = read_json(run / "rollouts" / "manifest.json")
-    for policy, told in (
+    for policy, sentence in (
         (
             "agent 0123456789ab noise 0.3",
             "worldmodels collect --preset tiny --run runs/x --agent AGENT-0123456789ab --noise 0.3",
@@ -201,7 +201,7 @@ def test_whose_episodes_were_recorded_is_in_the_commands(scripted_run: Path, tmp
         ("human", "# runs/x begins with what people drove"),
     ):
         write_json(run / "rollouts" / "manifest.json", {**manifest, "policy": policy})
-        assert told in worked_out(rounds_of(run), "runs/x")[0]
+        assert sentence in worked_out(rounds_of(run), "runs/x")[0]
 
 
 def test_whether_a_round_learnt_from_people_is_in_the_commands(scripted_run: Path, tmp_path: Path):
@@ -233,7 +233,7 @@ def test_without_runs_the_pretrained_agent_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("generation", "average", "told"),
+    ("generation", "average", "sentence"),
     [
         (0, 40, "what the last evolution began with"),
         (7, 1, "the mean of the search distribution at generation 7"),
@@ -242,8 +242,8 @@ def test_without_runs_the_pretrained_agent_is_shown(
         (90, 40, "the average of the search distribution's means in the 40 generations up to generation 90"),
     ],
 )
-def test_the_card_tells_which_weights_the_agent_is(generation: int, average: int, told: str):
-    assert told in _origin(generation, average)
+def test_the_card_tells_which_weights_the_agent_is(generation: int, average: int, sentence: str):
+    assert sentence in _origin(generation, average)
 
 
 def test_a_pedal_is_explained_where_there_is_one():
@@ -253,7 +253,7 @@ def test_a_pedal_is_explained_where_there_is_one():
 
 def test_action_repeat_is_explained_where_there_is_any():
     assert action_repeat(EnvConfig("carracing-fast")) == ""
-    told = action_repeat(EnvConfig("carracing-fast", action_repeat=4))
-    assert "every 4 frames" in told
-    assert "stock `CarRacing-v3`" in told
-    assert "1,000 frames" in told
+    sentence = action_repeat(EnvConfig("carracing-fast", action_repeat=4))
+    assert "every 4 frames" in sentence
+    assert "stock `CarRacing-v3`" in sentence
+    assert "1,000 frames" in sentence

@@ -20,7 +20,7 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "reports.md").read_text(
 
 def test_every_command_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tracking, "_asked", ())
+    monkeypatch.setattr(tracking, "_chosen", ())
     stand_in(monkeypatch, "wandb", FakeWandB())
     lines = [line for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
     commands = [line.partition("#")[0] for line in lines if line.startswith("worldmodels ")]

@@ -99,11 +99,11 @@ def test_what_an_experiment_began_with_is_counted_in_its_costs(
     generations = history(Stage(rounds_of(scripted_run)[-1], "controller"))
     around = two.costs[-1]["seconds"] - sum(record["seconds"] + record["validation_seconds"] for record in generations)
     for what in ("environment_steps", "seconds"):
-        wanted = 2 * one.total(what) - sum(cost[what] for cost in borrowed)
-        assert two.total(what) == pytest.approx(wanted)
+        expected = 2 * one.total(what) - sum(cost[what] for cost in borrowed)
+        assert two.total(what) == pytest.approx(expected)
         if what == "seconds":  # the curve's are those of generations, without what is around the last ones
-            wanted -= around
-        assert two.curve[-1][what] == pytest.approx(wanted, abs=0.1)
+            expected -= around
+        assert two.curve[-1][what] == pytest.approx(expected, abs=0.1)
     assert two.commands[: len(one.commands)] == one.commands
     copies = two.commands[len(one.commands) :][:4]
     assert [command.split()[0] for command in copies] == ["mkdir", "cp", "cp", "worldmodels"]
@@ -207,8 +207,8 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
     chance = scores | {"episodes": [{}, {}]}
     save_report(common | {"rows": [game], "random": chance}, tmp_path / "temperatures.json")
     for name in ("comparison", "temperatures"):
-        told = ("--report", tmp_path / f"{name}.json", "--note", f"See {name}.")
-        assert call("results", "table", *told, "--folder", folder) == 0
+        options = ("--report", tmp_path / f"{name}.json", "--note", f"See {name}.")
+        assert call("results", "table", *options, "--folder", folder) == 0
         assert str(tmp_path) not in (folder / f"{name}.json").read_text()
     assert call("results", "build", "--folder", folder) == 0
     page = folder.with_suffix(".md").read_text()
@@ -220,7 +220,7 @@ def test_tables_of_comparisons_are_part_of_the_page(folder: Path, report: dict[s
 
 
 def test_what_cannot_be_kept_is_refused(scripted_run: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
-    for arguments, told in (
+    for arguments, message in (
         (("add", "--name", "x", "--title", "x"), "Nothing to keep"),
         (("table", "--report", "score.json"), "is no table of a comparison"),
         (("add", "--name", "../x", "--title", "x", "--run", scripted_run), "letters, digits and hyphens"),
@@ -228,5 +228,5 @@ def test_what_cannot_be_kept_is_refused(scripted_run: Path, folder: Path, capsys
         (("build",), "There are no experiments"),
     ):
         assert call("results", *arguments, "--folder", folder) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert not folder.exists()

@@ -162,7 +162,7 @@ def test_without_a_run_directory_a_new_one_is_made_and_then_found_again(
 
 
 @pytest.mark.parametrize(
-    ("script", "place", "told"),
+    ("script", "place", "message"),
     [
         ("collect", "agents.cli.collect.collect", "Stopped. Continue with --run runs/tiny-1 "),
         ("evaluate", "agents.cli.evaluate.evaluate", "Stopped.\n"),
@@ -171,7 +171,7 @@ def test_without_a_run_directory_a_new_one_is_made_and_then_found_again(
 def test_ctrl_c_tells_how_to_go_on_where_that_is_possible(
     script: str,
     place: str,
-    told: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -183,7 +183,7 @@ def test_ctrl_c_tells_how_to_go_on_where_that_is_possible(
     monkeypatch.setattr(place, stop)
     options = ("--preset", "tiny") if script == "collect" else ("--agent", "anyone")
     assert call(script, *options, *COMMON) == 130
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_scripts_have_only_the_options_that_they_use(capsys: pytest.CaptureFixture[str]):

@@ -53,12 +53,12 @@ def torchrun(script: str, *arguments: object) -> subprocess.CompletedProcess[str
 
 def options(section: str, config: object) -> list[str]:
     """What differs from the preset, for the command line."""
-    given, default = list[str](), getattr(TINY, section)
+    words, default = list[str](), getattr(TINY, section)
     for field in dataclasses.fields(default):
         value, name = getattr(config, field.name), field.name.replace("_", "-")
         if value != getattr(default, field.name):
-            given += [f"--{section}.{name}"] if value is True else [f"--{section}.{name}", str(value)]
-    return given
+            words += [f"--{section}.{name}"] if value is True else [f"--{section}.{name}", str(value)]
+    return words
 
 
 def curves(stage: Path) -> dict[int, dict[str, float]]:
@@ -107,8 +107,8 @@ def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(
     assert sorted(together) == sorted(expected) == [3, 6, 9, 12]
     for step, values in expected.items():
         assert together[step] == pytest.approx(values, rel=1e-4), step
-    weights, wanted = (load_tensors(folder / section / "weights.safetensors") for folder in (run, alone))
-    for name, value in wanted.items():
+    weights, target = (load_tensors(folder / section / "weights.safetensors") for folder in (run, alone))
+    for name, value in target.items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
@@ -133,8 +133,8 @@ def test_two_processes_train_an_image_model_as_one_does(model: str, data: str, t
     for step, values in expected.items():
         assert found[step] == pytest.approx(values, rel=2e-3, abs=1e-4), step
     folders = together, tmp_path / "alone"
-    weights, wanted = (load_tensors(folder / "images" / "weights.safetensors") for folder in folders)
-    for name, value in wanted.items():
+    weights, target = (load_tensors(folder / "images" / "weights.safetensors") for folder in folders)
+    for name, value in target.items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 

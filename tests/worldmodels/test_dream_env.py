@@ -160,12 +160,12 @@ def test_a_single_dream_is_a_function_of_its_seed_too(make_model):
 def test_observations_belong_to_the_caller(make_model):
     envs = DreamVectorEnv(2, make_model(), features="z")
     actions = random_actions(2, 2)
-    wanted = play(envs, actions)[0][2]
+    expected = play(envs, actions)[0][2]
     observation, _ = envs.reset(seed=0)
     observation[:] = 99.0
     observation = envs.step(actions[0])[0]
     observation[:] = 99.0
-    np.testing.assert_array_equal(envs.step(actions[1])[0], wanted)
+    np.testing.assert_array_equal(envs.step(actions[1])[0], expected)
 
 
 def test_actions_beyond_the_space_are_clipped_into_it(make_model):
@@ -182,8 +182,8 @@ def test_discrete_actions_reach_m_as_one_hot_vectors(make_model):
     assert env.action_space == gym.spaces.Discrete(3)
     z = torch.tensor(env.reset(seed=0)[0][:4])[None]
     h = env.step(np.int64(2))[0][4:]
-    wanted = model.remember(z, torch.tensor([[0.0, 0.0, 1.0]]), model.initial_state(1))
-    np.testing.assert_allclose(h, wanted["h"][0], atol=1e-6)
+    expected = model.remember(z, torch.tensor([[0.0, 0.0, 1.0]]), model.initial_state(1))
+    np.testing.assert_allclose(h, expected["h"][0], atol=1e-6)
 
 
 def test_rendering_gives_one_frame_per_lane_and_none_unasked(make_model, envs):
@@ -208,8 +208,8 @@ def test_modes_are_those_of_gymnasium(make_model):
             envs = DreamVectorEnv(2, make_model(), autoreset_mode=named)
             assert envs.autoreset_mode is envs.metadata["autoreset_mode"] is mode
     assert DreamVectorEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-    made = gym.make_vec("worldmodels/Dream-v0", 2, run=make_model(), autoreset_mode="SameStep")
-    assert made.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    envs = gym.make_vec("worldmodels/Dream-v0", 2, run=make_model(), autoreset_mode="SameStep")
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
 
 
 def test_the_same_step_resets_a_lane_and_keeps_its_last_observation(make_model):

@@ -67,8 +67,8 @@ def test_dreaming_step_by_step_is_what_was_trained_on_whole_sequences(core: str)
     for t in range(23):
         state = dynamics.advance(z[:, t], actions[:, t], state)
         step = dynamics.predict(state)
-        wanted = (*(part[:, t] for part in at_once.mixture), at_once.reward[:, t], at_once.termination[:, t])
-        for one, other in zip((*step.mixture, step.reward, step.termination), wanted, strict=True):
+        expected = (*(part[:, t] for part in at_once.mixture), at_once.reward[:, t], at_once.termination[:, t])
+        for one, other in zip((*step.mixture, step.reward, step.termination), expected, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(state, last, atol=1e-5, rtol=1e-5)
 
@@ -218,8 +218,8 @@ def test_files_of_before_there_were_cores_are_those_of_an_lstm(name: str, tmp_pa
     config = config_from_dict(MDNRNNConfig, read_json(folder / "config.json"))
     assert config.core == "lstm"
     architecture = read_json(folder / "manifest.json")["architecture"]
-    made = config.architecture(architecture["latent_size"], architecture["action_size"])
-    assert {name: made[name] for name in architecture} == architecture
+    shape = config.architecture(architecture["latent_size"], architecture["action_size"])
+    assert {name: shape[name] for name in architecture} == architecture
     model = WorldModel.load(f"pretrained/{name}")
     assert model.starts is not None
     assert set(model.starts.state) == set(model.outputs(model.starts.state)) == {"h", "c"}
@@ -233,8 +233,8 @@ def test_a_run_of_before_there_were_cores_is_found_finished(tiny_run: Path, tmp_
     now = read_json(file)
     write_json(file, {name: value for name, value in now.items() if name not in ("core", "layers", "memory")})
     weights = (run / "mdnrnn" / "weights.safetensors").stat()
-    made = fit_mdn_rnn(config_from_dict(MDNRNNConfig, now), run, [EpisodeStore(run / "rollouts" / "episodes")], CPU)
-    assert made.stat() == weights
+    path = fit_mdn_rnn(config_from_dict(MDNRNNConfig, now), run, [EpisodeStore(run / "rollouts" / "episodes")], CPU)
+    assert path.stat() == weights
     assert np.isfinite(read_json(run / "mdnrnn" / "diagnostics.json")["z_nll_per_dim"])
 
 

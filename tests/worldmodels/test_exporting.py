@@ -44,10 +44,10 @@ def test_what_is_exported_computes_the_same(exported):
     for part, file in zip(parts_of(model), files, strict=False):
         inputs = {name: value[:1] for name, value in part.inputs.items()}  # one lane
         with torch.no_grad():
-            wanted = part.module(*inputs.values())
-        wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-        assert len(part.outputs) == len(wanted)
-        for ours, theirs in zip(wanted, run_exported(file, form, inputs), strict=True):
+            expected = part.module(*inputs.values())
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        assert len(part.outputs) == len(expected)
+        for ours, theirs in zip(expected, run_exported(file, form, inputs), strict=True):
             np.testing.assert_allclose(theirs, ours, atol=2e-5)
 
 
@@ -78,7 +78,7 @@ def test_the_facts_say_what_goes_in_and_out(exported):
 
 def test_what_differs_is_not_written(make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     exact = exporting.run_exported
-    monkeypatch.setattr(exporting, "run_exported", lambda *given: [value + 1 for value in exact(*given)])
+    monkeypatch.setattr(exporting, "run_exported", lambda *arguments: [value + 1 for value in exact(*arguments)])
     with pytest.raises(UserError, match="The exported encoder differs from the original by"):
         export_model(make_model(), tmp_path, "torch")
     assert not list(tmp_path.iterdir())
@@ -98,6 +98,6 @@ def test_a_transformer_is_exported_too(make_model, tmp_path: Path):
     foresee, state = Foresee(core), core.initial_state(2)
     z, action = torch.ones(2, 4), torch.ones(2, 1)
     with torch.no_grad():
-        wanted = foresee(z, action, *state.values())
-    for ours, theirs in zip(wanted, run_exported(path, "torch", {"z": z, "action": action, **state}), strict=True):
+        expected = foresee(z, action, *state.values())
+    for ours, theirs in zip(expected, run_exported(path, "torch", {"z": z, "action": action, **state}), strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-5)

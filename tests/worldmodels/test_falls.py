@@ -124,11 +124,11 @@ def test_sampled_ends_come_with_their_probability_and_a_cut_off_is_certain(make_
     model.death_weight = 10.0
     model.mdnrnn.termination_head.weight.zero_()
     model.mdnrnn.termination_head.bias.fill_(logit(0.6))
-    for ends, wanted in (("sampled", 0.6 / (0.6 + 10 * 0.4)), ("cutoff", 1.0)):
+    for ends, expected in (("sampled", 0.6 / (0.6 + 10 * 0.4)), ("cutoff", 1.0)):
         dream = Dream(model, ends=ends)
         dream.reset(range(3000))
         _, over, _ = dream.step(torch.zeros(3000, 1))
-        assert over.float().mean().item() == pytest.approx(wanted, abs=0.02)
+        assert over.float().mean().item() == pytest.approx(expected, abs=0.02)
 
 
 @torch.inference_mode()

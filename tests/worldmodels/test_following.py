@@ -31,7 +31,7 @@ def windows_of(lanes: int = 3, steps: int = 9) -> Windows:
     return Windows(z, actions, ones, ones, ones, ones, torch.arange(lanes))
 
 
-def made(core: str, **options: int) -> Dynamics:
+def dynamics_of(core: str, **options: int) -> Dynamics:
     torch.manual_seed(0)
     return make_dynamics(MDNRNNConfig(core=core, hidden_size=16, mixtures=3, **options).architecture(4, 2))
 
@@ -39,7 +39,7 @@ def made(core: str, **options: int) -> Dynamics:
 @pytest.mark.parametrize("core", CORES)
 @torch.no_grad()
 def test_the_last_steps_are_those_of_a_dream_and_the_memory_that_of_reality(core: str):
-    dynamics, windows = made(core), windows_of()
+    dynamics, windows = dynamics_of(core), windows_of()
     noise = draw_noise(4, windows, slice(None), torch.Generator().manual_seed(1))
     plain, last = follow(dynamics, windows, None)
     outputs, carried = follow(dynamics, windows, None, noise=noise)
@@ -56,7 +56,7 @@ def test_the_last_steps_are_those_of_a_dream_and_the_memory_that_of_reality(core
 
 @pytest.mark.parametrize("core", CORES)
 def test_what_is_seen_in_the_free_steps_is_not_looked_at_and_they_are_learnt_from(core: str):
-    dynamics, windows = made(core), windows_of()
+    dynamics, windows = dynamics_of(core), windows_of()
     noise = draw_noise(4, windows, slice(None), torch.Generator().manual_seed(1))
     other = windows.z.clone()
     other[:, 5:] = 9.0
@@ -105,7 +105,7 @@ def test_together_is_the_mixture_of_what_all_say():
 @pytest.mark.parametrize("core", CORES)
 @torch.no_grad()
 def test_every_lane_hears_the_member_it_follows(core: str):
-    dynamics = made(core, members=3, fall_head=True)
+    dynamics = dynamics_of(core, members=3, fall_head=True)
     state = dynamics(windows_of(8).z[:, :-1], windows_of(8).actions)[1]
     member = torch.tensor([0, 1, 2, 2, 1, 0, 1, 1])
     said, alone = dynamics.predict(state, None, member), dynamics.each(dynamics.outputs(state)["h"])

@@ -110,11 +110,11 @@ def test_no_readable_episode_is_an_error(make_model, toy_store, tmp_path):
 def test_spreading_a_reward_keeps_every_total_and_stays_in_its_window(back, ahead):
     rng = np.random.default_rng(0)
     rewards = (rng.normal(size=40) * (rng.random(40) < 0.3)).astype(np.float32)
-    wanted = np.zeros(40)
+    expected = np.zeros(40)
     for moment, reward in enumerate(rewards):
         window = [t for t in range(40) if moment - ahead <= t <= moment + back]
-        wanted[window] += reward / len(window)
-    np.testing.assert_allclose(spread_rewards(rewards, back, ahead), wanted, atol=1e-6)
+        expected[window] += reward / len(window)
+    np.testing.assert_allclose(spread_rewards(rewards, back, ahead), expected, atol=1e-6)
     assert spread_rewards(rewards, back, ahead).sum() == pytest.approx(rewards.sum(), abs=1e-5)
 
 

@@ -19,8 +19,8 @@ def random_mixture(*shape: int) -> Mixture:
 
 def test_the_likelihood_is_that_of_torch_distributions_dimension_by_dimension():
     mixture, target = random_mixture(7, 6, 5), torch.randn(7, 6)
-    wanted = MixtureSameFamily(Categorical(logits=mixture.logits), Normal(mixture.mean, mixture.log_std.exp()))
-    torch.testing.assert_close(mixture_nll(mixture, target), -wanted.log_prob(target))
+    expected = MixtureSameFamily(Categorical(logits=mixture.logits), Normal(mixture.mean, mixture.log_std.exp()))
+    torch.testing.assert_close(mixture_nll(mixture, target), -expected.log_prob(target))
 
 
 def test_the_entropy_is_that_of_the_weights():
@@ -41,10 +41,10 @@ def test_temperature_divides_the_logits_and_multiplies_the_variance(temperature)
     component = (drawn[..., None] - means).abs().argmin(-1)
     weights = torch.tensor([math.exp(logit / temperature) for logit in logits])
     for k in range(3):
-        mine = drawn[component == k]
-        assert len(mine) / count == pytest.approx((weights[k] / weights.sum()).item(), abs=0.005)
-        assert mine.mean().item() == pytest.approx(means[k].item(), abs=0.05)
-        assert mine.std().item() == pytest.approx(stds[k].item() * math.sqrt(temperature), rel=0.02)
+        own = drawn[component == k]
+        assert len(own) / count == pytest.approx((weights[k] / weights.sum()).item(), abs=0.005)
+        assert own.mean().item() == pytest.approx(means[k].item(), abs=0.05)
+        assert own.std().item() == pytest.approx(stds[k].item() * math.sqrt(temperature), rel=0.02)
 
 
 def test_temperature_0_is_the_mean_of_the_likeliest_component():

@@ -49,9 +49,9 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_no_preset_asks_for_a_low_precision(name):
-    asked = {path: value for path, value in options(PRESETS[name]) if path.endswith("precision")}
-    assert len(asked) >= 4
-    assert set(asked.values()) <= {"auto", "float32"}
+    precisions = {path: value for path, value in options(PRESETS[name]) if path.endswith("precision")}
+    assert len(precisions) >= 4
+    assert set(precisions.values()) <= {"auto", "float32"}
 
 
 def test_without_bfloat16_it_is_float32_and_nothing_is_tried(monkeypatch):

@@ -47,11 +47,11 @@ def test_of_two_balls_a_z_that_holds_the_near_one_tells_of_that_alone():
         frames[moment, 20:22, far[moment] : far[moment] + 2] = 255  # 4 pixels
         frames[moment, 30:40, near[moment] : near[moment] + 5] = 255  # 50
     z = np.stack([near + 0.01 * rng.normal(size=count), rng.normal(size=count)], 1).astype(float)
-    told = what_z_tells(z, frames, earlier)["moving"]
-    assert told["small"]["moments"] == told["large"]["moments"] == count
-    assert told["middle"] == {"moments": 0, "r2": None}
-    assert told["large"]["r2"] > 0.99
-    assert told["small"]["r2"] < 0.05
+    r2_of = what_z_tells(z, frames, earlier)["moving"]
+    assert r2_of["small"]["moments"] == r2_of["large"]["moments"] == count
+    assert r2_of["middle"] == {"moments": 0, "r2": None}
+    assert r2_of["large"]["r2"] > 0.99
+    assert r2_of["small"]["r2"] < 0.05
 
 
 def test_the_worst_patches_are_named_worst_first_and_framed():

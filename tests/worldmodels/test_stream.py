@@ -83,7 +83,7 @@ def test_chunks_with_carried_memory_predict_what_the_whole_episode_would(data, s
     mdnrnn, number = MDNRNN(2, 1, 6, 2, start_flag=start_flag), 3
     zero = torch.tensor([0])
     whole = data.window(torch.tensor([number]), zero, LENGTHS[number], 0, torch.Generator())
-    wanted, _ = mdnrnn(whole.z[:, :-1], whole.actions)
+    expected, _ = mdnrnn(whole.z[:, :-1], whole.actions)
     stream, termination = fresh(data, lanes=1), []
     while len(termination) * 8 < LENGTHS[number]:
         windows, state = stream.windows(torch.Generator())
@@ -91,7 +91,7 @@ def test_chunks_with_carried_memory_predict_what_the_whole_episode_would(data, s
         stream.advance(after)
         if int(windows.z[0, 0, 0]) == number:
             termination.append(prediction.termination[0])
-    torch.testing.assert_close(torch.cat(termination), wanted.termination[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(termination), expected.termination[0], atol=1e-5, rtol=1e-4)
 
 
 def test_a_stream_continues_from_what_it_saved(data):

@@ -113,13 +113,13 @@ def test_1_ends_belong_to_the_actions_that_brought_them_and_the_fatal_one_is_kep
 
 def dying(rng: np.random.Generator, episodes: int) -> list[LatentEpisode]:
     """Latents of noise, in which one dimension says that the next step is the last; the last picture is black."""
-    made = []
+    parts = []
     for _ in range(episodes):
         steps = int(rng.integers(20, 60))
         mean = rng.normal(size=(steps + 1, LATENTS))
         mean[:, 7] = np.where(np.arange(steps + 1) == steps - 1, 4.0, 0.0)
         mean[-1] = 1000.0
-        made.append(
+        parts.append(
             LatentEpisode(
                 mean.astype(np.float16),
                 np.full(mean.shape, -4.0, np.float16),
@@ -130,7 +130,7 @@ def dying(rng: np.random.Generator, episodes: int) -> list[LatentEpisode]:
                 blank_end=True,
             )
         )
-    return made
+    return parts
 
 
 def test_2_deaths_are_weighted_and_heard_through_64_latents(make_doom):
@@ -204,13 +204,13 @@ def test_5_temperature_reaches_the_choice_of_the_component_and_its_width(make_do
 
 
 def test_6_dreams_begin_at_episode_starts_with_nothing_remembered_and_c_sees_z_c_and_h(make_doom):
-    asked = PAPERS_WAY
-    assert (asked.world, asked.starts, asked.spec.features, asked.spec.bias) == ("dream", "episode", "zch", False)
+    config = PAPERS_WAY
+    assert (config.world, config.starts, config.spec.features, config.spec.bias) == ("dream", "episode", "zch", False)
     model = make_doom()
-    dream = Dream(model, asked.temperature, asked.max_steps, asked.starts, asked.spec.features)
+    dream = Dream(model, config.temperature, config.max_steps, config.starts, config.spec.features)
     assert not dream.starts.warm.any()
     dream.reset(range(8))
-    controller = asked.spec.build(model)
+    controller = config.spec.build(model)
     assert controller.parameter_count == dream.features().shape[1] == 1088
     assert not controller.act(torch.ones(1088), torch.zeros(1, 1088)).any()  # no bias
     assert torch.equal(dream.features()[:, :LATENTS], dream.z)

@@ -28,7 +28,7 @@ from worldmodels.training.loop import MetricsLog
 @pytest.fixture(autouse=True)
 def nothing_asked() -> Iterator[None]:
     yield
-    tracking._asked = ()
+    tracking._chosen = ()
 
 
 @pytest.fixture
@@ -168,14 +168,14 @@ class FakeWandB(ModuleType):
     def __init__(self) -> None:
         super().__init__("wandb")
         self.begun: list[dict[str, Any]] = []
-        self.told: list[dict[str, Any]] = []
+        self.logged: list[dict[str, Any]] = []
         self.refusal = ""
 
     def init(self, **options: Any) -> Any:
         if self.refusal:
             raise self.Error(self.refusal)
         self.begun.append(options)
-        return SimpleNamespace(log=self.told.append, define_metric=lambda *_, **__: None, finish=lambda: None)
+        return SimpleNamespace(log=self.logged.append, define_metric=lambda *_, **__: None, finish=lambda: None)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, *fakes: ModuleType) -> None:
@@ -207,9 +207,9 @@ def test_weights_and_biases_gets_everything_and_the_same_run_when_continued(stag
     assert len(first["id"]) == 8
     assert (first["resume"], first["group"], first["name"], first["job_type"]) == ("allow", "car", "car/vae", "vae")
     assert first["config"]["steps"] == 20
-    assert wandb.told[:2] == [{"V/loss": 2.0, "step": 5}, {"V/held_out/kl": 1.0, "step": 5}]
-    assert wandb.told[2]["V/seen"].shape == (4, 6, 3)
-    assert wandb.told[3]["V/units"] == [0.5, 1.0]
+    assert wandb.logged[:2] == [{"V/loss": 2.0, "step": 5}, {"V/held_out/kl": 1.0, "step": 5}]
+    assert wandb.logged[2]["V/seen"].shape == (4, 6, 3)
+    assert wandb.logged[3]["V/units"] == [0.5, 1.0]
 
 
 def test_a_stage_that_is_trained_longer_stays_in_its_tracked_run(stage: Stage, wandb: FakeWandB):

@@ -22,8 +22,8 @@ from worldmodels.vae import (
 
 def test_the_kl_is_that_of_torch_distributions():
     mean, logvar = torch.randn(50, 8, dtype=torch.float64), torch.randn(50, 8, dtype=torch.float64)
-    wanted = kl_divergence(Normal(mean, (logvar / 2).exp()), Normal(torch.zeros_like(mean), 1.0))
-    torch.testing.assert_close(kl_to_standard_normal(mean, logvar), wanted)
+    expected = kl_divergence(Normal(mean, (logvar / 2).exp()), Normal(torch.zeros_like(mean), 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mean, logvar), expected)
 
 
 def test_the_loss_by_hand():

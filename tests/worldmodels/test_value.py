@@ -20,7 +20,7 @@ from worldmodels.data.latents import LatentEpisode
 from worldmodels.dream import Dream
 from worldmodels.fit_mdn_rnn import fit_mdn_rnn
 from worldmodels.starts import BAD_STEPS, DreamStarts, bad_moments
-from worldmodels.value import Value, discounted, known
+from worldmodels.value import Value, discounted, known_moments
 
 
 def episode(rewards: list[float], terminated: bool = False) -> LatentEpisode:
@@ -41,9 +41,9 @@ def episode(rewards: list[float], terminated: bool = False) -> LatentEpisode:
 def test_returns_are_discounted_and_cut_where_the_rest_was_not_recorded():
     rewards = np.array([1.0, 0.0, 2.0], np.float32)
     np.testing.assert_allclose(discounted(rewards, 0.5), [1 + 0.25 * 2, 0.5 * 2, 2])
-    assert known(100, terminated=False, discount=0.9) == 80
-    assert known(100, terminated=True, discount=0.9) == 100
-    assert known(5, terminated=False, discount=0.9) == 0
+    assert known_moments(100, terminated=False, discount=0.9) == 80
+    assert known_moments(100, terminated=True, discount=0.9) == 100
+    assert known_moments(5, terminated=False, discount=0.9) == 0
 
 
 def test_a_linear_value_is_found_again():

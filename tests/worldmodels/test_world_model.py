@@ -106,8 +106,8 @@ def test_a_warm_start_remembers_the_real_steps_before_it_and_an_episode_start_no
         episode, t = next((e, t) for e in episodes for t in range(len(e)) if np.allclose(e.mean[t], mean, atol=1e-6))
         before = slice(max(t - WARM_UP, 0), t)
         z, actions = torch.tensor(episode.mean[before]).float(), torch.tensor(episode.actions[before])
-        _, wanted = model.mdnrnn(z[None], actions[None])
-        torch.testing.assert_close((h_then, c_then), (wanted["h"][0], wanted["c"][0]))
+        _, expected = model.mdnrnn(z[None], actions[None])
+        torch.testing.assert_close((h_then, c_then), (expected["h"][0], expected["c"][0]))
 
 
 def test_starts_of_one_kind_can_be_asked_for_and_unknown_kinds_are_refused(make_model):

@@ -28,15 +28,15 @@ class Watch:
     """Looks at a model while it trains, without changing it.
 
     Args:
-        seen: held-out data in [0, 1].
+        held_out: a batch of held-out data in [0, 1].
         steps: of the whole training.
     """
 
-    def __init__(self, model: ImageModel, seen: Batch, steps: int) -> None:
-        self.model, self.seen, self.steps, self.collapses = model, seen, steps, 0
+    def __init__(self, model: ImageModel, held_out: Batch, steps: int) -> None:
+        self.model, self.held_out, self.steps, self.collapses = model, held_out, steps, 0
 
     def state_dict(self) -> dict[str, int]:
-        """How often in a row the model had collapsed."""
+        """At how many checkpoints in a row the model had collapsed."""
         return {"collapses": self.collapses}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
@@ -46,7 +46,7 @@ class Watch:
         """Pictures, diversity and latent units to TensorBoard; stop on collapse."""
         training = self.model.network.training
         for name, view in self.model.views().items():
-            log.picture(step, name, named(view(self._batch(0)), name, self.model, self.seen))
+            log.picture(step, name, named(view(self._batch(0)), name, self.model, self.held_out))
         self.check_collapse(step, log)
         self.model.network.train(training)
 
@@ -61,13 +61,13 @@ class Watch:
         batch = self._batch(1)
         condition = self.model.condition(batch)
         if self.model.condition_channels and condition is not None:
-            made = self.model.draw(len(condition), batch.rng, condition)
+            samples = self.model.draw(len(condition), batch.rng, condition)
         else:
-            made = self.model.draw(self.model.watched, batch.rng)
-        diversity = mean_distance(made) / mean_distance(batch.x)
+            samples = self.model.draw(self.model.watched, batch.rng)
+        diversity = mean_distance(samples) / mean_distance(batch.x)
         latents = self.model.latents(batch)
-        known = {} if latents is None else {"active_units": latents.active_by_kl}
-        log.held_out(step, {"diversity": diversity, **known})
+        active = {} if latents is None else {"active_units": latents.active_by_kl}
+        log.held_out(step, {"diversity": diversity, **active})
         if latents is not None:
             log.histogram(step, "kl_per_unit", latents.kl_per_unit.tolist())
         fault = None
@@ -85,7 +85,7 @@ class Watch:
             say(f"Careful: {fault}.")
 
     def _batch(self, number: int) -> Batch:
-        return self.seen._replace(rng=generator_for(0, number))
+        return self.held_out._replace(rng=generator_for(0, number))
 
 
 def named(sheet: Frames, view: str, model: ImageModel, batch: Batch) -> Frames:

@@ -66,8 +66,8 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     what = f"{shape.size}x{shape.size} images" if shape.size else "points"
     what = f"clips of {shape.frames} {what}" if shape.frames else what
     say(f"{name}: {len(samples.train):,} {what} from {config.data}; {config.steps:,} steps of {config.batch_size}.")
-    seen = held_out(samples, SEEN, device, model.condition_of)
-    watch = Watch(model, seen, config.steps)
+    held_out_batch = held_out(samples, SEEN, device, model.condition_of)
+    watch = Watch(model, held_out_batch, config.steps)
     parts = {**model.parts(), "updates": trainer, "watch": watch}
     train(
         stage,
@@ -86,7 +86,7 @@ def fit_images(name: str, config: ImageConfig, run: Path, device: torch.device) 
     for key, part in parts.items():
         part.load_state_dict(state[key])
     view = next(iter(model.views().values()))
-    save_png(view(seen._replace(rng=generator_for(0, 0))), stage.picture("samples"), enlargement(shape.size))
+    save_png(view(held_out_batch._replace(rng=generator_for(0, 0))), stage.picture("samples"), enlargement(shape.size))
     save_tensors(model.network.state_dict(), weights)
     stage.finish(weights=file_hash(weights), architecture=shape._asdict(), data=about(samples))
     say(f"{name}: done. Look at {stage.picture('samples')}")

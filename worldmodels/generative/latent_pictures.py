@@ -97,12 +97,12 @@ def read_terms(terms: Sequence[str], count: int) -> list[list[int]]:
             f"--show arithmetic makes A - B + C and needs three --terms, got {len(terms)}: numbers of samples in the "
             "picture of --show grid, counted from 0, such as --terms 3,17,25 4,8,9 1,2,6"
         )
-    found = []
+    numbers = []
     for term in terms:
         if not re.fullmatch(r"\d+(,\d+)*", term) or any(int(number) >= count for number in term.split(",")):
             raise UserError(f"--terms must be numbers from 0 to {count - 1}, separated by commas, got {term!r}.")
-        found.append([int(number) for number in term.split(",")])
-    return found
+        numbers.append([int(number) for number in term.split(",")])
+    return numbers
 
 
 @torch.no_grad()

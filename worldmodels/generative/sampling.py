@@ -149,16 +149,16 @@ def invert(
     rng = generator_for(seed, 0)
     z = torch.randn(starts * count, model.latent_size, generator=rng).to(model.device).requires_grad_(True)
     target = x.repeat(starts, *[1] * (x.ndim - 1))
-    known = None if condition is None else condition.repeat(starts)
+    conditions = None if condition is None else condition.repeat(starts)
     optimiser = torch.optim.Adam([z], lr=0.1)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps)
-        error = (decode(z, known) - target).square().flatten(1).mean(1)
+        error = (decode(z, conditions) - target).square().flatten(1).mean(1)
         length = (z.square().mean(1) - 1).square()
         (z.grad,) = torch.autograd.grad((error + 0.01 * length).sum(), z)
         optimiser.step()
     with torch.no_grad():
-        error = (decode(z, known) - target).square().flatten(1).mean(1).reshape(starts, count)
+        error = (decode(z, conditions) - target).square().flatten(1).mean(1).reshape(starts, count)
     return z.detach().reshape(starts, count, -1)[error.argmin(0), torch.arange(count)]
 
 
@@ -221,5 +221,5 @@ def attribute_rows(model: ImageModel, x: Tensor, vector: Tensor, strengths: Sequ
 
 def neighbour_rows(samples: Tensor, data: Pictures) -> Frames:
     """Samples above their nearest training images: a generator that memorises shows the same picture twice."""
-    found = to_tensor(data[nearest_image(samples, data).indices.numpy()])
-    return grid(np.concatenate([rgb(samples.cpu()), rgb(found)]), len(samples))
+    neighbours = to_tensor(data[nearest_image(samples, data).indices.numpy()])
+    return grid(np.concatenate([rgb(samples.cpu()), rgb(neighbours)]), len(samples))

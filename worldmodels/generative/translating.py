@@ -30,10 +30,10 @@ def translate(trained: Trained, paths: Sequence[Path], samples: int, back: bool,
         raise UserError(f"--out must end in .png, or be a folder, got {out}.")
     rng = generator_for(seed, 0)
     inputs = read_inputs(trained, paths, rng, back)
-    made = translations(trained, inputs, samples, rng, back)
+    outputs = translations(trained, inputs, samples, rng, back)
     if not out.suffix:
-        return f"{save_each(made, paths, out)} pictures are in {out}"
-    save_png(rows_below([visible(inputs), *made]), out, enlargement(trained.shape.size))
+        return f"{save_each(outputs, paths, out)} pictures are in {out}"
+    save_png(rows_below([visible(inputs), *outputs]), out, enlargement(trained.shape.size))
     return f"Look at {out}"
 
 
@@ -64,15 +64,15 @@ def translations(trained: Trained, inputs: Tensor, count: int, rng: torch.Genera
     Raises:
         UserError: several are asked for, and there is only one.
     """
-    model, known = trained.model, inputs.to(trained.model.device)
+    model, inputs = trained.model, inputs.to(trained.model.device)
     if back:
         assert model.back is not None
-        made = torch.stack([model.back(known, rng) for _ in range(count)])
+        outputs = torch.stack([model.back(inputs, rng) for _ in range(count)])
     else:
-        made = torch.stack([model.draw(len(known), rng, known) for _ in range(count)])
-    if count > 1 and bool((made == made[0]).all()):
+        outputs = torch.stack([model.draw(len(inputs), rng, inputs) for _ in range(count)])
+    if count > 1 and bool((outputs == outputs[0]).all()):
         raise UserError(f"{trained.run} makes one translation of a picture, having no noise: leave out --samples.")
-    return made
+    return outputs
 
 
 def visible(condition: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def visible(condition: Tensor) -> Tensor:
     return condition[:, : 3 if condition.shape[1] >= 3 else 1]
 
 
-def save_each(made: Tensor, paths: Sequence[Path], folder: Path) -> int:
+def save_each(outputs: Tensor, paths: Sequence[Path], folder: Path) -> int:
     """Single pictures, ``folder/NAME.png``, further ones of the same input ``folder/NAME-2.png``; how many.
 
     Raises:
@@ -89,7 +89,7 @@ def save_each(made: Tensor, paths: Sequence[Path], folder: Path) -> int:
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         raise UserError(f"Two of the pictures have one name ({', '.join(names)}): translate them one by one.")
-    for number, version in enumerate(made, 1):
+    for number, version in enumerate(outputs, 1):
         for name, frame in zip(names, rgb(version), strict=True):
             save_png(frame, folder / (f"{name}.png" if number == 1 else f"{name}-{number}.png"))
-    return made.shape[0] * made.shape[1]
+    return outputs.shape[0] * outputs.shape[1]

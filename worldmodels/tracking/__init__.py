@@ -40,7 +40,7 @@ OUTCOMES = {
 }
 """By which curves runs with different options are compared."""
 
-_asked: tuple[str, ...] = ()
+_chosen: tuple[str, ...] = ()
 
 
 class Tracker(Protocol):
@@ -100,22 +100,22 @@ class Work:
 
     def identity(self, tracker: str, make: str | None = None) -> str | None:
         """The tracked run that the stage was followed in before; ``make``, which is then noted, where there is none."""
-        known: dict[str, str] = self.stage.manifest.get("tracking", {})
-        if tracker not in known and make is not None:
-            self.stage.note(tracking={**known, tracker: make})
+        noted: dict[str, str] = self.stage.manifest.get("tracking", {})
+        if tracker not in noted and make is not None:
+            self.stage.note(tracking={**noted, tracker: make})
             return make
-        return known.get(tracker)
+        return noted.get(tracker)
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """``{"spec": {"hidden": 8}} -> {"spec.hidden": 8}``; lists become words."""
-    found: dict[str, Any] = {}
+    words: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{before}{name}.")
+            words |= flat(value, f"{before}{name}.")
         else:
-            found[before + name] = value if isinstance(value, str | bool | int | float) else _word(value)
-    return found
+            words[before + name] = value if isinstance(value, str | bool | int | float) else _word(value)
+    return words
 
 
 def _word(value: Any) -> str:
@@ -128,11 +128,11 @@ def track_with(names: Sequence[str]) -> None:
     Raises:
         UserError: a package is missing.
     """
-    global _asked
+    global _chosen
     for name in names:
         if find_spec(PACKAGES[name]) is None:
             raise UserError(f"--track {name} needs a package that is not installed: pip install {PACKAGES[name]}")
-    _asked = tuple(dict.fromkeys(names))
+    _chosen = tuple(dict.fromkeys(names))
 
 
 def trackers(work: Work) -> list[Tracker]:
@@ -141,7 +141,7 @@ def trackers(work: Work) -> list[Tracker]:
     Raises:
         UserError: a tracker refuses.
     """
-    return [import_module(PLACES[name]).TRACKER(work) for name in ("tensorboard", *_asked)]
+    return [import_module(PLACES[name]).TRACKER(work) for name in ("tensorboard", *_chosen)]
 
 
 def note(stage: Stage, step: int, values: Mapping[str, float]) -> None:

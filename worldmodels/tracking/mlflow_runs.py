@@ -40,19 +40,19 @@ class MLflow:
 
     def _continued(self, work: Work) -> str:
         """The stage's run; a new one if it has none, with its options."""
-        if (known := work.identity("mlflow")) is not None:
-            self.client.update_run(known, status="RUNNING")
-            return known
+        if (run := work.identity("mlflow")) is not None:
+            self.client.update_run(run, status="RUNNING")
+            return run
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         experiment = self.client.get_experiment_by_name(name)
         place = experiment.experiment_id if experiment else self.client.create_experiment(name)
         tags = {"run": work.run.name, "stage": work.stage.name, "commands": "\n".join(work.commands)}
-        made: str = self.client.create_run(place, tags=tags, run_name=work.name).info.run_id
+        created: str = self.client.create_run(place, tags=tags, run_name=work.name).info.run_id
         params = [Param(_name(option), str(value)[:LONGEST]) for option, value in work.options.items()]
         for first in range(0, len(params), 100):  # as many as a server takes at once
-            self.client.log_batch(made, params=params[first : first + 100])
-        work.identity("mlflow", made)
-        return made
+            self.client.log_batch(created, params=params[first : first + 100])
+        work.identity("mlflow", created)
+        return created
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)

@@ -35,10 +35,10 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise UserError(f"{path} does not exist.")
     content = path.read_bytes()
-    known = noted_hash(path)
-    if known is not None and known != bytes_hash(content):
+    noted = noted_hash(path)
+    if noted is not None and noted != bytes_hash(content):
         raise UserError(
-            f"{path} is damaged, or of another run: its hash is {bytes_hash(content)}, and {known} in the manifest "
+            f"{path} is damaged, or of another run: its hash is {bytes_hash(content)}, and {noted} in the manifest "
             f"beside it. Put back a copy of that file, or delete the folder {path.parent} and run that stage again."
         )
     try:

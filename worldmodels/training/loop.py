@@ -20,7 +20,7 @@ from rollouts.console import duration, progress_bar, say, size
 from rollouts.errors import UserError
 from rollouts.runs.files import Facts, append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.stage import Stage
-from rollouts.stopping import asked, finishing
+from rollouts.stopping import finishing, stop_requested
 from worldmodels.pictures import Frames
 from worldmodels.tracking import Work, trackers
 from worldmodels.training.checkpoint import load_newest_state, save_state
@@ -167,7 +167,7 @@ def train(
                 say(f"{stage.name}: about {duration(left)} to go, and {size(_memory(parts))} per checkpoint.")
             bar.update()
             if done % log_every and done != steps:
-                if asked() and ranks.count == 1:
+                if stop_requested() and ranks.count == 1:
                     _refuse_nan(stage, done, {name: float(total) for name, total in sums.items()})
                     save(done)
                     raise KeyboardInterrupt
@@ -183,10 +183,10 @@ def train(
             scheduled = done % checkpoint_every == 0 or done == steps
             if scheduled:
                 report(done, log)
-            if scheduled or asked() or time.monotonic() - saved >= SAVE_EVERY:
+            if scheduled or stop_requested() or time.monotonic() - saved >= SAVE_EVERY:
                 save(done)
                 saved = time.monotonic()
-            if asked() and done != steps:
+            if stop_requested() and done != steps:
                 raise KeyboardInterrupt
     if log is not None:
         log.close()

@@ -40,12 +40,12 @@ def autocast(device: torch.device | str, precision: Format) -> torch.autocast:
 
 
 def choose(
-    asked: Precision, device: torch.device | str, steps: int, step: Callable[[Format], None], name: str
+    precision: Precision, device: torch.device | str, steps: int, step: Callable[[Format], None], name: str
 ) -> Format:
     """The format to work in.
 
     Args:
-        asked: ``auto`` measures; any other is taken, with a word where it is the slower one.
+        precision: ``auto`` measures; any other is taken, with a word where it is the slower one.
         steps: how many steps are to come; a short piece of work is not worth a measurement.
         step: one step of the real network, without consequences.
         name: what is measured, for people.
@@ -53,15 +53,15 @@ def choose(
     Raises:
         UserError: bfloat16 was asked for, and this device cannot do such a step in it.
     """
-    if asked == "float32" or (asked == "auto" and not has_bfloat16(device)):
+    if precision == "float32" or (precision == "auto" and not has_bfloat16(device)):
         return "float32"
     single = seconds_of(lambda: step("float32"), device, repeats=1)
-    if asked == "auto" and single * steps < SHORT:
+    if precision == "auto" and single * steps < SHORT:
         return "float32"
     try:
         half = seconds_of(lambda: step("bfloat16"), device)
     except RuntimeError as error:  # as oneDNN's LSTM on processors without bfloat16 arithmetic
-        if asked == "auto":
+        if precision == "auto":
             return "float32"
         raise UserError(
             f"This device cannot compute {name} in bfloat16 ({' '.join(str(error).split())}); "
@@ -70,16 +70,21 @@ def choose(
     single = seconds_of(lambda: step("float32"), device)
     faster: Format = "bfloat16" if half < GAIN * single else "float32"
     figures = f"a step takes {half * 1e3:.3g} ms in bfloat16, {single * 1e3:.3g} ms in float32"
-    if asked == "auto":
+    if precision == "auto":
         say(f"{name}: {figures}; {faster} it is.")
         return faster
     if half > single:
         say(f"{name}: {figures} on this device. As asked, it is bfloat16; auto would choose float32.")
-    return asked
+    return precision
 
 
 def settle(
-    stage: Stage, asked: Precision, device: torch.device | str, steps: int, step: Callable[[Format], None], name: str
+    stage: Stage,
+    precision: Precision,
+    device: torch.device | str,
+    steps: int,
+    step: Callable[[Format], None],
+    name: str,
 ) -> Format:
     """As :func:`choose`, noted in the stage's manifest, so that continuing keeps what was begun with.
 
@@ -88,8 +93,8 @@ def settle(
     ranks = Ranks.here()
     with ranks.leader_first():
         if ranks.leads and "precision" not in stage.manifest:
-            asked = stage.options.get("precision", asked)
-            stage.note(precision=choose(asked, device, steps, step, name))
+            precision = stage.options.get("precision", precision)
+            stage.note(precision=choose(precision, device, steps, step, name))
     chosen: Format = stage.manifest["precision"]
     return chosen
 

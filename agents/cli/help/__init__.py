@@ -121,7 +121,7 @@ def _bare(hint: Any) -> Any:
 @cache
 def docstrings(kind: type[Any]) -> dict[str, str]:
     """The docstring under every field of a dataclass, those of its parents included."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for parent in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(parent):
             continue
@@ -132,8 +132,8 @@ def docstrings(kind: type[Any]) -> dict[str, str]:
         pairs = zip(typing.cast(ast.ClassDef, body).body, typing.cast(ast.ClassDef, body).body[1:], strict=False)
         for field, text in pairs:
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
-    return found
+                texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts
 
 
 def _lines(option: Option) -> list[str]:

@@ -30,10 +30,10 @@ def test_released_agents_are_small(name: str, largest: int, released: Released):
 
 def test_a_page_has_all_that_it_asks_for_and_asks_nobody_else(exported: Path):
     texts = {file.name: file.read_text() for file in exported.iterdir() if file.suffix in (".html", ".js", ".css")}
-    asked = re.findall(r'(?:src|href)="([^"]+)"', texts["index.html"])
-    assert {"model.js", "page.js", "style.css", "icon.svg"} <= set(asked)
-    assert all((exported / name).is_file() for name in asked)
-    assert not {file.name for file in exported.iterdir()} - {*asked, "index.html"}
+    links = re.findall(r'(?:src|href)="([^"]+)"', texts["index.html"])
+    assert {"model.js", "page.js", "style.css", "icon.svg"} <= set(links)
+    assert all((exported / name).is_file() for name in links)
+    assert not {file.name for file in exported.iterdir()} - {*links, "index.html"}
     assert not any("//" in line and "http" in line for text in texts.values() for line in text.splitlines())
     assert "{{" not in texts["index.html"]
     assert "runs/" not in texts["model.js"]  # nothing of the machine that made it
@@ -60,8 +60,8 @@ def test_a_page_is_replaced_and_nothing_else_is(exported: Path, make_agent: Make
 def test_as_different_starts_as_are_asked_for(make_agent: MakeAgent):
     agent = make_agent()
     assert agent.model.starts is not None
-    for asked, kept in ((1, 1), (5, 5), (99, len(agent.model.starts))):
-        starts = describe_agent(agent, starts=asked)["starts"]
+    for most, kept in ((1, 1), (5, 5), (99, len(agent.model.starts))):
+        starts = describe_agent(agent, starts=most)["starts"]
         assert starts["count"] == len(starts["warm"]) == kept
         assert len(starts["promising"]) == -(-kept // 2)
         assert set(starts["promising"]) <= set(range(kept))
@@ -86,8 +86,8 @@ def test_the_command(
 ):
     monkeypatch.chdir(tmp_path)
     assert call("export_page", "--help") == 0
-    told = capsys.readouterr().out
-    assert all(option in told for option in ("--agent", "--images", "--out", "--title", "--starts"))
+    output = capsys.readouterr().out
+    assert all(option in output for option in ("--agent", "--images", "--out", "--title", "--starts"))
     assert call("export_page", "--agent", tiny_run) == 2
     assert "--out FOLDER" in capsys.readouterr().err
     assert call("export_page", "--agent", tiny_run, "--out", "dream", "--title", "A tiny dream", "--starts", 3) == 0
@@ -97,9 +97,9 @@ def test_the_command(
 
 @pytest.mark.skipif(shutil.which("wat2wasm") is None, reason="LEFT OUT, matmul.wasm: there is no wat2wasm (wabt)")
 def test_the_kernel_is_its_source(tmp_path: Path):
-    made = tmp_path / "matmul.wasm"
-    subprocess.run(["wat2wasm", str(SITE / "matmul.wat"), "-o", str(made)], check=True)
-    assert made.read_bytes() == (SITE / "matmul.wasm").read_bytes()
+    compiled = tmp_path / "matmul.wasm"
+    subprocess.run(["wat2wasm", str(SITE / "matmul.wat"), "-o", str(compiled)], check=True)
+    assert compiled.read_bytes() == (SITE / "matmul.wasm").read_bytes()
 
 
 def luminance(colour: str) -> float:

@@ -53,7 +53,7 @@ def test_pictures_are_pytorchs(
     z = torch.randn(2, drawing.latent_size, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([2, 0]) if drawing.classes else None
     ones = [[float(label == index) for index in range(len(drawing.classes))] for label in (2, 0)]
-    told = in_engine(
+    output = in_engine(
         exported,
         f"(() => {{ const model = {json.dumps(description)}, inputs = model.latents + model.classes.length;"
         "const network = new Network(new Arena(bytesOf(MODEL.kernel)), model.decoder, unpack(model), inputs);"
@@ -61,7 +61,7 @@ def test_pictures_are_pytorchs(
     )
     with torch.no_grad():
         expected = drawing.decode(z, labels).permute(0, 2, 3, 1).reshape(2, -1)
-    np.testing.assert_allclose(told, expected, atol=2e-5)
+    np.testing.assert_allclose(output, expected, atol=2e-5)
     assert expected.std() > 0.05
 
 

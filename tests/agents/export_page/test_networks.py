@@ -66,17 +66,17 @@ def test_a_network_computes_what_the_module_does(name: str, exported: Path, in_e
     torch.manual_seed(0)
     module, z, tensors = with_random_statistics(NETWORKS[name]()), torch.randn(3, Z), Tensors()
     layers = [layer.json(tensors) for layer in layers_of([module], Z)]
-    told = in_engine(
+    result = in_engine(
         exported,
         f"(() => {{ const network = new Network(new Arena(bytesOf(MODEL.kernel)), {json.dumps(layers)},"
         f"unpack({json.dumps(tensors.json())}), {Z});"
         f"return [network.output, ...{z.tolist()}.map((z) => [...network.run(z)])]; }})()",
     )
-    output, made = told[0], module(z)
-    picture = made[:, :, None, None] if made.ndim == 2 else made
+    output, expected = result[0], module(z)
+    picture = expected[:, :, None, None] if expected.ndim == 2 else expected
     assert (output["channels"], output["height"], output["width"]) == tuple(picture.shape[1:])
     expected = picture.permute(0, 2, 3, 1).reshape(3, -1)
-    np.testing.assert_allclose(told[1:], expected, atol=2e-5, rtol=2e-5)
+    np.testing.assert_allclose(result[1:], expected, atol=2e-5, rtol=2e-5)
 
 
 def test_vs_first_layers_become_one():
@@ -110,5 +110,5 @@ def test_half_precision_is_used_where_nothing_is_lost(
 def test_every_half_precision_number_is_read(exported: Path, in_engine: Compute):
     bits = np.arange(2**16, dtype=np.uint16)
     values = bits.view(np.float16)
-    told = in_engine(exported, "Array.from({ length: 65536 }, (_, bits) => String(fromHalf(bits)))")
-    assert np.array_equal(np.array(told, dtype=float), values.astype(float), equal_nan=True)
+    result = in_engine(exported, "Array.from({ length: 65536 }, (_, bits) => String(fromHalf(bits)))")
+    assert np.array_equal(np.array(result, dtype=float), values.astype(float), equal_nan=True)

@@ -26,7 +26,7 @@ from worldmodels.vae import reparameterise
 STEPS = 30
 #: A dream of the page, with all that went into it and all that came of it.
 DREAM = """(() => {
-  const dream = new Dream(MODEL), told = [], count = MODEL.latents;
+  const dream = new Dream(MODEL), moments = [], count = MODEL.latents;
   dream.temperature = %(temperature)s;
   dream.reset(%(seed)d, %(start)s);
   const first = [...dream.noise.normals(0, STREAM.latent, count)], began = dream.start, picture = [...dream.paint()];
@@ -36,10 +36,10 @@ DREAM = """(() => {
     const uniform = [...dream.noise.uniforms(step, STREAM.component, count)];
     const normal = [...dream.noise.normals(step, STREAM.place, count)];
     const { reward, end } = dream.step();
-    told.push({ action, uniform, normal, reward, end, z: [...dream.z], h: [...dream.memory.h], over: dream.over,
+    moments.push({ action, uniform, normal, reward, end, z: [...dream.z], h: [...dream.memory.h], over: dream.over,
                 total: dream.total });
   }
-  return { first, began, z, picture, told };
+  return { first, began, z, picture, moments };
 })()"""
 
 
@@ -49,7 +49,7 @@ class Dreamt:
 
     z: NDArray[np.float32]
     picture: NDArray[np.float32]
-    told: list[dict[str, Any]]
+    moments: list[dict[str, Any]]
 
 
 @torch.inference_mode()
@@ -61,20 +61,20 @@ def dream_in_pytorch(agent: Agent, page: dict[str, Any], start: int, temperature
     z = reparameterise(starts.mean[row], starts.logvar[row], torch.tensor([page["first"]]))
     state = starts[row].state
     picture = model.vae.decode(z)[0].permute(1, 2, 0).reshape(-1).numpy()
-    began, told, total = z[0].numpy(), [], 0.0
+    began, moments, total = z[0].numpy(), [], 0.0
     action = torch.zeros(1, model.action_spec.size)
-    for step in page["told"]:
+    for step in page["moments"]:
         features = join_features(z, model.outputs(state), agent.spec.features, action)
         action = agent.controller.act(agent.parameters, features)
         noise = (torch.tensor([step["uniform"]]), torch.tensor([step["normal"]]))
         z, reward, end, state = model.step(z, action, state, temperature, noise)
         total += float(reward)
         over = "end" if float(end) > END_PROBABILITY else ""
-        told.append(
+        moments.append(
             {"action": action[0].numpy(), "z": z[0].numpy(), "h": state["h"][0].numpy(), "reward": float(reward)}
             | {"end": float(end), "over": over, "total": total}
         )
-    return Dreamt(began, picture, told)
+    return Dreamt(began, picture, moments)
 
 
 CAR = resolve("carracing").action
@@ -147,7 +147,7 @@ def agree(page: dict[str, Any], pytorch: Dreamt, tolerance: float = 1e-4) -> Non
     """Both dreams are one, to single precision and what a dream makes of its last digits."""
     np.testing.assert_allclose(page["z"], pytorch.z, atol=1e-6)
     np.testing.assert_allclose(page["picture"], pytorch.picture, atol=1e-5)
-    for ours, theirs in zip(page["told"], pytorch.told, strict=True):
+    for ours, theirs in zip(page["moments"], pytorch.moments, strict=True):
         for name in ("action", "z", "h", "reward", "end", "total"):
             np.testing.assert_allclose(ours[name], theirs[name], atol=tolerance, rtol=tolerance, err_msg=name)
         assert ours["over"] == theirs["over"]
@@ -156,7 +156,7 @@ def agree(page: dict[str, Any], pytorch: Dreamt, tolerance: float = 1e-4) -> Non
 def test_the_end_is_foreseen(make_agent: MakeAgent, tmp_path: Path, in_engine: Compute):
     agent = make_agent(ends=60.0)
     page = in_engine(page_of(agent, tmp_path), DREAM % {"temperature": 1.0, "seed": 1, "start": "null", "steps": 50})
-    over, foreseen = zip(*((step["over"], step["end"] > END_PROBABILITY) for step in page["told"]), strict=True)
+    over, foreseen = zip(*((step["over"], step["end"] > END_PROBABILITY) for step in page["moments"]), strict=True)
     assert {True, False} == set(foreseen)
     last = [""] * 49 + ["time"]  # toy's episodes have 50 steps
     assert list(over) == ["end" if end else usual for end, usual in zip(foreseen, last, strict=True)]
@@ -206,9 +206,9 @@ def uniform(seed: int, step: int, stream: int, place: int) -> float:
 
 def test_addresses_stay_valid(exported: Path, in_engine: Compute):
     """The noise is what it was when the first address was shared."""
-    asked = [(0, 0, 0, 0), (7, 1, 2, 3), (2**32 - 1, 999, 3, 64), (123456, 50, 1, 31)]
-    told = in_engine(exported, f"{[list(one) for one in asked]}.map(([s, ...at]) => new Noise(s).uniform(...at))")
-    assert told == [uniform(*one) for one in asked]
+    addresses = [(0, 0, 0, 0), (7, 1, 2, 3), (2**32 - 1, 999, 3, 64), (123456, 50, 1, 31)]
+    result = in_engine(exported, f"{[list(one) for one in addresses]}.map(([s, ...at]) => new Noise(s).uniform(...at))")
+    assert result == [uniform(*one) for one in addresses]
     pairs = [(uniform(5, 2, 3, 2 * place), uniform(5, 2, 3, 2 * place + 1)) for place in range(8)]
     normal = [np.sqrt(-2 * np.log(1 - a)) * np.cos(2 * np.pi * b) for a, b in pairs]
     np.testing.assert_allclose(in_engine(exported, "[...new Noise(5).normals(2, 3, 8)]"), normal, rtol=1e-6)
@@ -217,7 +217,7 @@ def test_addresses_stay_valid(exported: Path, in_engine: Compute):
 def test_exp_log_and_their_kin(exported: Path, in_engine: Compute):
     rng = np.random.default_rng(0)
     x, turns = np.concatenate([rng.normal(0, 20, 400), [0, 1e-9, -1e-5, 700, -700]]), rng.random(400)
-    told = in_engine(
+    result = in_engine(
         exported,
         f"(() => {{ const x = {x.tolist()}, turns = {turns.tolist()}; return ["
         "x.map(exp), x.map((v) => log(Math.abs(v) + 1e-30)), x.map(tanh), x.map(sigmoid), "
@@ -225,7 +225,7 @@ def test_exp_log_and_their_kin(exported: Path, in_engine: Compute):
     )
     with np.errstate(over="ignore"):
         truth = [np.exp(x), np.log(np.abs(x) + 1e-30), np.tanh(x), 1 / (1 + np.exp(-x)), np.cos(2 * np.pi * turns)]
-    for ours, theirs in zip(told, truth, strict=True):
+    for ours, theirs in zip(result, truth, strict=True):
         np.testing.assert_allclose(np.array(ours, float), theirs, rtol=1e-11, atol=1e-13)
     assert in_engine(exported, "[exp(-1e9), exp(-Infinity), String(exp(1e9)), String(exp(NaN)), exp(0)]") == [
         0, 0, "Infinity", "NaN", 1,
@@ -263,11 +263,11 @@ def test_keys_drive_as_in_python(spec: Any, make_agent: MakeAgent, tmp_path: Pat
     for keys, action in zip(held, agents, strict=True):
         driver.held = frozenset(keys)
         expected.append([bool(driver.drives), driver.act(action, 0.08).tolist()])
-    told = in_engine(
+    result = in_engine(
         page_of(agent, tmp_path),
         f"(() => {{ const driver = new Driver(MODEL.action), agents = {agents.tolist()};"
         f"return {json.dumps(held)}.map((keys, step) => {{ driver.held = new Set(keys);"
         "return [driver.drives, [...driver.act(Float32Array.from(agents[step]), 0.08)]]; }); })()",
     )
-    assert [drives for drives, _ in told] == [drives for drives, _ in expected]
-    np.testing.assert_allclose([a for _, a in told], [a for _, a in expected], atol=1e-6)
+    assert [drives for drives, _ in result] == [drives for drives, _ in expected]
+    np.testing.assert_allclose([a for _, a in result], [a for _, a in expected], atol=1e-6)

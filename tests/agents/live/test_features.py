@@ -40,8 +40,8 @@ def test_a_fan_begins_in_the_shown_moment_and_spreads(session: Session, tell: Te
     assert len(blobs) == 2 * header["stops"]
     assert header["spread"][0] == 0
     assert min(header["spread"][1:]) > 0
-    wanted = session.agent.model.decode(torch.tensor([shown["z"]]))[0]
-    assert np.abs(picture(blobs[0]).astype(int) - wanted).mean() < 4
+    expected = session.agent.model.decode(torch.tensor([shown["z"]]))[0]
+    assert np.abs(picture(blobs[0]).astype(int) - expected).mean() < 4
     sheet = picture(blobs[-1])
     side = sheet.shape[0] // 4
     assert len({sheet[: 2 * side : side, : 2 * side : side].tobytes(), sheet[side:, side:].tobytes()}) == 2
@@ -116,11 +116,11 @@ def test_a_guess_is_followed_by_the_truth(late: int, session: Session, tell: Tel
         session.advance()
     tell("guess")
     tell("guess")  # only the first counts
-    told = step(session)
-    assert (told["phase"], told["switch"], told["guess"]) == ("told", switch, switch + late)
-    assert told["twins"] == (late > 0)
-    assert len(told["tiles"]) == 3
-    assert told["apart"] > 0 if late > 0 else told["apart"] == 0
+    truth = step(session)
+    assert (truth["phase"], truth["switch"], truth["guess"]) == ("told", switch, switch + late)
+    assert truth["twins"] == (late > 0)
+    assert len(truth["tiles"]) == 3
+    assert truth["apart"] > 0 if late > 0 else truth["apart"] == 0
     tell("restart", start="recorded", capture=-1)
     assert step(session)["phase"] == "play"
 
@@ -145,10 +145,10 @@ def test_a_ghost_drives_the_same_seed_as_the_agent_would_alone(session: Session,
     assert (moments[-1]["twins"], ghost.step) == (1, 5)
     alone = RealWorld(session.agent)
     alone.reset(session.theatre.real.world.seed)
-    wanted = [alone.step() for _ in range(6)][-1]
+    expected = [alone.step() for _ in range(6)][-1]
     alone.close()
-    assert np.allclose(ghost.z, wanted.z)
-    assert moments[-1]["lead"] == pytest.approx(moments[-1]["total"] - wanted.total, abs=0.06)
+    assert np.allclose(ghost.z, expected.z)
+    assert moments[-1]["lead"] == pytest.approx(moments[-1]["total"] - expected.total, abs=0.06)
     assert moments[-1]["ghost"] is None  # toy does not say where another block would be
     tell("restart", start="recorded", capture=-1)
     step(session)
@@ -175,13 +175,13 @@ def test_the_worst_moments_are_kept_apart_from_each_other(session: Session, tell
         if moment["surprise"] is not None:
             surprises[moment["seed"], moment["step"]] = moment["surprise"]
     ((header, blobs),) = tell("nightmares")
-    told = header["nightmares"]
-    assert 0 < len(told) <= KEPT
-    assert len(blobs) == len(told)
-    assert [one["surprise"] for one in told] == sorted((one["surprise"] for one in told), reverse=True)
-    assert told[0]["surprise"] == pytest.approx(max(surprises.values()), abs=0.01)
-    for seed in {one["seed"] for one in told}:
-        steps = sorted(one["step"] for one in told if one["seed"] == seed)
+    moments = header["nightmares"]
+    assert 0 < len(moments) <= KEPT
+    assert len(blobs) == len(moments)
+    assert [one["surprise"] for one in moments] == sorted((one["surprise"] for one in moments), reverse=True)
+    assert moments[0]["surprise"] == pytest.approx(max(surprises.values()), abs=0.01)
+    for seed in {one["seed"] for one in moments}:
+        steps = sorted(one["step"] for one in moments if one["seed"] == seed)
         assert all(np.diff(steps) * session.theatre.real.world.seconds >= APART)
 
 
@@ -229,9 +229,9 @@ def test_episodes_are_listed_and_their_surprise_is_measured(session: Session, te
     assert ("recorded", recorded[2].seed) in rows
     tell("episode_measure")
     header, _ = job(session)
-    told = {row["seed"]: row["surprise"] for row in header["episodes"]}
-    wanted = np.mean([moment.surprise for moment, _ in relive(session.agent, recorded[0]) if moment.step])
-    assert told[recorded[0].seed] == pytest.approx(wanted, abs=2e-3)
+    surprise = {row["seed"]: row["surprise"] for row in header["episodes"]}
+    expected = np.mean([moment.surprise for moment, _ in relive(session.agent, recorded[0]) if moment.step])
+    assert surprise[recorded[0].seed] == pytest.approx(expected, abs=2e-3)
 
 
 def test_an_episode_is_played_as_it_was(session: Session, tell: Tell, recorded: list[Episode]):

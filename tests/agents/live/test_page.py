@@ -86,8 +86,8 @@ def test_every_control_and_canvas_has_a_name(html: Elements):
 
 def test_no_number_that_changes_with_every_picture_is_read_out(html: Elements):
     assert [attributes["id"] for tag, attributes in html.all if "aria-live" in attributes or tag == "output"] == []
-    told = [attributes["id"] for _, attributes in html.all if attributes.get("role") == "status"]
-    assert sorted(told, key=str) == ["fan-text", "note", "verdict"]  # what somebody has asked for
+    statuses = [attributes["id"] for _, attributes in html.all if attributes.get("role") == "status"]
+    assert sorted(statuses, key=str) == ["fan-text", "note", "verdict"]  # what somebody has asked for
     assert all("output>" not in script for script in SCRIPTS.values())
 
 
@@ -100,8 +100,8 @@ def test_scripts_ask_for_elements_that_are_there_once(html: Elements):
     ids = html.ids()
     assert len(ids) == len(set(ids))
     for name, script in SCRIPTS.items():
-        for wanted in re.findall(r'\$\("([\w-]+)"\)', script):
-            assert wanted in ids or f'id: "{wanted}"' in script, (name, wanted)
+        for element in re.findall(r'\$\("([\w-]+)"\)', script):
+            assert element in ids or f'id: "{element}"' in script, (name, element)
 
 
 def test_every_scene_can_be_turned_to(html: Elements):

@@ -291,8 +291,8 @@ def test_the_command_serves_until_ctrl_c(tiny_run: Path, tmp_path: Path):
     command = [sys.executable, str(SCRIPTS / "play.py"), "--run", str(tiny_run), "--port", "0", "--no-browser"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    told = process.stderr.readline()
-    assert "http://127.0.0.1:" in told
+    line = process.stderr.readline()
+    assert "http://127.0.0.1:" in line
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in rest) == (0, False)

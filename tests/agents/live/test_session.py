@@ -266,8 +266,8 @@ def test_the_picture_follows_z(session: Session, tell: Tell):
     assert np.allclose(shown[0]["z"], seen, atol=1e-3)
     ((header, blobs),) = tell("latent", z=(0.5, 0.0, -2.0, 1.0))
     assert header["z"] == [0.5, 0.0, -2.0, 1.0]
-    wanted = session.agent.model.decode(torch.tensor([[0.5, 0.0, -2.0, 1.0]]))[0]
-    assert np.abs(picture(blobs[0]).astype(int) - wanted).mean() < 4
+    expected = session.agent.model.decode(torch.tensor([[0.5, 0.0, -2.0, 1.0]]))[0]
+    assert np.abs(picture(blobs[0]).astype(int) - expected).mean() < 4
     assert tell("latent", z=(1.0,)) == []
 
 
@@ -371,13 +371,13 @@ def test_two_servers_of_one_agent_do_not_overwrite_each_others_episodes(
     shared: Shared, drives: Drives, toy_agent: Agent, tmp_path: Path
 ):
     other = Session(Shared.of(Library(toy_agent, tmp_path, Drives(drives.run, toy_agent.env)), tmp_path))
-    for session in (mine := Session(shared), other):
+    for session in (first := Session(shared), other):
         session.theatre.real.record(True)
         session.theatre.keys(frozenset(("left",)))
         session.advance()
-    assert mine.theatre.real.world.seed == other.theatre.real.world.seed
+    assert first.theatre.real.world.seed == other.theatre.real.world.seed
     other.advance()
-    for session in (mine, other):
+    for session in (first, other):
         session.close()
     assert sorted(len(episode) for episode in drives.store) == [1, 2]
     assert len({episode.seed for episode in drives.store}) == 2

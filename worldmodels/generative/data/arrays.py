@@ -68,11 +68,11 @@ def read_arrays(path: Path) -> Arrays:
         if isinstance(loaded, np.ndarray):
             return Arrays(_checked(loaded, path))
         with loaded:
-            found = next(((images, labels) for images, labels in NAMES if images in loaded), None)
-            if found is None:
-                known = ", ".join(repr(images) for images, _ in NAMES)
-                raise UserError(f"{path} has no array called one of {known}, but {', '.join(loaded.files)}.")
-            images, label = found
+            names = next(((images, labels) for images, labels in NAMES if images in loaded), None)
+            if names is None:
+                choices = ", ".join(repr(images) for images, _ in NAMES)
+                raise UserError(f"{path} has no array called one of {choices}, but {', '.join(loaded.files)}.")
+            images, label = names
             parts = [(loaded[images], _first(loaded, (label, "labels", "y")))]
             beside = images.replace("train", "test")
             if beside != images and beside in loaded:

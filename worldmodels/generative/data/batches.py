@@ -16,7 +16,7 @@ from worldmodels.generative.objectives.units import Batch, Data
 from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 ConditionOf = Callable[[Tensor, torch.Generator], Tensor]
-"""(pictures ``[N, C, S, S]`` in [0, 1], randomness) -> what a model is to be told of them."""
+"""(pictures ``[N, C, S, S]`` in [0, 1], randomness) -> conditions for the model."""
 OTHER, CONDITION, AUGMENT = 1_000_003, 1_000_033, 1_000_037  #: keep their random numbers apart
 
 
@@ -79,8 +79,8 @@ class Batches:
     def _chosen(self, number: int, count: int, seed: int) -> NDArray[np.int64]:
         """Which of ``count`` samples are in this batch."""
         epoch, place = divmod(number, count // self.batch_size)
-        known, order = self._orders.get(seed, (-1, np.empty(0, np.int64)))
-        if epoch != known:
+        last_epoch, order = self._orders.get(seed, (-1, np.empty(0, np.int64)))
+        if epoch != last_epoch:
             order = numpy_generator_for(seed, epoch).permutation(count)
             self._orders[seed] = epoch, order
         return order[place * self.batch_size : (place + 1) * self.batch_size]

@@ -1,4 +1,4 @@
-"""Coloured shapes with captions from a small made-up grammar: every attribute that a caption names can be checked.
+"""Coloured shapes with captions from a small grammar: every attribute that a caption names can be checked.
 
 ``[a | the | one] [small | large | big] [COLOUR] (SHAPE | shape) [PLACE]``; what is left out may be anything.
 """
@@ -51,7 +51,7 @@ def some_scenes(count: int, rng: np.random.Generator) -> Scenes:
 
 
 def caption(scene: tuple[int, int, int, int], rng: np.random.Generator) -> str:
-    """One of the ways to say it, in which every attribute is named with probability ``NAMED``."""
+    """A random caption of a scene, which names every attribute with probability ``NAMED``."""
     named = [value if rng.random() < NAMED else -1 for value in scene]
     words = [str(rng.choice(["a", "the", "one"]))]
     if named[0] >= 0:
@@ -92,15 +92,15 @@ def text_of(tokens: NDArray[np.int64]) -> str:
 
 def named_in(tokens: NDArray[np.int64]) -> Scenes:
     """What captions ``[N, LENGTH]`` name, and -1 for what they do not."""
-    found = []
+    columns = []
     for values in ATTRIBUTES.values():
         of = np.full(len(WORDS) + 1, -1)
         for number, value in enumerate(values):
             of[WORDS.index(value) + 1] = number
         if "large" in values:
             of[WORDS.index("big") + 1] = values.index("large")
-        found.append(of[tokens.astype(int)].max(1))
-    return Scenes(*found)
+        columns.append(of[tokens.astype(int)].max(1))
+    return Scenes(*columns)
 
 
 def coverage(

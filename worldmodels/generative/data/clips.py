@@ -18,7 +18,7 @@ from worldmodels.data.frames import split as split_episodes
 from worldmodels.generative.data.datasets import PACKAGED
 from worldmodels.generative.data.image_files import Fit, find_pictures, fit, read_image, to_channels
 from worldmodels.generative.data.moving_digits import MOVING, moving_digits
-from worldmodels.generative.data.samples import Samples, Wanted
+from worldmodels.generative.data.samples import LoadOptions, Samples
 
 Pixels = NDArray[np.uint8]
 OVERLAP = 4  #: windows begin every ``frames / OVERLAP`` frames
@@ -27,44 +27,44 @@ HELD_OUT = 10  #: one film in so many, or the last part of a single one
 
 @dataclass(frozen=True)
 class Film:
-    """Frames ``[H, W, C]`` in their order, read when they are asked for."""
+    """Frames ``[H, W, C]`` in their order, read at their use."""
 
     name: str
     frames: Callable[[], Iterable[Pixels]]
     kind: str = ""  #: its class, where it has one
 
 
-def load_clips(data: str, frames: int, every: int, wanted: Wanted) -> Samples:
+def load_clips(data: str, frames: int, every: int, options: LoadOptions) -> Samples:
     """Clips uint8 ``[N, frames, S, S, C]``, with classes where every film is in a sub-folder that names its own.
 
     Args:
         data: "moving-digits"; a GIF or another film; a folder of films, of folders of frames, or of frames; a run or
             folder with episodes.
-        every: of a film's frames each so-manieth is taken.
+        every: take every n-th frame of a film.
 
     Raises:
         UserError: there is nothing usable, or more than fits into memory.
     """
     if data == MOVING:
-        return moving_digits(wanted.seed, frames, PACKAGED["digits"]())
+        return moving_digits(options.seed, frames, PACKAGED["digits"]())
     path = Path(data)
     if not path.exists():
         raise UserError(f"There is no file or folder {data!r}, and it is not {MOVING}, the built-in clips.")
-    train, test = _films(path, wanted.seed)
+    train, test = _films(path, options.seed)
     names = sorted({film.kind for film in (*train, *test)})
     if "" in names or len(names) < 2:
         names = []
-    shape = _Frames(wanted, every)
+    shape = _Frames(options, every)
     parts = []
     alone = [film.name for film in train] == [film.name for film in test]  # a single film: its end is held out
     for films, last in ((train, False), (test, True)):
         windows, labels = [], []
         for film in films:
-            found = list(shape.of(film))
+            pictures = list(shape.of(film))
             if alone:
-                cut = len(found) - max(len(found) // HELD_OUT, frames)
-                found = found[cut:] if last else found[:cut]
-            for window in _windows(found, frames):
+                cut = len(pictures) - max(len(pictures) // HELD_OUT, frames)
+                pictures = pictures[cut:] if last else pictures[:cut]
+            for window in _windows(pictures, frames):
                 windows.append(window)
                 labels.append(names.index(film.kind) if names else 0)
         parts.append((windows, np.array(labels, np.int64)))
@@ -73,7 +73,7 @@ def load_clips(data: str, frames: int, every: int, wanted: Wanted) -> Samples:
             f"The films in {data} are too short for clips of {frames} frames, every {every}. one: at least two such "
             "clips are needed, to hold one out; use fewer --frames."
         )
-    (train_clips, train_labels), (test_clips, test_labels) = ((np.stack(w), found) for w, found in parts)
+    (train_clips, train_labels), (test_clips, test_labels) = ((np.stack(windows), labels) for windows, labels in parts)
     say(f"{data}: {len(train_clips):,} clips of {frames} frames to train on, {len(test_clips):,} held out.")
     if not names:
         return Samples(data, train_clips, test_clips)
@@ -92,16 +92,16 @@ def first_frames(path: Path, count: int, size: int, channels: int, how: Fit) -> 
         film = Film(str(path), lambda: decoded(path))
     else:
         film = Film(str(path), lambda: [read_image(path)])
-    shape = _Frames(Wanted(size, channels, how), 1)
+    shape = _Frames(LoadOptions(size, channels, how), 1)
     return np.stack(list(islice(shape.of(film), count)))
 
 
 class _Frames:
-    """Frames of one size and as many channels, of which there are not too many."""
+    """Reads frames at one size, with so many channels, up to a limit of memory."""
 
-    def __init__(self, wanted: Wanted, every: int) -> None:
-        self.wanted, self.every = wanted, every
-        self.size, self.bytes = wanted.size, 0
+    def __init__(self, options: LoadOptions, every: int) -> None:
+        self.options, self.every = options, every
+        self.size, self.bytes = options.size, 0
 
     def of(self, film: Film) -> Iterator[Pixels]:
         """Its frames ``[S, S, C]``.
@@ -115,12 +115,12 @@ class _Frames:
                 if not self.size and height != width:
                     raise UserError(f"{film.name} has frames of {width}x{height}; squares are needed: choose --size.")
                 self.size = self.size or height
-                ready = to_channels(fit(frame, self.size, self.wanted.fit), self.wanted.channels or 3)
+                ready = to_channels(fit(frame, self.size, self.options.fit), self.options.channels or 3)
                 self.bytes += OVERLAP * ready.nbytes
-                if self.bytes > self.wanted.memory:
+                if self.bytes > self.options.memory:
                     raise UserError(
-                        f"{film.name} and those before it are more than --memory-gb {self.wanted.memory / 1e9:g} holds:"
-                        " take fewer frames with --every, or smaller ones with --size."
+                        f"{film.name} and those before it are more than --memory-gb {self.options.memory / 1e9:g} "
+                        "holds: take fewer frames with --every, or smaller ones with --size."
                     )
                 yield ready
         except ValueError as error:

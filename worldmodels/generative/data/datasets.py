@@ -25,8 +25,8 @@ from worldmodels.generative.data.image_files import Fit, fit, to_8_bit, to_chann
 from worldmodels.generative.data.moving_digits import MOVING
 from worldmodels.generative.data.samples import (
     Labels,
+    LoadOptions,
     Samples,
-    Wanted,
     choose_held_out,
     labelled,
     require_two,
@@ -75,13 +75,13 @@ def load_samples(
             DISTRIBUTIONS[data](count, numpy_generator_for(seed, number))
             for number, count in enumerate((50_000, 10_000))
         )
-        known = tuple(str(k) for k in range(int(labels.max()) + 1)) if labels is not None else ()
-        return Samples(data, train, test, labels, test_labels, known)
-    wanted = Wanted(size, channels, how, seed, skip_broken, memory_gb * 1e9)
-    wanted = replace(wanted, folder=folder) if folder else wanted
+        class_names = tuple(str(k) for k in range(int(labels.max()) + 1)) if labels is not None else ()
+        return Samples(data, train, test, labels, test_labels, class_names)
+    options = LoadOptions(size, channels, how, seed, skip_broken, memory_gb * 1e9)
+    options = replace(options, folder=folder) if folder else options
     if data in PACKAGED:
         pictures, labels = PACKAGED[data]()
-        return _from_arrays(data, Arrays(pictures, labels), replace(wanted, seed=0), held_out=0.2)
+        return _from_arrays(data, Arrays(pictures, labels), replace(options, seed=0), held_out=0.2)
     if data == TWO_PHOTOS:
         return two_photos(size, channels)
     if data == STACKED:
@@ -96,14 +96,14 @@ def load_samples(
         raise UserError(f"There is no file or folder {data!r}, and it is none of the built-in data ({built_in}).")
     if path.is_dir():
         if (recorded := episodes_in(path)) is not None:
-            return _episodes(data, recorded, wanted)
-        return from_folder(data, path, wanted)
+            return _episodes(data, recorded, options)
+        return from_folder(data, path, options)
     if path.suffix in (".npy", ".npz"):
-        return _from_arrays(data, read_arrays(path), wanted)
+        return _from_arrays(data, read_arrays(path), options)
     array = read_idx(path)
     if array.ndim != 3:
         raise UserError(f"{path} has {array.ndim} dimensions; expected images [N, H, W].")
-    return _from_arrays(data, Arrays(array[..., None], _idx_labels(path, len(array))), wanted)
+    return _from_arrays(data, Arrays(array[..., None], _idx_labels(path, len(array))), options)
 
 
 def _idx_labels(path: Path, count: int) -> Labels | None:
@@ -119,11 +119,11 @@ def _idx_labels(path: Path, count: int) -> Labels | None:
 
 def _table_of(package: str, file: str) -> NDArray[np.float32]:
     """A table of numbers that ships inside an installed package, read without importing it (which takes seconds)."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         name = {"sklearn": "scikit-learn"}.get(package, package)
         raise UserError(f"These digits come with {name}, which is not installed: pip install {name}.")
-    with gzip.open(Path(found.submodule_search_locations[0]) / file, "rt") as lines:
+    with gzip.open(Path(spec.submodule_search_locations[0]) / file, "rt") as lines:
         return np.loadtxt(lines, np.float32, delimiter=",")
 
 
@@ -153,13 +153,13 @@ def _stacked(digits: Samples, seed: int) -> Samples:
     return Samples(STACKED, parts[0], parts[1])
 
 
-def _from_arrays(name: str, arrays: Arrays, wanted: Wanted, held_out: float = 0.1) -> Samples:
+def _from_arrays(name: str, arrays: Arrays, options: LoadOptions, held_out: float = 0.1) -> Samples:
     """Resize, recolour, and hold out: the part that the file has for it, or the same share of every class."""
     data, labels = arrays.data, arrays.labels
     count = len(data) + (len(arrays.test) if arrays.test is not None else 0)
     require_two(name, count)
     if arrays.test is None:
-        out = choose_held_out(count, labels, held_out, wanted.seed)
+        out = choose_held_out(count, labels, held_out, options.seed)
     else:
         out = np.arange(count) >= len(data)
         both = arrays.labels is not None and arrays.test_labels is not None
@@ -170,39 +170,39 @@ def _from_arrays(name: str, arrays: Arrays, wanted: Wanted, held_out: float = 0.
         return labelled(name, points[~out], points[out], labels, out, np.ones(count, bool), names)
     sources = [part for part in (data, arrays.test) if part is not None]
     height, width, own = data.shape[1:]
-    if not wanted.size and height != width:
+    if not options.size and height != width:
         raise UserError(f"{name} holds images of {width}x{height}; squares are needed: choose --size.")
-    size, channels = wanted.size or height, wanted.channels or own
-    known = [value_range(part, name) for part in sources]
+    size, channels = options.size or height, options.channels or own
+    ranges = [value_range(part, name) for part in sources]
 
     def read(index: int) -> Pixels:
         part = int(index >= len(data))
-        picture = to_8_bit(sources[part][index - part * len(data)], known[part])
-        return to_channels(fit(picture, size, wanted.fit) if wanted.size else picture, channels)
+        picture = to_8_bit(sources[part][index - part * len(data)], ranges[part])
+        return to_channels(fit(picture, size, options.fit) if options.size else picture, channels)
 
-    train, test, _ = unpack(read, out, (size, size, channels), wanted.memory, wanted.folder)
+    train, test, _ = unpack(read, out, (size, size, channels), options.memory, options.folder)
     return labelled(name, train, test, labels, out, np.ones(count, bool), names)
 
 
-def _episodes(name: str, store: EpisodeStore, wanted: Wanted) -> Samples:
+def _episodes(name: str, store: EpisodeStore, options: LoadOptions) -> Samples:
     """Frames of an agent's life; held out are the same episodes that V holds out."""
     require_recorded(store)
     parts = split_episodes([store])
     total = sum(frames_shape(file)[0] for part in parts for _, file in part)
     stride = -(-total // MAX_FRAMES)
-    train, test = (_every(part, max(stride, 1), wanted) for part in parts)
+    train, test = (_every(part, max(stride, 1), options) for part in parts)
     say(f"{name}: every {stride}. frame of {len(store)} episodes, {len(train):,} to train on.")
-    channels = wanted.channels or 3
+    channels = options.channels or 3
     return Samples(name, to_channels(train, channels), to_channels(test, channels))
 
 
-def _every(sources: list[Source], stride: int, wanted: Wanted) -> NDArray[np.uint8]:
+def _every(sources: list[Source], stride: int, options: LoadOptions) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
     for store, file in sources:
         if (episode := store.read(file)) is not None:
             chosen = episode.pictures[::stride]
-            size = wanted.size
-            frames.append(np.stack([fit(frame, size, wanted.fit) for frame in chosen]) if size else chosen)
+            size = options.size
+            frames.append(np.stack([fit(frame, size, options.fit) for frame in chosen]) if size else chosen)
     if not frames:
         raise UserError(f"None of {len(sources)} episodes could be read; collect them again.")
     return np.concatenate(frames)

@@ -10,13 +10,13 @@ import numpy as np
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative.data.image_files import find_pictures, fit, glance, read_image, to_channels
-from worldmodels.generative.data.samples import Samples, Wanted, choose_held_out, labelled, require_two
+from worldmodels.generative.data.samples import LoadOptions, Samples, choose_held_out, labelled, require_two
 from worldmodels.generative.data.store import Pixels, unpack
 
 NAMED = 20  #: broken pictures that are named; of more, the number is told
 
 
-def from_folder(name: str, folder: Path, wanted: Wanted) -> Samples:
+def from_folder(name: str, folder: Path, options: LoadOptions) -> Samples:
     """All pictures below a folder; sub-folders are classes if every picture is in one."""
     files = find_pictures(folder)
     parents = [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
@@ -24,21 +24,21 @@ def from_folder(name: str, folder: Path, wanted: Wanted) -> Samples:
     labels = None if "" in names or len(names) < 2 else np.array([names.index(parent) for parent in parents])
     with ThreadPoolExecutor(8) as pool:
         glances = list(pool.map(glance, files))
-    size = wanted.size or common_size(files, [known and (known.width, known.height) for known in glances])
-    channels = wanted.channels or 1
-    for file, known in zip(files, glances, strict=True):
-        if channels == 3 or wanted.channels or known is None:
+    size = options.size or common_size(files, [facts and (facts.width, facts.height) for facts in glances])
+    channels = options.channels or 1
+    for file, facts in zip(files, glances, strict=True):
+        if channels == 3 or options.channels or facts is None:
             continue
-        if known.coloured or (known.coloured is None and is_coloured(file)):
+        if facts.coloured or (facts.coloured is None and is_coloured(file)):
             channels = 3
 
     def read(index: int) -> Pixels:
-        return to_channels(fit(read_image(files[index]), size, wanted.fit), channels)
+        return to_channels(fit(read_image(files[index]), size, options.fit), channels)
 
-    out = choose_held_out(len(files), labels, 0.1, wanted.seed)
-    train, test, broken = unpack(read, out, (size, size, channels), wanted.memory, wanted.folder)
+    out = choose_held_out(len(files), labels, 0.1, options.seed)
+    train, test, broken = unpack(read, out, (size, size, channels), options.memory, options.folder)
     if broken:
-        tell_broken(folder, list(broken.values()), len(files), wanted.skip_broken)
+        tell_broken(folder, list(broken.values()), len(files), options.skip_broken)
     require_two(name, len(train) + len(test))
     kept = np.array([index not in broken for index in range(len(files))])
     return labelled(name, train, test, labels, out, kept, names if labels is not None else [])
@@ -61,13 +61,13 @@ def common_size(files: list[Path], sizes: list[tuple[int, int] | None], part: st
     Raises:
         UserError: they differ, or are no squares.
     """
-    known = [(file, size) for file, size in zip(files, sizes, strict=True) if size is not None]
-    if not known:
+    readable = [(file, size) for file, size in zip(files, sizes, strict=True) if size is not None]
+    if not readable:
         raise UserError(f"None of the {len(files)} pictures in {files[0].parent} can be read.")
-    first, (side, _) = known[0]
-    for file, (width, height) in known:
+    first, (side, _) = readable[0]
+    for file, (width, height) in readable:
         if width != height or width != side:
-            other = f" and {first.name} is {known[0][1][0]}x{known[0][1][1]}" if file != first else ""
+            other = f" and {first.name} is {readable[0][1][0]}x{readable[0][1][1]}" if file != first else ""
             raise UserError(
                 f"{part}{file} is {width}x{height}{other}; pictures of one square size are needed: choose one with "
                 "--size."

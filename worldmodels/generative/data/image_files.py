@@ -79,19 +79,19 @@ def find_pictures(folder: Path) -> list[Path]:
     Raises:
         UserError: there are none.
     """
-    found: list[Path] = []
-    seen = set[str]()
+    pictures: list[Path] = []
+    visited = set[str]()
     for root, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen:  # a link to a folder above
+        if real in visited:  # a link to a folder above
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        found += [Path(root, name) for name in files if not name.startswith(".") and _is_picture(name)]
-    if not found:
+        pictures += [Path(root, name) for name in files if not name.startswith(".") and _is_picture(name)]
+    if not pictures:
         raise UserError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
-    return sorted(found)
+    return sorted(pictures)
 
 
 def _is_picture(name: str) -> bool:
@@ -136,11 +136,11 @@ def value_range(pixels: NDArray[np.generic], name: str) -> Range:
     return Range(1 / 257 if wide else 1.0, False)
 
 
-def to_8_bit(pixels: NDArray[np.generic], known: Range) -> Pixels:
+def to_8_bit(pixels: NDArray[np.generic], span: Range) -> Pixels:
     """Bytes of (a part of) an array whose range is known."""
-    if known.exact:
+    if span.exact:
         return pixels.astype(np.uint8, copy=False)
-    return np.round(pixels.astype(np.float64) * known.scale).astype(np.uint8)
+    return np.round(pixels.astype(np.float64) * span.scale).astype(np.uint8)
 
 
 def fit(picture: Pixels, size: int, how: Fit = "crop") -> Pixels:

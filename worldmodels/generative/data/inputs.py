@@ -1,4 +1,4 @@
-"""A file of the user's as the input of a translator that was trained on made pairs."""
+"""A file of the user's as the input of a translator that was trained on computed inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from rollouts.console import say
 from rollouts.errors import UserError
 from worldmodels.generative.data.image_files import DAMAGE, Fit, fit, read_image, to_channels
-from worldmodels.generative.data.making import Making, enlarged, masked
+from worldmodels.generative.data.making import InputKind, enlarged, masked
 from worldmodels.generative.data.samples import to_tensor
 from worldmodels.training.randomness import generator_for
 
@@ -36,7 +36,7 @@ def read_small(path: Path, size: int, channels: int, how: Fit, times: int) -> Te
 
 
 def read_holes(path: Path, size: int, channels: int, how: Fit) -> Tensor:
-    """A picture whose transparent parts are to be made, with the holes as one more plane.
+    """A picture whose transparent parts are to be filled, with the holes as one more plane.
 
     Raises:
         UserError: it has no transparent part, or nothing else.
@@ -57,8 +57,8 @@ def read_holes(path: Path, size: int, channels: int, how: Fit) -> Tensor:
     return masked(picture, holes)
 
 
-def read_drawing(path: Path, size: int, how: Fit, kind: Making) -> Tensor:
-    """A drawing in black and white as it is; of a coloured picture, which is a photo, the drawing is made first."""
+def read_drawing(path: Path, size: int, how: Fit, kind: InputKind) -> Tensor:
+    """A drawing in black and white as it is; a coloured picture is taken for a photo, and drawn first."""
     picture = read_image(path)
     if (picture == picture[..., :1]).all():
         return read_input(path, size, 1, how)

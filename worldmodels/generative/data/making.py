@@ -1,4 +1,4 @@
-"""Inputs that are made of the pictures themselves, so that a translator learns from any one folder.
+"""Inputs that are computed from the pictures themselves, so that a translator learns from any one folder.
 
 Each is a pure function of pictures ``[N, C, S, S]`` in [0, 1] and of randomness; what it gives is in [0, 1] too.
 """
@@ -13,27 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Made = Literal["grey", "masked", "shrunk", "edges", "road"]
+InputName = Literal["grey", "masked", "shrunk", "edges", "road"]
 LUMA = (0.299, 0.587, 0.114)  #: ITU-R 601
 LINES = 0.1  #: share of the pixels that may be an edge
 FAINT = 0.08  #: slope per pixel below which nothing is an edge
 
 
 @dataclass(frozen=True)
-class Making:
-    """How an input is made, and what of the picture it still has."""
+class InputKind:
+    """How an input is computed from a picture, and what it still has of the picture."""
 
     make: Callable[[Tensor, torch.Generator], Tensor]
     planes: Callable[[int], int]  #: channels of the pictures -> channels of the input
     begins: bool = False
-    """The first channels of the input are a picture to begin with: what has to be learnt is the difference. It is also
-    what a translator must beat."""
+    """The first channels of the input are a picture to begin with: only the difference has to be learnt. It is
+    also the baseline that a translator must beat."""
     holes: bool = False  #: the last channel is 1 where the picture is unknown; elsewhere it is kept
     baseline: str = "the mean of all pictures"  #: the trivial translation, in words
     drawn: bool = False  #: somebody may draw it by hand
 
 
-def making(name: Made, hole: float = 0.5, shrink: int = 4) -> Making:
+def input_kind(name: InputName, hole: float = 0.5, shrink: int = 4) -> InputKind:
     """A kind of input by its name.
 
     Args:
@@ -41,9 +41,9 @@ def making(name: Made, hole: float = 0.5, shrink: int = 4) -> Making:
         shrink: how many times smaller the input of super-resolution is.
     """
     if name == "grey":
-        return Making(lambda x, rng: luma(x), lambda channels: 1, begins=True, baseline="the grey picture")
+        return InputKind(lambda x, rng: luma(x), lambda channels: 1, begins=True, baseline="the grey picture")
     if name == "masked":
-        return Making(
+        return InputKind(
             lambda x, rng: masked(x, random_holes(x, hole, rng)),
             lambda channels: channels + 1,
             begins=True,
@@ -51,15 +51,15 @@ def making(name: Made, hole: float = 0.5, shrink: int = 4) -> Making:
             baseline="holes in the mean colour of the rest",
         )
     if name == "shrunk":
-        return Making(
+        return InputKind(
             lambda x, rng: enlarged(shrunk(x, shrink), x.shape[-1]),
             lambda channels: channels,
             begins=True,
             baseline="bicubic enlargement",
         )
     if name == "edges":
-        return Making(lambda x, rng: edges(x), lambda channels: 1, drawn=True)
-    return Making(lambda x, rng: road(x), lambda channels: 1, drawn=True)
+        return InputKind(lambda x, rng: edges(x), lambda channels: 1, drawn=True)
+    return InputKind(lambda x, rng: road(x), lambda channels: 1, drawn=True)
 
 
 def luma(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Moving digits: clips whose class stays and whose motion goes on by chances that are known.
+"""Moving digits: clips whose class stays and whose motion goes on with known probabilities.
 
 A digit begins anywhere, in one of four diagonal directions with equal probability, and goes ``STEP`` pixels along both
 axes in every frame. Along each axis on its own it turns round with probability ``TURN`` before a step, and at a wall.
@@ -25,15 +25,15 @@ def paths(count: int, frames: int, rng: np.random.Generator) -> NDArray[np.int64
     most = SIDE - DIGIT
     place = rng.integers(0, most + 1, (count, 2))
     direction = rng.choice([-1, 1], (count, 2))
-    found = [place]
+    places = [place]
     for frame in range(1, frames):
         if frame > 1:
             direction = np.where(rng.random((count, 2)) < TURN, -direction, direction)
         beyond = (place + STEP * direction < 0) | (place + STEP * direction > most)
         direction = np.where(beyond, -direction, direction)
         place = place + STEP * direction
-        found.append(place)
-    return np.stack(found, 1)
+        places.append(place)
+    return np.stack(places, 1)
 
 
 def drawn(digits: NDArray[np.uint8], corners: NDArray[np.int64]) -> NDArray[np.uint8]:

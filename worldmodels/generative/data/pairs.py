@@ -1,6 +1,6 @@
 """Pairs of pictures from files: two folders with equal names, or both halves of every file. And two sets without pairs.
 
-Pairs that are made of single pictures are in ``making.py``.
+Inputs that are computed from single pictures are in ``making.py``.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ from worldmodels.generative.data.image_files import (
     read_image,
     to_channels,
 )
-from worldmodels.generative.data.samples import Samples, Wanted, choose_held_out, require_two
+from worldmodels.generative.data.samples import LoadOptions, Samples, choose_held_out, require_two
 from worldmodels.generative.data.store import Pixels, channels, unpack
 
 Sides = Literal["left-right", "right-left"]
 
 
-def two_folders(pictures: Path, inputs: Path, wanted: Wanted) -> Samples:
-    """Pictures to be made, and what they are to be made from, under the same name in another folder.
+def two_folders(pictures: Path, inputs: Path, options: LoadOptions) -> Samples:
+    """Target pictures, and their inputs, which have the same names in another folder.
 
     Names are compared without their endings, below their folders.
 
     Raises:
         UserError: a picture has no partner, cannot be read, or has another size.
     """
-    made, given = (_by_name(folder) for folder in (pictures, inputs))
-    alone = [str(folder / name) for folder, mine, other in ((pictures, made, given), (inputs, given, made))
-             for name in mine if name not in other]  # fmt: skip
+    targets, sources = (_by_name(folder) for folder in (pictures, inputs))
+    alone = [str(folder / name) for folder, own, other in ((pictures, targets, sources), (inputs, sources, targets))
+             for name in own if name not in other]  # fmt: skip
     if alone:
         shown = ", ".join(alone[:NAMED]) + (f" and {len(alone) - NAMED} more" if len(alone) > NAMED else "")
         raise UserError(f"{shown}: no such name in the other folder; {pictures} and {inputs} must hold pairs.")
-    names = sorted(made)
-    glances = _glances([given[name] for name in names]), _glances([made[name] for name in names])
-    files = [[folder[name] for name in names] for folder in (given, made)]
-    size = wanted.size or common_size(files[0] + files[1], [_sides(known) for part in glances for known in part])
-    many = [wanted.channels or _channels(*part) for part in zip(files, glances, strict=True)]
+    names = sorted(targets)
+    glances = _glances([sources[name] for name in names]), _glances([targets[name] for name in names])
+    files = [[folder[name] for name in names] for folder in (sources, targets)]
+    size = options.size or common_size(files[0] + files[1], [_sides(facts) for part in glances for facts in part])
+    many = [options.channels or _channels(*part) for part in zip(files, glances, strict=True)]
 
     def read(index: int) -> Pixels:
         parts = [read_image(part[index]) for part in files]
-        return _side_by_side(parts, size, many, wanted)
+        return _side_by_side(parts, size, many, options)
 
-    return _paired(str(pictures), pictures, read, len(names), size, many, wanted)
+    return _paired(str(pictures), pictures, read, len(names), size, many, options)
 
 
-def halves(folder: Path, sides: Sides, wanted: Wanted) -> Samples:
-    """Pictures whose left half is what the right half is to be made from, or the other way round.
+def halves(folder: Path, sides: Sides, options: LoadOptions) -> Samples:
+    """Files whose left half is the input and whose right half is the target, or the other way round.
 
     Raises:
         UserError: a picture cannot be read, has no two halves, or another size.
     """
     files = find_pictures(folder)
     glances = _glances(files)
-    half = [known and (known.width // 2, known.height) for known in glances]
-    size = wanted.size or common_size(files, half, "each half of ")
-    many = [wanted.channels or _channels(files, glances)] * 2
+    half = [facts and (facts.width // 2, facts.height) for facts in glances]
+    size = options.size or common_size(files, half, "each half of ")
+    many = [options.channels or _channels(files, glances)] * 2
 
     def read(index: int) -> Pixels:
         picture = read_image(files[index])
@@ -74,13 +74,13 @@ def halves(folder: Path, sides: Sides, wanted: Wanted) -> Samples:
         if width % 2:
             raise UserError(f"{files[index]} has no two halves: it is {width} pixels wide")
         parts = [picture[:, : width // 2], picture[:, width // 2 :]]
-        return _side_by_side(parts if sides == "left-right" else parts[::-1], size, many, wanted)
+        return _side_by_side(parts if sides == "left-right" else parts[::-1], size, many, options)
 
-    return _paired(str(folder), folder, read, len(files), size, many, wanted)
+    return _paired(str(folder), folder, read, len(files), size, many, options)
 
 
 def unpaired(pictures: Samples, others: Samples) -> Samples:
-    """Two sets of any numbers, ``others`` being what is to become like ``pictures``.
+    """Two sets without pairs, in any numbers: ``others`` are the inputs, ``pictures`` the targets.
 
     Raises:
         UserError: they are no pictures of one size.
@@ -98,13 +98,13 @@ def _by_name(folder: Path) -> dict[str, Path]:
     """Pictures by their name below a folder, without the ending."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; pairs are two folders of pictures with equal names.")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for file in find_pictures(folder):
         name = str(file.relative_to(folder).with_suffix(""))
-        if name in found:
-            raise UserError(f"{found[name]} and {file} have one name: which of them belongs to a pair?")
-        found[name] = file
-    return found
+        if name in files:
+            raise UserError(f"{files[name]} and {file} have one name: which of them belongs to a pair?")
+        files[name] = file
+    return files
 
 
 def _glances(files: list[Path]) -> list[Glance | None]:
@@ -112,22 +112,22 @@ def _glances(files: list[Path]) -> list[Glance | None]:
         return list(pool.map(glance, files))
 
 
-def _sides(known: Glance | None) -> tuple[int, int] | None:
-    return known and (known.width, known.height)
+def _sides(facts: Glance | None) -> tuple[int, int] | None:
+    return facts and (facts.width, facts.height)
 
 
 def _channels(files: list[Path], glances: list[Glance | None]) -> int:
     """3 if one of them is coloured."""
-    for file, known in zip(files, glances, strict=True):
-        if known is not None and (known.coloured or (known.coloured is None and is_coloured(file))):
+    for file, facts in zip(files, glances, strict=True):
+        if facts is not None and (facts.coloured or (facts.coloured is None and is_coloured(file))):
             return 3
     return 1
 
 
-def _side_by_side(parts: list[Pixels], size: int, many: list[int], wanted: Wanted) -> Pixels:
+def _side_by_side(parts: list[Pixels], size: int, many: list[int], options: LoadOptions) -> Pixels:
     """The channels of both, one after the other, ``[size, size, sum(many)]``."""
     return np.concatenate(
-        [to_channels(fit(part, size, wanted.fit), count) for part, count in zip(parts, many, strict=True)], -1
+        [to_channels(fit(part, size, options.fit), count) for part, count in zip(parts, many, strict=True)], -1
     )
 
 
@@ -138,14 +138,14 @@ def _paired(
     count: int,
     size: int,
     many: list[int],
-    wanted: Wanted,
+    options: LoadOptions,
 ) -> Samples:
     """Read both of every pair into one place, so that they stay together; the input's channels come first."""
     require_two(name, count)
-    out = choose_held_out(count, None, 0.1, wanted.seed)
-    train, test, broken = unpack(read, out, (size, size, sum(many)), wanted.memory, wanted.folder)
+    out = choose_held_out(count, None, 0.1, options.seed)
+    train, test, broken = unpack(read, out, (size, size, sum(many)), options.memory, options.folder)
     if broken:
-        tell_broken(folder, list(broken.values()), count, wanted.skip_broken)
+        tell_broken(folder, list(broken.values()), count, options.skip_broken)
     require_two(name, len(train) + len(test))
     first, second = slice(0, many[0]), slice(many[0], None)
     return Samples(

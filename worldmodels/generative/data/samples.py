@@ -99,8 +99,8 @@ def to_tensor(x: NDArray[np.generic], low: float = 0.0) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What pictures are made into."""
+class LoadOptions:
+    """How pictures are read: size and channels, what is held out, and where those are stored that are too many."""
 
     size: int = 0  #: side; 0 leaves them
     channels: int = 0  #: 1, 3, or 0 for what they have

@@ -65,12 +65,12 @@ class PictureFile:
     def __getitem__(self, key: slice | NDArray[np.int64]) -> Pixels:
         """Some of them, ``[n, ...]``."""
         chosen = np.arange(len(self))[key]
-        found = np.empty((len(chosen), *self._stored), np.uint8)
+        pictures = np.empty((len(chosen), *self._stored), np.uint8)
         with self._lock:
-            for row, index in zip(found.reshape(len(chosen), -1), chosen.tolist(), strict=True):
+            for row, index in zip(pictures.reshape(len(chosen), -1), chosen.tolist(), strict=True):
                 self._file.seek(index * self._bytes)
                 row[:] = np.frombuffer(self._file.read(self._bytes), np.uint8)
-        return found[..., self._channels]
+        return pictures[..., self._channels]
 
     def channels(self, chosen: slice) -> PictureFile:
         """The same pictures with some of their channels."""

@@ -29,12 +29,12 @@ def two_photos(size: int = 0, channels: int = 0) -> Samples:
     Raises:
         UserError: the package is not there.
     """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or not spec.submodule_search_locations:
         raise UserError("These photos come with scikit-learn, which is not installed: pip install scikit-learn.")
     parts: tuple[list[Pixels], list[Pixels]] = ([], [])
     for name in ("china.jpg", "flower.jpg"):
-        photo = read_image(Path(found.submodule_search_locations[0]) / "datasets" / "images" / name)
+        photo = read_image(Path(spec.submodule_search_locations[0]) / "datasets" / "images" / name)
         height, width, _ = photo.shape
         for top in range(0, height - SIDE + 1, STEP):
             for left in range(0, width - SIDE + 1, STEP):

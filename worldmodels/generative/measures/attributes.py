@@ -31,13 +31,13 @@ def judged(pictures: Tensor) -> Scenes:
     safe = np.maximum(area, 1)
     places = np.arange(side) + 0.5
     across, down = (mask.sum(1) * places).sum(1) / safe, (mask.sum(2) * places).sum(1) / safe
-    found = Scenes(
+    scenes = Scenes(
         _size(np.sqrt(safe / np.pi) * SIDE / side),
         _colour(x, mask, safe),
         _shape(mask, np.sqrt(safe / np.pi), across, down),
         _place((across / side - 0.5) * SIDE, (down / side - 0.5) * SIDE),
     )
-    return Scenes(*(np.where(there, part, -1) for part in found))
+    return Scenes(*(np.where(there, part, -1) for part in scenes))
 
 
 def _size(radius: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -47,8 +47,8 @@ def _size(radius: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _colour(x: NDArray[np.float64], mask: NDArray[np.float64], area: NDArray[np.float64]) -> NDArray[np.int64]:
     mean = (x * mask[..., None]).sum((1, 2)) / area[:, None]
-    known = np.array(list(COLOURS.values())) / 255
-    return np.square(mean[:, None] - known).sum(-1).argmin(1)
+    palette = np.array(list(COLOURS.values())) / 255
+    return np.square(mean[:, None] - palette).sum(-1).argmin(1)
 
 
 def _shape(
@@ -69,8 +69,8 @@ def _place(across: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np
     return np.where(np.maximum(np.abs(across), np.abs(down)) < NEAR, names.index("middle"), beside)
 
 
-def shares_right(named: Scenes, seen: Scenes) -> dict[str, float]:
-    """Of the attributes that captions name, the share that was seen: by attribute, and ``all`` of them together."""
-    right = [(a == b)[a >= 0] for a, b in zip(named, seen, strict=True)]
+def shares_right(named: Scenes, judgement: Scenes) -> dict[str, float]:
+    """Of the attributes that captions name, the share that the judge sees: by attribute, and ``all`` together."""
+    right = [(a == b)[a >= 0] for a, b in zip(named, judgement, strict=True)]
     by_name = {name: float(part.mean()) for name, part in zip(ATTRIBUTES, right, strict=True) if len(part)}
     return {"all": float(np.concatenate(right).mean()), **by_name}

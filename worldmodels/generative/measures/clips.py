@@ -1,5 +1,5 @@
-"""Measures of a video model: is one thing seen from a clip's first frame to its last, all kinds of things in all clips,
-and are the futures of a first frame as many, and as likely, as they are."""
+"""Measures of a video model: whether each clip keeps its class over all frames, whether clips cover all classes, and
+whether the futures of one first frame are as varied, and each as likely, as in the data."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from worldmodels.generative.models.base import ImageModel
 from worldmodels.training.randomness import generator_for
 
 COUNT = 200  #: clips that are drawn, and held out ones beside them
-BEST_OF = 8  #: futures of which the best is held against what came
+BEST_OF = 8  #: futures of which the best is compared with the real one
 DRAWN = 20  #: futures by which the directions of a first step are counted
 CENTRAL = 3.5  #: pixels from the middle within which a digit can go in all four directions
 CLEAR = 0.75  #: pixels by which a step may be longer or shorter along each axis
 
 
 def clip_measures(model: ImageModel, samples: Samples, cache: Path, count: int | None) -> dict[str, Any]:
-    """What is measured of drawn clips, with what real ones have (``floor``)."""
+    """Measures of drawn clips, and the same of real ones (``floor``)."""
     count = min(count or COUNT, len(samples.test))
     real = to_tensor(samples.test[spread(count, len(samples.test))])
     labels = None
     if samples.test_labels is not None:
         labels = torch.from_numpy(samples.test_labels[spread(count, len(samples.test))])
-    found: dict[str, Any] = {"samples": count}
+    measures: dict[str, Any] = {"samples": count}
     floor: dict[str, float] = {}
     drawn = model.draw(count, generator_for(0, 2), labels if model.classes else None).cpu()
     if samples.classes >= 2:
         classifier = frame_classifier(samples, cache)
-        found |= class_measures(classifier, drawn)
+        measures |= class_measures(classifier, drawn)
         floor |= class_measures(classifier, real)
-    found |= _best_futures(model, real, labels)
+    measures |= _best_futures(model, real, labels)
     if samples.name == MOVING:
-        given = real[:, : model.given].to(model.device)
-        futures = model.futures(given, generator_for(0, 3), labels).cpu()
-        found |= motion_measures(futures[:, model.given - 1 :])
-        floor |= motion_measures(real[:, model.given - 1 :])
-        if model.given == 1:
-            found["direction_kl"] = _directions(model, real, labels)
+        context = real[:, : model.context_frames].to(model.device)
+        futures = model.futures(context, generator_for(0, 3), labels).cpu()
+        measures |= motion_measures(futures[:, model.context_frames - 1 :])
+        floor |= motion_measures(real[:, model.context_frames - 1 :])
+        if model.context_frames == 1:
+            measures["direction_kl"] = _directions(model, real, labels)
             floor["direction_kl"] = uniform_directions(DRAWN)
-    return {**found, "floor": floor}
+    return {**measures, "floor": floor}
 
 
 def frame_classifier(samples: Samples, cache: Path) -> Classifier:
@@ -87,14 +87,15 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def _best_futures(model: ImageModel, real: Tensor, labels: Tensor | None) -> dict[str, float]:
-    """Squared error per frame of the best of some futures, and of a picture that stands still."""
-    given = real[:, : model.given]
-    known = None if labels is None else labels.repeat_interleave(BEST_OF)
-    drawn = model.futures(given.repeat_interleave(BEST_OF, 0).to(model.device), generator_for(0, 4), known).cpu()
-    came = real[:, model.given :]
-    errors = (drawn[:, model.given :].unflatten(0, (len(real), BEST_OF)) - came[:, None]).square()
-    still = (given[:, -1:] - came).square()
-    frames = came.shape[1]
+    """Squared error per frame of the best of ``BEST_OF`` futures, and of a picture that stands still."""
+    context = real[:, : model.context_frames]
+    future_labels = None if labels is None else labels.repeat_interleave(BEST_OF)
+    contexts = context.repeat_interleave(BEST_OF, 0).to(model.device)
+    drawn = model.futures(contexts, generator_for(0, 4), future_labels).cpu()
+    target = real[:, model.context_frames :]
+    errors = (drawn[:, model.context_frames :].unflatten(0, (len(real), BEST_OF)) - target[:, None]).square()
+    still = (context[:, -1:] - target).square()
+    frames = target.shape[1]
     return {
         f"best_of_{BEST_OF}_squared_error": float(errors.flatten(2).sum(2).min(1).values.mean() / frames),
         "still_squared_error": float(still.flatten(1).sum(1).mean() / frames),
@@ -102,7 +103,7 @@ def _best_futures(model: ImageModel, real: Tensor, labels: Tensor | None) -> dic
 
 
 def steps_of(clips: Tensor) -> Tensor:
-    """How far what is bright moves from frame to frame, ``[N, T, C, S, S] -> [N, T - 1, 2]`` (across, down), pixels."""
+    """How far the centre of brightness moves per frame, ``[N, T, C, S, S] -> [N, T - 1, 2]`` (across, down), pixels."""
     places = torch.arange(clips.shape[-1]) + 0.5
     ink = clips.mean(2)
     mass = ink.sum((-1, -2)).clamp(min=1e-6)
@@ -114,10 +115,10 @@ def motion_measures(clips: Tensor) -> dict[str, float]:
     """Of moving digits: how often a step is one of the four possible ones, and how often it keeps its direction."""
     steps = steps_of(clips)
     right = ((steps.abs() - STEP).abs() < CLEAR).all(-1)
-    found = {"steps_right": float(right.float().mean())}
+    measures = {"steps_right": float(right.float().mean())}
     if steps.shape[1] > 1:
-        found["direction_kept"] = float((steps[:, 1:].sign() == steps[:, :-1].sign()).float().mean())
-    return found
+        measures["direction_kept"] = float((steps[:, 1:].sign() == steps[:, :-1].sign()).float().mean())
+    return measures
 
 
 def _directions(model: ImageModel, real: Tensor, labels: Tensor | None) -> float:
@@ -127,9 +128,9 @@ def _directions(model: ImageModel, real: Tensor, labels: Tensor | None) -> float
     mass = ink.sum((-1, -2))
     centre = torch.stack([(ink.sum(-2) @ places) / mass, (ink.sum(-1) @ places) / mass], -1)
     free = ((centre - real.shape[-1] / 2).abs() <= CENTRAL).all(1)
-    given = real[free, :1].repeat_interleave(DRAWN, 0).to(model.device)
-    known = None if labels is None else labels[free].repeat_interleave(DRAWN)
-    first = steps_of(model.futures(given, generator_for(0, 5), known).cpu()[:, :2])[:, 0]
+    context = real[free, :1].repeat_interleave(DRAWN, 0).to(model.device)
+    future_labels = None if labels is None else labels[free].repeat_interleave(DRAWN)
+    first = steps_of(model.futures(context, generator_for(0, 5), future_labels).cpu()[:, :2])[:, 0]
     return directions_kl(first.unflatten(0, (-1, DRAWN)))
 
 
@@ -141,5 +142,5 @@ def directions_kl(steps: Tensor) -> float:
 
 
 def uniform_directions(count: int) -> float:
-    """What :func:`directions_kl` is of so many truly uniform steps: about 3 / (2 count)."""
+    """The mean of :func:`directions_kl` over so many uniform steps: about 3 / (2 count)."""
     return directions_kl(torch.rand(4000, count, 2, generator=generator_for(0, 6)) - 0.5)

@@ -30,94 +30,95 @@ from worldmodels.training.randomness import generator_for, numpy_generator_for
 Measures = dict[str, Any]
 CPU = torch.device("cpu")
 COUNT = {"points": 2500, "images": 1000}
-"""Generated samples per evaluation, unless another number is asked for; as many real ones are held against them."""
+"""Generated samples per evaluation, if no other number is chosen; as many real ones are compared with them."""
 OWN_COUNT = 500
-"""Held-out samples for what only the model itself can say of them."""
+"""Held-out samples for the model's own measures, such as bounds of the likelihood."""
 STACKED_COUNT = 26_000
 """Samples in which the modes of stacked digits are counted; as many as in Srivastava et al. (2017)."""
 NEAREST = 200
-"""Samples whose nearest training image is looked for."""
+"""Samples whose nearest training image is searched."""
 PER_FEATURE = 2
 """Samples per feature below which a Fréchet distance says nothing: two draws of one 64-dimensional Gaussian, of 100
 each, are 22 apart."""
 
 
 @torch.no_grad()
-def image_measures(made: Tensor, real: Tensor, samples: Samples, features: Features, labels: Tensor | None) -> Measures:
+def image_measures(fake: Tensor, real: Tensor, samples: Samples, features: Features, labels: Tensor | None) -> Measures:
     """Images ``[N, C, S, S]`` in [0, 1] against as many held-out ones, and against the training images.
 
     Args:
-        labels: what a conditional model was asked for.
+        labels: the classes of which a conditional model drew them, ``[N]``.
     """
-    made = made.clamp(0, 1)
-    f_real, f_made = features.extract(real), features.extract(made)
-    inside = metrics.precision_recall(f_real, f_made)
-    distances = [nearest_image(x[spread(NEAREST, len(x))], samples.train).distance.mean() for x in (made, real)]
-    found: Measures = {
+    fake = fake.clamp(0, 1)
+    f_real, f_fake = features.extract(real), features.extract(fake)
+    inside = metrics.precision_recall(f_real, f_fake)
+    distances = [nearest_image(x[spread(NEAREST, len(x))], samples.train).distance.mean() for x in (fake, real)]
+    measures: Measures = {
         "features": features.name,
-        "kernel": metrics.kernel_distance(f_real, f_made),
+        "kernel": metrics.kernel_distance(f_real, f_fake),
         "precision": inside.precision,
         "recall": inside.recall,
         "nearest_training_image": float(distances[0] / distances[1]),
     }
     least = PER_FEATURE * f_real.shape[1]
-    if len(made) >= least:
-        found["frechet"] = metrics.frechet_distance(f_real, f_made)
-        found["frechet_of_infinitely_many"] = metrics.extrapolated_frechet(f_real, f_made)
+    if len(fake) >= least:
+        measures["frechet"] = metrics.frechet_distance(f_real, f_fake)
+        measures["frechet_of_infinitely_many"] = metrics.extrapolated_frechet(f_real, f_fake)
     else:
-        found["frechet_left_out"] = f"{f_real.shape[1]} features need {least} held-out images, there are {len(made)}"
+        count = len(fake)
+        measures["frechet_left_out"] = f"{f_real.shape[1]} features need {least} held-out images, there are {count}"
     if features.classifier is not None:
-        probabilities = features.probabilities(made)
+        probabilities = features.probabilities(fake)
         histogram = metrics.class_histogram(probabilities, torch.tensor(samples.label_shares))
-        found |= {
+        measures |= {
             "classifier_score": metrics.classifier_score(probabilities),
             "class_shares": histogram.shares,
             "class_kl": histogram.kl,
         }
         if labels is not None:
-            found["label_accuracy"] = float((probabilities.argmax(1) == labels.cpu()).double().mean())
-    return found
+            measures["label_accuracy"] = float((probabilities.argmax(1) == labels.cpu()).double().mean())
+    return measures
 
 
 @torch.no_grad()
-def point_measures(made: Tensor, samples: Samples) -> Measures:
+def point_measures(fake: Tensor, samples: Samples) -> Measures:
     """Generated points ``[N, D]`` against held-out ones."""
-    real = to_tensor(samples.test[: len(made)])
-    made = made[: len(real)]
-    least = min(500, len(made))
-    found: Measures = {
-        "earth_movers": metrics.earth_movers(real[:least], made[:least]),
-        "mmd": metrics.mmd(real, made, bandwidth=0.5),
+    real = to_tensor(samples.test[: len(fake)])
+    fake = fake[: len(real)]
+    least = min(500, len(fake))
+    measures: Measures = {
+        "earth_movers": metrics.earth_movers(real[:least], fake[:least]),
+        "mmd": metrics.mmd(real, fake, bandwidth=0.5),
     }
     if samples.name in MODES:
-        count = metrics.count_modes(made, MODES[samples.name])
-        found |= {
+        count = metrics.count_modes(fake, MODES[samples.name])
+        measures |= {
             "modes": count.modes,
             "of": count.of,
             "high_quality": count.high_quality,
             "mode_kl": count.kl_to_uniform,
         }
-    return found
+    return measures
 
 
 @torch.no_grad()
-def stacked_measures(made: Tensor, samples: Samples, cache: Path) -> Measures:
+def stacked_measures(fake: Tensor, samples: Samples, cache: Path) -> Measures:
     """How many of the 1,000 triples of digits are among the pictures ``[N, 3, S, S]``, each channel read by itself."""
     classifier = frozen_classifier(load_samples("digits", samples.size), cache)
-    digits = [classifier(channel.clamp(0, 1)).argmax(1) for part in made.split(1000) for channel in part.split(1, 1)]
+    digits = [classifier(channel.clamp(0, 1)).argmax(1) for part in fake.split(1000) for channel in part.split(1, 1)]
     triples = torch.cat([torch.stack(digits[i : i + 3], 1) for i in range(0, len(digits), 3)])
     count = metrics.count_triples(triples, classifier.head.out_features)
-    return {"modes": count.modes, "of": count.of, "mode_kl": count.kl_to_uniform, "mode_samples": len(made)}
+    return {"modes": count.modes, "of": count.of, "mode_kl": count.kl_to_uniform, "mode_samples": len(fake)}
 
 
 def labels_by_share(count: int, shares: Sequence[float]) -> Tensor:
     """``count`` class numbers, as often as their shares say (to one), in a fixed shuffled order.
 
-    A conditional model that is asked for every class equally often is compared with data that are not so.
+    With every class equally often, a conditional model would be compared with data that have other shares.
     """
-    wanted = np.asarray(shares) * count
-    numbers = np.floor(wanted).astype(int)
-    for label in np.argsort(numbers - wanted)[: count - numbers.sum()]:
+    exact = np.asarray(shares) * count
+    numbers = np.floor(exact).astype(int)
+    for label in np.argsort(numbers - exact)[: count - numbers.sum()]:
         numbers[label] += 1
     labels = np.repeat(np.arange(len(numbers)), numbers)
     return torch.from_numpy(numpy_generator_for(0, 4).permutation(labels))
@@ -127,10 +128,11 @@ def nearest_image(queries: Tensor, pictures: Pictures, at_once: int = 2000) -> m
     """The closest of any number of stored pictures to each of ``[N, C, S, S]``, read a part at a time."""
     best = metrics.Neighbours(torch.zeros(len(queries), dtype=torch.int64), torch.full((len(queries),), torch.inf))
     for start in range(0, len(pictures), at_once):
-        found = metrics.nearest(queries.cpu(), to_tensor(pictures[start : start + at_once]))
-        closer = found.distance < best.distance
+        neighbours = metrics.nearest(queries.cpu(), to_tensor(pictures[start : start + at_once]))
+        closer = neighbours.distance < best.distance
         best = metrics.Neighbours(
-            torch.where(closer, found.indices + start, best.indices), torch.where(closer, found.distance, best.distance)
+            torch.where(closer, neighbours.indices + start, best.indices),
+            torch.where(closer, neighbours.distance, best.distance),
         )
     return best
 
@@ -143,32 +145,33 @@ def evaluate(trained: Trained, cache: Path, count: int | None = None) -> dict[st
     """
     samples, model = trained.samples, trained.model
     began = time.perf_counter()
-    found = model.measures(held_out(samples, OWN_COUNT, model.device, model.condition_of))
+    measures = model.measures(held_out(samples, OWN_COUNT, model.device, model.condition_of))
     if model.frames:
-        found |= clip_measures(model, samples, cache, count)
+        measures |= clip_measures(model, samples, cache, count)
     elif model.draws and not model.condition_channels:
-        found |= _generated(model, samples, cache, count)
+        measures |= _generated(model, samples, cache, count)
     training = Run(trained.run).images.manifest.get("seconds", 0.0)
-    return _file(trained.name, samples, found, training, time.perf_counter() - began)
+    return _file(trained.name, samples, measures, training, time.perf_counter() - began)
 
 
 def _generated(model: ImageModel, samples: Samples, cache: Path, count: int | None) -> Measures:
     count = samples_of(samples, count)
     labels = labels_by_share(count, samples.label_shares) if model.classes else None
-    made = model.draw(count, generator_for(0, 2), labels).cpu()
+    fake = model.draw(count, generator_for(0, 2), labels).cpu()
     if not samples.are_images:
-        return {**point_measures(made, samples), "floor": _floats(_real_points(samples, count)), "samples": count}
+        return {**point_measures(fake, samples), "floor": _floats(_real_points(samples, count)), "samples": count}
     features = features_for(samples, cache, model.device)
-    found = image_measures(made, _held_out(samples, count), samples, features, labels)
+    measures = image_measures(fake, _held_out(samples, count), samples, features, labels)
     floor = _real_measures(samples, features, count)
     if samples.name == STACKED:
-        wanted = labels_by_share(STACKED_COUNT, samples.label_shares) if model.classes else None
-        found |= stacked_measures(model.draw(STACKED_COUNT, generator_for(0, 3), wanted).cpu(), samples, cache)
-    return {**found, "floor": _floats(floor), "samples": count}
+        triple_labels = labels_by_share(STACKED_COUNT, samples.label_shares) if model.classes else None
+        stacked = model.draw(STACKED_COUNT, generator_for(0, 3), triple_labels).cpu()
+        measures |= stacked_measures(stacked, samples, cache)
+    return {**measures, "floor": _floats(floor), "samples": count}
 
 
-def _floats(found: Measures) -> dict[str, float]:
-    return {name: value for name, value in found.items() if isinstance(value, float)}
+def _floats(measures: Measures) -> dict[str, float]:
+    return {name: value for name, value in measures.items() if isinstance(value, float)}
 
 
 def samples_of(samples: Samples, count: int | None) -> int:
@@ -194,9 +197,9 @@ def _real_measures(samples: Samples, features: Features, count: int) -> Measures
     """Training images as if they had been generated: what a perfect sampler would score with so many samples."""
     chosen = np.random.default_rng(0).permutation(len(samples.train))[:count]
     labels = None if samples.train_labels is None else torch.from_numpy(samples.train_labels[chosen])
-    found = image_measures(to_tensor(samples.train[chosen]), _held_out(samples, count), samples, features, labels)
-    del found["nearest_training_image"]  # 0: they are training images
-    return found
+    measures = image_measures(to_tensor(samples.train[chosen]), _held_out(samples, count), samples, features, labels)
+    del measures["nearest_training_image"]  # 0: they are training images
+    return measures
 
 
 def _real_points(samples: Samples, count: int) -> Measures:
@@ -211,28 +214,30 @@ def evaluate_reference(
     began = time.perf_counter()
     count = samples_of(samples, count)
     if samples.are_images:
-        found = _real_measures(samples, features_for(samples, cache, device), count)
+        measures = _real_measures(samples, features_for(samples, cache, device), count)
         if samples.name == STACKED:
-            found |= stacked_measures(to_tensor(samples.train[:STACKED_COUNT]), samples, cache)
+            measures |= stacked_measures(to_tensor(samples.train[:STACKED_COUNT]), samples, cache)
     else:
-        found = _real_points(samples, count)
-    return _file("real data", samples, {**found, "samples": count}, 0.0, time.perf_counter() - began)
+        measures = _real_points(samples, count)
+    return _file("real data", samples, {**measures, "samples": count}, 0.0, time.perf_counter() - began)
 
 
 def evaluate_perfect(samples: Samples) -> dict[str, Any]:
     """The measures of new draws from a known distribution."""
     began = time.perf_counter()
-    made = torch.from_numpy(DISTRIBUTIONS[samples.name](COUNT["points"], numpy_generator_for(0, 2))[0])
-    found = {**point_measures(made, samples), "samples": len(made)}
-    return _file("perfect sampler", samples, found, 0.0, time.perf_counter() - began)
+    fake = torch.from_numpy(DISTRIBUTIONS[samples.name](COUNT["points"], numpy_generator_for(0, 2))[0])
+    measures = {**point_measures(fake, samples), "samples": len(fake)}
+    return _file("perfect sampler", samples, measures, 0.0, time.perf_counter() - began)
 
 
-def _file(name: str, samples: Samples, found: Mapping[str, Any], training: float, evaluating: float) -> dict[str, Any]:
+def _file(
+    name: str, samples: Samples, measures: Mapping[str, Any], training: float, evaluating: float
+) -> dict[str, Any]:
     return {
         "model": name,
         "data": samples.name,
         "data_hash": samples.hash,
-        "measures": dict(found),
+        "measures": dict(measures),
         "training_seconds": round(training, 1),
         "evaluation_seconds": round(evaluating, 1),
         "versions": package_versions(),
@@ -245,7 +250,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, or something else.
     """
-    found = read_json(path)
-    if not isinstance(found, dict) or "measures" not in found:
+    report = read_json(path)
+    if not isinstance(report, dict) or "measures" not in report:
         raise UserError(f"{path} is not an evaluation of an image model; make one with evaluate-images.")
-    return found
+    return report

@@ -91,10 +91,10 @@ def features_for(samples: Samples, cache: Path, device: torch.device | str = "cp
     if samples.classes >= 2:
         classifier = frozen_classifier(samples, cache)
         with torch.no_grad():
-            known = classifier.features(to_tensor(samples.train[spread(2000, len(samples.train))]))
-        sd = known.std(0)
+            activations = classifier.features(to_tensor(samples.train[spread(2000, len(samples.train))]))
+        sd = activations.std(0)
         # Units that (nearly) never fire would otherwise outweigh all others.
-        mean, sd = known.mean(0), sd.clamp(min=0.1 * float(sd.mean()))
+        mean, sd = activations.mean(0), sd.clamp(min=0.1 * float(sd.mean()))
         name = f"{Path(samples.name).name} classifier, 64 units, standardised"
         classifier, mean, sd = classifier.to(device), mean.to(device), sd.to(device)
         return Features(name, lambda x: (classifier.features(x) - mean) / sd, classifier, device)

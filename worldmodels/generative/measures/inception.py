@@ -62,7 +62,7 @@ class StoredBytes(Dataset[Tensor]):
 
 
 def inception_measures(
-    real: Tensor | StoredBytes, made: Tensor, weights: Path, device: torch.device | str = "cpu"
+    real: Tensor | StoredBytes, fake: Tensor, weights: Path, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
     """FID, Inception score and KID of generated against real images, ``[N, C, S, S]`` each.
 
@@ -75,21 +75,21 @@ def inception_measures(
         from torch_fidelity import calculate_metrics
     except ImportError as error:
         raise UserError(f"FID needs the package torch-fidelity: {extra('fidelity')}") from error
-    found = calculate_metrics(
-        input1=Bytes(made),
+    metrics = calculate_metrics(
+        input1=Bytes(fake),
         input2=Bytes(real) if isinstance(real, Tensor) else real,
         cuda=torch.device(device).type == "cuda",
         isc=True,
         fid=True,
         kid=True,
-        kid_subset_size=min(1000, len(made), len(real)),
+        kid_subset_size=min(1000, len(fake), len(real)),
         feature_extractor_weights_path=str(weights),
         verbose=False,
     )
     return {
-        "fid": float(found["frechet_inception_distance"]),
-        "inception_score": float(found["inception_score_mean"]),
-        "kid": float(found["kernel_inception_distance_mean"]),
+        "fid": float(metrics["frechet_inception_distance"]),
+        "inception_score": float(metrics["inception_score_mean"]),
+        "kid": float(metrics["kernel_inception_distance_mean"]),
     }
 
 
@@ -107,9 +107,9 @@ def evaluate_inception(trained: Trained, weights: Path, count: int | None = None
     real = StoredBytes([samples.train, samples.test])
     count = min(count or len(real), MOST)
     labels = labels_by_share(count, samples.label_shares) if model.classes else None
-    rng, made = generator_for(0, 2), list[Tensor]()
+    rng, fake = generator_for(0, 2), list[Tensor]()
     for start in range(0, count, DRAWN):
-        asked = None if labels is None else labels[start : start + DRAWN]
-        made.append(as_bytes(model.draw(min(DRAWN, count - start), rng, asked)))
-    found = inception_measures(real, torch.cat(made), weights, model.device)
-    return {**found, "fid_samples": count, "fid_real": len(real)}
+        part_labels = None if labels is None else labels[start : start + DRAWN]
+        fake.append(as_bytes(model.draw(min(DRAWN, count - start), rng, part_labels)))
+    metrics = inception_measures(real, torch.cat(fake), weights, model.device)
+    return {**metrics, "fid_samples": count, "fid_real": len(real)}

@@ -289,5 +289,5 @@ class Neighbours(NamedTuple):
 
 def nearest(queries: Tensor, data: Tensor) -> Neighbours:
     """Nearest rows of ``data`` by Euclidean distance; inputs of any shape ``[N, ...]`` are flattened."""
-    found = [torch.cdist(chunk, data.flatten(1)).min(1) for chunk in queries.flatten(1).split(256)]
-    return Neighbours(torch.cat([part.indices for part in found]), torch.cat([part.values for part in found]))
+    parts = [torch.cdist(chunk, data.flatten(1)).min(1) for chunk in queries.flatten(1).split(256)]
+    return Neighbours(torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts]))

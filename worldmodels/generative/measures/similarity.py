@@ -1,4 +1,4 @@
-"""How close pictures come to those that they should be: L1, PSNR, SSIM. All ``[N, C, S, S]`` in [0, 1] -> ``[N]``."""
+"""How close pictures come to their targets: L1, PSNR, SSIM. All ``[N, C, S, S]`` in [0, 1] -> ``[N]``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ WINDOW, SIGMA = 11, 1.5  #: of SSIM's Gaussian
 K1, K2 = 0.01, 0.03
 
 
-def absolute_error(made: Tensor, x: Tensor) -> Tensor:
+def absolute_error(output: Tensor, x: Tensor) -> Tensor:
     """Mean absolute difference of a picture's values."""
-    return (made - x).abs().flatten(1).mean(1)
+    return (output - x).abs().flatten(1).mean(1)
 
 
-def psnr(made: Tensor, x: Tensor) -> Tensor:
+def psnr(output: Tensor, x: Tensor) -> Tensor:
     """Peak signal-to-noise ratio, ``-10 log10(mean squared error)``, in decibels; at most 100, of equal pictures."""
-    return -10 * torch.log10((made - x).square().flatten(1).mean(1).clamp(min=1e-10))
+    return -10 * torch.log10((output - x).square().flatten(1).mean(1).clamp(min=1e-10))
 
 
-def ssim(made: Tensor, x: Tensor) -> Tensor:
+def ssim(output: Tensor, x: Tensor) -> Tensor:
     """Structural similarity with Gaussian windows of 11x11, sigma 1.5, wholly inside; the mean over channels.
 
     Wang et al. (2004), eq. 13. 1 for equal pictures.
@@ -38,17 +38,17 @@ def ssim(made: Tensor, x: Tensor) -> Tensor:
         flat = values.flatten(0, 1)[:, None]
         return F.conv2d(F.conv2d(flat, bell[None, None, :, None]), bell[None, None, None, :]).reshape(len(x), -1)
 
-    mean_made, mean_x = mean(made), mean(x)
-    variance_made, variance_x = mean(made * made) - mean_made.square(), mean(x * x) - mean_x.square()
-    covariance = mean(made * x) - mean_made * mean_x
-    light = (2 * mean_made * mean_x + K1**2) / (mean_made.square() + mean_x.square() + K1**2)
-    structure = (2 * covariance + K2**2) / (variance_made + variance_x + K2**2)
+    mean_output, mean_x = mean(output), mean(x)
+    variance_output, variance_x = mean(output * output) - mean_output.square(), mean(x * x) - mean_x.square()
+    covariance = mean(output * x) - mean_output * mean_x
+    light = (2 * mean_output * mean_x + K1**2) / (mean_output.square() + mean_x.square() + K1**2)
+    structure = (2 * covariance + K2**2) / (variance_output + variance_x + K2**2)
     return (light * structure).mean(1)
 
 
-def similarity(made: Tensor, x: Tensor) -> dict[str, float]:
+def similarity(output: Tensor, x: Tensor) -> dict[str, float]:
     """The means of all of them over pictures; SSIM where a window fits in."""
-    found = {"l1": absolute_error(made, x), "psnr": psnr(made, x)}
+    measures = {"l1": absolute_error(output, x), "psnr": psnr(output, x)}
     if min(x.shape[2:]) >= WINDOW:
-        found["ssim"] = ssim(made, x)
-    return {name: float(values.mean()) for name, values in found.items()}
+        measures["ssim"] = ssim(output, x)
+    return {name: float(values.mean()) for name, values in measures.items()}

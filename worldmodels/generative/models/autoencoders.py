@@ -58,7 +58,7 @@ class AutoencoderConfig(ImageConfig):
     sparsity_weight: float = 0.0
     """Times the KL between --sparsity and the mean activation of the code."""
     sparsity: float = 0.05
-    """Wanted mean activation of a code unit."""
+    """Target of the mean activation of a code unit."""
 
     def build(self, shape: Shape, device: torch.device) -> AutoencoderModel:
         if self.likelihood not in ("bernoulli", "gaussian"):
@@ -116,8 +116,8 @@ class VAEConfig(ImageConfig):
     """Of the Gaussian likelihood, per pixel; where it is learned, the start, which must be well below the data's own
     variance: latents carry nothing until the likelihood is narrower than what they could explain."""
     prior: PriorName = "normal"
-    """Of the latents: N(0, 1), a mixture of Gaussians that is learned, or vamp, the mixture of what the encoder says of
-    made-up samples that are learned."""
+    """Of the latents: N(0, 1), a mixture of Gaussians that is learned, or vamp, the mixture of the encoder's posteriors
+    of pseudo-inputs that are learned."""
     components: int = 20
     """Gaussians in a learned prior."""
     kl_weight: float = 1.0
@@ -130,7 +130,7 @@ class VAEConfig(ImageConfig):
     def build(self, shape: Shape, device: torch.device) -> VAEModel:
         classes = labelled_classes(shape) if self.conditional else 0
         if self.prior == "vamp" and classes:
-            raise ValueError("the made-up samples of --prior vamp have no labels: use --prior mixture")
+            raise ValueError("the pseudo-inputs of --prior vamp have no labels: use --prior mixture")
         encoder, features, decoder = _coder(self, shape, classes)
         learned = self.likelihood == "gaussian-learned"
         network = VAE(encoder, features, self.latent_size, decoder, classes, learned, self._prior(shape)).to(device)
@@ -249,8 +249,8 @@ class VAEModel(LatentModel):
         return self.likelihood.mean(self.network.eval().decode(z, condition))
 
     def views(self) -> dict[str, View]:
-        found = {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
-        return {**found, "spread": self._spread} if self.likelihood.spread is not None else found
+        views = {**super().views(), "reconstructions": lambda batch: reconstructions(self, batch)}
+        return {**views, "spread": self._spread} if self.likelihood.spread is not None else views
 
     @torch.no_grad()
     def _spread(self, batch: Batch, count: int = 20) -> Frames:
@@ -291,13 +291,13 @@ class VAEModel(LatentModel):
         binary = self.likelihood.binary
         proper = not binary or bool(((x == 0) | (x == 1)).all())
         prefix = ("conditional_" if self.classes else "") + ("" if proper else "cross_entropy_")
-        found = {f"{prefix}elbo": elbo, f"{prefix}iwae_{IMPORTANCE_SAMPLES}": iwae}
+        bounds = {f"{prefix}elbo": elbo, f"{prefix}iwae_{IMPORTANCE_SAMPLES}": iwae}
         if proper and x.ndim == 4:
             bits = bits_per_dimension(torch.tensor(-elbo), math.prod(x.shape[1:]), 1 if binary else 256)
-            found[f"{prefix}bits_per_dimension"] = float(bits)
+            bounds[f"{prefix}bits_per_dimension"] = float(bits)
         error = (self.decode(self.encode(x, labels), labels) - x).square().flatten(1).sum(1).mean()
         return {
-            **found,
+            **bounds,
             "squared_error": float(error),
             "kl": float(self._kl(x, labels, report)),
             "active_units": report.active_by_kl,

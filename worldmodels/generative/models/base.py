@@ -20,12 +20,12 @@ condition)``              model of classes the condition is labels ``[count]``, 
 ``views()``               name -> view, a function of held-out data (a ``Batch`` in [0, 1]) that gives a picture. The
                           first is kept as ``samples.png``; all go to TensorBoard, and to ``--show NAME``
 ``frames``                0, or the length of the clips ``[count, T, C, S, S]`` that a video model draws; then
-                          ``futures(given, rng, labels)`` are clips that begin with the first ``given`` frames
+                          ``futures(context, rng, labels)`` are clips that continue ``context [N, k, C, S, S]``
 ``films()``               name -> function of held-out data that gives the frames of an animation
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
-``read(caption)``         or None: the condition ``[T]`` that a caption stands for, of a model that is told one; then
-                          ``captions(count, rng)`` are such as its data have
+``read(caption)``         or None: the condition ``[T]`` that a caption stands for, where captions are the condition;
+                          then ``captions(count, rng)`` are random ones of the data's grammar
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
 ``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
@@ -90,7 +90,7 @@ class Shape(NamedTuple):
 
 
 class ImageModel:
-    """See the head of this file. What a child does not set has these values."""
+    """See the head of this file. A child has these values where it sets no others."""
 
     network: nn.Module
     headline: tuple[str, ...] = ()  #: the terms to show beside a progress bar
@@ -105,7 +105,7 @@ class ImageModel:
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
     frames: int = 0  #: more than 0: its samples are clips
-    given: int = 0  #: first frames that a clip is continued from
+    context_frames: int = 0  #: first frames that a clip is continued from
     read_input: Callable[[Path, Fit], Tensor] | None = None
     back: Callable[[Tensor, torch.Generator], Tensor] | None = None
     normal_latents: bool = True  #: latents are drawn from N(0, 1)
@@ -127,10 +127,10 @@ class ImageModel:
         return torch.randn(count, self.latent_size, generator=rng)
 
     def views(self) -> dict[str, View]:
-        """Samples; beneath their conditions and above the originals, where there are such."""
+        """Samples; where there are conditions, these stand above them, and the data below."""
         return {"samples": self._samples}
 
-    def futures(self, given: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    def futures(self, context: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         raise NotImplementedError
 
     def films(self) -> dict[str, FilmView]:
@@ -143,7 +143,7 @@ class ImageModel:
         return None
 
     def condition(self, batch: Batch) -> Tensor | None:
-        """What ``draw``, ``encode`` and ``decode`` must know of these data: labels, conditions, or nothing."""
+        """The labels or conditions that ``draw``, ``encode`` and ``decode`` need for these data, or None."""
         if self.classes:
             return batch.labels
         return batch.condition if self.condition_channels else None
@@ -154,9 +154,9 @@ class ImageModel:
 
     def _samples(self, batch: Batch) -> Frames:
         if self.condition_channels:
-            known = self.condition(batch)
-            assert known is not None
-            x, condition = batch.x[:20], known[:20]
+            conditions = self.condition(batch)
+            assert conditions is not None
+            x, condition = batch.x[:20], conditions[:20]
             return rows_below([condition, self.draw(len(x), batch.rng, condition), x])
         if batch.x.ndim != 4:
             return picture(self.draw(2000, batch.rng), 10)
@@ -179,7 +179,7 @@ def decode_all(model: ImageModel, z: Tensor, condition: Tensor | None = None) ->
         condition = torch.arange(len(z)) % model.classes
     parts = z.to(model.device).split(CHUNK)
     conditions = [None] * len(parts) if condition is None else condition.to(model.device).split(CHUNK)
-    return torch.cat([model.decode(part, known) for part, known in zip(parts, conditions, strict=True)])
+    return torch.cat([model.decode(part, label) for part, label in zip(parts, conditions, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class ImageConfig:
     """Steps between checkpoints, sample grids and checks for collapse."""
 
     def shown(self, samples: Samples) -> Samples:
-        """What of the data training may look at: all, unless a model says otherwise (labels that it must not know)."""
+        """The part of the data that training may look at: all, unless a model hides some (labels, say)."""
         return samples
 
     def build(self, shape: Shape, device: torch.device) -> ImageModel:

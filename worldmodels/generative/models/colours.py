@@ -95,9 +95,9 @@ class ColoursModel(ImageModel):
     def loss(self, batch: Batch) -> Loss:
         grey = require_condition(batch.condition)
         mean, logvar = self.posterior(batch.x, grey)
-        made = self.coloured(reparameterise(mean, logvar, batch.normal(*mean.shape)), grey)
+        output = self.coloured(reparameterise(mean, logvar, batch.normal(*mean.shape)), grey)
         bound = elbo(
-            self.likelihood.nll(made, batch.x).to(mean), kl_to_standard_normal(mean, logvar), self.kl_weight
+            self.likelihood.nll(output, batch.x).to(mean), kl_to_standard_normal(mean, logvar), self.kl_weight
         )
         return Loss(bound.loss, {"loss": bound.loss, "distortion": bound.distortion, "rate": bound.rate})
 
@@ -136,14 +136,14 @@ class ColoursModel(ImageModel):
     def measures(self, batch: Batch) -> dict[str, Any]:
         """One colouring against the truth, the best of several (by squared error), and how far apart those are."""
         grey = require_condition(batch.condition)
-        made = self.several(COLOURINGS, batch.rng, grey)
-        errors = (made - batch.x).square().flatten(2).mean(2)
-        best = made[errors.argmin(0), torch.arange(len(grey), device=made.device)]
+        outputs = self.several(COLOURINGS, batch.rng, grey)
+        errors = (outputs - batch.x).square().flatten(2).mean(2)
+        best = outputs[errors.argmin(0), torch.arange(len(grey), device=outputs.device)]
         report = self.latents(batch)
         return {
-            **similarity(made[0], batch.x),
+            **similarity(outputs[0], batch.x),
             f"psnr_best_of_{COLOURINGS}": similarity(best, batch.x)["psnr"],
-            "diversity_l1": float((made[:-1] - made[1:]).abs().mean()),
+            "diversity_l1": float((outputs[:-1] - outputs[1:]).abs().mean()),
             "baseline": "the grey picture",
             **{f"baseline_{name}": value for name, value in similarity(grey.expand_as(batch.x), batch.x).items()},
             "kl": float(report.kl_per_unit.sum()),

@@ -42,7 +42,7 @@ class CycleGANConfig(TranslatorConfig):
     loss: LossName = "least-squares"
     """The game."""
     cycle_weight: float = 10.0
-    """Times the distance between a picture and what comes back of it."""
+    """Times the distance between a picture and its translation there and back."""
     identity_weight: float = 5.0
     """Times the distance between a picture and its translation into the set that it is from; 0 is for sets with
     different channels."""
@@ -107,11 +107,11 @@ class CycleGANModel(ImageModel):
     def _translated(self, way: str, pictures: Tensor, rng: torch.Generator) -> Tensor:
         network = self.network.get_submodule(way)
         with noisy(network, rng):
-            made = torch.cat([network(2 * part - 1) for part in pictures.to(self.device).split(CHUNK)])
-        return ((made + 1) / 2).clamp(0, 1)
+            output = torch.cat([network(2 * part - 1) for part in pictures.to(self.device).split(CHUNK)])
+        return ((output + 1) / 2).clamp(0, 1)
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        """The first ``count`` pictures of the other set, made like the data."""
+        """Translations of the first ``count`` pictures of the other set, which are to look like the data."""
         return self._translated("there", require_condition(condition)[:count], rng)
 
     def back(self, condition: Tensor, rng: torch.Generator) -> Tensor:
@@ -121,28 +121,28 @@ class CycleGANModel(ImageModel):
         return read_input(path, self.shape.size, self.shape.other, fit)
 
     def views(self) -> dict[str, View]:
-        """Every picture, its translation, and what comes back of that: of the other set, and of the data."""
+        """Every picture, its translation, and the translation back: of the other set, and of the data."""
         return {"samples": self._there_and_back, "back": self._back_and_there}
 
     def _there_and_back(self, batch: Batch) -> Frames:
         others = require_condition(batch.other)
         others = others[spread(SHOWN, len(others))]
-        made = self.draw(SHOWN, batch.rng, others)
-        return rows_below([others, made, self.back(made, batch.rng)])
+        fakes = self.draw(SHOWN, batch.rng, others)
+        return rows_below([others, fakes, self.back(fakes, batch.rng)])
 
     def _back_and_there(self, batch: Batch) -> Frames:
         x = batch.x[spread(SHOWN, len(batch.x))]
-        made = self.back(x, batch.rng)
-        return rows_below([x, made, self.draw(SHOWN, batch.rng, made)])
+        fakes = self.back(x, batch.rng)
+        return rows_below([x, fakes, self.draw(SHOWN, batch.rng, fakes)])
 
     def measures(self, batch: Batch) -> dict[str, Any]:
-        """How far pictures are from what comes back of them (what was lost), and from their translations."""
+        """How far pictures are from their translations there and back (what was lost), and from those there."""
         others = require_condition(batch.other)
         there, back = self.draw(len(others), batch.rng, others), self.back(batch.x, batch.rng)
-        found: dict[str, Any] = {
+        measures: dict[str, Any] = {
             "cycle_l1": float(absolute_error(self.back(there, batch.rng), others).mean()),
             "cycle_l1_of_data": float(absolute_error(self.draw(len(back), batch.rng, back), batch.x).mean()),
         }
         if self.shape.channels == self.shape.other:
-            found["change_l1"] = float(absolute_error(there, others).mean())
-        return found
+            measures["change_l1"] = float(absolute_error(there, others).mean())
+        return measures

@@ -132,15 +132,16 @@ class GANConfig(ImageConfig):
         return GANModel(GAN(generator.to(device), critic.to(device), *self.rules()))
 
     def networks(self, shape: Shape, classes: int) -> tuple[Generator, Critic]:
-        """A generator of ``classes``, and a critic that is told them as ``conditioning`` says."""
-        known = 0 if self.conditioning == "none" else classes
-        generator, critic = (self._image_networks if shape.size else self._point_networks)(shape, classes, known)
+        """A generator of ``classes``, and a critic that takes them as ``conditioning`` says."""
+        critic_classes = 0 if self.conditioning == "none" else classes
+        networks = self._image_networks if shape.size else self._point_networks
+        generator, critic = networks(shape, classes, critic_classes)
         if self.spectral_norm:
             spectrally_normalise(critic)
         return generator, critic
 
     def rules(self) -> tuple[Any, ...]:
-        """What :class:`GAN` is to know beside its networks, in its order."""
+        """The arguments of :class:`GAN` after its networks, in its order."""
         return (
             GAMES[self.loss],
             self._optimiser(self.learning_rate),
@@ -154,7 +155,7 @@ class GANConfig(ImageConfig):
             AdaptiveAugment() if self.diffaugment == "adaptive" else None,
         )
 
-    def _image_networks(self, shape: Shape, classes: int, known: int) -> tuple[Generator, Critic]:
+    def _image_networks(self, shape: Shape, classes: int, critic_classes: int) -> tuple[Generator, Critic]:
         size, channels, latent, width = shape.size, shape.channels, self.latent_size, self.width
         norm = nn.BatchNorm2d if self.batch_norm else None
         if self.architecture == "foster":
@@ -163,7 +164,7 @@ class GANConfig(ImageConfig):
             return foster.gan_generator(), foster.gan_discriminator()
         if self.architecture == "resnet":
             generator = resnet_generator(size, channels, latent, width, classes)
-            return generator, resnet_critic(size, channels, width, known, self.conditioning)
+            return generator, resnet_critic(size, channels, width, critic_classes, self.conditioning)
         up: Upsampling = "resize" if self.architecture == "dcgan-resize" else "transposed"
         generator = dcgan_generator(size, channels, latent, width, up, classes=classes)
         if self.architecture == "patchgan":
@@ -172,16 +173,16 @@ class GANConfig(ImageConfig):
             # Without a normalisation, weights of N(0, 0.02) would let hardly any signal through (spectral normalisation
             # scales them itself); a normalisation over the batch is there for those who ask for it.
             isolas = norm or (None if self.spectral_norm else nn.InstanceNorm2d)
-            return generator, patchgan(size, channels, width, isolas, known)
-        return generator, dcgan_critic(size, channels, width, norm, known, self.conditioning)
+            return generator, patchgan(size, channels, width, isolas, critic_classes)
+        return generator, dcgan_critic(size, channels, width, norm, critic_classes, self.conditioning)
 
-    def _point_networks(self, shape: Shape, classes: int, known: int) -> tuple[Generator, Critic]:
+    def _point_networks(self, shape: Shape, classes: int, critic_classes: int) -> tuple[Generator, Critic]:
         generator = mlp_generator(shape.channels, self.latent_size, self.width, classes)
-        return generator, mlp_critic(shape.channels, self.width, known, self.conditioning)
+        return generator, mlp_critic(shape.channels, self.width, critic_classes, self.conditioning)
 
     def _optimiser(self, rate: float) -> Callable[[nn.Module], torch.optim.Optimizer]:
         if self.optimiser == "rmsprop":
-            return partial(_rmsprop, rate=rate, kept=self.rms_decay)
+            return partial(_rmsprop, rate=rate, decay=self.rms_decay)
         if self.optimiser == "sgd":
             return partial(_sgd, rate=rate, momentum=self.beta1)
         return partial(adam, rate=rate, betas=(self.beta1, self.beta2))
@@ -238,8 +239,8 @@ class GANConfig(ImageConfig):
             )
 
 
-def _rmsprop(module: nn.Module, rate: float, kept: float) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(module.parameters(), lr=rate, alpha=kept)
+def _rmsprop(module: nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(module.parameters(), lr=rate, alpha=decay)
 
 
 def _sgd(module: nn.Module, rate: float, momentum: float) -> torch.optim.Optimizer:
@@ -256,8 +257,8 @@ class GeneratorModel(LatentModel):
         self.latent_size, self.classes, self.headline = self.generator.latent_size, self.generator.classes, headline
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        made = self.generator.eval()(z, condition)
-        return (made + 1) / 2 if made.ndim == 4 else made
+        output = self.generator.eval()(z, condition)
+        return (output + 1) / 2 if output.ndim == 4 else output
 
 
 class GANModel(GeneratorModel):

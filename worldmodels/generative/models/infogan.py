@@ -25,9 +25,9 @@ class InfoGANConfig(GANConfig):
     """A GAN part of whose noise is a code that the critic can read."""
 
     categories: int = 10
-    """The first part of the code is one of so many."""
+    """Categories of the first part of the code."""
     numbers: int = 2
-    """The rest are so many numbers between -1 and 1."""
+    """Numbers between -1 and 1 in the rest of the code."""
     code_weight: float = 1.0
     """Times the error with which the code is read."""
 
@@ -69,8 +69,8 @@ class InfoGANModel(GANModel):
     def measures(self, batch: Batch) -> dict[str, Any]:
         """What a sample tells of the category it was made from: at least so many nats, log(categories) at most."""
         z = torch.randn(READ, self.latent_size, generator=batch.rng).to(self.device)
-        made, chosen = self.generator.eval()(z), self.game.generator.code(z)[0]
-        guess = self.game.critic.eval().both(made)[1][:, : self.game.generator.categories].log_softmax(1)
+        samples, chosen = self.generator.eval()(z), self.game.generator.code(z)[0]
+        guess = self.game.critic.eval().both(samples)[1][:, : self.game.generator.categories].log_softmax(1)
         bound = information_bound(guess.gather(1, chosen[:, None])[:, 0], self.game.generator.categories)
         return {"code_information": float(bound)}
 

@@ -1,7 +1,7 @@
 """LAPGAN: one GAN for the smallest pictures, and one for each doubling that adds the detail which is missing.
 
 Denton et al. (2015): a Laplacian pyramid, in which a picture is its half size, enlarged, plus a residual. The GAN of a
-level makes residuals that suit what is given; here its critic judges the picture together with the enlarged one.
+level makes residuals that suit the enlarged picture; here its critic judges the picture together with the enlarged one.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class LAPGANConfig(ImageConfig):
         make_adam = partial(adam, betas=(self.beta1, 0.999))
         optimisers = partial(make_adam, rate=self.learning_rate), partial(make_adam, rate=self.critic_learning_rate)
         pixels, hidden, cube = shape.channels * side * side, 8 * self.width, (shape.channels, side, side)
-        made, judge = mlp_generator(pixels, self.latent_size, hidden), mlp_critic(pixels, hidden)
+        smallest, judge = mlp_generator(pixels, self.latent_size, hidden), mlp_critic(pixels, hidden)
         levels: list[tuple[Any, Any]] = [
             (
-                Generator(self.latent_size, nn.Sequential(made.body, nn.Tanh(), nn.Unflatten(1, cube))),
+                Generator(self.latent_size, nn.Sequential(smallest.body, nn.Tanh(), nn.Unflatten(1, cube))),
                 Critic(nn.Sequential(nn.Flatten(), judge.body), judge.head),
             ),
             *((Residual(shape.channels, self.width), ResidualCritic(shape.channels, self.width)) for _ in sides),
@@ -118,8 +118,8 @@ class LAPGANModel(ImageModel):
             x = batch.x
             for _ in range(halvings):
                 x = halved(x)
-            found = unit.loss(batch._replace(x=x))
-            return Loss(found.total, {f"level_{level}_{name}": value for name, value in found.terms.items()})
+            level_loss = unit.loss(batch._replace(x=x))
+            return Loss(level_loss.total, {f"level_{level}_{name}": value for name, value in level_loss.terms.items()})
 
         return Unit(f"level_{level}_{unit.name}", unit.optimiser, loss, unit.repeats, unit.after)
 

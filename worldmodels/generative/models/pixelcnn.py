@@ -113,8 +113,8 @@ class PixelCNNModel(ImageModel):
         labels = labels if self.classes else None
         for start in range(0, len(x), CHUNK):
             values = quantised(x[start : start + CHUNK], network.levels)
-            known = None if labels is None else labels[start : start + CHUNK].to(x.device)
-            Progress(network, values, known).draw(begun, choose_by(rng))
+            part_labels = None if labels is None else labels[start : start + CHUNK].to(x.device)
+            Progress(network, values, part_labels).draw(begun, choose_by(rng))
             drawn.append(values.float() / (network.levels - 1))
         return torch.cat(drawn)
 
@@ -122,13 +122,13 @@ class PixelCNNModel(ImageModel):
         return {**super().views(), "completion": self.completion}
 
     def completion(self, batch: Batch, count: int = 10) -> Frames:
-        """Pictures, their upper halves, and what they might be, several times."""
+        """Pictures, their upper halves, and several completions of these."""
         x, labels, half = batch.x[:count], batch.labels, self.size // 2
         labels = None if labels is None else labels[:count]
         upper = x.clone()
         upper[:, :, half:] = 0.5
-        made = [self.complete(x, half, batch.rng, labels) for _ in range(COMPLETIONS)]
-        return rows_below([x, upper, *made])
+        completions = [self.complete(x, half, batch.rng, labels) for _ in range(COMPLETIONS)]
+        return rows_below([x, upper, *completions])
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class PixelCNNModel(ImageModel):
         self.network.eval()
         parts = batch.x.split(CHUNK)
         labels = [None] * len(parts) if batch.labels is None else batch.labels.split(CHUNK)
-        nats = torch.cat([self.nats(x, known) for x, known in zip(parts, labels, strict=True)]).mean()
+        nats = torch.cat([self.nats(x, part_labels) for x, part_labels in zip(parts, labels, strict=True)]).mean()
         prefix = "conditional_" if self.classes else ""
         of = "" if self.network.levels == 256 else f"_of_{self.network.levels}_levels"
         bits = bits_per_dimension(nats.cpu(), math.prod(batch.x.shape[1:]), 1)

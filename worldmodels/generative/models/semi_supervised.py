@@ -101,7 +101,7 @@ class SemiSupervisedModel(LatentModel):
 
     @torch.no_grad()
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Of the class that is given, or else of the one that the classifier sees."""
+        """Of the class in ``condition``, or else of the one that the classifier sees."""
         network = self.network.eval()
         return network.vae.encode(x, network.class_logits(x).argmax(1) if condition is None else condition)[0]
 

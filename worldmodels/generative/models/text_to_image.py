@@ -33,7 +33,7 @@ from worldmodels.generative.models.base import (
     decode_all,
 )
 from worldmodels.generative.models.gan import GAMES, LossName
-from worldmodels.generative.networks.captions import CaptionEncoder, Told
+from worldmodels.generative.networks.captions import CaptionEncoder, TextConditional
 from worldmodels.generative.networks.dcgan import dcgan_critic, dcgan_generator
 from worldmodels.generative.objectives.matching import MatchingGAN
 from worldmodels.generative.objectives.penalties import spectrally_normalise
@@ -70,8 +70,8 @@ class TextToImageConfig(ImageConfig):
         spectrally_normalise(critic)
         readers = [CaptionEncoder(len(WORDS), text) for _ in range(2)]
         game = MatchingGAN(
-            Told(generator, readers[0]).to(device),
-            Told(critic, readers[1]).to(device),
+            TextConditional(generator, readers[0]).to(device),
+            TextConditional(critic, readers[1]).to(device),
             GAMES[self.loss],
             partial(adam, rate=self.learning_rate, betas=(0.5, 0.999)),
             partial(adam, rate=self.critic_learning_rate, betas=(0.5, 0.999)),
@@ -127,18 +127,18 @@ class TextToImageModel(LatentModel):
         return torch.from_numpy(tokens_of(caption))
 
     def captions(self, count: int, rng: torch.Generator) -> list[str]:
-        """Such as the data have."""
+        """Random captions of the data's grammar."""
         numbers = np.random.default_rng(int(torch.randint(2**31, (), generator=rng)))
         return captions_of(some_scenes(count, numbers), numbers)
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        """``count`` pictures for captions ``[count, T]``, or for some that the data might have."""
+        """``count`` pictures for captions ``[count, T]``; without any, for random ones."""
         if condition is None:
             condition = torch.stack([self.read(text) for text in self.captions(count, rng)])
         return decode_all(self, self.latent(count, rng), condition)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Pictures for captions; without any, for one that leaves everything open."""
+        """Pictures for captions; without any, for the caption that leaves everything open."""
         if condition is None:
             condition = self.read(ANYTHING).expand(len(z), LENGTH)
         return (self.network.eval()(z, condition.to(z.device)) + 1) / 2
@@ -159,14 +159,14 @@ class TextToImageModel(LatentModel):
         captions, in the real ones, and (chance) in pictures drawn for other captions."""
         assert batch.condition is not None
         named = named_in(batch.condition.cpu().numpy())
-        seen = judged(self.draw(len(batch.x), batch.rng, batch.condition))
-        right, real = shares_right(named, seen), shares_right(named, judged(batch.x))
+        judgement = judged(self.draw(len(batch.x), batch.rng, batch.condition))
+        right, real = shares_right(named, judgement), shares_right(named, judged(batch.x))
         others = named_in(batch.condition.roll(1, 0).cpu().numpy())
         by_name = {f"{name}_right": share for name, share in right.items() if name != "all"}
         return {
             "attributes_right": right["all"],
             "attributes_right_real": real["all"],
-            "attributes_right_chance": shares_right(others, seen)["all"],
+            "attributes_right_chance": shares_right(others, judgement)["all"],
             **by_name,
         }
 

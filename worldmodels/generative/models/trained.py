@@ -32,7 +32,7 @@ def about(samples: Samples) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run's model, and what is known of the data it was made from."""
+    """A finished run's model, and what is known of its data."""
 
     name: str
     config: ImageConfig
@@ -44,7 +44,7 @@ class Trained:
 
     @cached_property
     def samples(self) -> Samples:
-        """The data, read when they are first asked for.
+        """The data, read at the first use.
 
         Raises:
             UserError: they are gone, or have changed.
@@ -63,8 +63,8 @@ class Trained:
         except UserError:
             return None
 
-    def labels_of(self, wanted: Sequence[str]) -> Tensor:
-        """Class numbers of these names, ``[len(wanted)]``.
+    def labels_of(self, names: Sequence[str]) -> Tensor:
+        """Class numbers of these names, ``[len(names)]``.
 
         Raises:
             UserError: the model knows no classes, or not this one.
@@ -74,10 +74,10 @@ class Trained:
                 f"{self.run} holds a model without classes: train a conditional one, such as cgan-projection or cvae, "
                 "on data with labels."
             )
-        for name in wanted:
+        for name in names:
             if name not in self.class_names:
                 raise UserError(f"There is no class {name!r}; known are {', '.join(self.class_names)}.")
-        return torch.tensor([self.class_names.index(name) for name in wanted])
+        return torch.tensor([self.class_names.index(name) for name in names])
 
 
 def load_trained(run: Path, device: torch.device) -> Trained:
@@ -102,12 +102,12 @@ def load_trained(run: Path, device: torch.device) -> Trained:
             "and train again."
         ) from error
     load_weights(model.network, stage.weights)
-    known = manifest["data"] if "data" in manifest else _found_about(config, shape)
-    return Trained(name, config, model, run, shape, tuple(known["class_names"]), tuple(known["label_shares"]))
+    facts = manifest["data"] if "data" in manifest else _about_from_data(config, shape)
+    return Trained(name, config, model, run, shape, tuple(facts["class_names"]), tuple(facts["label_shares"]))
 
 
-def _found_about(config: ImageConfig, shape: Shape) -> dict[str, Any]:
-    """What a manifest from before there was :func:`about` leaves out: from the data, or else numbers for names."""
+def _about_from_data(config: ImageConfig, shape: Shape) -> dict[str, Any]:
+    """What manifests older than :func:`about` leave out: from the data, or else numbers for names."""
     try:
         return about(config.load())
     except UserError:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.inputs import read_drawing, read_grey, read_holes, read_input, read_small
-from worldmodels.generative.data.making import Made, Making, making
+from worldmodels.generative.data.making import InputKind, InputName, input_kind
 from worldmodels.generative.data.pairs import Sides, halves, two_folders
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.data.two_photos import TWO_PHOTOS
@@ -31,7 +31,7 @@ from worldmodels.generative.sheets import rows_below
 from worldmodels.pictures import Frames
 from worldmodels.training.loop import Stateful
 
-PairsName = Literal["folders", Sides, Made]
+PairsName = Literal["folders", Sides, InputName]
 CHUNK = 100  #: pictures that are translated at once
 SHOWN = 20
 
@@ -72,24 +72,24 @@ class Pix2PixConfig(TranslatorConfig):
     """Times that distance."""
 
     @property
-    def made(self) -> Making | None:
-        """How inputs are made of pictures, where they are."""
+    def own_inputs(self) -> InputKind | None:
+        """How inputs are computed from the pictures themselves; None where they come from files."""
         if self.pairs in ("folders", "left-right", "right-left"):
             return None
-        return making(cast(Made, self.pairs), self.hole, self.shrink)
+        return input_kind(cast(InputName, self.pairs), self.hole, self.shrink)
 
     def load(self, folder: Path | None = None) -> Samples:
-        wanted = self.wanted(folder)
+        options = self.load_options(folder)
         if self.pairs == "folders":
-            return two_folders(Path(self.data), Path(self.inputs), wanted)
-        if self.made is None:
+            return two_folders(Path(self.data), Path(self.inputs), options)
+        if self.own_inputs is None:
             if not Path(self.data).is_dir():
                 raise UserError(f"There is no folder {self.data}; --pairs {self.pairs} cuts its pictures in two.")
-            return halves(Path(self.data), cast(Sides, self.pairs), wanted)
+            return halves(Path(self.data), cast(Sides, self.pairs), options)
         return super().load(folder)
 
     def build(self, shape: Shape, device: torch.device) -> Pix2PixModel:
-        kind = self.made
+        kind = self.own_inputs
         if self.pairs in ("grey", "road") and shape.channels != 3:
             raise ValueError(f"--pairs {self.pairs} needs pictures with colours, and these are grey")
         if self.pairs == "shrunk" and shape.size % self.shrink:
@@ -155,7 +155,7 @@ class Pix2PixModel(ImageModel):
 
     low = -1.0
 
-    def __init__(self, game: Pix2Pix, kind: Making | None, shape: Shape, planes: int, config: Pix2PixConfig) -> None:
+    def __init__(self, game: Pix2Pix, kind: InputKind | None, shape: Shape, planes: int, config: Pix2PixConfig) -> None:
         self.game, self.kind, self.shape, self.config = game, kind, shape, config
         self.network = game.average.network
         self.headline = ("error",) if game.critic is None else ("error", "critic", "generator")
@@ -171,10 +171,10 @@ class Pix2PixModel(ImageModel):
     @torch.no_grad()
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         """Translations of the first ``count`` conditions; dropout is theirs, so two draws differ."""
-        known = require_condition(condition)[:count].to(self.device)
+        inputs = require_condition(condition)[:count].to(self.device)
         with noisy(self.network, rng):
-            made = torch.cat([self.network(2 * part - 1) for part in known.split(CHUNK)])
-        return ((made + 1) / 2).clamp(0, 1)
+            output = torch.cat([self.network(2 * part - 1) for part in inputs.split(CHUNK)])
+        return ((output + 1) / 2).clamp(0, 1)
 
     def read_input(self, path: Path, fit: Any) -> Tensor:
         size, channels, pairs = self.shape.size, self.shape.channels, self.config.pairs
@@ -194,9 +194,9 @@ class Pix2PixModel(ImageModel):
     def _translations(self, batch: Batch) -> Frames:
         chosen = spread(SHOWN, len(batch.x))  # neighbours in a folder are often alike
         condition = require_condition(batch.condition)[chosen]
-        made = self.draw(SHOWN, batch.rng, condition)
+        output = self.draw(SHOWN, batch.rng, condition)
         picture = condition[:, : self.shape.channels] if self.kind and self.kind.holes else condition
-        return rows_below([picture, made, batch.x[chosen]])
+        return rows_below([picture, output, batch.x[chosen]])
 
     def baseline(self, batch: Batch) -> Tensor:
         """The trivial translation of held-out pictures, ``[N, C, S, S]``."""
@@ -206,11 +206,11 @@ class Pix2PixModel(ImageModel):
 
     def measures(self, batch: Batch) -> dict[str, Any]:
         """How close translations come to the pictures, and how close the trivial translation does."""
-        made = self.draw(len(batch.x), batch.rng, batch.condition)
+        output = self.draw(len(batch.x), batch.rng, batch.condition)
         trivial = similarity(self.baseline(batch), batch.x)
         return {
-            **similarity(made, batch.x),
-            "baseline": self.kind.baseline if self.kind else Making.baseline,
+            **similarity(output, batch.x),
+            "baseline": self.kind.baseline if self.kind else InputKind.baseline,
             **{f"baseline_{name}": value for name, value in trivial.items()},
         }
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError, require_below_one, require_positive
-from worldmodels.generative.data.samples import Wanted
+from worldmodels.generative.data.samples import LoadOptions
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.models.base import ImageConfig, adam
 from worldmodels.generative.networks.patchgan import Patch, patchgan
@@ -26,7 +26,7 @@ TranslatorName = Literal["unet", "resnet"]
 
 @dataclass(frozen=True)
 class TranslatorConfig(ImageConfig):
-    """Networks that make pictures of pictures."""
+    """Networks that translate pictures."""
 
     batch_size: int = 8
     """Samples per update; 1 in the papers."""
@@ -49,10 +49,10 @@ class TranslatorConfig(ImageConfig):
     average_decay: float = 0.995
     """Of the moving average of the translator that is used in the end; 0 is no averaging."""
 
-    def wanted(self, folder: Path | None) -> Wanted:
-        """What pictures from files are made into."""
-        wanted = Wanted(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
-        return replace(wanted, folder=folder) if folder else wanted
+    def load_options(self, folder: Path | None) -> LoadOptions:
+        """How pictures are read from files."""
+        options = LoadOptions(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
+        return replace(options, folder=folder) if folder else options
 
     def body(self, size: int, channels: int, out: int) -> nn.Module:
         """A translator from ``channels`` to ``out``, in [-1, 1].

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.data.clips import load_clips
 from worldmodels.generative.data.moving_digits import MOVING
-from worldmodels.generative.data.samples import Samples, Wanted
+from worldmodels.generative.data.samples import LoadOptions, Samples
 from worldmodels.generative.models.base import (
     FilmView,
     ImageConfig,
@@ -33,15 +33,15 @@ from worldmodels.pictures import Frames, grid, with_captions
 from worldmodels.training.loop import Stateful
 
 SURE = -4.0
-"""Log variance of V's first codes: little noise, so that the decoder finds out what they are good for before the prior
-has made them all noise. Otherwise V draws nothing but the mean picture, where things may be anywhere."""
+"""Log variance of V's first codes: little noise, so that the decoder learns to use them before the prior drowns them in
+noise. Otherwise V draws only the mean picture, a blur of all places."""
 CLIPS, FUTURES = 3, 4  #: clips that are shown, and drawn futures of each
 CHUNK = 100  #: clips that are drawn at once
 
 
 @dataclass(frozen=True)
 class VideoConfig(ImageConfig):
-    """V, split into what stays and what moves, and M, which foresees the latter."""
+    """V, whose code is split into what stays and what moves, and M, which foresees the latter."""
 
     data: str = MOVING
     """moving-digits; a film (GIF, mp4 ...); a folder of films, of folders of frames, or of frames; a run or folder with
@@ -49,13 +49,13 @@ class VideoConfig(ImageConfig):
     frames: int = 10
     """Frames of a clip."""
     every: int = 1
-    """Take each so-manieth frame of films and episodes."""
+    """Take every n-th frame of films and episodes."""
     given: int = 1
-    """First frames that are given when futures are drawn."""
+    """First frames of a clip that futures continue."""
     latent_size: int = 8
     """Length of the dynamic code: what changes from frame to frame."""
     static_size: int = 16
-    """Length of the static code: what stays for a whole clip, and is M's action. 0 for no such split."""
+    """Length of the static code: what stays for a whole clip; M takes it as its action. 0 for none."""
     hidden_size: int = 128
     """Units of M."""
     mixtures: int = 8
@@ -67,7 +67,7 @@ class VideoConfig(ImageConfig):
     dynamics_learning_rate: float = 2e-3
     """Step size of M."""
     conditional: bool = False
-    """Tell V and M the class (M as an action)."""
+    """Give V and M the class (M as an action)."""
 
     def build(self, shape: Shape, device: torch.device) -> VideoModel:
         classes = labelled_classes(shape) if self.conditional else 0
@@ -94,8 +94,8 @@ class VideoConfig(ImageConfig):
 
     def load(self, folder: Path | None = None) -> Samples:
         """Clips instead of pictures."""
-        wanted = Wanted(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
-        return load_clips(self.data, self.frames, self.every, wanted)
+        options = LoadOptions(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
+        return load_clips(self.data, self.frames, self.every, options)
 
     def check(self) -> None:
         super().check()
@@ -114,8 +114,8 @@ class VideoModel(ImageModel):
     headline = ("distortion", "z_nll_per_dim")
     watched = 32
 
-    def __init__(self, video: Video, frames: int, given: int) -> None:
-        self.video, self.frames, self.given = video, frames, given
+    def __init__(self, video: Video, frames: int, context_frames: int) -> None:
+        self.video, self.frames, self.context_frames = video, frames, context_frames
         self.network: VideoNetwork = video.network
         self.latent_size, self.classes = self.network.dynamic_size, self.network.vae.classes
 
@@ -127,7 +127,7 @@ class VideoModel(ImageModel):
 
     @torch.no_grad()
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
-        """``count`` clips from nothing, of the classes ``condition [count]`` where the model is told them."""
+        """``count`` clips from nothing, of the classes ``condition [count]`` if the model is conditional."""
         network = self.network.eval()
         if self.classes and condition is None:
             condition = torch.arange(count) % self.classes
@@ -138,36 +138,36 @@ class VideoModel(ImageModel):
         return self._decoded(static, dynamic, labels)
 
     @torch.no_grad()
-    def futures(self, given: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Clips ``[N, frames, C, S, S]`` that begin as ``given [N, k, C, S, S]`` do; the given frames are kept."""
+    def futures(self, context: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Clips ``[N, frames, C, S, S]`` with the first frames ``context [N, k, C, S, S]``, the others drawn."""
         network = self.network.eval()
-        labels = labels.to(given.device) if self.classes and labels is not None else None
-        codes = network.encode(given, labels)
+        labels = labels.to(context.device) if self.classes and labels is not None else None
+        codes = network.encode(context, labels)
         static = codes.static_mean.mean(1)
-        steps = self.frames - given.shape[1]
+        steps = self.frames - context.shape[1]
         dynamic = network.roll(static, codes.mean, steps, labels, rng)
-        drawn = self._decoded(static, dynamic[:, given.shape[1] :], labels)
-        return torch.cat([given, drawn], 1)
+        drawn = self._decoded(static, dynamic[:, context.shape[1] :], labels)
+        return torch.cat([context, drawn], 1)
 
     def _decoded(self, static: Tensor, dynamic: Tensor, labels: Tensor | None) -> Tensor:
         parts = []
         for start in range(0, len(static), CHUNK):
             part = slice(start, start + CHUNK)
-            known = None if labels is None else labels[part]
-            parts.append(self.video.likelihood.mean(self.network.decode(static[part], dynamic[part], known)))
+            part_labels = None if labels is None else labels[part]
+            parts.append(self.video.likelihood.mean(self.network.decode(static[part], dynamic[part], part_labels)))
         return torch.cat(parts)
 
     @torch.no_grad()
     def exchanged(self, static_of: Tensor, dynamic_of: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What is to be seen in clips ``static_of``, moving as in ``dynamic_of``, ``[N, T, C, S, S]`` each."""
+        """Clips with the look of ``static_of`` and the motion of ``dynamic_of``, ``[N, T, C, S, S]`` each."""
         network = self.network.eval()
         labels = labels if self.classes else None
         static = network.encode(static_of, labels).static_mean.mean(1)
         return self._decoded(static, network.encode(dynamic_of, labels).mean, labels)
 
     def views(self) -> dict[str, View]:
-        found: dict[str, View] = {"futures": self._futures, "clips": self._clips}
-        return {**found, "exchange": self._exchange} if self.network.static_size else found
+        views: dict[str, View] = {"futures": self._futures, "clips": self._clips}
+        return {**views, "exchange": self._exchange} if self.network.static_size else views
 
     def films(self) -> dict[str, FilmView]:
         return {"futures": self._futures_film, "clips": self._clips_film}
@@ -175,14 +175,14 @@ class VideoModel(ImageModel):
     def _drawn_futures(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Clips ``[N, T, C, S, S]`` (grey where they are not known) and futures ``[N, FUTURES, T, C, S, S]``."""
         x = batch.x[:CLIPS]
-        given = x[:, : self.given]
+        context = x[:, : self.context_frames]
         labels = None if batch.labels is None else batch.labels[: len(x)].repeat_interleave(FUTURES)
-        drawn = self.futures(given.repeat_interleave(FUTURES, 0), batch.rng, labels)
+        drawn = self.futures(context.repeat_interleave(FUTURES, 0), batch.rng, labels)
         unknown = x.new_full((len(x), self.frames - x.shape[1], *x.shape[2:]), 0.5)
         return torch.cat([x, unknown], 1), drawn.unflatten(0, (len(x), FUTURES))
 
     def _futures(self, batch: Batch) -> Frames:
-        """Each clip, and beneath it what might have come after its first frames."""
+        """Each clip, and beneath it several futures of its first frames."""
         clips, drawn = self._drawn_futures(batch)
         rows = torch.cat([clips[:, None], drawn], 1).flatten(0, 1)
         names = [name for _ in clips for name in ("a clip", *(f"future {k + 1}" for k in range(FUTURES)))]
@@ -200,12 +200,12 @@ class VideoModel(ImageModel):
         return _film(self.draw(20, batch.rng), 5)
 
     def _exchange(self, batch: Batch) -> Frames:
-        """What is seen in the clip on the left of a row, moving as the clip above does."""
+        """Pairs of rows: a clip, then its look with the motion of the clip in the first row."""
         x = batch.x[: CLIPS + 1]
-        known = None if batch.labels is None else batch.labels[: len(x)]
+        labels = None if batch.labels is None else batch.labels[: len(x)]
         rows, names = [x[:1]], ["motion of"]
         for number in range(1, len(x)):
-            label = None if known is None else known[number : number + 1]
+            label = None if labels is None else labels[number : number + 1]
             rows += [x[number : number + 1], self.exchanged(x[number : number + 1], x[:1], label)]
             names += ["look of", "both"]
         return with_captions(picture(torch.cat(rows), self.frames), names, scale=1)

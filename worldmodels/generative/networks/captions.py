@@ -24,8 +24,8 @@ class CaptionEncoder(nn.Module):
         return last[0]
 
 
-class Told(nn.Module):
-    """A generator or a critic that is told a caption where others are told a label.
+class TextConditional(nn.Module):
+    """A generator or a critic whose condition is a caption, where others have a label.
 
     Args:
         network: takes ``classes`` numbers per sample as its label.

@@ -12,7 +12,7 @@ from worldmodels.generative.networks.modules import Critic, Generator
 
 
 class TwoHeads(Critic):
-    """A critic whose features also tell something else of a sample ``[N, outputs]``, by a linear layer.
+    """A critic with a second linear output ``[N, outputs]`` on the same features.
 
     Raises:
         ValueError: the critic judges patches, and has no features of the whole sample.

@@ -66,7 +66,7 @@ class Layer(nn.Module):
     """One layer: gated, with a stack for rows above and one for pixels to the left; or plain, with one for both.
 
     Args:
-        first: it sees the picture itself, so strictly what came before; the others add to what they are given.
+        first: it sees the picture itself, so strictly what came before; the others add to their input.
         classes: of labels, which are a bias of every layer; 0 for none.
     """
 
@@ -90,24 +90,24 @@ class Layer(nn.Module):
         return above, beside
 
     def entered(self, h: Tensor) -> Tensor:
-        """What the convolution beside the pixel sees of ``h``."""
+        """The input of the convolution beside the pixel, from ``h``."""
         return h if self.first or self.gated else torch.relu(h)
 
-    def across(self, seen: Tensor, linked: Tensor | float, bias: Tensor | float, h: Tensor) -> Tensor:
-        """From what was seen to the left (and, linked, above) to the layer's output."""
-        activated = gate(seen + linked + bias) if self.gated else torch.relu(seen + bias)
+    def across(self, context: Tensor, linked: Tensor | float, bias: Tensor | float, h: Tensor) -> Tensor:
+        """From the features of the pixels to the left (and, linked, above) to the layer's output."""
+        activated = gate(context + linked + bias) if self.gated else torch.relu(context + bias)
         return self.out(activated) if self.first else h + self.out(activated)
 
     def forward(
         self, v: Tensor, h: Tensor, labels: Tensor | None, keep: Callable[[CausalConv, Tensor], None]
     ) -> tuple[Tensor, Tensor]:
-        """The two stacks ``[N, width, H, W]``; ``keep`` is shown what every convolution sees."""
+        """The two stacks ``[N, width, H, W]``; ``keep`` is shown the input of every convolution."""
         above, beside = self.biases(labels)
         linked: Tensor | float = 0.0
         if self.gated:
             keep(self.above, v)
-            seen = self.above(v)
-            v, linked = gate(seen + above), self.link(seen)
+            context = self.above(v)
+            v, linked = gate(context + above), self.link(context)
         entered = self.entered(h)
         keep(self.beside, entered)
         return v, self.across(self.beside(entered), linked, beside, h)
@@ -192,22 +192,22 @@ class PixelCNN(nn.Module):
 
 
 class Progress:
-    """Drawing pixel by pixel, with everything that earlier pixels have led to kept: each step costs one pixel.
+    """Drawing pixel by pixel; what was computed for earlier pixels is kept, so that each step costs one pixel.
 
     Args:
-        values: ``[N, C, H, W]`` whole numbers; rows before ``begun`` are given, the others are drawn into it.
+        values: ``[N, C, H, W]`` whole numbers; rows before ``begun`` are the start, the others are drawn into it.
     """
 
     def __init__(self, network: PixelCNN, values: Tensor, labels: Tensor | None) -> None:
         self.network, self.values = network, values
         self.rows = network.rows(labels, len(values))
-        self.kept: dict[CausalConv, Tensor] = {}
+        self.inputs: dict[CausalConv, Tensor] = {}
         network.features(network.scaled(values), self.rows, self._keep)
         self.biases = [layer.biases(self.rows) for layer in network.stack]
         self.linked: list[Tensor | float] = []
 
     def _keep(self, convolution: CausalConv, x: Tensor) -> None:
-        self.kept[convolution] = convolution.padded(x).contiguous()
+        self.inputs[convolution] = convolution.padded(x).contiguous()
 
     def draw(self, begun: int, choose: Callable[[Tensor], Tensor]) -> None:
         """Fill all rows from ``begun`` on.
@@ -221,18 +221,18 @@ class Progress:
             for j in range(width):
                 for colour in range(colours):
                     self.values[:, colour, i, j] = choose(self._pixel(i, j)[:, :, colour])
-                self._put(self.network.stack[0].beside, i, j, self._seen(i, j))
+                self._put(self.network.stack[0].beside, i, j, self._pixel_so_far(i, j))
             if self.network.stack[0].gated:
                 row = self.network.scaled(self.values[:, :, i : i + 1])
                 self._put(self.network.stack[0].above, i, 0, row)
 
-    def _seen(self, i: int, j: int) -> Tensor:
+    def _pixel_so_far(self, i: int, j: int) -> Tensor:
         return self.network.scaled(self.values[:, :, i : i + 1, j : j + 1])
 
     def _put(self, convolution: CausalConv, i: int, j: int, x: Tensor) -> None:
         """Write the input of row ``i``, from column ``j`` on."""
         left, _, top, _ = convolution.padding
-        self.kept[convolution][:, :, i + top : i + top + 1, j + left : j + left + x.shape[3]] = x
+        self.inputs[convolution][:, :, i + top : i + top + 1, j + left : j + left + x.shape[3]] = x
 
     def _begin_row(self, i: int) -> None:
         """The stack of what is above, for a whole row."""
@@ -243,17 +243,17 @@ class Progress:
                 continue
             if v is not None:
                 self._put(layer.above, i, 0, v)
-            seen = layer.above.window(self.kept[layer.above][:, :, i : i + layer.above.conv.kernel_size[0]])
-            self.linked.append(layer.link(seen))
-            v = gate(seen + above)
+            context = layer.above.window(self.inputs[layer.above][:, :, i : i + layer.above.conv.kernel_size[0]])
+            self.linked.append(layer.link(context))
+            v = gate(context + above)
 
     def _pixel(self, i: int, j: int) -> Tensor:
         """Logits ``[N, levels, C]`` of one pixel, from the colours that it has so far."""
-        h = self._seen(i, j)
+        h = self._pixel_so_far(i, j)
         for layer, linked, (_, bias) in zip(self.network.stack, self.linked, self.biases, strict=True):
             self._put(layer.beside, i, j, layer.entered(h))
             height, width = layer.beside.conv.kernel_size
-            seen = layer.beside.window(self.kept[layer.beside][:, :, i : i + height, j : j + width])
+            context = layer.beside.window(self.inputs[layer.beside][:, :, i : i + height, j : j + width])
             at = linked[:, :, :, j : j + 1] if isinstance(linked, Tensor) else linked
-            h = layer.across(seen, at, bias, h)
+            h = layer.across(context, at, bias, h)
         return self.network.logits(h)[..., 0, 0]

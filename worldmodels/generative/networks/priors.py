@@ -29,7 +29,7 @@ class MixturePrior(nn.Module):
 
 
 class VampPrior(nn.Module):
-    """The mixture of what the encoder says of made-up samples, which are learned. Tomczak & Welling (2018).
+    """The mixture of the encoder's posteriors of pseudo-inputs, which are learned. Tomczak & Welling (2018).
 
     Args:
         shape: of a sample; images are kept in [0, 1].

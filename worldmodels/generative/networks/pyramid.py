@@ -42,7 +42,7 @@ class Residual(nn.Module):
 
 
 class ResidualCritic(nn.Module):
-    """One logit ``[N, 1]`` for a picture and its half size: the residual is seen by itself, and with what it is of."""
+    """One logit ``[N, 1]`` for a picture and its half size: it sees the residual, and the half size enlarged."""
 
     classes = 0
 

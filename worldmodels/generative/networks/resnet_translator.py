@@ -8,7 +8,7 @@ from worldmodels.layers import Normalisation, initialise_normal
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with reflected borders, added to what came in; no activation after the sum."""
+    """Two 3x3 convolutions with reflected borders, added to the input; no activation after the sum."""
 
     def __init__(self, channels: int, norm: Normalisation, bias: bool, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every translator does with its input beside its network: it begins with it, and leaves alone what is known."""
+"""What every translator does beside its network: it starts from its input, and copies all that is outside of holes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Translator(nn.Module):
         self.body, self.channels, self.begins, self.holes = body, channels, begins, holes
 
     def forward(self, condition: Tensor) -> Tensor:
-        made = self.body(condition)
+        output = self.body(condition)
         if self.begins:
-            made = beginning(condition, self.channels, self.holes) + 2 * made
+            output = beginning(condition, self.channels, self.holes) + 2 * output
         if self.holes:
             hole = (condition[:, -1:] + 1) / 2
-            made = hole * made + (1 - hole) * condition[:, : self.channels]
-        return made
+            output = hole * output + (1 - hole) * condition[:, : self.channels]
+        return output
 
 
 def beginning(condition: Tensor, channels: int, holes: bool) -> Tensor:

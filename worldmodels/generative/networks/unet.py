@@ -73,8 +73,8 @@ def unet(
         downs.append(nn.Sequential(*layers))
     ups: list[nn.Module] = []
     for level in reversed(range(1, count)):
-        seen = filters[level] * (1 if level == count - 1 else 2)
-        layers = [nn.ReLU(), nn.ConvTranspose2d(seen, filters[level - 1], 4, 2, 1, bias=bias)]
+        inputs = filters[level] * (1 if level == count - 1 else 2)
+        layers = [nn.ReLU(), nn.ConvTranspose2d(inputs, filters[level - 1], 4, 2, 1, bias=bias)]
         if norm:
             layers.append(norm(filters[level - 1]))
         if dropout and len(ups) < NOISY:

@@ -30,7 +30,7 @@ HOLE = 1 / 2  #: side of the hole, as a share of the picture's
 
 
 def augmenter(policy: Policy) -> Callable[[Tensor, Batch], Tensor] | None:
-    """What an objective applies to whatever its critic sees; None for no disturbance."""
+    """What an objective applies to the inputs of its critic; None for no disturbance."""
     return None if policy == "none" else partial(diffaugment, policy=policy)
 
 

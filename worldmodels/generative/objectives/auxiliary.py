@@ -30,25 +30,25 @@ class AuxiliaryGAN(GAN):
         super().__init__(*rules)
         self.weight = weight
 
-    def error(self, guess: Tensor, made_from: Tensor) -> Tensor:
-        """Of what the second head says of samples ``[N, K]``."""
+    def error(self, guess: Tensor, source: Tensor) -> Tensor:
+        """Of the second head's output for samples ``[N, K]``, against their source."""
         raise NotImplementedError
 
-    def made(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Fakes, and what they were made from."""
+    def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Fakes, and their source: the labels, or the latents."""
         raise NotImplementedError
 
     def real_error(self, guess: Tensor, batch: Batch) -> Tensor:
-        """The same error on data, where it is known what they are."""
+        """The same error on data, where these have labels."""
         return guess.new_zeros(())
 
     def critic_loss(self, batch: Batch) -> Loss:
         with torch.no_grad():
-            fake, made_from = self.made(batch)
+            fake, source = self.fakes(batch)
             fake, real = self._shown(fake, batch), self._shown(batch.x, batch)
         (real_logits, real_guess), (fake_logits, fake_guess) = self._both(real, fake)
         loss = self.game.critic(real_logits, fake_logits)
-        error = self.error(fake_guess, made_from) + self.real_error(real_guess, batch)
+        error = self.error(fake_guess, source) + self.real_error(real_guess, batch)
         total = loss.total + self.weight * error
         adapted = self._adapt(real_logits, batch)
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake, **adapted}
@@ -65,26 +65,26 @@ class AuxiliaryGAN(GAN):
         return (logits[0], guess[0]), (logits[1], guess[1])
 
     def generator_loss(self, batch: Batch) -> Loss:
-        fake, made_from = self.made(batch)
+        fake, source = self.fakes(batch)
         logits, guess = self.critic.both(self._shown(fake, batch))
-        loss, error = self.game.generator(logits), self.error(guess, made_from)
+        loss, error = self.game.generator(logits), self.error(guess, source)
         return Loss(loss + self.weight * error, {"generator": loss, self.error_name: error})
 
 
 class ACGAN(AuxiliaryGAN):
-    """The generator is told a class, the critic is not: it names the class of data and of fakes. Odena et al. (2017).
+    """The generator takes a class, the critic does not: it names the class of data and of fakes. Odena et al. (2017).
 
     Both sides lower ``-E log P(class | x)``: of real and fake samples for the critic, of fakes for the generator.
     """
 
     error_name = "class_error"
 
-    def made(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None
         return self.generate(batch), batch.labels
 
-    def error(self, guess: Tensor, made_from: Tensor) -> Tensor:
-        return F.cross_entropy(wide(guess), made_from)
+    def error(self, guess: Tensor, source: Tensor) -> Tensor:
+        return F.cross_entropy(wide(guess), source)
 
     def real_error(self, guess: Tensor, batch: Batch) -> Tensor:
         assert batch.labels is not None
@@ -102,20 +102,20 @@ class InfoGAN(AuxiliaryGAN):
     generator: CodedGenerator
     error_name = "code_error"
 
-    def made(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         z = batch.normal(len(batch.x), self.generator.latent_size)
         return self.generator(z), z
 
-    def error(self, guess: Tensor, made_from: Tensor) -> Tensor:
+    def error(self, guess: Tensor, source: Tensor) -> Tensor:
         """``-E log Q(c | x)`` less the constant ``log(2 pi) / 2`` of every number."""
         categories, guess = self.generator.categories, wide(guess)
-        chosen, numbers = self.generator.code(made_from)
+        chosen, numbers = self.generator.code(source)
         squares = (guess[:, categories:] - numbers).square().sum(1)
         return F.cross_entropy(guess[:, :categories], chosen) + 0.5 * squares.mean()
 
 
 def information_bound(log_q: Tensor, categories: int) -> Tensor:
-    """``H(c) + E log Q(c | x)`` in nats, from ``log Q`` of what was the case ``[N]``, c uniform over ``categories``.
+    """``H(c) + E log Q(c | x)`` in nats, from ``log Q`` of the true codes ``[N]``, c uniform over ``categories``.
 
     A lower bound of the mutual information, reached by the true posterior. Chen et al. (2016), eq. 4.
     """

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from worldmodels.generative.networks.modules import Autoencoder, Generator
+from worldmodels.generative.objectives.autoencoder_gan import AutoencoderGAN
 from worldmodels.generative.objectives.gan import Augment, MakeOptimiser
 from worldmodels.generative.objectives.losses import autoencoder_error, began_convergence, began_critic, began_next_k
-from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
+from worldmodels.generative.objectives.units import Batch, Loss
 from worldmodels.training.loop import Stateful
 
 
-class BEGAN:
+class BEGAN(AutoencoderGAN):
     """A generator against an autoencoder that reconstructs real images well and fakes badly. Berthelot et al. (2017).
 
     ``k`` balances the two; it is part of the state.
@@ -22,7 +23,6 @@ class BEGAN:
     Args:
         gamma: the ratio E L(G(z)) / E L(x) to hold; lower gives sharper and more uniform images.
         gain: lambda_k of the paper, the step size of k.
-        augment: disturbs whatever the autoencoder sees, real and fake, differentiably (``augment.py``).
     """
 
     def __init__(
@@ -36,18 +36,8 @@ class BEGAN:
         average_decay: float = 0.0,
         augment: Augment | None = None,
     ) -> None:
-        self.generator, self.critic, self.gamma, self.gain = generator, critic, gamma, gain
-        self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
-        self.average = Average(generator, average_decay)
-        self.k = torch.zeros(())
-        self.augment = augment
-
-    def generate(self, batch: Batch) -> Tensor:
-        """As many fakes as there are data in the batch."""
-        return self.generator(batch.normal(len(batch.x), self.generator.latent_size))
-
-    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
-        return x if self.augment is None else self.augment(x, batch)
+        super().__init__(generator, critic, generator_optimiser, critic_optimiser, average_decay, augment)
+        self.gamma, self.gain, self.k = gamma, gain, torch.zeros(())
 
     def errors(self, x: Tensor) -> Tensor:
         """L(x) of every sample, ``[N]``."""
@@ -57,7 +47,7 @@ class BEGAN:
         """The autoencoder's side; moves ``k`` once, after using it."""
         with torch.no_grad():
             fake = self.generate(batch)
-        real_error, fake_error = self.errors(self._shown(batch.x, batch)), self.errors(self._shown(fake, batch))
+        real_error, fake_error = self.errors(self.shown(batch.x, batch)), self.errors(self.shown(fake, batch))
         k = self.k.to(real_error.device)
         loss = began_critic(real_error, fake_error, k)
         means = batch.mean_of_all(real_error), batch.mean_of_all(fake_error)
@@ -66,26 +56,11 @@ class BEGAN:
         return Loss(loss.total, {"critic": loss.total, "convergence": convergence, "k": k})
 
     def generator_loss(self, batch: Batch) -> Loss:
-        loss = self.errors(self._shown(self.generate(batch), batch)).mean()
+        loss = self.errors(self.shown(self.generate(batch), batch)).mean()
         return Loss(loss, {"generator": loss})
 
-    def units(self) -> list[Unit]:
-        """The autoencoder's update, then the generator's."""
-        return [
-            Unit("critic", self.critic_optimiser, self.critic_loss),
-            Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
-        ]
-
     def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint must hold."""
-        return {
-            "generator": self.generator,
-            "critic": self.critic,
-            "generator_optimiser": self.generator_optimiser,
-            "critic_optimiser": self.critic_optimiser,
-            "average": self.average,
-            "balance": self,
-        }
+        return {**super().parts(), "balance": self}
 
     def state_dict(self) -> dict[str, Any]:
         return {"k": self.k}

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldmodels.generative.networks.modules import Autoencoder, Generator
+from worldmodels.generative.objectives.autoencoder_gan import AutoencoderGAN
 from worldmodels.generative.objectives.gan import Augment, MakeOptimiser
 from worldmodels.generative.objectives.losses import CriticLoss, wide
-from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
-from worldmodels.training.loop import Stateful
+from worldmodels.generative.objectives.units import Batch, Loss
 
 
 def energy(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -34,13 +34,12 @@ def pull_away(codes: Tensor) -> Tensor:
     )
 
 
-class EBGAN:
+class EBGAN(AutoencoderGAN):
     """A generator that lowers the energy of its fakes, against an autoencoder that raises it up to a margin.
 
     Args:
         margin: energy from which on a fake is bad enough.
         pull_away_weight: times the pull-away term of the fakes' codes.
-        augment: disturbs whatever the autoencoder sees, real and fake, differentiably (``augment.py``).
     """
 
     def __init__(
@@ -54,21 +53,13 @@ class EBGAN:
         average_decay: float = 0.0,
         augment: Augment | None = None,
     ) -> None:
-        self.generator, self.critic, self.margin, self.pull_away_weight = generator, critic, margin, pull_away_weight
-        self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
-        self.average, self.augment = Average(generator, average_decay), augment
-
-    def generate(self, batch: Batch) -> Tensor:
-        """As many fakes as there are data in the batch."""
-        return self.generator(batch.normal(len(batch.x), self.generator.latent_size))
-
-    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
-        return x if self.augment is None else self.augment(x, batch)
+        super().__init__(generator, critic, generator_optimiser, critic_optimiser, average_decay, augment)
+        self.margin, self.pull_away_weight = margin, pull_away_weight
 
     def critic_loss(self, batch: Batch) -> Loss:
         with torch.no_grad():
-            fake = self._shown(self.generate(batch), batch)
-        real = self._shown(batch.x, batch)
+            fake = self.shown(self.generate(batch), batch)
+        real = self.shown(batch.x, batch)
         energies = energy(real, self.critic(real)), energy(fake, self.critic(fake))
         loss = ebgan_critic(*energies, self.margin)
         return Loss(
@@ -76,27 +67,10 @@ class EBGAN:
         )
 
     def generator_loss(self, batch: Batch) -> Loss:
-        fake = self._shown(self.generate(batch), batch)
+        fake = self.shown(self.generate(batch), batch)
         codes = self.critic.encode(fake)
         loss = energy(fake, self.critic.decode(codes)).mean()
         if not self.pull_away_weight:
             return Loss(loss, {"generator": loss})
         apart = pull_away(wide(codes))
         return Loss(loss + self.pull_away_weight * apart, {"generator": loss, "pull_away": apart})
-
-    def units(self) -> list[Unit]:
-        """The autoencoder's update, then the generator's."""
-        return [
-            Unit("critic", self.critic_optimiser, self.critic_loss),
-            Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
-        ]
-
-    def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint must hold."""
-        return {
-            "generator": self.generator,
-            "critic": self.critic,
-            "generator_optimiser": self.generator_optimiser,
-            "critic_optimiser": self.critic_optimiser,
-            "average": self.average,
-        }

@@ -6,29 +6,29 @@ from typing import cast
 
 import torch
 
-from worldmodels.generative.networks.captions import Told
+from worldmodels.generative.networks.captions import TextConditional
 from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.objectives.gan import GAN, MakeOptimiser
 from worldmodels.generative.objectives.losses import Adversarial
 from worldmodels.generative.objectives.units import Batch, Loss
 
 
-def told(batch: Batch) -> Batch:
+def captions_as_labels(batch: Batch) -> Batch:
     """The batch with its captions (``condition``) where a GAN looks for labels."""
     return batch._replace(labels=batch.condition)
 
 
 class MatchingGAN(GAN):
-    """A generator that is told a caption, and a critic that is shown three kinds of pairs.
+    """A generator that is conditional on captions, and a critic that is shown three kinds of pairs.
 
     Args:
-        matching: show the third kind, too: a real picture with the caption of another one.
+        matching: show the third kind, too: a real picture with the caption of another picture.
     """
 
     def __init__(
         self,
-        generator: Told,
-        critic: Told,
+        generator: TextConditional,
+        critic: TextConditional,
         game: Adversarial,
         generator_optimiser: MakeOptimiser,
         critic_optimiser: MakeOptimiser,
@@ -40,11 +40,11 @@ class MatchingGAN(GAN):
         self.matching = matching
 
     def critic_loss(self, batch: Batch) -> Loss:
-        """Real with its caption against the mean of two wrongs: real with another's, and fake with its own."""
+        """Real with its caption against the mean of both wrong pairs: real with another's, and fake with its own."""
         assert batch.condition is not None
         captions, real = batch.condition, batch.x
         with torch.no_grad():
-            fake = self.generate(told(batch))
+            fake = self.generate(captions_as_labels(batch))
         pairs = [(real, captions), (fake, captions)]
         if self.matching:
             pairs.append((real, captions.roll(1, 0)))
@@ -57,6 +57,6 @@ class MatchingGAN(GAN):
         return Loss(loss.total, terms)
 
     def generator_loss(self, batch: Batch) -> Loss:
-        return super().generator_loss(told(batch))
+        return super().generator_loss(captions_as_labels(batch))
 
 

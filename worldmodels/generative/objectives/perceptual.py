@@ -24,7 +24,7 @@ MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  #: of the photos that V
 
 
 class Perceptual(nn.Module):
-    """``(made, x) -> scalar``: the mean squared difference of features, the mean over three layers.
+    """``(output, x) -> scalar``: the mean squared difference of features, the mean over three layers.
 
     Pictures are ``[N, 1 or 3, S, S]`` in [-1, 1].
     """
@@ -38,19 +38,19 @@ class Perceptual(nn.Module):
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What each of the compared layers gives."""
+        """The output of each of the compared layers."""
         x = (x.expand(-1, 3, -1, -1) + 1) / 2
         x = (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(SD)[:, None, None]
-        found = []
+        outputs = []
         for number, layer in enumerate(LAYERS):
             x = F.max_pool2d(x, 2) if layer in HALVED else x
             x = F.relu(F.conv2d(x, self.weights[2 * number], self.weights[2 * number + 1], padding=1))
             if layer in SEEN:
-                found.append(x)
-        return found
+                outputs.append(x)
+        return outputs
 
-    def forward(self, made: Tensor, x: Tensor) -> Tensor:
-        pairs = zip(self.features(made), self.features(x), strict=True)
+    def forward(self, output: Tensor, x: Tensor) -> Tensor:
+        pairs = zip(self.features(output), self.features(x), strict=True)
         return torch.stack([(one.float() - other.float()).square().mean() for one, other in pairs]).mean()
 
 
@@ -63,11 +63,11 @@ def load_perceptual(path: Path, device: torch.device) -> Perceptual:
     tensors = load_tensors(path)
     filters = 3
     for layer, count in zip(LAYERS, (64, 64, 128, 128, 256, 256, 256), strict=True):
-        wanted, name = [count, filters, 3, 3], f"features.{layer}.weight"
-        found = list(tensors[name].shape) if name in tensors and f"features.{layer}.bias" in tensors else None
-        if found != wanted:
+        expected, name = [count, filters, 3, 3], f"features.{layer}.weight"
+        actual = list(tensors[name].shape) if name in tensors and f"features.{layer}.bias" in tensors else None
+        if actual != expected:
             raise UserError(
-                f"{path} holds no VGG-16: {name} should be of shape {wanted}, and is {found or 'missing'}; save the "
+                f"{path} holds no VGG-16: {name} should be of shape {expected}, and is {actual or 'missing'}; save the "
                 "features of torchvision's as safetensors."
             )
         filters = count

@@ -19,14 +19,14 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 """(pictures, pictures) -> scalar."""
 
 
-def distance(made: Tensor, x: Tensor, error: ErrorName = "l1") -> Tensor:
+def distance(output: Tensor, x: Tensor, error: ErrorName = "l1") -> Tensor:
     """Mean absolute or squared difference of all values."""
-    difference = wide(made) - x
+    difference = wide(output) - x
     return difference.abs().mean() if error == "l1" else difference.square().mean()
 
 
 class Pix2Pix:
-    """A translator against a critic that sees what was translated beside the result. Isola et al. (2017), eq. 4.
+    """A translator against a critic that sees the input beside its translation. Isola et al. (2017), eq. 4.
 
     Args:
         generator: inputs ``[N, C', S, S]`` to pictures ``[N, C, S, S]``; its dropout is all the noise there is.
@@ -34,7 +34,7 @@ class Pix2Pix:
         game: the losses of both sides.
         error_weight: times the distance between a translation and the picture (lambda).
         penalty: a term of the critic's loss, times ``penalty_weight``, on its slope in the picture.
-        perceptual: gives another distance between pictures, times ``perceptual_weight``; asked for when training
+        perceptual: loads another distance between pictures, times ``perceptual_weight``; called when training
             begins.
 
     Raises:
@@ -111,21 +111,21 @@ class Pix2Pix:
 
     def parts(self) -> dict[str, Stateful]:
         """What a checkpoint must hold."""
-        found: dict[str, Stateful] = {
+        parts: dict[str, Stateful] = {
             "generator": self.generator,
             "generator_optimiser": self.generator_optimiser,
             "average": self.average,
         }
         if self.critic is not None and self.critic_optimiser is not None:
-            found |= {"critic": self.critic, "critic_optimiser": self.critic_optimiser}
-        return found
+            parts |= {"critic": self.critic, "critic_optimiser": self.critic_optimiser}
+        return parts
 
 
 class Buffer:
-    """Fakes of before, so that a critic does not forget what it once saw through. Shrivastava et al. (2017), 2.3.
+    """A pool of earlier fakes, so that a critic does not forget how to recognise them. Shrivastava et al. (2017), 2.3.
 
-    Until it is full, fakes are kept and given back. Then each is, with probability 1/2, exchanged for one of those
-    that are kept.
+    Until the pool is full, it takes every fake, and returns it. Then each is, with probability 1/2, exchanged for one
+    of the pool.
 
     Args:
         capacity: how many it keeps; with 0, fakes pass unchanged.
@@ -133,39 +133,39 @@ class Buffer:
 
     def __init__(self, capacity: int = 50) -> None:
         self.capacity = capacity
-        self.kept: list[Tensor] = []
+        self.pool: list[Tensor] = []
 
     def exchange(self, fakes: Tensor, batch: Batch) -> Tensor:
-        """As many fakes as came ``[N, ...]``, some of them older."""
-        given = []
+        """As many fakes as ``fakes [N, ...]``, some of them earlier ones."""
+        result = []
         for fake, chance, place in zip(fakes, *batch.uniform(2, len(fakes)).cpu(), strict=True):
-            if len(self.kept) < self.capacity:
-                self.kept.append(fake.clone())
-            elif self.kept and chance < 0.5:
+            if len(self.pool) < self.capacity:
+                self.pool.append(fake.clone())
+            elif self.pool and chance < 0.5:
                 index = min(int(place * self.capacity), self.capacity - 1)
-                fake, self.kept[index] = self.kept[index], fake.clone()
-            given.append(fake)
-        return torch.stack(given)
+                fake, self.pool[index] = self.pool[index], fake.clone()
+            result.append(fake)
+        return torch.stack(result)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {str(index): fake for index, fake in enumerate(self.kept)}
+        return {str(index): fake for index, fake in enumerate(self.pool)}
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        self.kept = [state_dict[str(index)] for index in range(len(state_dict))]
+        self.pool = [state_dict[str(index)] for index in range(len(state_dict))]
 
 
 class CycleGAN:
     """Two translators, there and back, and a critic on either side. Zhu et al. (2017), eq. 3 and section 5.2.
 
-    ``batch.x`` is what pictures are to become like, ``batch.other`` what they come from.
+    ``batch.x`` are pictures of the target set, ``batch.other`` of the source set.
 
     Args:
         there, back: others to pictures, pictures to others.
         critics: of pictures, and of others.
-        cycle_weight: times the L1 between a picture and what comes back of it.
-        identity_weight: times the L1 between a picture and what becomes of it where it is already of the right kind;
-            0 where the two sides have different channels.
-        capacity: fakes of before that each critic is shown.
+        cycle_weight: times the L1 between a picture and its translation there and back.
+        identity_weight: times the L1 between a picture that is already of the target set and its translation; 0 where
+            the two sides have different channels.
+        capacity: of the buffer of earlier fakes, for each critic.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class CycleGAN:
         return Loss(total, terms)
 
     def critic_loss(self, batch: Batch) -> Loss:
-        """Both critics, on fakes of now and of before."""
+        """Both critics, on new and on earlier fakes."""
         sides = self._sides(batch)
         with torch.no_grad():
             fakes = self.generators["there"](sides[1]), self.generators["back"](sides[0])

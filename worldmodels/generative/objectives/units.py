@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss (or a view) may look at: data, what is known of them, and the source of everything random."""
+    """What a loss (or a view) may look at: data, their labels and conditions, and the source of everything random."""
 
     x: Tensor  #: [N, ...]
     labels: Tensor | None  #: classes, [N]
@@ -187,10 +187,10 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Move towards the source."""
-        kept = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for average, current in zip(self.network.parameters(), self.source.parameters(), strict=True):
-            average.lerp_(current, 1 - kept)
+            average.lerp_(current, 1 - decay)
         for buffer, current_buffer in zip(self.network.buffers(), self.source.buffers(), strict=True):
             buffer.copy_(current_buffer)
 

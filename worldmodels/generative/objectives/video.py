@@ -72,11 +72,11 @@ class VideoNetwork(nn.Module):
     def encode(self, clips: Tensor, labels: Tensor | None) -> Codes:
         """Codes of clips ``[N, T, C, S, S]``."""
         count, frames = clips.shape[:2]
-        known = None if labels is None else labels.repeat_interleave(frames)
+        frame_labels = None if labels is None else labels.repeat_interleave(frames)
         sizes = [self.static_size, self.dynamic_size]
         (static_mean, mean), (static_logvar, logvar) = (
             wide(part).unflatten(0, (count, frames)).split(sizes, -1)
-            for part in self.vae.encode(clips.flatten(0, 1), known)
+            for part in self.vae.encode(clips.flatten(0, 1), frame_labels)
         )
         return Codes(static_mean, static_logvar, mean, logvar)
 
@@ -84,33 +84,33 @@ class VideoNetwork(nn.Module):
         """What the likelihood expects, ``[N, T, C, S, S]``, of static ``[N, Z]`` and dynamic codes ``[N, T, D]``."""
         count, frames = dynamic.shape[:2]
         z = torch.cat([static[:, None].expand(-1, frames, -1), dynamic], -1)
-        known = None if labels is None else labels.repeat_interleave(frames)
-        return self.vae.decode(z.flatten(0, 1), known).unflatten(0, (count, frames))
+        frame_labels = None if labels is None else labels.repeat_interleave(frames)
+        return self.vae.decode(z.flatten(0, 1), frame_labels).unflatten(0, (count, frames))
 
     def action(self, static: Tensor, labels: Tensor | None) -> Tensor:
-        """What M is told in every step: the static code and, where there is one, the class; ``[N, A]``."""
+        """M's action in every step: the static code and, where there is one, the class; ``[N, A]``."""
         if labels is None:
             return static
         return torch.cat([static, F.one_hot(labels, self.vae.classes).to(static.dtype)], -1)
 
-    def foreseen(self, mixture: Mixture) -> Mixture:
+    def forecast(self, mixture: Mixture) -> Mixture:
         return tied(mixture) if self.joint else mixture
 
     @torch.no_grad()
     def roll(
-        self, static: Tensor, begun: Tensor, steps: int, labels: Tensor | None, rng: torch.Generator
+        self, static: Tensor, start: Tensor, steps: int, labels: Tensor | None, rng: torch.Generator
     ) -> Tensor:
-        """Dynamic codes ``[N, k + steps, D]`` that go on from ``begun [N, k, D]``: a dream without an agent."""
-        action, state = self.action(static, labels), self.dynamics.initial_state(len(begun))
-        codes = list(begun.unbind(1))
+        """Dynamic codes ``[N, k + steps, D]`` that go on from ``start [N, k, D]``: a dream without an agent."""
+        action, state = self.action(static, labels), self.dynamics.initial_state(len(start))
+        codes = list(start.unbind(1))
         for code in codes:
             state = self.dynamics.advance(code, action, state)
         for _ in range(steps):
-            mixture = self.foreseen(self.dynamics.predict(state).mixture)
+            mixture = self.forecast(self.dynamics.predict(state).mixture)
             # Tied weights and one uniform number for all dimensions choose one component for all of them.
-            shape = (len(begun), 1 if self.joint else self.dynamic_size)
-            uniform = torch.rand(shape, generator=rng).to(begun.device)
-            normal = torch.randn(len(begun), self.dynamic_size, generator=rng).to(begun.device)
+            shape = (len(start), 1 if self.joint else self.dynamic_size)
+            uniform = torch.rand(shape, generator=rng).to(start.device)
+            normal = torch.randn(len(start), self.dynamic_size, generator=rng).to(start.device)
             code = sample_mixture(mixture, 1.0, uniform, normal).contiguous()
             codes.append(code)
             state = self.dynamics.advance(code, action, state)
@@ -118,7 +118,7 @@ class VideoNetwork(nn.Module):
 
 
 class Video:
-    """Two units: V learns to see clips, M to foresee the codes that V gives at the time.
+    """Two units: V learns to see clips, M to foresee V's codes, as they are at that step.
 
     Args:
         kl_weight: times the KL of all codes; the static one is counted once per clip.
@@ -139,7 +139,7 @@ class Video:
         return batch.labels if self.network.vae.classes else None
 
     def _static(self, codes: Codes, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """A static code as one frame of each clip, chosen at random, says it; its Gaussian too."""
+        """The static code of one frame of each clip, chosen at random, and its Gaussian."""
         count, frames = codes.mean.shape[:2]
         rows = torch.arange(count, device=codes.mean.device)
         chosen = (batch.uniform(count) * frames).long()
@@ -172,7 +172,7 @@ class Video:
                 z = reparameterise(codes.mean, codes.logvar, batch.normal(*codes.mean.shape))
             action = network.action(static, labels)[:, None].expand(-1, z.shape[1] - 1, -1)
             prediction, _ = network.dynamics(z[:, :-1], action)
-            mixture = network.foreseen(prediction.mixture)
+            mixture = network.forecast(prediction.mixture)
             if network.joint:
                 nats = joint_nll(mixture, z[:, 1:]).mean() / network.dynamic_size
             else:
