@@ -69,7 +69,7 @@ class CMAES:
     def state(self) -> dict[str, Any]:
         """Every number of pycma's object: resuming takes no time, whatever the number of generations."""
         parts = {
-            name: {key: copy.deepcopy(value) for key, value in vars(part).items() if _is_plain(value)}
+            name: {key: _copied(value) for key, value in vars(part).items() if _is_plain(value)}
             for name, part in self._parts()
         }
         own = {"best": self.best, "best_fitness": self.best_fitness, "chance": chance(self._rng)}
@@ -91,6 +91,11 @@ class CMAES:
 
 def _is_plain(value: Any) -> bool:
     """A number, a string, an array, or a list of such."""
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, range):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, bool | int | float | str | np.generic | np.ndarray)
+
+
+def _copied(value: Any) -> Any:
+    """pycma keeps the places of candidates that it mirrored as a range, which no file of ours holds."""
+    return list(value) if isinstance(value, range) else copy.deepcopy(value)

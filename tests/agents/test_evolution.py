@@ -331,6 +331,25 @@ def test_it_is_continued_by_its_state_and_without_one_by_being_told_again(
         torch.testing.assert_close(ends[0][name], ends[1][name], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("population", [4, 5, 6, 16])
+def test_a_state_goes_on_as_the_optimiser_itself_whatever_became_of_its_candidates(population: int):
+    """Populations below six hold mirrors of the worst candidates, where these were no mirrors themselves."""
+    for seed in range(6):
+        fitness = np.random.default_rng(seed).standard_normal((10, population))
+        one, states = CMAES(np.zeros(13), 0.3, population, seed), []
+        for values in fitness:
+            states.append(one.state)
+            one.ask()
+            one.tell(values)
+        for begin in range(1, 10):
+            other = CMAES(np.zeros(13), 0.3, population, seed)
+            assert other.restore(states[begin])
+            for values in fitness[begin:]:
+                other.ask()
+                other.tell(values)
+            np.testing.assert_array_equal(one.mean, other.mean)
+
+
 @dataclasses.dataclass(frozen=True)
 class RandomSearchConfig:
     """Options of a learner of 30 lines: try weights nearby, keep the better ones."""
