@@ -8,12 +8,13 @@ when it is read. Its ``sum`` is one of the whole file, for who adds episodes to 
 from __future__ import annotations
 
 import os
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from rollouts.console import command, say
-from rollouts.episodes import EpisodeStore
+from rollouts.episodes import DAMAGE, EpisodeStore
 from rollouts.errors import UserError
 from rollouts.runs.files import Facts, append_json_line, read_json_lines, write_json_lines
 from rollouts.runs.layout import Run
@@ -94,8 +95,9 @@ class Inventory:
         Raises:
             UserError: it names the first.
         """
-        sums = {line["file"]: line["sum"] for line in self._lines() if "sum" in line}  # version 0.2 had none
-        self._refuse([file for file in self.store.files if file.name in sums and sums[file.name] != checksum(file)])
+        sums = {line["file"]: line.get("sum") for line in self._lines()}
+        noted = [file for file in self.store.files if file.name in sums]
+        self._refuse([file for file in noted if not _whole(file, sums[file.name])])
 
     def _refuse(self, changed: Sequence[Path]) -> None:
         if changed:
@@ -119,6 +121,17 @@ class Inventory:
 
 def _line(file: Path) -> dict[str, str]:
     return {"file": file.name, "mark": mark(file), "sum": checksum(file)}
+
+
+def _whole(file: Path, noted: str | None) -> bool:
+    """Whether a file is what was noted; lists of before have no sums, and leave it to the archive's own."""
+    if noted is not None:
+        return checksum(file) == noted
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except DAMAGE:
+        return False
 
 
 def require_recorded(store: EpisodeStore) -> None:

@@ -99,7 +99,14 @@ def test_an_episode_that_is_not_the_one_that_was_recorded_is_refused(
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_damaged_picture_is_noticed_before_more_episodes_are_recorded(finished: bool, recorded: EpisodeStore):
+@pytest.mark.parametrize("sums", [True, False])
+def test_a_damaged_picture_is_noticed_before_more_episodes_are_recorded(
+    sums: bool, finished: bool, recorded: EpisodeStore
+):
+    if not sums:  # as in runs of before
+        inventory = Inventory(Stage(recorded.path.parent.parent, "rollouts"))
+        lines = [{"file": name, "mark": noted} for name, noted in inventory.read().items()]
+        write_json_lines(inventory.path, lines, inventory.stage.id)
     file = recorded.files[1]
     content, before = bytearray(file.read_bytes()), mark(file)
     content[150] ^= 1
