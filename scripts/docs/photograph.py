@@ -1,6 +1,7 @@
-"""Photograph: the README's pictures of the live page, taken of a running one in headless Chromium.
+"""Photograph: pictures of the live page for the README, and of an exported one, taken in headless Chromium.
 
 python scripts/docs/photograph.py --agent runs/car
+python scripts/docs/photograph.py --agent pretrained/carracing --views exported
 python scripts/docs/photograph.py --agent runs/car --views all --out pictures/
 """
 
@@ -20,6 +21,7 @@ from typing import Any, Literal
 from agents.agent import Agent
 from agents.cli.options import AgentName, Command, Device
 from agents.cli.places import RUNS, default_agent
+from agents.export_page import describe_agent, write_page
 from agents.live import ServeConfig
 from agents.live.library import Library
 from agents.live.recorder import Drives
@@ -43,8 +45,8 @@ class Arguments:
     """Run directory or pretrained/NAME. Default: the newest run."""
     images: Path = RUNS
     """Where runs of image models are."""
-    views: Literal["readme", "all"] = "readme"
-    """readme: the README's two. all: every scene, wide and phone, dark and light."""
+    views: Literal["readme", "all", "exported"] = "readme"
+    """readme: the README's two. all: every scene, wide and phone, dark and light. exported: without a server."""
     out: Path = ROOT / "docs" / "live"
     """Folder for the pictures."""
     seconds: float = 8.0
@@ -65,6 +67,10 @@ def body(arguments: Arguments) -> None:
     with TemporaryDirectory() as scratch, sync_playwright() as tools:
         shared = Shared.of(Library(agent, RUNS, Drives(Path(scratch), agent.env)), arguments.images)
         browser = tools.chromium.launch(executable_path=chromium, args=list(ARGUMENTS), timeout=120_000)
+        if arguments.views == "exported":
+            exported_page(browser, agent, Path(scratch) / "page", arguments.out)
+            browser.close()
+            return
         with served(shared) as url:
             if arguments.views == "all":
                 for scheme in ("dark", "light"):
@@ -139,6 +145,19 @@ def every_scene(browser: Any, url: str, size: tuple[int, int], scheme: str, out:
             page.keyboard.press("c")
             page.wait_for_timeout(800)
     page.context.close()
+
+
+def exported_page(browser: Any, agent: Agent, folder: Path, out: Path) -> None:
+    """``exported.png``: a dream that plays from a folder, with somebody at the wheel."""
+    write_page(describe_agent(agent), folder)
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
+    page = context.new_page()
+    page.goto((folder / "index.html").as_uri() + "#seed=7")
+    page.wait_for_function("player.pictures > 100", timeout=120_000)
+    page.keyboard.down("ArrowUp")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=out / "exported.png")
+    context.close()
 
 
 def readme_pictures(browser: Any, url: str, out: Path, seconds: float) -> None:
