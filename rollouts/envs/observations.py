@@ -162,6 +162,8 @@ def _white(space: gym.spaces.Box) -> float:
         raise NoPictureError(f"numbers of type {space.dtype} are no brightness")
     if len(space.shape) < 2:
         raise NoPictureError(f"{_shown(space)} is neither [height, width(, channels)] nor [channels, height, width]")
+    if 0 in space.shape:
+        raise NoPictureError(f"{_shown(space)} has no pixels")
     low, high = float(space.low.min()), float(space.high.max())
     if low < 0 or not 0 < high <= 255:
         raise NoPictureError(f"its values go from {low:g} to {high:g}, those of a picture from 0 to 255 or from 0 to 1")
