@@ -74,7 +74,8 @@ def _ctallec(file: Path) -> Recording:
     if len(over) != steps or over.dtype.kind not in "biuf" or not np.isin(over, (0, 1)).all():
         raise BadRecordingError(f"its terminals are {over.dtype} of shape {list(over.shape)}, not {steps} times 0 or 1")
     if over[:-1].any():
-        raise BadRecordingError(f"it ends in step {int(over.argmax())}, and goes on for {steps - 1 - over.argmax()} more")
+        end = int(over.argmax())
+        raise BadRecordingError(f"it ends in step {end}, and goes on for {steps - 1 - end} more")
     ended = None if steps and over[-1] else False
     return Recording(
         arrays["observations"], arrays["actions"][1:steps], arrays["rewards"][1:steps], ended, cropped=False

@@ -340,5 +340,5 @@ def test_a_single_number_beside_a_video_is_not_one_for_every_step(name: str, sto
 
 def test_a_crop_that_leaves_nothing_is_refused_though_pictures_were_cropped_before(tmp_path: Path):
     np.savez(tmp_path / "a.npz", **CTALLEC)
-    with pytest.raises(UserError, match="--env.crop 5 2 0 64 .* leaves no picture"):
+    with pytest.raises(UserError, match=r"--env.crop 5 2 0 64 .* leaves no picture"):
         import_episodes(open_source(str(tmp_path)), tmp_path / "run", EnvConfig("carracing", crop=(5, 2, 0, 64)))
