@@ -75,8 +75,9 @@ def frame_rate(env: EnvConfig) -> float:
     """Frames per second of a world, as its class says; :data:`USUAL_RATE` where it does not or is not installed."""
     skipped = dict(resolve(env).kwargs).get("frame_skip", 1)  # ViZDoom's rate is that of its tics, not of its steps
     rate = class_metadata(resolve(env)).get("render_fps")
-    sensible = isinstance(rate, int | float) and 0 < rate < math.inf
-    return float(rate if sensible else USUAL_RATE) / skipped
+    if not (isinstance(rate, int | float) and 0 < rate < math.inf):
+        rate = USUAL_RATE
+    return float(rate) / skipped
 
 
 def step_seconds(env: EnvConfig) -> float:
