@@ -38,7 +38,9 @@ class PPOConfig:
 
     worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (64, 64)
-    """Units of the hidden layers, of actor and critic."""
+    """Units of the hidden layers, of actor and critic; none, and C is linear."""
+    critic_layers: tuple[int, ...] | None = None
+    """Those of the critic, where it is to have others."""
     output: Output = "squash"
     """How raw outputs become an action: 'squash' as the environment's preset says, 'clip' to the action space."""
     episodes: int = 64
@@ -108,11 +110,12 @@ class PPO(GradientLearner):
         self.options, self.seed, self.device = options, task.seed, task.model.device
         generator = generator_for(task.seed, 0)
         sizes = [controller.inputs, *options.layers, controller.shapes[-1][0]]
+        hidden = options.layers if options.critic_layers is None else options.critic_layers
         self.actor = SteadyActor(sizes, options.spread, generator)
         if task.warm:
             self.actor.take_mean(torch.from_numpy(task.initial).float())
         self.actor.to(self.device)
-        self.critic = Critic(controller.inputs, options.layers, generator).to(self.device)
+        self.critic = Critic(controller.inputs, hidden, generator).to(self.device)
         parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimisers = [torch.optim.Adam(parameters, options.learning_rate, eps=1e-5)]
 

@@ -83,10 +83,11 @@ class Guess:
         return -((actions[:, 0] - 0.5) ** 2), never, never
 
 
-def test_it_finds_the_best_action(tmp_path: Path, make_model: Any):
-    options = PPOConfig(layers=(16,), episodes=32, batch_size=64, learning_rate=0.02, epochs=4)
-    controller = NetworkController(2, BOX, _spec((16,)))
-    task = Task(make_model(), _spec((16,)), controller, np.zeros(controller.parameter_count), False, 0, tmp_path)
+@pytest.mark.parametrize("layers", [(16,), ()])
+def test_it_finds_the_best_action(layers: tuple[int, ...], tmp_path: Path, make_model: Any):
+    options = PPOConfig(layers=layers, critic_layers=(16,), episodes=32, batch_size=64, learning_rate=0.02, epochs=4)
+    controller = NetworkController(2, BOX, _spec(layers))
+    task = Task(make_model(), _spec(layers), controller, np.zeros(controller.parameter_count), False, 0, tmp_path)
     learner = PPO(options, task)
 
     def run(function: Any, tasks: Any) -> Iterator[tuple[int, Any]]:
