@@ -335,10 +335,10 @@ def test_a_single_number_beside_a_video_is_not_one_for_every_step(name: str, sto
     export_videos(store, tmp_path / "films", 10)
     _rewrite(sorted((tmp_path / "films").glob("*.npz"))[0], **{name: np.zeros(())})
     with pytest.raises(UserError, match=f"1 of 4 episodes cannot be imported .*its {name} are a single number"):
-        import_episodes(open_source(str(tmp_path / "films")), tmp_path / "run", TOY)
+        import_episodes(open_source(str(tmp_path / "films"), "videos"), tmp_path / "run", TOY)
 
 
 def test_a_crop_that_leaves_nothing_is_refused_though_pictures_were_cropped_before(tmp_path: Path):
     np.savez(tmp_path / "a.npz", **CTALLEC)
-    with pytest.raises(UserError, match=r"--env.crop 5 2 0 64 .* leaves no picture"):
+    with pytest.raises(UserError, match=r"--env.crop 5 2 0 64 .* does not fit any picture"):
         import_episodes(open_source(str(tmp_path)), tmp_path / "run", EnvConfig("carracing", crop=(5, 2, 0, 64)))
