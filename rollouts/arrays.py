@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 DAMAGE = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     EOFError,
     TypeError,
     RuntimeError,

@@ -216,7 +216,8 @@ class EpisodeStore:
             yield rewards
 
     def seeds(self) -> list[int]:
-        return [int(file.stem.removeprefix("episode-")) for file in self.files]
+        names = [file.stem.removeprefix("episode-") for file in self.files]
+        return [int(name) for name in names if name.isdecimal()]  # a copy may be called "episode-1 (2)"
 
     def require_episodes(self) -> EpisodeStore:
         """This store, if there is anything in it.

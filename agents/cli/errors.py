@@ -25,6 +25,13 @@ _DISK_ERRORS = (
     errno.EISDIR,
     errno.EEXIST,
     errno.ENAMETOOLONG,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ESTALE,
+    errno.EBUSY,
+    errno.EMFILE,
+    errno.ENFILE,
 )
 
 

@@ -58,6 +58,8 @@ Tracking = Annotated[
 ]
 #: An agent that is used, not made: play, watch, evaluate and release all call it so, and take --run as well.
 AgentName = Annotated[str | None, tyro.conf.arg(aliases=["--run"])]
+PLACES = ("out", "csv")  #: options that say where results go
+FILES = (".json", ".html", ".htm", ".csv", ".mp4", ".gif", ".png", ".md")
 T = TypeVar("T")
 
 
@@ -174,6 +176,21 @@ def check(arguments: Any, flat: bool = False) -> None:
         value = getattr(arguments, field.name)
         if hasattr(value, "check"):
             value.check()
+        if field.name in PLACES and isinstance(value, Path):
+            _require_place(value, field.name)
+
+
+def _require_place(path: Path, option: str) -> None:
+    """Refuse a place for results that cannot be one, before they are made.
+
+    Raises:
+        UserError: a folder has the name that the file is to have, or what should be a folder on the way is a file.
+    """
+    if path.suffix in FILES and path.is_dir():
+        raise UserError(f"--{option} {path} is a folder; give the name of a {path.suffix} file.")
+    above = next((folder for folder in path.absolute().parents if os.path.lexists(folder)), None)
+    if above is not None and not above.is_dir():
+        raise UserError(f"--{option} {path} cannot be written: {above} is no folder.")
 
 
 def numbers_of(options: Any, flat: bool = False, prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -238,6 +255,6 @@ def _begun(run: Path, preset: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if [file.name for file in run.iterdir()] == [note.name]:
+        if run.is_dir() and [file.name for file in run.iterdir()] == [note.name]:
             note.unlink()
             run.rmdir()

@@ -46,6 +46,8 @@ def body(arguments: Arguments) -> None:
     out = arguments.out or Path(f"{Path(names[0]).resolve().name}{'-and-others' if len(names) > 1 else ''}-report.html")
     if out.suffix not in (".html", ".htm"):
         raise UserError(f"A report is an HTML file: --out {out.with_suffix('.html')}")
+    if arguments.csv is not None and arguments.csv.absolute() == out.absolute():
+        raise UserError(f"--out and --csv are both {out}: one would replace the other.")
     write_report(names, out, arguments.seconds)
     say(f"{out}: {size(out.stat().st_size)}. Open it in a browser.")
     if arguments.csv is not None:

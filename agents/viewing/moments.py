@@ -7,6 +7,7 @@ Videos, the window and the live page show the same moments; :func:`panels_of` tu
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -73,7 +74,10 @@ def world_name(env: EnvConfig) -> str:
 def frame_rate(env: EnvConfig) -> float:
     """Frames per second of a world, as its class says; :data:`USUAL_RATE` where it does not or is not installed."""
     skipped = dict(resolve(env).kwargs).get("frame_skip", 1)  # ViZDoom's rate is that of its tics, not of its steps
-    return float(class_metadata(resolve(env)).get("render_fps") or USUAL_RATE) / skipped
+    rate = class_metadata(resolve(env)).get("render_fps")
+    if not (isinstance(rate, int | float) and 0 < rate < math.inf):
+        rate = USUAL_RATE
+    return float(rate) / skipped
 
 
 def step_seconds(env: EnvConfig) -> float:

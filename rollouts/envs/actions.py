@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rollouts.errors import UserError
 
 Limits = tuple[float, ...] | None
+MOST_CHOICES = 4096  #: a controller has an output, and a recording a number, for every choice
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,15 @@ def natural_action(space: gym.Space[Any], name: str, low: Limits = None, high: L
         raise UserError(f"--env.action-low and --env.action-high are for Box actions; {name} has {_shown(space)}.")
     if isinstance(space, gym.spaces.Discrete):
         n, start = int(space.n), int(space.start)
+        if n > MOST_CHOICES:
+            raise UserError(
+                f"{name} has {n:,} discrete actions, of which at most {MOST_CHOICES:,} work. Wrap it in a "
+                "gymnasium.ActionWrapper that takes a MultiDiscrete or a Box, where it is registered."
+            )
         zeros, ones = (0.0,) * n, (1.0,) * n
         return ActionSpec("discrete", zeros, ones, ones, zeros, tuple(range(start, start + n)))
+    if isinstance(space, gym.spaces.MultiDiscrete | gym.spaces.MultiBinary) and 0 in space.shape:
+        raise UserError(f"{name} has the action space {_shown(space)}, in which there is nothing to do.")
     if isinstance(space, gym.spaces.MultiDiscrete):
         first = np.broadcast_to(np.asarray(getattr(space, "start", 0)), space.nvec.shape)
         return _binned_action(space.nvec, first, space.dtype)

@@ -59,7 +59,7 @@ def import_home(env_id: str) -> None:
         ) from error
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"The environment {env_id!r} could not be made: its module raised {type(error).__name__} ({error})."
         ) from error

@@ -55,7 +55,7 @@ def make_env(config: EnvConfig | str, render_mode: str | None = None) -> ImageEn
         env = _gym_env(preset, options, draws)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         names = ", ".join(PRESETS)
         raise UserError(
             f"The environment {preset.id!r} could not be made ({' '.join(str(error).split()) or type(error).__name__})."
@@ -198,6 +198,13 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
         zoom = max(VIEW // max(picture.shape[:2]), 1)
         return picture.repeat(zoom, 0).repeat(zoom, 1)
 
+    def close(self) -> None:
+        """Let go of the environment; where it cannot be closed, that is said, for nothing depends on it any more."""
+        try:
+            self.env.close()
+        except Exception as error:
+            say(f"{self.preset.name} could not be closed: {complaint(error)}.")
+
     def _see(self, observation: Any) -> Frame:
         self._observation = observation
         return preprocess(self._look(observation), self.preset)
@@ -215,7 +222,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
         return gym.spaces.Box(0, 255, self._mannerly(lambda: _drawing(self.env.render())).shape, np.uint8)
 
     def _mannerly(self, ask: Callable[[], T]) -> T:
-        """What the environment answers.
+        """What the environment answers. One that ends the program is no different from one that fails.
 
         Raises:
             UserError: it fails, or does not keep to Gymnasium's rules.
@@ -224,7 +231,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
             return ask()
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = "reset" if self._steps == 0 else f"step {self._steps}"
             raise UserError(
                 f"{self.preset.name} cannot be used: in {where} of the episode with seed {self._seed}, "

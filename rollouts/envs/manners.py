@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers import TimeLimit
 
+MOST_REWARD = 1e30  #: what is kept in float32, and added up, has to stay finite
 UNKNOWN_LIMIT = 10_000
 """Decisions after which an episode is cut whose environment sets no limit that can be seen from outside."""
 
@@ -43,10 +44,12 @@ def next_moment(result: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         count = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
         raise BadMannersError(_five(count))
     observation, reward, terminated, truncated, info = result
+    if not isinstance(info, dict):
+        raise BadMannersError(f"info is of type {type(info).__name__}, not a dictionary")
     return observation, _number(reward), _flag(terminated, "terminated"), _flag(truncated, "truncated"), info
 
 
-def complaint(error: Exception) -> str:
+def complaint(error: BaseException) -> str:
     """What an exception that came out of an environment says, and where it was raised."""
     if isinstance(error, ValueError) and "expected 5, got 4" in str(error):  # a wrapper of Gymnasium's unpacked it
         return _five("4 values")
@@ -89,7 +92,10 @@ def _five(count: str) -> str:
 
 
 def _number(reward: Any) -> float:
-    array = np.asarray(reward)
+    try:
+        array = np.asarray(reward)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
         raise BadMannersError(f"the reward {reward!r} is no number")
     if array.size != 1:
@@ -97,6 +103,8 @@ def _number(reward: Any) -> float:
     value = array.astype(np.float64).reshape(-1)
     if not math.isfinite(value[0]):
         raise BadMannersError(f"the reward is {value[0]}")
+    if abs(value[0]) > MOST_REWARD:
+        raise BadMannersError(f"the reward is {value[0]:g}, and may be {MOST_REWARD:g} at most")
     return float(value[0])
 
 

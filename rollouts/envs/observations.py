@@ -39,7 +39,7 @@ class Eye:
         white: the value of full brightness.
     """
 
-    key: tuple[str, ...]
+    key: tuple[Any, ...]
     shape: tuple[int, ...]
     kind: str
     stack: int | None
@@ -55,7 +55,7 @@ class Eye:
         """
         for name in self.key:
             if not isinstance(observation, dict) or name not in observation:
-                raise NoPictureError(f"the observation has no entry {'.'.join(self.key)!r}")
+                raise NoPictureError(f"the observation has no entry {_dotted(self.key)!r}")
             observation = observation[name]
         array = np.asarray(observation)
         if array.shape != self.shape:
@@ -112,7 +112,11 @@ def find_eye(space: gym.Space[Any], name: str, key: str | None = None) -> Eye:
             raise UserError(
                 f"{name} has no image observations: {error}. --env.render observes what render() draws instead."
             ) from None
-    entries = {".".join(path): (path, entry) for path, entry in _entries(space)}
+    entries: dict[str, tuple[tuple[Any, ...], gym.Space[Any]]] = {}
+    for path, entry in _entries(space):
+        if (same := _dotted(path)) in entries:
+            raise UserError(f"The observations of {name} have two entries that are called {same}: rename one of them.")
+        entries[same] = (path, entry)
     if key is not None:
         if key not in entries:
             raise UserError(f"--env.key {key}: the observations of {name} have {', '.join(entries)}, no {key}.")
@@ -123,7 +127,7 @@ def find_eye(space: gym.Space[Any], name: str, key: str | None = None) -> Eye:
     eyes = {}
     for path, entry in entries.values():
         try:
-            eyes[".".join(path)] = _eye(path, entry)
+            eyes[_dotted(path)] = _eye(path, entry)
         except NoPictureError:
             continue
     if not eyes:
@@ -136,7 +140,12 @@ def find_eye(space: gym.Space[Any], name: str, key: str | None = None) -> Eye:
     return next(iter(eyes.values()))
 
 
-def _entries(space: gym.spaces.Dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], gym.Space[Any]]]:
+def _dotted(path: tuple[Any, ...]) -> str:
+    """How ``--env.key`` calls an entry; keys are words as a rule, but need not be."""
+    return ".".join(map(str, path))
+
+
+def _entries(space: gym.spaces.Dict, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], gym.Space[Any]]]:
     for name, entry in space.spaces.items():
         if isinstance(entry, gym.spaces.Dict):
             yield from _entries(entry, (*path, name))
@@ -144,7 +153,7 @@ def _entries(space: gym.spaces.Dict, path: tuple[str, ...] = ()) -> Iterator[tup
             yield (*path, name), entry
 
 
-def _eye(key: tuple[str, ...], space: gym.Space[Any]) -> Eye:
+def _eye(key: tuple[Any, ...], space: gym.Space[Any]) -> Eye:
     if not isinstance(space, gym.spaces.Box):
         raise NoPictureError(f"{_shown(space)} is no Box of numbers")
     white = _white(space)
@@ -162,6 +171,8 @@ def _white(space: gym.spaces.Box) -> float:
         raise NoPictureError(f"numbers of type {space.dtype} are no brightness")
     if len(space.shape) < 2:
         raise NoPictureError(f"{_shown(space)} is neither [height, width(, channels)] nor [channels, height, width]")
+    if 0 in space.shape:
+        raise NoPictureError(f"{_shown(space)} has no pixels")
     low, high = float(space.low.min()), float(space.high.max())
     if low < 0 or not 0 < high <= 255:
         raise NoPictureError(f"its values go from {low:g} to {high:g}, those of a picture from 0 to 255 or from 0 to 1")

@@ -157,6 +157,11 @@ def resolve(config: EnvConfig | str, imports: bool = True) -> EnvPreset:
     for key in ("size", "max_episode_steps", "action_repeat"):
         if key in changes and changes[key] < 1:
             raise UserError(f"--env.{key.replace('_', '-')} must be positive, got {changes[key]}.")
+    if config.crop is not None:
+        top, bottom, left, right = config.crop
+        if not (0 <= top < bottom and 0 <= left < right):
+            given = f"{top} {bottom} {left} {right}"
+            raise UserError(f"--env.crop {given} (top bottom left right) does not fit any picture.")
     if config.render and config.key is not None:
         raise UserError("--env.render observes what render() draws, --env.key an entry of the observations: give one.")
     if preset.action is not None and dict(changes.get("kwargs", ())).get("continuous") is False:

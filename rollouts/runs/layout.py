@@ -152,7 +152,8 @@ class Run:
     @property
     def restarts(self) -> list[Run]:
         """All tries, in their order."""
-        return [Run(path) for path in sorted(self.path.glob("restarts/*"), key=lambda path: int(path.name))]
+        numbered = [path for path in self.path.glob("restarts/*") if path.name.isdecimal()]
+        return [Run(path) for path in sorted(numbered, key=lambda path: int(path.name))]
 
     @property
     def number(self) -> int:

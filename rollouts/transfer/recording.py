@@ -54,8 +54,8 @@ class Source:
 
 
 def files_identity(files: list[Path]) -> str:
-    """Identifies files by name and size, without reading them."""
-    return fingerprint([(file.name, file.stat().st_size) for file in files])
+    """Identifies files by name and size, without reading them; of one that cannot be reached, only the name counts."""
+    return fingerprint([(file.name, file.stat().st_size if file.exists() else None) for file in files])
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,6 @@ def converted(recording: Recording, world: World, seed: int, policy: str) -> Epi
     """
     frames = _frames(recording, world)
     steps = len(frames) - 1
-    if steps < 1:
-        raise BadRecordingError("it has no step at all")
     rewards = np.zeros(steps) if recording.rewards is None else np.asarray(recording.rewards)
     if rewards.shape != (steps,) or rewards.dtype.kind not in "biuf":
         raise BadRecordingError(f"it has {rewards.dtype} rewards of shape {list(rewards.shape)}, not [{steps}]")
@@ -99,9 +97,11 @@ def converted(recording: Recording, world: World, seed: int, policy: str) -> Epi
 
 
 def _frames(recording: Recording, world: World) -> Frame:
+    if (count := _count(recording.observations)) < 2:
+        raise BadRecordingError("it has no step at all")
     look = picture_finder(recording.observations, world)
     shrink = _shrinker(recording, world)
-    return np.stack([shrink(look(index)) for index in range(_count(recording.observations))])
+    return np.stack([shrink(look(index)) for index in range(count)])
 
 
 def _count(observations: Any) -> int:

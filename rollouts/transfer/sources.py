@@ -59,6 +59,8 @@ def _kind(path: Path) -> Kind:
         )
     if videos_in(path):
         return "videos"
+    if path.suffix == ".npz":
+        raise UserError(f"{path} is one file: give the folder that it lies in.")
     raise UserError(f"{path} holds no episodes: no .npz files, no videos ({', '.join(VIDEOS)}), no Minari data set.")
 
 
@@ -67,12 +69,25 @@ def _ctallec(file: Path) -> Recording:
 
     Actions were drawn in advance: there may be more of them than steps. Frames of 64 by 64 show the whole screen.
     """
-    arrays = read_arrays(file, _KEYS["ctallec"])
+    arrays = _by_step(file, "ctallec")
     steps, over = len(arrays["observations"]), arrays["terminals"].reshape(-1)
-    ended = None if len(over) and over[-1] else False
+    if len(over) != steps or over.dtype.kind not in "biuf" or not np.isin(over, (0, 1)).all():
+        raise BadRecordingError(f"its terminals are {over.dtype} of shape {list(over.shape)}, not {steps} times 0 or 1")
+    if over[:-1].any():
+        end = int(over.argmax())
+        raise BadRecordingError(f"it ends in step {end}, and goes on for {steps - 1 - end} more")
+    ended = None if steps and over[-1] else False
     return Recording(
         arrays["observations"], arrays["actions"][1:steps], arrays["rewards"][1:steps], ended, cropped=False
     )
+
+
+def _by_step(file: Path, kind: Kind) -> dict[str, NDArray[Any]]:
+    """A recording's arrays, each with one entry for every step."""
+    arrays = read_arrays(file, _KEYS[kind])
+    if single := next((name for name, array in arrays.items() if array.ndim == 0), None):
+        raise BadRecordingError(f"its {single} are a single {arrays[single].dtype}, not one for every step")
+    return arrays
 
 
 def _hardmaru(file: Path) -> Recording:
@@ -80,7 +95,7 @@ def _hardmaru(file: Path) -> Recording:
 
     Its resizing left every value one too low, and black at 255 (modulo 256). Actions are what its controller put out.
     """
-    arrays = read_arrays(file, _KEYS["hardmaru"])
+    arrays = _by_step(file, "hardmaru")
     frames: NDArray[Any] = arrays["obs"]
     if frames.dtype != np.uint8:
         raise BadRecordingError(f"its frames are of type {frames.dtype}, not uint8")
@@ -118,6 +133,8 @@ def _arrays(path: Path, kind: Kind) -> Source:
 def _episodes(path: Path) -> Source:
     """Episodes that somebody's own code wrote with :class:`rollouts.EpisodeStore`."""
     files = sorted(path.rglob("episode-*.npz"))
+    if not files:
+        raise UserError(f"There are no files episode-SEED.npz in {path}.")
 
     def read(index: int) -> Recording:
         file = files[index]

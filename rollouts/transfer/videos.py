@@ -110,6 +110,8 @@ def _recording(file: Path) -> Recording:
         arrays = read_arrays(beside, {"actions", *present})
     except DAMAGE as error:
         raise BadRecordingError(f"{beside.name}: {error}") from None
+    if single := next((name for name, array in arrays.items() if array.ndim == 0 and name != "terminated"), None):
+        raise BadRecordingError(f"{beside.name}: its {single} are a single number, not one for every step")
     # As many actions as frames: the last one's outcome was not filmed.
     steps = len(frames) - 1
     actions, rewards = arrays["actions"], arrays.get("rewards")

@@ -32,6 +32,7 @@ needs_minari = pytest.mark.skipif(
 )
 TOY = EnvConfig("toy")
 BLACK = np.zeros((3, 64, 64, 3), np.uint8)
+CTALLEC = {"observations": BLACK, "actions": np.zeros((3, 3)), "rewards": np.zeros(3), "terminals": np.zeros(3, bool)}
 TOY_ACTION = ActionSpec("box", (-1.0,), (1.0,), (1.0,), (0.0,))
 UNKNOWN = EnvConfig("Nowhere-v0")
 ELSEWHERE = EnvConfig("")
@@ -298,6 +299,14 @@ def test_without_minari_the_error_says_what_to_install(monkeypatch: pytest.Monke
         ({"a.npz": {"obs": BLACK, "action": np.full((3, 3), 9)}}, "not within"),
         ({"a.npz": {"obs": BLACK[:1], "action": np.zeros((1, 3))}}, "no step at all"),
         ({"a.npz": {"obs": np.zeros((3, 50, 64, 3), np.uint8), "action": np.zeros((3, 3))}}, r"\[50, 64\] pixels"),
+        ({"a.npz": {"obs": BLACK, "action": np.zeros(())}}, "its action are a single float64"),
+        ({"a.npz": {"obs": BLACK[:, :0], "action": np.zeros((3, 3))}}, "has no pixels"),
+        ({"a.npz": {**CTALLEC, "actions": np.zeros(())}}, "its actions are a single float64"),
+        ({"a.npz": {**CTALLEC, "observations": BLACK[:0]}}, "its terminals are bool of shape"),
+        ({"a.npz": {**CTALLEC, "observations": BLACK[:0], "terminals": np.zeros(0)}}, "no step at all"),
+        ({"a.npz": {**CTALLEC, "terminals": np.array(["False"] * 3)}}, "its terminals are <U5 of shape"),
+        ({"a.npz": {**CTALLEC, "terminals": np.full(3, np.nan)}}, "its terminals are float64 of shape"),
+        ({"a.npz": {**CTALLEC, "terminals": np.array([0, 1, 0])}}, "ends in step 1, and goes on for 1 more"),
         ({"a.mp4": b"no film"}, "not a readable video"),
     ],
 )
@@ -310,3 +319,26 @@ def test_sources_that_hold_no_episodes_are_refused_in_a_sentence(content, messag
     with pytest.raises(UserError, match=message) as error:
         import_episodes(open_source(str(tmp_path)), tmp_path / "run", EnvConfig("carracing"))
     assert "\n" not in str(error.value)
+
+
+def test_what_a_link_does_not_lead_to_is_left_out_only_if_asked(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", **CTALLEC)
+    (tmp_path / "b.npz").symlink_to("nowhere")
+    source = open_source(str(tmp_path))
+    with pytest.raises(UserError, match=r"1 of 2 episodes cannot be imported .*b\.npz: .*No such file"):
+        import_episodes(source, tmp_path / "run", ELSEWHERE)
+    assert len(import_episodes(source, tmp_path / "run", ELSEWHERE, skip_broken=True)) == 1
+
+
+@pytest.mark.parametrize("name", ["actions", "rewards"])
+def test_a_single_number_beside_a_video_is_not_one_for_every_step(name: str, store: EpisodeStore, tmp_path: Path):
+    export_videos(store, tmp_path / "films", 10)
+    _rewrite(sorted((tmp_path / "films").glob("*.npz"))[0], **{name: np.zeros(())})
+    with pytest.raises(UserError, match=f"1 of 4 episodes cannot be imported .*its {name} are a single number"):
+        import_episodes(open_source(str(tmp_path / "films"), "videos"), tmp_path / "run", TOY)
+
+
+def test_a_crop_that_leaves_nothing_is_refused_though_pictures_were_cropped_before(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", **CTALLEC)
+    with pytest.raises(UserError, match=r"--env.crop 5 2 0 64 .* does not fit any picture"):
+        import_episodes(open_source(str(tmp_path)), tmp_path / "run", EnvConfig("carracing", crop=(5, 2, 0, 64)))

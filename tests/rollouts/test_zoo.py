@@ -116,6 +116,8 @@ def test_every_choice_can_be_reached(name):
         (gym.spaces.Dict({"a": zoo.PUSH}), {}, "Dict.*not one vector"),
         (gym.spaces.Text(5), {}, "not one vector"),
         (gym.spaces.Box(-1, 1, (0,), np.float32), {}, "nothing to do"),
+        (gym.spaces.MultiDiscrete(np.zeros((2, 0), int)), {}, "nothing to do"),
+        (gym.spaces.Discrete(10**12), {}, "has 1,000,000,000,000 discrete actions, of which at most 4,096"),
         (gym.spaces.Box(-np.inf, np.inf, (2,)), {}, "--env.action-low and --env.action-high"),
         (gym.spaces.Box(-np.inf, np.inf, (2,)), {"action_low": (-1.0,)}, "--env.action-low and --env.action-high"),
         (gym.spaces.Box(-np.inf, np.inf, (2,)), {"action_low": (1.0,), "action_high": (-1.0,)}, "do not lie within"),
@@ -144,6 +146,11 @@ def test_misbehaviour_is_named_in_one_sentence_and_nothing_is_recorded(animal, t
     assert "\n" not in str(error.value)
     assert zoo_id(animal) in str(error.value)
     assert not list((tmp_path).rglob("*.npz"))
+
+
+def test_an_environment_that_cannot_be_closed_costs_a_sentence(capsys):
+    make_env(zoo_id(zoo.NeverCloses)).close()
+    assert "could not be closed: it raised RuntimeError (no window)" in capsys.readouterr().err
 
 
 def test_frames_do_not_share_the_environments_buffer():

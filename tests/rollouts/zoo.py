@@ -110,6 +110,38 @@ class NoReward(Animal):
         return None
 
 
+class HugeReward(Animal):
+    def reward(self) -> Any:
+        return 1e300
+
+
+class UnevenReward(Animal):
+    def reward(self) -> Any:
+        return [1, [2]]
+
+
+class NoInfo(Animal):
+    def step(self, action: Any) -> Any:
+        return (*super().step(action)[:4], None)
+
+
+class Exits(Animal):
+    """As a window does that was closed."""
+
+    def step(self, action: Any) -> Any:
+        raise SystemExit(0)
+
+
+class ExitsAtOnce(Animal):
+    def __init__(self, **options: Any) -> None:
+        raise SystemExit(0)
+
+
+class NeverCloses(Animal):
+    def close(self) -> None:
+        raise RuntimeError("no window")
+
+
 class TwoRewards(Animal):
     def reward(self) -> Any:
         return np.ones(2)
@@ -252,6 +284,7 @@ PICTURES: dict[str, type[Animal]] = {
     "dictionary": _seen_as(
         Dict({"image": RGB, "speed": Box(0, 1, (1,), np.float32)}), lambda f: {"image": f, "speed": 0}
     ),
+    "dictionary of numbers": _seen_as(Dict({1: RGB, 2: Discrete(3)}), lambda f: {1: f, 2: 0}),  # type: ignore[dict-item]
     "nested dictionary": _seen_as(TREE, lambda f: {"direction": 1, "view": {"front": f, "sound": np.zeros(99)}}),
 }
 GREYS: dict[str, type[Animal]] = {
@@ -267,6 +300,8 @@ NO_PICTURES: dict[str, tuple[gym.Space[Any], str]] = {
     "a choice": (Discrete(4), "--env.render"),
     "words": (WORDS, r"no entry of its dictionary \(gear, speed\).*--env.render"),
     "two": (TWO, r"several pictures \(left, right\).*--env.key"),
+    "no pixels": (Box(0, 255, (0, 16, 3), np.uint8), "has no pixels"),
+    "one name for two": (Dict({"a.b": RGB, "a": Dict({"b": RGB})}), "two entries that are called a.b"),
     "tuple": (Tuple((RGB, RGB)), "no Box"),
     "unbounded": (Box(-np.inf, np.inf, (12, 16, 3), np.float32), "-inf to inf"),
     "signed": (Box(-1, 1, (12, 16, 3), np.float32), "-1 to 1"),
@@ -298,6 +333,11 @@ MISBEHAVED: dict[type[Animal], str] = {
     NanReward: r"in step 3 of the episode with seed \d+, the reward is nan",
     InfiniteReward: r"in step 1 of the episode with seed \d+, the reward is inf",
     NoReward: "the reward is nan|the reward None is no number",
+    HugeReward: r"in step 1 of the episode with seed \d+, the reward is 1e\+300, and may be 1e\+30 at most",
+    UnevenReward: r"the reward \[1, \[2\]\] is no number",
+    NoInfo: r"in step 1 of the episode with seed \d+, info is of type NoneType, not a dictionary",
+    Exits: r"in step 1 of the episode with seed \d+, it raised SystemExit \(0\), in zoo.py:\d+",
+    ExitsAtOnce: "could not be made",
     TwoRewards: "the reward has 2 numbers",
     ChangingShape: r"in step 3 .* shape \[11, 16, 3\], its space says \[12, 16, 3\]",
     WrongShape: r"in reset .* shape \[3, 12, 16\], its space says \[12, 16, 3\]",
@@ -324,6 +364,7 @@ def register() -> None:
         BadDrawing,
         NothingDrawn,
         Numbers,
+        NeverCloses,
         UndrawnNumbers,
     ):
         gym.register(f"Zoo/{animal.__name__}-v0", animal)

@@ -307,6 +307,28 @@ def test_results_that_cannot_be_written_are_told(run: Path, tmp_path: Path, refu
     assert "taken.json" in refused("evaluate", "--agent", run, "--episodes", 1, "--out", tmp_path / "taken.json")
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("evaluate", ("--out", "taken.json"), "--out taken.json is a folder"),
+        ("evaluate", ("--out", "file/score.json"), "file is no folder"),
+        ("diagnose", ("--out", "taken.json"), "--out taken.json is a folder"),
+        ("watch", ("--out", "file/deep/film.mp4"), "file is no folder"),
+        ("export", ("--what", "onnx", "--out", "file/model"), "file is no folder"),
+        ("report", ("--csv", "file/curves.csv"), "file is no folder"),
+        ("report", ("--out", "a.html", "--csv", "a.html"), "one would replace the other"),
+    ],
+)
+def test_a_place_that_cannot_take_results_is_refused_before_they_are_made(
+    script: str, arguments: tuple[str, ...], message: str, run: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+):
+    Path("taken.json").mkdir()
+    Path("file").touch()
+    for place in ("agents.cli.evaluate.evaluate", "agents.cli.diagnose.diagnose", "agents.cli.report.write_report"):
+        monkeypatch.setattr(place, None)  # it would be called otherwise
+    assert message in refused(script, "--run" if script == "report" else "--agent", run, *arguments)
+
+
 def test_what_would_be_ignored_is_refused(run: Path, refused: Refused):
     for option in (("--env.action-repeat", 2), ("--collect.policy", "held")):
         sentence = refused("collect", "--run", "new", "--preset", "tiny", "--agent", run, *option)
