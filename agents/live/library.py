@@ -54,7 +54,13 @@ class Library:
         """
         if not name or name == self.first.name:
             return self.first
-        if name not in self.names():
+        names = self.names()
+        if name.startswith(f"{self.runs.name}/"):  # as commands call it: the newest round of a run
+            run = name.partition("/")[2]
+            name = next((one for one in names if f"{one}/".startswith(f"{run}/")), name)
+        if name == self.first.name:
+            return self.first
+        if name not in names:
             raise UserError(f"There is no agent {name!r} here any more; choose another one.")
         with self._lock:
             if name not in self._loaded:

@@ -96,7 +96,8 @@ class ReplayShow:
         self._place = world.acting.z, world.acting.state
         moment = world.step(self._episode.actions[world.step_count])
         self.over = bool(moment.over) or world.step_count == len(self._episode)
-        return Shown(moment, self._episode.policy == "human", self._episode.seed)
+        policy = self._episode.policy
+        return Shown(moment, policy == "human", self._episode.seed, more={"policy": policy})
 
     def draw_every(self, frames: int) -> None:
         """A tape has one picture for a decision: at high speed whole decisions are left out."""

@@ -119,8 +119,8 @@ class Session:
         self.clips.clear()
         self.theatre.turn_to(name)
         if name == "latents":
-            if before is not None:
-                self.latents.place = before.place
+            if before is not None:  # what a world shows before its first step may be no picture of it yet
+                self.latents.place = (before if before.step_count else self.theatre.dream).place
             return [self.latents.gallery(), self.latents.shown()]
         return self.step() if self.theatre.pace.paused else []
 

@@ -92,7 +92,7 @@ class Viewer:
                 finally:
                     session.close()
         except UserError as error:
-            self._say(str(error))
+            self._say(str(error), refused=True)
         except Exception:
             traceback.print_exc()
             self._say("This view had to begin anew because of an error, which the terminal shows.")
@@ -143,5 +143,6 @@ class Viewer:
         self._job = threading.Thread(target=work, name="job", daemon=True)
         self._job.start()
 
-    def _say(self, sentence: str) -> None:
-        self.outbox.put(pack("note", {"text": sentence}), droppable=False)
+    def _say(self, sentence: str, refused: bool = False) -> None:
+        """A sentence for the page, and whether it is why there is no session."""
+        self.outbox.put(pack("note", {"text": sentence, "refused": refused}), droppable=False)

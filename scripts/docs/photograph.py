@@ -171,7 +171,7 @@ def readme_pictures(browser: Any, url: str, out: Path, seconds: float) -> None:
     page.screenshot(path=out / "dream.png")
     page.keyboard.up("ArrowUp")
     look(page, "wake")
-    page.click("#wake")
+    page.click("#part")
     page.keyboard.down("ArrowLeft")
     page.wait_for_timeout(1500)
     page.keyboard.up("ArrowLeft")

@@ -32,13 +32,18 @@ new Gamepads(keys, () => press.pause());
 async function receive(header, blobs) {
   if (header.kind === "moment") await watch.player.add(header, blobs);
   else if (header.kind === "hello") hello(header);
-  else if (header.kind === "note") note(header.text);
+  else if (header.kind === "note") told(header);
   else if (header.kind === "file") download(header.name, blobs[0]);
   else if (header.kind === "fan") await fan.receive(header, blobs);
   else if (header.kind === "nightmares") await nightmares.receive(header, blobs);
   else if (header.kind === "episodes") episodes.receive(header);
   else if (header.kind.startsWith("image_")) await images.receive(header, blobs);
   else await latents.receive(header, blobs);
+}
+
+function told({ text, refused }) {
+  note(text);
+  if (refused && state.agent) { state.agent = ""; remember(); } // the server's own agent comes instead
 }
 
 // A new session: it is told how the page stands, which after a lost connection is not as it began.
@@ -68,7 +73,7 @@ function hints() {
     make("span", { className: "for-touch", textContent: "Hold the buttons to take over; let go and the agent goes on." }));
   help([
     [own.join(" "), "drive: hold to take over"], ["T", "keep the wheel"], ["Space", "pause"], ["N", "one step"], ["R", "begin anew"],
-    ["C", "capture this moment for the latents"], ["F", "a fan of futures"],
+    ["C", "capture this moment for the latents"], ["D", "dream from this z (Latents)"], ["F", "a fan of futures"],
     ["K", "part from reality again (Wake up)"], ["G", "I am dreaming! (Game)"], ["B", "small pictures smooth or crisp"],
     ["L", "dark or light"], ["X", "fill the screen"], [keys.digits ? "Shift+1 …" : "1 …", "the tabs"], ["?", "this help"],
   ]);
@@ -76,8 +81,8 @@ function hints() {
 
 const tabs = () => [...document.querySelectorAll("[data-go]")].filter((tab) => !tab.hidden);
 
-function go(scene) {
-  if (!tabs().some((tab) => tab.dataset.go === scene)) scene = "real";
+// What belongs to a scene is in sight, with or without a connection.
+function turn(scene) {
   state.scene = scene;
   document.body.dataset.scene = scene;
   for (const tab of document.querySelectorAll("[data-go]")) {
@@ -88,6 +93,11 @@ function go(scene) {
   }
   for (const part of document.querySelectorAll("[data-in]"))
     part.classList.toggle("elsewhere", !part.dataset.in.split(" ").includes(scene));
+}
+
+function go(scene) {
+  turn(tabs().some((tab) => tab.dataset.go === scene) ? scene : "real");
+  ({ scene } = state);
   $("sentence").textContent = SCENES[scene].sentence(state.hello);
   watch.turn(scene);
   fan.close();
@@ -136,7 +146,7 @@ const press = {
     game.reset();
     begun();
   },
-  wake: () => { watch.curves.apart.clear(); link.send("wake"); },
+  part: () => { watch.curves.apart.clear(); link.send("wake"); },
   fan: () => fan.open(),
   guess: () => game.guess(),
   capture: () => { link.send("capture"); note("Captured: it is among the latents."); },
@@ -170,7 +180,7 @@ function obey({ scene, tau, speed, horizon, agent = "" }, fresh) {
   if (tau !== undefined) sliders.temperature.set(tau);
   if (speed > 0) sliders.speed.set(Math.log2(speed));
   if (horizon !== undefined) sliders.horizon.set(horizon);
-  state.scene = scene in SCENES ? scene : "real";
+  turn(scene in SCENES ? scene : "real");
   if (fresh) return;
   if (agent !== state.agent) { state.agent = agent; link.renew(); return; }
   for (const one of Object.values(sliders)) one.again();

@@ -26,7 +26,7 @@ export function looks(redraw) {
 
 // The buttons of every key; the first that is in sight is pressed.
 const KEYS = {
-  Space: ["pause"], KeyF: ["fan"], KeyG: ["guess"], KeyN: ["step"], KeyR: ["restart"], KeyC: ["capture", "latent-capture"], KeyD: ["latent-dream"], KeyK: ["wake"],
+  Space: ["pause"], KeyF: ["fan"], KeyG: ["guess"], KeyN: ["step"], KeyR: ["restart"], KeyC: ["capture", "latent-capture"], KeyD: ["latent-dream"], KeyK: ["part"],
   KeyL: ["theme"], KeyB: ["crisp"], KeyX: ["full"],
 };
 const visible = (id) => $(id).getClientRects().length > 0;

@@ -24,7 +24,7 @@ export class Episodes {
     if (!this.find(this.chosen)) this.chosen = null;
     this.draw();
     const first = this.shown()[0];
-    if (!this.chosen && first && $("episodes").getClientRects().length) this.play(first);
+    if (!this.chosen && first && $("shelf").getClientRects().length) this.play(first);
   }
 
   find(one) { return one && this.rows.find(({ store, seed }) => store === one.store && seed === one.seed); }

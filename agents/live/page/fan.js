@@ -19,6 +19,8 @@ export class Fan {
     this.close();
     this.link.send("fan");
     say("fan-text", "Dreaming…");
+    $("fan-at").value = 0;
+    fill($("fan-at"));
     $("fan-box").hidden = false;
     $("fan-box").scrollIntoView({ block: "nearest" });
   }

@@ -17,7 +17,8 @@ export class Game {
   told({ scene, phase, ...moment }) {
     if (scene !== "game") return;
     const told = phase === "told";
-    document.body.classList.toggle("told", told);
+    if (!told) document.body.classList.remove("told");
+    else if (moment.twins) document.body.classList.add("told"); // too early, there is no dream to show yet
     $("guess").disabled = told;
     $("main-caption").textContent = told ? "reality" : SCENES.game.caption;
     if (told && $("verdict").hidden) say("verdict", `${this.verdict(moment)} Restart for another round.`);

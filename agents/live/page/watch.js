@@ -56,9 +56,9 @@ export class Watch {
       this.value(name, moment[name]);
     }
     document.body.classList.toggle("by-hand", moment.by_hand);
-    $("driver").textContent = moment.by_hand ? "you" : "agent";
+    $("driver").textContent = moment.by_hand ? "you" : moment.policy ?? "agent"; // recorded episodes have others
     $("driver").classList.toggle("you", moment.by_hand);
-    $("who").textContent = moment.by_hand ? "yours" : "the agent's";
+    $("who").textContent = moment.by_hand ? "yours" : moment.policy ? "as recorded" : "the agent's";
     say("over", moment.over);
     say("twin-over", moment.twin_over);
     this.act(moment.action);

@@ -273,6 +273,15 @@ def test_the_address_keeps_the_scene_and_is_obeyed(browser: Any, server: Running
     assert page.complaints == []
 
 
+def test_an_address_that_names_no_agent_shows_the_servers_own(browser: Any, server: Running):
+    page = Page(browser, server.url + "#dream&agent=gone")
+    expect(page.page.locator("#note")).to_contain_text("no agent 'gone'")
+    assert page.page.input_value("#agent") == "toy"
+    assert page.page.url.endswith("#dream")
+    page.context.close()
+    assert page.complaints == []
+
+
 def test_help_opens_and_closes_and_names_only_keys_of_this_world(page: Page):
     page.page.keyboard.press("?")
     expect(page.page.locator("dialog#keys")).to_be_visible()

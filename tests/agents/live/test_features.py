@@ -244,6 +244,7 @@ def test_an_episode_is_played_as_it_was(session: Session, tell: Tell, recorded: 
     for at in range(len(episode)):
         header, blobs = unpack(session.advance())
         assert np.allclose(header["action"], episode.actions[at], atol=1e-3)
+        assert header["policy"] == episode.policy
         assert header["reward"] == pytest.approx(float(episode.rewards[at]), abs=1e-3)
         assert np.abs(picture(blobs[0]).astype(int) - episode.observations[at]).mean() < 4
         assert bool(header["over"]) == (at == len(episode) - 1)

@@ -104,6 +104,12 @@ def test_scripts_ask_for_elements_that_are_there_once(html: Elements):
             assert element in ids or f'id: "{element}"' in script, (name, element)
 
 
+def test_no_address_of_a_scene_scrolls_to_an_element(html: Elements):
+    from agents.live.commands import SCENES
+
+    assert not set(SCENES) & set(html.ids())
+
+
 def test_every_scene_can_be_turned_to(html: Elements):
     from agents.live.commands import SCENES
 

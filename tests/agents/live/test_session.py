@@ -218,6 +218,7 @@ def test_another_agent_is_loaded_by_its_name(shared: Shared, tiny_run: Path):
     assert other.drives.run == tiny_run / "human"
     assert unpack(other.hello())[0]["agents"] == library.names()
     assert library.load(tiny_run.name).agent is other.agent
+    assert library.load(f"{tiny_run.parent.name}/{tiny_run.name}").agent is other.agent  # as commands call it
     other.close()
     for wrong in ("../tiny", "nobody", "pretrained", "x" * 5000):
         with pytest.raises(UserError, match="no agent"):
