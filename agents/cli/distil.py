@@ -48,6 +48,7 @@ def body(arguments: Arguments) -> None:
         raise UserError(f"--rounds must be positive, got {arguments.rounds}.")
     device, config = pick_device(arguments.device), arguments.controller
     options = replace(config.distil, teacher=arguments.teacher or config.distil.teacher)
+    replace(config, distil=options).check()  # of the evolution, before anything is imitated
     imitation = replace(
         config, learner="distil", world="real", distil=options, generations=arguments.rounds, restarts=0, average=1
     )

@@ -82,8 +82,8 @@ class EvolutionConfig:
             raise UserError(
                 f"--controller.spread must not be negative, and takes neither racing nor ranks, got {self.spread}."
             )
-        if self.max_speed is not None:
-            require_positive(self, ("max_speed",), "controller.")
+        limits = tuple(name for name in ("max_speed", "principal") if getattr(self, name) is not None)
+        require_positive(self, limits, "controller.")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
         """C as the options describe it."""

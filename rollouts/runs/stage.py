@@ -208,7 +208,10 @@ class Stage:
             if not grown:
                 return self
         identity = self.manifest.get("id") if self.begun else fingerprint([self.name, inputs, options])
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # as /proc says, and a drive that is not there
+            raise UserError(f"No folder can be made at {self.path}: choose another --run.") from error
         self._lock = lock(self.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
             self.manifest_file,

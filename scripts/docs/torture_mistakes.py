@@ -197,6 +197,7 @@ def environments(run: Path, count: int, seed: int) -> Iterator[Attempt]:
     for name, actions in ACTIONS.items():
         worlds[f"acts by {name}"] = _registered(f"Acts{len(worlds)}", actions=actions)
     cases = [(name, words, how) for name, words in worlds.items() for how in ("collect", "evaluate", "pipeline")]
+    cases.remove(("OneStep", worlds["OneStep"], "evaluate"))  # there is nothing to learn from it, but a score
     random.Random(seed).shuffle(cases)
     for name, words, how in cases[:count]:
         yield partial(_environment, name, words, how, run)

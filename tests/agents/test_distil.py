@@ -131,6 +131,8 @@ def test_the_command_imitates_and_then_evolves(teacher: Path, tiny_run: Path, tm
     common = ("--run", run, "--preset", "tiny", "--env.id", "toy", "--workers", 0, "--device", "cpu", *few)
     assert call("distil", *common) == 2  # whom?
     assert call("distil", *common, "--teacher", teacher, "--controller.learner", "sac") == 2
+    assert call("distil", *common, "--teacher", teacher, "--controller.principal", -1) == 2
+    assert not (run / "distilled").exists()
     assert call("distil", *common, "--teacher", teacher, "--rounds", 1) == 0
     begun = load_tensors(run / "distilled" / "controller" / "weights.safetensors")
     history = read_json_lines(run / "controller" / "history.jsonl", "fitness")

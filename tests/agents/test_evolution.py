@@ -195,6 +195,7 @@ def test_an_average_that_alone_is_raised_is_scored_against_what_evolution_began_
     ("change", "message"),
     [
         ({"strategy": "pgpe", "population": 5}, "the population must be even, got 5"),
+        ({"principal": -1}, r"--controller\.principal must be positive, got -1"),
         ({"spec": ControllerSpec("zh", hidden=3), "principal": 2}, "without a hidden layer"),
         ({"spec": ControllerSpec("zh", bias=False, standardised=True)}, "need --controller.spec.bias"),
         ({"spec": ControllerSpec("zha"), "principal": 2}, "no standardised features, no action"),

@@ -205,3 +205,9 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path):
     replace_folder(new, old)
     assert read_json(old / "name.json") == {"name": "new"}
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place where no folder can be made, not even by root")
+def test_a_place_where_no_folder_can_be_made_is_named():
+    with pytest.raises(UserError, match=r"No folder can be made at /proc/none/run/vae: choose another --run"):
+        Stage(Path("/proc/none/run"), "vae").open(Options())
