@@ -48,11 +48,12 @@ def write(rows: Sequence[Row], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "results.json", {"versions": package_versions(), "rows": list(rows)})
     with atomic_path(out / "README.md") as temporary:
-        temporary.write_text(page(rows), encoding="utf-8")
+        notes = out / "notes.txt"
+        temporary.write_text(page(rows, notes.read_text("utf-8") if notes.exists() else ""), encoding="utf-8")
 
 
-def page(rows: Sequence[Row]) -> str:
-    """Markdown: a table of what was tried, then every row that is not as it should be."""
+def page(rows: Sequence[Row], notes: str = "") -> str:
+    """Markdown: a table of what was tried, notes by hand, then every row that is not as it should be."""
     versions = package_versions()
     lines = [
         "# What becomes of runs that are broken",
@@ -76,6 +77,8 @@ def page(rows: Sequence[Row]) -> str:
     if killed:
         total = sum(row["kills"] for row in killed)
         lines += ["", f"{len(killed)} runs were killed {total} times in all."]
+    if notes:
+        lines += ["", notes.strip()]
     for test, tried in by_test.items():
         if tried:
             lines += ["", f"## {TITLES[test]}", "", MEANT[test], ""]
