@@ -43,8 +43,8 @@ def _kind(path: Path) -> Kind:
     """What lies in a folder."""
     if (path / "data" / "metadata.json").exists() or (path / "data" / "main_data.hdf5").exists():
         return "minari"
-    if any(path.rglob("episode-*.npz")):
-        return "episodes"
+    if stored := list(path.rglob("episode-*.npz")):
+        return "videos" if all(map(_beside_a_video, stored)) else "episodes"
     if arrays := sorted(path.rglob("*.npz")) if path.is_dir() else []:
         try:
             names = set(array_names(arrays[0]))
@@ -62,6 +62,11 @@ def _kind(path: Path) -> Kind:
     if path.suffix == ".npz":
         raise UserError(f"{path} is one file: give the folder that it lies in.")
     raise UserError(f"{path} holds no episodes: no .npz files, no videos ({', '.join(VIDEOS)}), no Minari data set.")
+
+
+def _beside_a_video(file: Path) -> bool:
+    """Whether it holds a video's actions and rewards, as ``export --what videos`` writes them."""
+    return any(file.with_suffix(ending).exists() for ending in VIDEOS)
 
 
 def _ctallec(file: Path) -> Recording:

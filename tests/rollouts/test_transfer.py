@@ -211,7 +211,7 @@ def test_what_goes_out_as_videos_comes_back(store: EpisodeStore, tmp_path: Path)
     assert export_videos(store, tmp_path / "films", fps=20) == 4
     with av.open(str(next((tmp_path / "films").glob("*.mp4")))) as container:
         assert container.streams.video[0].codec_context.name == "h264"
-    source = open_source(str(tmp_path / "films"), "videos")
+    source = open_source(str(tmp_path / "films"))  # its episode-*.npz are no episodes: they lie beside videos
     back = import_episodes(source, tmp_path / "run", TOY)
     for one, other in zip(store, back, strict=True):
         assert same(one, other, but=("policy", "observations"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def test_they_are_short():
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
     loops = [lengths.pop(name) for name in ("ppo_in_the_dream.py", "torchrl_in_the_dream.py")]
     assert max(loops) < 120
-    assert len(lengths) == 3
+    assert len(lengths) == 4
     assert max(lengths.values()) < 60
 
 
@@ -65,6 +66,18 @@ def test_other_loops_learn_in_the_dream_and_are_scored(
     run(monkeypatch, f"{name}_in_the_dream.py", *options)
     assert "2 episodes, seeds 0 to 1" in capsys.readouterr().out
     assert (tmp_path / "ppo" / "controller" / "weights.safetensors").exists()
+
+
+def test_settings_are_tuned_in_the_dream_and_judged_in_reality(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    pytest.importorskip("optuna")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    options = ("--run", tmp_path / "run", "--generations", 1, "--episodes", 2)
+    for trials in (1, 2):  # the second time, it goes on
+        run(monkeypatch, "tune_in_the_dream.py", *options, "--trials", 1)
+        assert len(list((tmp_path / "run" / "tuned").glob("*/controller/weights.safetensors"))) == trials
+    assert "on validation seeds, trial" in capsys.readouterr().out
 
 
 def test_advantages_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch):
