@@ -3,7 +3,7 @@
 pip install optuna
 python examples/tune_in_the_dream.py --run runs/car --trials 20
 
-Scores are those of validation seeds: evaluate the best agent on test seeds once, at the end. Repeat the command to go on.
+Scores are those of validation seeds: evaluate the best agent on test seeds once, at the end. Repeat it to go on.
 """
 
 from __future__ import annotations
