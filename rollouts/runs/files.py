@@ -52,6 +52,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in, where they are not there.
+
+    Raises:
+        UserError: no folder can be made there, as under /proc, or on a drive that is gone.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise UserError(f"No folder can be made at {path}: choose another --run.") from error
+
+
 def _move(temporary: Path, path: Path) -> None:
     """Put a file in its place; on Windows as soon as nobody reads the old one."""
     for left in reversed(range(RETRIES if WINDOWS else 1)):

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from rollouts.console import command, say
 from rollouts.errors import UserError
-from rollouts.runs.files import Facts, file_hash, fingerprint, read_json, sweep, write_json
+from rollouts.runs.files import Facts, file_hash, fingerprint, make_folder, read_json, sweep, write_json
 from rollouts.runs.lock import NAME as LOCK
 from rollouts.runs.lock import Lock, lock
 from rollouts.runs.options import config_from_dict, config_to_dict
@@ -208,10 +208,7 @@ class Stage:
             if not grown:
                 return self
         identity = self.manifest.get("id") if self.begun else fingerprint([self.name, inputs, options])
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # as /proc says, and a drive that is not there
-            raise UserError(f"No folder can be made at {self.path}: choose another --run.") from error
+        make_folder(self.path)
         self._lock = lock(self.path)
         write_json(  # the manifest first: a kill between the two must not leave larger options marked as complete
             self.manifest_file,
