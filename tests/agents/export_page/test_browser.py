@@ -29,9 +29,13 @@ class Page:
         self.complaints: list[str] = []
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("requestfailed", self._failed)
         self.page.set_default_timeout(PATIENCE)
         self.page.goto(url)
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # which is what becomes of an icon when the page is loaded again
+            self.complaints.append(f"{request.url}: {request.failure}")
 
     def js(self, expression: str) -> Any:
         return self.page.evaluate(expression)
