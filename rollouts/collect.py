@@ -161,7 +161,7 @@ def collect(
                     bar.update()
                     bar.set_postfix(mean_return=f"{np.mean(returns):.1f}", refresh=False)
     if missing or not stage.complete:
-        inventory.write()
+        inventory.sort()
     if missing and stage.complete:
         stage.note(listed=len(store))
     elif not stage.complete:

@@ -76,6 +76,12 @@ class Inventory:
         """Note all episodes as they are, in the order of their seeds."""
         write_json_lines(self.path, [_line(file) for file in self.store.files], self._of)
 
+    def sort(self) -> None:
+        """Put the list in the order of the seeds: what was noted of a file stays, for that it is to be held to."""
+        noted = {line["file"]: line for line in self._lines() if "sum" in line}
+        lines = [noted.get(file.name) or _line(file) for file in self.store.files]
+        write_json_lines(self.path, lines, self._of)
+
     def missing(self, noted: dict[str, str]) -> list[str]:
         """Names of episodes that were recorded and are gone."""
         present = {file.name for file in self.store.files}
