@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.controller import ControllerSpec, LatentKind, Spec, perceptron, squash
 from agents.standardiser import Standardiser
 from rollouts.envs.actions import ActionSpec
+from rollouts.errors import UserError
 from rollouts.runs.options import config_from_dict
 from worldmodels.dream import Features, feature_size
 from worldmodels.world_model import WorldModel
@@ -66,6 +67,16 @@ class NetworkController:
         if self.spec.output == "scale":
             raw = low + (torch.tanh(raw) + 1) / 2 * (high - low)
         return torch.clamp(raw, low, high)
+
+
+def require_units(layers: Sequence[int], option: str) -> None:
+    """Refuse hidden layers of no units; no layers at all are a linear network.
+
+    Raises:
+        UserError: it names the option.
+    """
+    if any(units < 1 for units in layers):
+        raise UserError(f"--{option}: layers need at least one unit each, got {' '.join(map(str, layers))}.")
 
 
 def flatten(layers: list[tuple[Tensor, Tensor]]) -> Tensor:

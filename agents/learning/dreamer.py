@@ -20,7 +20,7 @@ from agents.controller import Controller, ControllerSpec, perceptron, squash
 from agents.lanes import Lanes
 from agents.learning.actors import Actor, Critic, GradientLearner, descend, follow, lambda_returns, split
 from agents.learning.learner import Progress, Task, World
-from agents.networks import NetworkController, NetworkSpec
+from agents.networks import NetworkController, NetworkSpec, require_units
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
@@ -63,6 +63,7 @@ class DreamerConfig:
             UserError: it names the option.
         """
         require_positive(self, ("updates", "lanes", "horizon", "learning_rate"), "controller.dreamer.")
+        require_units(self.layers, "controller.dreamer.layers")
         for name in ("gamma", "tau"):
             if not 0 < getattr(self, name) <= 1:
                 value = getattr(self, name)

@@ -22,7 +22,7 @@ from agents.lanes import Lanes
 from agents.learning.actors import Critic, GradientLearner, SteadyActor, descend, lambda_returns
 from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
-from agents.networks import NetworkController, NetworkSpec, Output
+from agents.networks import NetworkController, NetworkSpec, Output, require_units
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
@@ -70,6 +70,8 @@ class PPOConfig:
         """
         positive = ("episodes", "epochs", "batch_size", "learning_rate", "clip", "spread")
         require_positive(self, positive, "controller.ppo.")
+        require_units(self.layers, "controller.ppo.layers")
+        require_units(self.critic_layers or (), "controller.ppo.critic-layers")
         if not 0 < self.gamma <= 1:
             raise UserError(f"--controller.ppo.gamma must be above 0 and at most 1, got {self.gamma}.")
         if not 0 <= self.trace <= 1 or not 0 <= self.entropy < math.inf:

@@ -21,7 +21,7 @@ from agents.learning.actors import Actor, Critics, GradientLearner, descend, dra
 from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.learning.replay import Replay
-from agents.networks import NetworkController, NetworkSpec
+from agents.networks import NetworkController, NetworkSpec, require_units
 from rollouts.errors import UserError, require_positive
 from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
@@ -73,8 +73,9 @@ class SACConfig:
         for name in ("gamma", "tau"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"--controller.sac.{name} must be above 0 and at most 1, got {getattr(self, name)}.")
-        if self.warm_up < 0 or any(units < 1 for units in self.layers):
-            raise UserError("--controller.sac.warm-up cannot be negative, and layers need at least one unit.")
+        if self.warm_up < 0:
+            raise UserError(f"--controller.sac.warm-up cannot be negative, got {self.warm_up}.")
+        require_units(self.layers, "controller.sac.layers")
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
         """The actor's mean as a controller that sees the features of ``spec``."""

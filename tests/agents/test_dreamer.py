@@ -121,5 +121,7 @@ def test_broken_off_and_continued_it_ends_as_if_it_had_not_been(tiny_run: Path, 
     assert Agent.load(tmp_path / "whole").spec == NetworkSpec("zh", "mean", (8,))
     with pytest.raises(UserError, match=r"learns in the dream world only: --controller\.world dream"):
         dataclasses.replace(config, world="real").check()
+    with pytest.raises(UserError, match=r"controller\.dreamer\.layers: layers need at least one unit each, got 0"):
+        dataclasses.replace(config, dreamer=DreamerConfig(layers=(0,))).check()
     with pytest.raises(UserError, match=r"trace lies between 0 and 1"):
         dataclasses.replace(config, dreamer=DreamerConfig(trace=1.2)).check()

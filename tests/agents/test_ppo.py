@@ -134,6 +134,8 @@ def test_broken_off_and_continued_it_ends_as_if_it_had_not_been(world: Any, tiny
         ({"trace": -0.1}, r"trace lies between 0 and 1"),
         ({"entropy": float("nan")}, r"entropy is a number"),
         ({"clip": 0.0}, r"controller\.ppo\.clip"),
+        ({"layers": (64, 0)}, r"controller\.ppo\.layers: layers need at least one unit each, got 64 0"),
+        ({"critic_layers": (-3,)}, r"controller\.ppo\.critic-layers: layers need at least one unit each, got -3"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, float], message: str):
