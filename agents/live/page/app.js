@@ -98,6 +98,8 @@ function turn(scene) {
 function go(scene) {
   turn(tabs().some((tab) => tab.dataset.go === scene) ? scene : "real");
   ({ scene } = state);
+  remember();
+  if (!state.hello) return; // nothing of the agent is known yet; its hello comes back here
   $("sentence").textContent = SCENES[scene].sentence(state.hello);
   watch.turn(scene);
   fan.close();
@@ -107,7 +109,6 @@ function go(scene) {
   if (scene === "images") images.open();
   if (scene === "dream") nightmares.ask();
   if (scene === "episodes") episodes.ask();
-  remember();
 }
 
 // Something else is shown from its beginning.

@@ -258,6 +258,29 @@ def test_a_page_that_nobody_sees_is_sent_nothing(browser: Any, server: Running):
     page.context.close()
 
 
+# Every message arrives a second late, as over a slow line.
+SLOW = """window.WebSocket = class extends WebSocket {
+  set onmessage(told) { super.onmessage = (event) => setTimeout(() => told(event), 1000); }
+};"""
+
+
+@pytest.mark.parametrize("way", ["a tab", "a key", "the address"])
+def test_a_scene_can_be_chosen_before_the_server_has_said_hello(browser: Any, server: Running, way: str):
+    page = Page(browser, server.url + "#dream", SLOW)
+    page.page.reload()  # here nobody waits for the hello
+    if way == "a tab":
+        page.page.click("[data-go=latents]")
+    elif way == "a key":
+        page.page.keyboard.press("Shift+Digit6")
+    else:
+        page.page.evaluate("location.hash = '#latents'")
+    expect(page.page.locator("#latent")).to_be_visible()
+    expect(page.page.locator("#sentence")).to_contain_text("numbers, z")
+    assert page.page.url.endswith("#latents")
+    page.context.close()
+    assert page.complaints == []
+
+
 def test_the_address_keeps_the_scene_and_is_obeyed(browser: Any, server: Running):
     page = Page(browser, server.url + "#dream&tau=1.15&speed=2")
     expect(page.page.locator("[data-go=dream]")).to_have_attribute("aria-current", "page")
