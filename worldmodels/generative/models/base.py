@@ -25,7 +25,7 @@ condition)``              model of classes the condition is labels ``[count]``, 
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
 ``read(caption)``         or None: the condition ``[T]`` that a caption stands for, where captions are the condition;
-                          then ``captions(count, rng)`` are random ones of the data's grammar
+                          then ``captions(count, rng)`` are random ones like those of its data
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
 ``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
@@ -41,7 +41,7 @@ To add a model: copy ``autoencoders.py``, or see ``tests/generative/test_extensi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -53,7 +53,7 @@ from rollouts.errors import UserError, require_at_least, require_below_one, requ
 from worldmodels.generative.data.batches import ConditionOf
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.image_files import Fit
-from worldmodels.generative.data.samples import Samples
+from worldmodels.generative.data.samples import LoadOptions, Samples
 from worldmodels.generative.objectives.elbo import CollapseReport
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below
@@ -79,6 +79,8 @@ class Shape(NamedTuple):
     condition: int = 0  #: channels of the data's own conditions
     other: int = 0  #: channels of the other set
     frames: int = 0  #: of clips
+    words: Sequence[str] = ()  #: of captions of the user's own; their length is ``condition``
+    examples: Sequence[str] = ()  #: some of these captions
 
     @classmethod
     def of(cls, samples: Samples) -> Shape:
@@ -86,7 +88,8 @@ class Shape(NamedTuple):
             0 if part is None else part.shape[-1] for part in (samples.train_condition, samples.train_other)
         )
         size = samples.size if samples.are_images else 0
-        return cls(size, samples.channels, samples.classes, condition, other, samples.frames)
+        texts = (samples.language.words, samples.language.examples) if samples.language else ()
+        return cls(size, samples.channels, samples.classes, condition, other, samples.frames, *texts)
 
 
 class ImageModel:
@@ -249,6 +252,11 @@ class ImageConfig:
         return load_samples(
             self.data, self.size, self.channels, self.seed, self.fit, self.skip_broken, self.memory_gb, folder
         )
+
+    def load_options(self, folder: Path | None) -> LoadOptions:
+        """How pictures are read from files."""
+        options = LoadOptions(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
+        return replace(options, folder=folder) if folder else options
 
     @property
     def takes_labels(self) -> bool:
