@@ -41,10 +41,10 @@ To add a model: copy ``autoencoders.py``, or see ``tests/generative/test_extensi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,7 @@ from worldmodels.generative.data.batches import ConditionOf
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.image_files import Fit
 from worldmodels.generative.data.samples import LoadOptions, Samples
+from worldmodels.generative.models.shape import Shape
 from worldmodels.generative.objectives.elbo import CollapseReport
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below
@@ -68,28 +69,6 @@ C = TypeVar("C", bound="ImageConfig")
 CHUNK = 500  #: samples that are decoded at once
 PHOTO_STEPS = 6000  #: half an hour on two cores
 COLUMNS = 20  #: classes up to which a grid has a column for each
-
-
-class Shape(NamedTuple):
-    """What a model makes: images of ``size`` and ``channels``, or points of ``channels`` dimensions (size 0)."""
-
-    size: int
-    channels: int
-    classes: int = 0
-    condition: int = 0  #: channels of the data's own conditions
-    other: int = 0  #: channels of the other set
-    frames: int = 0  #: of clips
-    words: Sequence[str] = ()  #: of captions of the user's own; their length is ``condition``
-    examples: Sequence[str] = ()  #: some of these captions
-
-    @classmethod
-    def of(cls, samples: Samples) -> Shape:
-        condition, other = (
-            0 if part is None else part.shape[-1] for part in (samples.train_condition, samples.train_other)
-        )
-        size = samples.size if samples.are_images else 0
-        texts = (samples.language.words, samples.language.examples) if samples.language else ()
-        return cls(size, samples.channels, samples.classes, condition, other, samples.frames, *texts)
 
 
 class ImageModel:
