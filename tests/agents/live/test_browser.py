@@ -508,7 +508,7 @@ def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     expect(page.page.locator("#image-grid")).to_be_hidden()
     page.page.select_option("#image-run", "pyramid")
     expect(page.page.locator("#grid-name")).to_have_text("Samples")
-    page.until(lambda: page.page.locator("#image-grid").evaluate("canvas => canvas.width") > 300, "samples of a pyramid")
+    page.until(lambda: page.page.locator("#image-grid").evaluate("canvas => canvas.width") > 300, "its samples")
     expect(page.page.locator("#image-path-box")).to_be_hidden()
     expect(page.page.locator("#truncation-box")).to_be_hidden()
     page.page.select_option("#image-run", "squares")
