@@ -9,8 +9,9 @@ from torch import Tensor
 
 from worldmodels.generative.networks.captions import TextConditional
 from worldmodels.generative.networks.modules import Critic, Generator
-from worldmodels.generative.objectives.gan import GAN, MakeOptimiser
+from worldmodels.generative.objectives.gan import GAN
 from worldmodels.generative.objectives.losses import Adversarial
+from worldmodels.generative.objectives.players import MakeOptimiser
 from worldmodels.generative.objectives.units import Batch, Loss
 
 

@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from worldmodels.generative.objectives.gan import MakeOptimiser, Penalty
+from worldmodels.generative.objectives.gan import Penalty
 from worldmodels.generative.objectives.losses import LEAST_SQUARES, Adversarial, wide
 from worldmodels.generative.objectives.penalties import refuse_batch_norm
+from worldmodels.generative.objectives.players import MakeOptimiser
 from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
 from worldmodels.training.loop import Stateful
 
