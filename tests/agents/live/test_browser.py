@@ -430,6 +430,14 @@ def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     expect(page.page.locator("#attributes label")).to_have_count(2)
     for hidden in page.page.locator("[hidden]").all():
         assert not hidden.is_visible()
+    page.js(  # between the connection and the hello: of a session that has no model yet, so that it gives no answer
+        "new MutationObserver(() => { if (!document.body.classList.contains('lost'))"
+        "document.getElementById('truncation').dispatchEvent(new Event('input')); })"
+        ".observe(document.body, { attributes: true })"
+    )
+    page.page.locator("#image-grid").evaluate("canvas => { canvas.width = 1; }")
+    running.drop_all()
+    page.until(lambda: page.page.locator("#image-grid").evaluate("canvas => canvas.width") > 300, "a sheet once more")
     page.close()
     running.stop()
 

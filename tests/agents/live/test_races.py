@@ -119,24 +119,6 @@ def test_a_z_that_has_not_come_yet_is_not_changed(page: Page):
     assert page.page.get_attribute("#bars", "aria-valuetext").startswith("z1: ")
 
 
-def test_a_new_session_is_asked_although_the_last_one_never_answered(page: Page, server: Running):
-    """What the last session was asked, and what was asked of nobody meanwhile, does not hold up the new one."""
-    page.go("latents")
-    expect(page.page.locator("#walk figure")).to_have_count(4)
-    page.js("window.held = []")
-    page.page.click("#latent-noise")
-    page.page.click("#latent-zero")
-    page.js(  # as late as can be: when the new session's socket is open
-        "new MutationObserver(() => { if (!document.body.classList.contains('lost') && held) letGo(); })"
-        ".observe(document.body, { attributes: true })"
-    )
-    server.drop_all()
-    page.until(lambda: page.js("held === null"), "another session")
-    expect(page.page.locator("#walk figure")).to_have_count(4)
-    page.page.click("#latent-zero")
-    page.until(lambda: page.page.get_attribute("#bars", "aria-valuenow") == "0.00", "z of zeros")
-
-
 def test_two_agents_in_one_moment_are_no_complaint(page: Page, server: Running):
     page.js(
         "for (const hash of ['#real&agent=toy', '#real', '#dream&agent=toy']) {"
