@@ -45,6 +45,7 @@ USED = {
 }
 """What draws something with these options; elsewhere they would be ignored."""
 MILLISECONDS = 125  #: that a frame of a clip stays
+NAME_LENGTH = 60  #: of a file, in letters of its class or caption
 ENCODED = 2000  #: pictures that an attribute vector is taken from
 
 
@@ -195,7 +196,7 @@ def files(arguments: SampleOptions, trained: Trained, folder: Path) -> int:
     count = len(labels) if labels is not None else arguments.rows * arguments.columns
     drawn = sampling.draw(trained.model, count, generator_for(arguments.seed, 0), labels, arguments.truncation)
     for number, sample in enumerate(drawn):
-        name = f"{names[number // arguments.columns]}-" if names else ""
+        name = f"{names[number // arguments.columns][:NAME_LENGTH]}-" if names else ""
         path = folder / f"{name.replace('/', '_')}{number:04}"
         if trained.model.frames:
             sheets.save_gif(list(sheets.rgb(sample)), path.with_suffix(".gif"), MILLISECONDS)

@@ -163,7 +163,7 @@ def test_real_and_fake_have_disturbances_of_their_own():
     config = dataclasses.replace(preset("gan", "tiny"), diffaugment="translation")
     game = build(config, Shape(16, 3), CPU).game
     seen = batch(32, side=16)
-    one, two = game._shown(seen.x, seen), game._shown(seen.x, seen)
+    one, two = game.shown(seen.x, seen), game.shown(seen.x, seen)
     assert not torch.equal(one, two)
 
 

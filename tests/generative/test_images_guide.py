@@ -38,6 +38,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     for name in ("me.jpg", "you.jpg", "me.png"):
         Image.fromarray(rng.integers(0, 255, (40, 64, 3), dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "birds").mkdir()
+    for number in range(30):
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "birds" / f"{number}.jpg")
+        (tmp_path / "birds" / f"{number}.txt").write_text(f"A small {('red', 'blue')[number % 2]} bird on a branch.")
     torn = np.full((64, 64, 4), 255, np.uint8)
     torn[8:24, 8:24, 3] = 0
     Image.fromarray(torn).save(tmp_path / "torn.png")

@@ -13,6 +13,7 @@ from rollouts.errors import UserError
 from worldmodels.generative.data.batches import Batches, held_out
 from worldmodels.generative.data.captioned import (
     ATTRIBUTES,
+    LANGUAGE,
     LENGTH,
     WORDS,
     Scenes,
@@ -23,8 +24,6 @@ from worldmodels.generative.data.captioned import (
     named_in,
     pictures_of,
     some_scenes,
-    text_of,
-    tokens_of,
 )
 from worldmodels.generative.data.samples import to_tensor
 from worldmodels.generative.fit import fit_images
@@ -49,8 +48,8 @@ def test_captions_come_back_from_their_tokens_and_name_only_what_is_there():
     rng = np.random.default_rng(0)
     scenes = some_scenes(500, rng)
     texts = captions_of(scenes, rng)
-    tokens = np.stack([tokens_of(text) for text in texts])
-    assert [text_of(row) for row in tokens] == texts
+    tokens = np.stack([LANGUAGE.tokens_of(text) for text in texts])
+    assert [LANGUAGE.text_of(row) for row in tokens] == texts
     named = named_in(tokens)
     for part, true in zip(named, scenes, strict=True):
         assert ((part == true) | (part == -1)).all()
@@ -63,10 +62,10 @@ def test_every_value_of_every_attribute_is_named_by_its_word():
     for name, values in ATTRIBUTES.items():
         for number, value in enumerate(values):
             words = {"shape": f"a {value}", "place": f"a shape at the {value}"}.get(name, f"a {value} shape")
-            found = named_in(tokens_of(words)[None])._asdict()
+            found = named_in(LANGUAGE.tokens_of(words)[None])._asdict()
             assert found.pop(name) == number
             assert all(part == -1 for part in found.values())
-    assert named_in(tokens_of("A big shape.")[None]).size == ATTRIBUTES["size"].index("large")
+    assert named_in(LANGUAGE.tokens_of("A big shape.")[None]).size == ATTRIBUTES["size"].index("large")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_every_value_of_every_attribute_is_named_by_its_word():
 )
 def test_what_no_caption_had_is_named_with_the_vocabulary(text, message):
     with pytest.raises(UserError, match=message):
-        tokens_of(text)
+        LANGUAGE.tokens_of(text)
 
 
 def test_shapes_have_the_area_of_their_circle_and_their_centre():
@@ -120,7 +119,7 @@ def test_words_before_the_first_one_do_not_change_what_is_read():
     torch.manual_seed(0)
     reader = CaptionEncoder(len(WORDS), 8)
     assert torch.equal(reader.embedding(torch.zeros(1, dtype=torch.long)), torch.zeros(1, 8))
-    one, other = (torch.from_numpy(tokens_of(text))[None] for text in ("a red circle", "a circle red"))
+    one, other = (torch.from_numpy(LANGUAGE.tokens_of(text))[None] for text in ("a red circle", "a circle red"))
     assert reader(one).shape == (1, 8)
     assert not torch.allclose(reader(one), reader(other))  # the order matters
 

@@ -24,8 +24,9 @@ from worldmodels.generative.objectives import translation
 from worldmodels.generative.objectives.gan import between_real_and_fake
 from worldmodels.generative.objectives.perceptual import LAYERS, Perceptual
 from worldmodels.generative.objectives.translation import Buffer, CycleGAN, Pix2Pix
-from worldmodels.generative.objectives.units import Batch, Data, Trainer
+from worldmodels.generative.objectives.units import Batch, Data, Part, Trainer
 from worldmodels.layers import count_parameters, receptive_field
+from worldmodels.training.distributed import Ranks
 from worldmodels.training.randomness import generator_for
 
 
@@ -251,6 +252,25 @@ def test_the_buffer_fills_up_and_then_exchanges_half():
     more = pictures(20, 1)
     assert torch.equal(again.exchange(more, batch_of(more)), buffer.exchange(more, batch_of(more)))
     assert torch.equal(Buffer(0).exchange(more, batch_of(more)), more)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_one_buffer(count, monkeypatch):
+    """Each gets its part of what one process would get, and all keep the same pool, whoever saves it."""
+    alone, pools = Buffer(8), [Buffer(8) for _ in range(count)]
+    for step in range(6):
+        fakes = torch.randn(7, 1, 2, 2, generator=generator_for(0, step))
+        monkeypatch.setattr(Ranks, "join", lambda self, part, size, fakes=fakes: fakes.clone())
+        expected = alone.exchange(fakes, Batch(fakes, None, generator_for(1, step)))
+        shown = []
+        for rank, pool in enumerate(pools):
+            own = Ranks(rank, count).part(7)
+            batch = Batch(fakes[own], None, generator_for(1, step), part=Part(own.start, 7))
+            shown.append(pool.exchange(fakes[own], batch))
+        assert torch.equal(torch.cat(shown), expected)
+    assert not torch.equal(expected, fakes)
+    for pool in pools:
+        assert all(torch.equal(a, b) for a, b in zip(pool.pool, alone.pool, strict=True))
 
 
 MIX = torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.8, -0.3], [0.2, 0.0, 0.9]])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -402,6 +404,17 @@ def test_collapse_stops_the_run(images, tmp_path):
     for _ in range(2):  # the same command again does not call it done
         with pytest.raises(CollapseError, match="at step 240 no latent unit carries information"):
             fit_images("vae", config, tmp_path, CPU)
+
+
+@pytest.mark.parametrize("count", [9, 40])
+def test_where_held_out_pictures_do_not_differ_nothing_is_said_of_diversity(count, tmp_path):
+    """A single one, or copies of one."""
+    np.savez(tmp_path / "one.npz", images=np.full((count, 8, 8), 100, np.uint8))
+    config = dataclasses.replace(preset("gan", "tiny"), data=str(tmp_path / "one.npz"), batch_size=4)
+    fit_images("gan", dataclasses.replace(config, steps=1, log_every=1, checkpoint_every=1), tmp_path, CPU)
+    (line,) = (tmp_path / "images" / "held_out.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["step"] == 1
+    assert "diversity" not in line
 
 
 def test_a_checkpoint_that_lacks_a_part_is_refused(images, tmp_path):

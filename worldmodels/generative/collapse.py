@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -64,10 +66,11 @@ class Watch:
             samples = self.model.draw(len(condition), batch.rng, condition)
         else:
             samples = self.model.draw(self.model.watched, batch.rng)
-        diversity = mean_distance(samples) / mean_distance(batch.x)
         latents = self.model.latents(batch)
         active = {} if latents is None else {"active_units": latents.active_by_kl}
-        log.held_out(step, {"diversity": diversity, **active})
+        spread = mean_distance(batch.x)  # 0 where held-out data are all alike, NaN where there is one only
+        diversity = mean_distance(samples) / spread if spread > 0 else math.inf
+        log.held_out(step, {"diversity": diversity, **active} if spread > 0 else active)
         if latents is not None:
             log.histogram(step, "kl_per_unit", latents.kl_per_unit.tolist())
         fault = None

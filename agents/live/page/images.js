@@ -1,4 +1,4 @@
-// Image models: a sheet of samples, the way from one to another, attributes.
+// Image models: a sheet of samples (clips, translations), the way from one to another, attributes.
 
 import { $, fill } from "./dom.js";
 import { paint } from "./draw.js";
@@ -44,7 +44,8 @@ export class Images {
       this.sampling.answered();
       this.sheet = { ...header, bitmap: pictures[0] };
       this.drawSheet();
-      this.link.send("image_path", { first: this.ends[0], second: this.ends[1] });
+      if (this.paths) this.link.send("image_path", { first: this.ends[0], second: this.ends[1] });
+      else document.body.dataset.images = "ready";
     } else if (header.kind === "image_path") {
       this.path = { ...header, bitmap: pictures[0] };
       document.body.dataset.images = "ready";
@@ -56,13 +57,17 @@ export class Images {
     }
   }
 
-  describe({ labels, attributes, samples }) {
+  describe({ refused, shows, paths, truncates, choice, labels = [], attributes = [] }) {
+    this.paths = Boolean(paths);
     $("image-label").replaceChildren(new Option("all, in columns", "-1"), ...labels.map((name, index) => new Option(name, index)));
     $("image-label-box").hidden = !labels.length;
-    $("truncation-box").hidden = !samples;
-    $("grid-name").firstChild.textContent = samples ? "Samples" : "Reconstructions of test images";
-    $("grid-name").lastChild.textContent = "choose two: A, then B";
-    $("image-path-box").hidden = false;
+    $("image-label-box").firstChild.textContent = choice ?? "Class";
+    $("image-label").setAttribute("aria-label", choice ?? "Class");
+    $("truncation-box").hidden = !truncates;
+    $("image-new").hidden = $("image-grid").hidden = Boolean(refused);
+    $("grid-name").firstChild.textContent = refused ?? shows;
+    $("grid-name").lastChild.textContent = paths ? "choose two: A, then B" : "";
+    $("image-path-box").hidden = !paths;
     $("attributes-box").hidden = !attributes.length;
     $("attributes").replaceChildren(...attributes.map((name) => {
       const label = document.createElement("label");
@@ -74,6 +79,7 @@ export class Images {
       input.addEventListener("input", () => { fill(input); input.previousElementSibling.textContent = input.value; this.change(); });
       return label;
     }));
+    if (refused) return;
     this.sample();
     if (attributes.length) this.change();
   }
@@ -84,7 +90,7 @@ export class Images {
   }
 
   pick(event) {
-    if (!this.sheet) return;
+    if (!this.sheet || !this.paths) return;
     const box = $("image-grid").getBoundingClientRect(), { columns, cells } = this.sheet;
     const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
     const row = Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(cells / columns));
@@ -93,7 +99,7 @@ export class Images {
 
   // Arrows move B, Enter makes it A.
   key(event) {
-    if (!this.sheet) return;
+    if (!this.sheet || !this.paths) return;
     const { columns, cells } = this.sheet, [first, second] = this.ends;
     const moved = second + ({ ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key] ?? 0);
     if (event.key === "Enter") this.choose(second, first);
@@ -115,6 +121,7 @@ export class Images {
     canvas.height = bitmap.height * zoom;
     pen.imageSmoothingEnabled = false;
     pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    if (!this.paths) return;
     pen.lineWidth = 4;
     this.ends.forEach((cell, index) => {
       pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue(index ? "--warm" : "--accent");

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from agents.live.images import CELLS, COLUMNS, STOPS, ImageBench, image_runs
 from agents.live.packets import picture, unpack
@@ -48,7 +49,8 @@ def test_finished_runs_of_images_are_found(runs: Path, tiny_run: Path):
 def test_a_model_says_what_it_can_do(runs: Path):
     bench = ImageBench(runs)
     vae, _ = ask(bench, "image_run", name="vae")
-    assert (vae["labels"], vae["attributes"], vae["samples"]) == ([], ["0", "1", "2"], True)
+    assert (vae["labels"], vae["attributes"], vae["paths"], vae["truncates"]) == ([], ["0", "1", "2"], True, True)
+    assert vae["shows"] == "Samples"
     gan, _ = ask(bench, "image_run", name="cgan-projection")
     assert (gan["labels"], gan["attributes"]) == (["0", "1", "2"], [])
     assert bench.image_run("../vae") == []
@@ -70,6 +72,88 @@ def test_samples_and_the_way_between_two_of_them(name: str, runs: Path):
     assert path.shape == (side, STOPS * side, 3)
     assert np.abs(path[:, -side:].astype(int) - other[side : 2 * side, side : 2 * side]).mean() < 6
     assert bench.image_path(0, CELLS) == []
+
+
+SAMPLES, CHANGED = "Samples", "What was given, and below it what the model makes of it"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shows", "columns", "cells"),
+    [
+        ("ae", {}, "Reconstructions of test images", 10, 60),
+        ("mixture-vae", {}, SAMPLES, 10, 60),
+        ("infogan", {"categories": 3}, SAMPLES, 10, 60),
+        ("lapgan", {"size": 32}, SAMPLES, 10, 60),
+        ("pixelcnn-conditional", {"layers": 1, "levels": 2, "size": 8}, SAMPLES, 10, 10),
+        ("colourise", {"size": 32, "channels": 3}, CHANGED, 6, 12),
+        ("diverse-colours", {"channels": 3}, CHANGED, 6, 12),
+        ("cyclegan", {"size": 32, "inputs": "squares.npz"}, CHANGED, 6, 12),
+        ("text-to-image", {"data": "captions"}, SAMPLES, 10, 60),
+        ("video-conditional", {"data": "clips", "frames": 4, "given": 1, "size": 16}, "Clips, one in every row", 4, 24),
+    ],
+)
+def test_every_kind_of_model_shows_what_it_can(name, options, shows, columns, cells, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(runs)
+    if options.get("data") and not Path(options["data"]).exists():
+        films(runs / "clips")
+        captioned(runs / "captions")
+    base = {"data": "squares.npz", "steps": 1, "batch_size": 4, "width": 4, "log_every": 1, "checkpoint_every": 1}
+    config = dataclasses.replace(preset(name, "tiny"), **(base | options))
+    fit_images(name, config, tmp_path / name, torch.device("cpu"))
+    bench = ImageBench(tmp_path)
+    model, _ = ask(bench, "image_run", name=name)
+    assert model["shows"] == shows
+    header, (sheet,) = ask(bench, "image_grid", seed=0, truncation=2.0, label=-1)
+    side = header["side"]
+    assert (header["columns"], header["cells"]) == (columns, cells)
+    assert sheet.shape == (cells // columns * side, columns * side, 3)
+    assert len(bench.image_path(0, 1)) == int(model["paths"])
+    assert model["paths"] == (name in ("ae", "mixture-vae", "infogan", "text-to-image"))
+    assert model["truncates"] == (name in ("infogan", "text-to-image"))
+    expected = {"pixelcnn-conditional": ["0", "1", "2"], "video-conditional": ["down", "up"]}
+    if model["choice"] == "Caption":
+        assert set(model["labels"]) == {"a dark square", "a bright square"}
+    else:
+        assert model["labels"] == expected.get(name, [])
+    if model["labels"]:
+        _, (one,) = ask(bench, "image_grid", seed=0, truncation=2.0, label=1)
+        assert not np.array_equal(one, sheet)
+
+
+def test_what_shows_its_data_says_where_they_are_gone(runs: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "squares.npz"
+    data.write_bytes((runs / "squares.npz").read_bytes())
+    for name in ("ae", "vae"):
+        config = dataclasses.replace(preset(name, "tiny"), data="squares.npz", steps=1, batch_size=8)
+        fit_images(name, config, tmp_path / name, torch.device("cpu"))
+    data.unlink()
+    bench = ImageBench(tmp_path)
+    refused, _ = ask(bench, "image_run", name="ae")
+    assert "no file or folder 'squares.npz'" in refused["refused"]
+    assert bench.image_grid(0, 2.0, -1) == []
+    vae, _ = ask(bench, "image_run", name="vae")
+    assert vae["attributes"] == []
+    assert ask(bench, "image_grid", seed=0, truncation=2.0, label=-1)[0]["cells"] == CELLS
+
+
+def films(folder: Path) -> None:
+    """Two classes of clips, as folders of frames of 16x16."""
+    for number in range(16):
+        place = folder / ("up", "down")[number % 2] / str(number)
+        place.mkdir(parents=True)
+        for frame in range(4):
+            pixels = np.zeros((16, 16, 3), np.uint8)
+            pixels[3 * (frame, 3 - frame)[number % 2]] = 200
+            Image.fromarray(pixels).save(place / f"{frame}.png")
+
+
+def captioned(folder: Path) -> None:
+    """Dark and bright squares that say so."""
+    folder.mkdir()
+    for number in range(24):
+        Image.new("RGB", (16, 16), (200 * (number % 2) + number,) * 3).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"A {('dark', 'bright')[number % 2]} square.")
 
 
 def test_nothing_of_one_model_meets_another(runs: Path):

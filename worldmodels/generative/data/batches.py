@@ -61,6 +61,8 @@ class Batches:
             labels = torch.from_numpy(samples.train_labels[chosen]).to(self.device)
         if samples.train_condition is not None:
             condition = to_tensor(samples.train_condition[chosen]).to(self.device)
+            if condition.ndim == 3:
+                condition = one_of(condition, generator_for(self.seed + CONDITION, number))
         if self.flip or self.crop:
             rng = generator_for(self.seed + AUGMENT, number)
             alike = [x, condition] if condition is not None and self.pictured else [x]
@@ -98,11 +100,18 @@ def held_out(samples: Samples, count: int, device: torch.device, condition_of: C
         labels = torch.from_numpy(samples.test_labels[chosen]).to(device)
     if samples.test_condition is not None:
         condition = to_tensor(samples.test_condition[chosen]).to(device)
+        condition = condition[:, 0] if condition.ndim == 3 else condition
     elif condition_of is not None:
         condition = condition_of(x, generator_for(CONDITION, 0))
     if samples.test_other is not None:
         other = to_tensor(samples.test_other[spread(count, len(samples.test_other))]).to(device)
     return Batch(x, labels, generator_for(0, 0), condition, other)
+
+
+def one_of(captions: Tensor, rng: torch.Generator) -> Tensor:
+    """One of the captions ``[N, K, T]`` of every picture, at random: ``[N, T]``."""
+    count, several = captions.shape[:2]
+    return captions[torch.arange(count), torch.randint(several, (count,), generator=rng)]
 
 
 def spread(count: int, of: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.errors import UserError
+from worldmodels.generative.data.language import Language
 from worldmodels.generative.data.samples import Labels, Samples
 from worldmodels.training.randomness import numpy_generator_for
 
@@ -29,8 +29,9 @@ PLACES = {"left": (-7, 0), "right": (7, 0), "top": (0, -7), "bottom": (0, 7), "m
 """Pixels to the right of the centre, and below it."""
 ATTRIBUTES = {"size": tuple(SIZES), "colour": tuple(COLOURS), "shape": SHAPES, "place": tuple(PLACES)}
 WORDS = ("a", "the", "one", *SIZES, "big", *COLOURS, *SHAPES, "shape", "at", "in", *PLACES)
-"""The vocabulary. Token 0 stands for no word, so word number i is token i + 1."""
+"""The vocabulary."""
 LENGTH = 7  #: of the longest caption
+LANGUAGE = Language(WORDS, LENGTH, ("a small red circle", "a shape"))
 NAMED = 0.8  #: how often a caption names an attribute
 COUNTS = (10_000, 1_000)  #: for training, and held out
 SIDE = 32
@@ -68,26 +69,6 @@ def caption(scene: tuple[int, int, int, int], rng: np.random.Generator) -> str:
 def captions_of(scenes: Scenes, rng: np.random.Generator) -> list[str]:
     """A caption for each."""
     return [caption(scene, rng) for scene in zip(*(part.tolist() for part in scenes), strict=True)]
-
-
-def tokens_of(text: str) -> NDArray[np.int64]:
-    """A caption as tokens ``[LENGTH]``, with 0 before its first word.
-
-    Raises:
-        UserError: there is no word, a word that no caption had, or more of them than any caption had.
-    """
-    words = text.lower().replace(",", " ").replace(".", " ").split()
-    unknown = [word for word in words if word not in WORDS]
-    if unknown:
-        raise UserError(f"No caption had the word {unknown[0]!r}; the vocabulary is {', '.join(WORDS)}.")
-    if not 0 < len(words) <= LENGTH:
-        raise UserError(f"A caption has 1 to {LENGTH} words, such as 'a small red circle'; {text!r} has {len(words)}.")
-    return np.array([0] * (LENGTH - len(words)) + [WORDS.index(word) + 1 for word in words])
-
-
-def text_of(tokens: NDArray[np.int64]) -> str:
-    """The caption that these tokens stand for."""
-    return " ".join(WORDS[token - 1] for token in tokens.astype(int) if token)
 
 
 def named_in(tokens: NDArray[np.int64]) -> Scenes:
@@ -159,7 +140,7 @@ def captioned_shapes(seed: int, size: int = 0) -> Samples:
                 for start in range(0, count, 1000)
             ]
         )
-        tokens = np.stack([tokens_of(text) for text in captions_of(scenes, rng)])
+        tokens = np.stack([LANGUAGE.tokens_of(text) for text in captions_of(scenes, rng)])
         parts.append((pixels, _classes(scenes), tokens))
     (train, labels, words), (test, test_labels, test_words) = parts
     names = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rollouts.console import say
 from rollouts.errors import UserError
@@ -16,9 +18,21 @@ from worldmodels.generative.data.store import Pixels, unpack
 NAMED = 20  #: broken pictures that are named; of more, the number is told
 
 
+class FromFiles(NamedTuple):
+    """Samples, and the numbers of the files that they are from."""
+
+    samples: Samples
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
 def from_folder(name: str, folder: Path, options: LoadOptions) -> Samples:
     """All pictures below a folder; sub-folders are classes if every picture is in one."""
-    files = find_pictures(folder)
+    return from_files(name, folder, find_pictures(folder), options).samples
+
+
+def from_files(name: str, folder: Path, files: list[Path], options: LoadOptions) -> FromFiles:
+    """Some of the pictures below a folder."""
     parents = [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
     names = sorted(set(parents))
     labels = None if "" in names or len(names) < 2 else np.array([names.index(parent) for parent in parents])
@@ -41,7 +55,8 @@ def from_folder(name: str, folder: Path, options: LoadOptions) -> Samples:
         tell_broken(folder, list(broken.values()), len(files), options.skip_broken)
     require_two(name, len(train) + len(test))
     kept = np.array([index not in broken for index in range(len(files))])
-    return labelled(name, train, test, labels, out, kept, names if labels is not None else [])
+    samples = labelled(name, train, test, labels, out, kept, names if labels is not None else [])
+    return FromFiles(samples, np.flatnonzero(~out & kept), np.flatnonzero(out & kept))
 
 
 def is_coloured(file: Path) -> bool:

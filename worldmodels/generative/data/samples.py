@@ -14,6 +14,7 @@ from torch import Tensor
 from rollouts.errors import UserError
 from rollouts.runs.files import fingerprint
 from worldmodels.generative.data.image_files import Fit
+from worldmodels.generative.data.language import Language
 from worldmodels.generative.data.store import Pictures, total
 
 Labels = NDArray[np.int64]
@@ -35,11 +36,13 @@ class Samples:
     class_names: tuple[str, ...] = ()
     train_condition: Pictures | None = None
     """What belongs to every training image: a picture (to be translated, say), uint8 ``[N, S, S, C']``; or numbers that
-    are left as they are (a caption's), ``[N, T]``."""
+    are left as they are (a caption's), ``[N, T]``, or ``[N, K, T]`` where each picture has several."""
     test_condition: Pictures | None = None
     train_other: Pictures | None = None
     """Images of another set that belong to none of these, in any number."""
     test_other: Pictures | None = None
+    language: Language | None = None
+    """The words of captions of the user's own."""
 
     def __post_init__(self) -> None:
         """Look at the labels here, once: a network that did would wait for its device in every step."""
@@ -80,7 +83,8 @@ class Samples:
         parts = [(part.shape, total(part)) for part in (self.train, self.test)]
         pairs = [part for part in (self.train_condition, self.train_other) if part is not None]
         parts += [(part.shape, total(part)) for part in pairs]
-        return fingerprint([*parts, self.train[: 1 + 64 // len(self.train.shape)].tolist()])
+        words = [self.language.words] if self.language else []
+        return fingerprint([*parts, *words, self.train[: 1 + 64 // len(self.train.shape)].tolist()])
 
     @property
     def label_shares(self) -> list[float]:

@@ -157,7 +157,8 @@ def evaluate(trained: Trained, cache: Path, count: int | None = None) -> dict[st
 def _generated(model: ImageModel, samples: Samples, cache: Path, count: int | None) -> Measures:
     count = samples_of(samples, count)
     labels = labels_by_share(count, samples.label_shares) if model.classes else None
-    fake = model.draw(count, generator_for(0, 2), labels).cpu()
+    condition = held_out(samples, count, model.device).condition if model.read else labels
+    fake = model.draw(count, generator_for(0, 2), condition).cpu()
     if not samples.are_images:
         return {**point_measures(fake, samples), "floor": _floats(_real_points(samples, count)), "samples": count}
     features = features_for(samples, cache, model.device)

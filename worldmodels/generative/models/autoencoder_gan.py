@@ -1,4 +1,4 @@
-"""What BEGAN and EBGAN share: options, the autoencoder that judges, and the model that draws."""
+"""What BEGAN and EBGAN share: options, and the autoencoder that judges samples by how well it copies them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from typing import TypeVar
 
 from rollouts.errors import require_below_one, require_positive
 from worldmodels.generative.models.base import ImageConfig, Shape, adam
-from worldmodels.generative.models.gan import GeneratorModel
 from worldmodels.generative.networks.coders import began_critic, mlp_coder
 from worldmodels.generative.networks.modules import Autoencoder
 from worldmodels.generative.objectives.augment import Policy, refuse_augmented_points
-from worldmodels.generative.objectives.autoencoder_gan import AutoencoderGAN
-from worldmodels.generative.objectives.gan import MakeOptimiser
-from worldmodels.generative.objectives.units import Unit
-from worldmodels.training.loop import Stateful
+from worldmodels.generative.objectives.players import MakeOptimiser
 
 C = TypeVar("C", bound="AutoencoderGANConfig")
 
@@ -58,17 +54,3 @@ class AutoencoderGANConfig(ImageConfig):
         super().check()
         require_positive(self, ("critic_learning_rate",))
         require_below_one(self, ("average_decay", "beta1"))
-
-
-class AutoencoderGANModel(GeneratorModel):
-    """A generator, and the autoencoder that judges it by how well it can copy its samples."""
-
-    def __init__(self, game: AutoencoderGAN, headline: tuple[str, ...]) -> None:
-        super().__init__(game.average.network, headline)
-        self.game = game
-
-    def units(self) -> list[Unit]:
-        return self.game.units()
-
-    def parts(self) -> dict[str, Stateful]:
-        return self.game.parts()

@@ -25,7 +25,7 @@ condition)``              model of classes the condition is labels ``[count]``, 
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
 ``read(caption)``         or None: the condition ``[T]`` that a caption stands for, where captions are the condition;
-                          then ``captions(count, rng)`` are random ones of the data's grammar
+                          then ``captions(count, rng)`` are random ones like those of its data
 ``condition_of(x, rng)``  or None: makes the condition of pictures ``x [N, C, S, S]`` in [0, 1] (grey, masked, small)
                           where the data have none of their own. ``condition_channels`` are its C'
 ``read_input(path, fit)`` or None: a file of the user's as one condition ``[1, C', S, S]`` in [0, 1]
@@ -44,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ from rollouts.errors import UserError, require_at_least, require_below_one, requ
 from worldmodels.generative.data.batches import ConditionOf
 from worldmodels.generative.data.datasets import load_samples
 from worldmodels.generative.data.image_files import Fit
-from worldmodels.generative.data.samples import Samples
+from worldmodels.generative.data.samples import LoadOptions, Samples
+from worldmodels.generative.models.shape import Shape
 from worldmodels.generative.objectives.elbo import CollapseReport
 from worldmodels.generative.objectives.units import Batch, Unit
 from worldmodels.generative.sheets import picture, rows_below
@@ -68,25 +69,6 @@ C = TypeVar("C", bound="ImageConfig")
 CHUNK = 500  #: samples that are decoded at once
 PHOTO_STEPS = 6000  #: half an hour on two cores
 COLUMNS = 20  #: classes up to which a grid has a column for each
-
-
-class Shape(NamedTuple):
-    """What a model makes: images of ``size`` and ``channels``, or points of ``channels`` dimensions (size 0)."""
-
-    size: int
-    channels: int
-    classes: int = 0
-    condition: int = 0  #: channels of the data's own conditions
-    other: int = 0  #: channels of the other set
-    frames: int = 0  #: of clips
-
-    @classmethod
-    def of(cls, samples: Samples) -> Shape:
-        condition, other = (
-            0 if part is None else part.shape[-1] for part in (samples.train_condition, samples.train_other)
-        )
-        size = samples.size if samples.are_images else 0
-        return cls(size, samples.channels, samples.classes, condition, other, samples.frames)
 
 
 class ImageModel:
@@ -249,6 +231,11 @@ class ImageConfig:
         return load_samples(
             self.data, self.size, self.channels, self.seed, self.fit, self.skip_broken, self.memory_gb, folder
         )
+
+    def load_options(self, folder: Path | None) -> LoadOptions:
+        """How pictures are read from files."""
+        options = LoadOptions(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
+        return replace(options, folder=folder) if folder else options
 
     @property
     def takes_labels(self) -> bool:

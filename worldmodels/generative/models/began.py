@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from worldmodels.generative.models.autoencoder_gan import AutoencoderGANConfig, AutoencoderGANModel
+from worldmodels.generative.models.autoencoder_gan import AutoencoderGANConfig
 from worldmodels.generative.models.base import Shape
+from worldmodels.generative.models.gan import GANModel
 from worldmodels.generative.networks.coders import began_generator
 from worldmodels.generative.networks.perceptrons import mlp_generator
 from worldmodels.generative.objectives.augment import augmenter
@@ -26,7 +27,7 @@ class BEGANConfig(AutoencoderGANConfig):
     gain: float = 0.05
     """Step size of the balance k. The paper's 0.001 is meant for a hundred times as many steps."""
 
-    def build(self, shape: Shape, device: torch.device) -> AutoencoderGANModel:
+    def build(self, shape: Shape, device: torch.device) -> GANModel:
         if shape.size:
             generator = began_generator(shape.size, shape.channels, self.latent_size, self.width)
         else:
@@ -40,4 +41,4 @@ class BEGANConfig(AutoencoderGANConfig):
             self.average_decay,
             augmenter(self.diffaugment),
         )
-        return AutoencoderGANModel(game, ("convergence", "k"))
+        return GANModel(game, ("convergence", "k"))

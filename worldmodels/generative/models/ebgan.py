@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from rollouts.errors import require_at_least, require_positive
-from worldmodels.generative.models.autoencoder_gan import AutoencoderGANConfig, AutoencoderGANModel
+from worldmodels.generative.models.autoencoder_gan import AutoencoderGANConfig
 from worldmodels.generative.models.base import Shape
+from worldmodels.generative.models.gan import GANModel
 from worldmodels.generative.networks.dcgan import dcgan_generator
 from worldmodels.generative.networks.perceptrons import mlp_generator
 from worldmodels.generative.objectives.augment import augmenter
@@ -24,7 +25,7 @@ class EBGANConfig(AutoencoderGANConfig):
     pull_away: float = 0.1
     """Times the pull-away term, which keeps fakes apart; 0.1 is the paper's."""
 
-    def build(self, shape: Shape, device: torch.device) -> AutoencoderGANModel:
+    def build(self, shape: Shape, device: torch.device) -> GANModel:
         if shape.size:
             generator = dcgan_generator(shape.size, shape.channels, self.latent_size, self.width)
         else:
@@ -38,7 +39,7 @@ class EBGANConfig(AutoencoderGANConfig):
             self.average_decay,
             augmenter(self.diffaugment),
         )
-        return AutoencoderGANModel(game, ("energy_real", "energy_fake"))
+        return GANModel(game, ("energy_real", "energy_fake"))
 
     def for_points(self) -> EBGANConfig:
         # In one dimension all codes are parallel or opposite, and nothing can be pulled away.

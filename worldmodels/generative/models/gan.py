@@ -44,6 +44,7 @@ from worldmodels.generative.objectives.losses import (
     Adversarial,
 )
 from worldmodels.generative.objectives.penalties import spectrally_normalise
+from worldmodels.generative.objectives.players import Players
 from worldmodels.generative.objectives.units import Unit
 from worldmodels.training.loop import Stateful
 
@@ -262,10 +263,10 @@ class GeneratorModel(LatentModel):
 
 
 class GANModel(GeneratorModel):
-    """A generator and the critic that trains it."""
+    """A generator and what judges it."""
 
-    def __init__(self, game: GAN) -> None:
-        super().__init__(game.average.network, ("critic", "generator"))
+    def __init__(self, game: Players[Any], headline: tuple[str, ...] = ("critic", "generator")) -> None:
+        super().__init__(game.average.network, headline)
         self.game = game
 
     def units(self) -> list[Unit]:

@@ -12,18 +12,12 @@ import torch
 from torch import Tensor
 
 from rollouts.errors import UserError, require_below_one, require_positive
-from worldmodels.generative.data.captioned import (
-    CAPTIONED,
-    LENGTH,
-    WORDS,
-    captions_of,
-    named_in,
-    some_scenes,
-    text_of,
-    tokens_of,
-)
+from worldmodels.generative.data.captioned import CAPTIONED, LANGUAGE, captions_of, named_in, some_scenes
+from worldmodels.generative.data.captions import HOW, captioned_folder
+from worldmodels.generative.data.language import Language
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.measures.attributes import judged, shares_right
+from worldmodels.generative.measures.captions import own_picture_nearer
 from worldmodels.generative.models.base import (
     ImageConfig,
     LatentModel,
@@ -42,7 +36,6 @@ from worldmodels.generative.sheets import picture
 from worldmodels.pictures import Frames, with_captions
 from worldmodels.training.loop import Stateful
 
-ANYTHING = "a shape"  #: the caption that says nothing
 SHOWN, EACH = 6, 10  #: captions of a view, and pictures of each
 
 
@@ -51,7 +44,8 @@ class TextToImageConfig(ImageConfig):
     """A GAN that reads captions."""
 
     data: str = CAPTIONED
-    """captioned-shapes: coloured shapes with captions from a small grammar."""
+    """captioned-shapes: coloured shapes with captions from a small grammar. Or a folder of pictures with captions of
+    their own: NAME.txt beside NAME.jpg, or a list of all (metadata.jsonl, metadata.csv, captions.csv, captions.txt)."""
     loss: LossName = "hinge"
     """The game."""
     matching: bool = True
@@ -68,7 +62,9 @@ class TextToImageConfig(ImageConfig):
         generator = dcgan_generator(size, channels, self.latent_size, self.width, "resize", classes=text)
         critic = dcgan_critic(size, channels, self.width, None, text, "projection")
         spectrally_normalise(critic)
-        readers = [CaptionEncoder(len(WORDS), text) for _ in range(2)]
+        own = Language(tuple(shape.words), shape.condition, tuple(shape.examples))
+        language = own if shape.words else LANGUAGE
+        readers = [CaptionEncoder(len(language.words), text) for _ in range(2)]
         game = MatchingGAN(
             TextConditional(generator, readers[0]).to(device),
             TextConditional(critic, readers[1]).to(device),
@@ -78,7 +74,7 @@ class TextToImageConfig(ImageConfig):
             self.matching,
             self.average_decay,
         )
-        return TextToImageModel(game)
+        return TextToImageModel(game, language) if shape.words else ShapesModel(game, language)
 
     def load(self, folder: Path | None = None) -> Samples:
         """The data.
@@ -86,27 +82,29 @@ class TextToImageConfig(ImageConfig):
         Raises:
             UserError: they have no captions.
         """
+        if Path(self.data).is_dir():
+            return captioned_folder(self.data, Path(self.data), self.load_options(folder))
         samples = super().load(folder)
         if samples.name != CAPTIONED:
-            raise UserError(f"{self.data} has no captions; text-to-image learns from --data {CAPTIONED}.")
+            raise UserError(f"{self.data} has no captions: give a folder of pictures, or {CAPTIONED}. {HOW}")
         return samples
 
     def check(self) -> None:
         super().check()
         require_positive(self, ("text_size", "critic_learning_rate"))
         require_below_one(self, ("average_decay",))
-        if self.flip or self.crop or self.channels == 1:
+        if self.data == CAPTIONED and (self.flip or self.crop or self.channels == 1):
             raise UserError("Captions name places and colours: leave out --flip, --crop and --channels 1.")
 
 
 class TextToImageModel(LatentModel):
-    """The average of a generator that reads."""
+    """The average of a generator that reads captions in the words of its data."""
 
     low = -1.0
     headline = ("critic", "generator")
 
-    def __init__(self, game: MatchingGAN) -> None:
-        self.game, self.network = game, game.average.network
+    def __init__(self, game: MatchingGAN, language: Language) -> None:
+        self.game, self.network, self.language = game, game.average.network, language
         self.latent_size = game.generator.latent_size
 
     def units(self) -> list[Unit]:
@@ -124,12 +122,12 @@ class TextToImageModel(LatentModel):
         Raises:
             UserError: a word is not in the vocabulary; it is named.
         """
-        return torch.from_numpy(tokens_of(caption))
+        return torch.from_numpy(self.language.tokens_of(caption))
 
     def captions(self, count: int, rng: torch.Generator) -> list[str]:
-        """Random captions of the data's grammar."""
-        numbers = np.random.default_rng(int(torch.randint(2**31, (), generator=rng)))
-        return captions_of(some_scenes(count, numbers), numbers)
+        """Random ones of those that were kept of the data."""
+        known = self.language.examples
+        return [known[number] for number in torch.randint(len(known), (count,), generator=rng).tolist()]
 
     def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         """``count`` pictures for captions ``[count, T]``; without any, for random ones."""
@@ -138,9 +136,9 @@ class TextToImageModel(LatentModel):
         return decode_all(self, self.latent(count, rng), condition)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Pictures for captions; without any, for the caption that leaves everything open."""
+        """Pictures for captions; without any, for one and the same: of shapes, the one that leaves everything open."""
         if condition is None:
-            condition = self.read(ANYTHING).expand(len(z), LENGTH)
+            condition = self.read(self.language.examples[-1]).expand(len(z), -1)
         return (self.network.eval()(z, condition.to(z.device)) + 1) / 2
 
     def views(self) -> dict[str, View]:
@@ -151,7 +149,26 @@ class TextToImageModel(LatentModel):
         assert batch.condition is not None
         tokens = batch.condition[:SHOWN]
         drawn = self.draw(len(tokens) * EACH, batch.rng, tokens.repeat_interleave(EACH, 0))
-        return with_captions(picture(drawn, EACH), [text_of(row) for row in tokens.cpu().numpy()], scale=1)
+        texts = [self.language.text_of(row) for row in tokens.cpu().numpy()]
+        return with_captions(picture(drawn, EACH), texts, scale=1)
+
+    @torch.no_grad()
+    def measures(self, batch: Batch) -> dict[str, Any]:
+        """What can be told without knowing what words mean: whether pictures drawn for a caption are nearer to the
+        picture that it belongs to than to others."""
+        assert batch.condition is not None
+        drawn = self.draw(len(batch.x), batch.rng, batch.condition)
+        nearer = own_picture_nearer(drawn, batch.x, batch.condition)
+        return {} if nearer is None else {"own_picture_nearer": nearer, "own_picture_nearer_chance": 0.5}
+
+
+class ShapesModel(TextToImageModel):
+    """One that has learnt from captioned shapes, whose grammar and meaning are known."""
+
+    def captions(self, count: int, rng: torch.Generator) -> list[str]:
+        """Random captions of the grammar."""
+        numbers = np.random.default_rng(int(torch.randint(2**31, (), generator=rng)))
+        return captions_of(some_scenes(count, numbers), numbers)
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, Any]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from rollouts.errors import UserError, require_below_one, require_positive
-from worldmodels.generative.data.samples import LoadOptions
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.models.base import ImageConfig, adam
 from worldmodels.generative.networks.patchgan import Patch, patchgan
@@ -48,11 +46,6 @@ class TranslatorConfig(ImageConfig):
     """Adam's first moment."""
     average_decay: float = 0.995
     """Of the moving average of the translator that is used in the end; 0 is no averaging."""
-
-    def load_options(self, folder: Path | None) -> LoadOptions:
-        """How pictures are read from files."""
-        options = LoadOptions(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
-        return replace(options, folder=folder) if folder else options
 
     def body(self, size: int, channels: int, out: int) -> nn.Module:
         """A translator from ``channels`` to ``out``, in [-1, 1].

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rollouts.errors import UserError, require_at_least, require_positive
 from worldmodels.generative.data.clips import load_clips
 from worldmodels.generative.data.moving_digits import MOVING
-from worldmodels.generative.data.samples import LoadOptions, Samples
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.models.base import (
     FilmView,
     ImageConfig,
@@ -94,8 +94,7 @@ class VideoConfig(ImageConfig):
 
     def load(self, folder: Path | None = None) -> Samples:
         """Clips instead of pictures."""
-        options = LoadOptions(self.size, self.channels, self.fit, self.seed, self.skip_broken, self.memory_gb * 1e9)
-        return load_clips(self.data, self.frames, self.every, options)
+        return load_clips(self.data, self.frames, self.every, self.load_options(folder))
 
     def check(self) -> None:
         super().check()

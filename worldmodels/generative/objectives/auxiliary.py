@@ -45,7 +45,7 @@ class AuxiliaryGAN(GAN):
     def critic_loss(self, batch: Batch) -> Loss:
         with torch.no_grad():
             fake, source = self.fakes(batch)
-            fake, real = self._shown(fake, batch), self._shown(batch.x, batch)
+            fake, real = self.shown(fake, batch), self.shown(batch.x, batch)
         (real_logits, real_guess), (fake_logits, fake_guess) = self._both(real, fake)
         loss = self.game.critic(real_logits, fake_logits)
         error = self.error(fake_guess, source) + self.real_error(real_guess, batch)
@@ -66,7 +66,7 @@ class AuxiliaryGAN(GAN):
 
     def generator_loss(self, batch: Batch) -> Loss:
         fake, source = self.fakes(batch)
-        logits, guess = self.critic.both(self._shown(fake, batch))
+        logits, guess = self.critic.both(self.shown(fake, batch))
         loss, error = self.game.generator(logits), self.error(guess, source)
         return Loss(loss + self.weight * error, {"generator": loss, self.error_name: error})
 

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from worldmodels.generative.networks.modules import Autoencoder, Generator
-from worldmodels.generative.objectives.autoencoder_gan import AutoencoderGAN
-from worldmodels.generative.objectives.gan import Augment, MakeOptimiser
 from worldmodels.generative.objectives.losses import autoencoder_error, began_convergence, began_critic, began_next_k
+from worldmodels.generative.objectives.players import Augment, MakeOptimiser, Players
 from worldmodels.generative.objectives.units import Batch, Loss
 from worldmodels.training.loop import Stateful
 
 
-class BEGAN(AutoencoderGAN):
+class BEGAN(Players[Autoencoder]):
     """A generator against an autoencoder that reconstructs real images well and fakes badly. Berthelot et al. (2017).
 
     ``k`` balances the two; it is part of the state.

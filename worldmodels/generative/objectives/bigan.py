@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from worldmodels.generative.networks.pairs import Inference, PairCritic
-from worldmodels.generative.objectives.gan import MakeOptimiser
 from worldmodels.generative.objectives.losses import logistic_critic
+from worldmodels.generative.objectives.players import MakeOptimiser
 from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
 from worldmodels.training.loop import Stateful
 from worldmodels.vae import reparameterise

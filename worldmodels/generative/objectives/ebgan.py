@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldmodels.generative.networks.modules import Autoencoder, Generator
-from worldmodels.generative.objectives.autoencoder_gan import AutoencoderGAN
-from worldmodels.generative.objectives.gan import Augment, MakeOptimiser
 from worldmodels.generative.objectives.losses import CriticLoss, wide
+from worldmodels.generative.objectives.players import Augment, MakeOptimiser, Players
 from worldmodels.generative.objectives.units import Batch, Loss
 
 
@@ -34,7 +33,7 @@ def pull_away(codes: Tensor) -> Tensor:
     )
 
 
-class EBGAN(AutoencoderGAN):
+class EBGAN(Players[Autoencoder]):
     """A generator that lowers the energy of its fakes, against an autoencoder that raises it up to a margin.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.objectives.augment import AdaptiveAugment
@@ -18,13 +19,12 @@ from worldmodels.generative.objectives.penalties import (
     gradient_penalty,
     refuse_batch_norm,
 )
-from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit, do_nothing
+from worldmodels.generative.objectives.players import Augment, MakeOptimiser, Players
+from worldmodels.generative.objectives.units import Batch, Loss
 from worldmodels.training.loop import Stateful
 
 Penalty = Callable[[Score, Tensor, Tensor, Batch], Tensor]
 """(critic with labels filled in, real, fake, batch) -> scalar."""
-Augment = Callable[[Tensor, Batch], Tensor]
-MakeOptimiser = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 def between_real_and_fake(score: Score, real: Tensor, fake: Tensor, batch: Batch) -> Tensor:
@@ -37,7 +37,7 @@ def around_real(score: Score, real: Tensor, fake: Tensor, batch: Batch) -> Tenso
     return dragan_penalty(score, real, batch.uniform(*real.shape), batch.uniform(len(real)))
 
 
-class GAN:
+class GAN(Players[Critic]):
     """A generator against a critic.
 
     Args:
@@ -70,23 +70,19 @@ class GAN:
     ) -> None:
         if penalty:
             refuse_batch_norm(critic)
-        self.generator, self.critic, self.game = generator, critic, game
-        self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
+        players = (generator, critic, generator_optimiser, critic_optimiser)
+        super().__init__(*players, average_decay, adaptive or augment)
+        self.game, self.adaptive = game, adaptive
         self.critic_steps, self.penalty, self.penalty_weight, self.clip = critic_steps, penalty, penalty_weight, clip
-        self.average = Average(generator, average_decay)
-        self.augment, self.adaptive = adaptive or augment, adaptive
+        if clip is not None:
+            self.after_critic = partial(clip_weights, critic, clip)
         self._apart = bool(batch_norms(critic))
 
-    def generate(self, batch: Batch) -> Tensor:
-        """As many fakes as there are data in the batch, with their labels."""
-        return self.generator(batch.normal(len(batch.x), self.generator.latent_size), _for(self.generator, batch))
-
     def critic_loss(self, batch: Batch) -> Loss:
-        """The critic's side, on detached fakes."""
-        labels = _for(self.critic, batch)
+        labels = self._labels(batch)
         with torch.no_grad():
-            fake = self._shown(self.generate(batch), batch)
-            real = self._shown(batch.x, batch)
+            fake = self.shown(self.generate(batch), batch)
+            real = self.shown(batch.x, batch)
         logits = self._judge(real, fake, labels)
         loss = self.game.critic(*logits)
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
@@ -96,8 +92,9 @@ class GAN:
         penalty = self.penalty(lambda x: self.critic(x, labels), real, fake, batch)
         return Loss(loss.total + self.penalty_weight * penalty, {**terms, "penalty": penalty})
 
-    def _shown(self, x: Tensor, batch: Batch) -> Tensor:
-        return x if self.augment is None else self.augment(x, batch)
+    def _labels(self, batch: Batch) -> Tensor | None:
+        """What a conditional critic is told."""
+        return batch.labels if self.critic.classes else None
 
     def _adapt(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Let an adaptive disturbance look at the logits of data; its probability, to be logged."""
@@ -114,34 +111,9 @@ class GAN:
         return both[: len(real)], both[len(real) :]
 
     def generator_loss(self, batch: Batch) -> Loss:
-        """The generator's side, on fresh fakes."""
-        fake = self._shown(self.generate(batch), batch)
-        loss = self.game.generator(self.critic(fake, _for(self.critic, batch)))
+        fake = self.shown(self.generate(batch), batch)
+        loss = self.game.generator(self.critic(fake, self._labels(batch)))
         return Loss(loss, {"generator": loss})
 
-    def units(self) -> list[Unit]:
-        """The critic's updates, then the generator's."""
-        clip = do_nothing if self.clip is None else self._clip
-        return [
-            Unit("critic", self.critic_optimiser, self.critic_loss, self.critic_steps, clip),
-            Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
-        ]
-
-    def _clip(self) -> None:
-        assert self.clip is not None
-        clip_weights(self.critic, self.clip)
-
     def parts(self) -> dict[str, Stateful]:
-        """What a checkpoint must hold."""
-        return {
-            "generator": self.generator,
-            "critic": self.critic,
-            "generator_optimiser": self.generator_optimiser,
-            "critic_optimiser": self.critic_optimiser,
-            "average": self.average,
-            **({} if self.adaptive is None else {"adaptive": self.adaptive}),
-        }
-
-
-def _for(network: Generator | Critic, batch: Batch) -> Tensor | None:
-    return batch.labels if network.classes else None
+        return {**super().parts(), **({} if self.adaptive is None else {"adaptive": self.adaptive})}

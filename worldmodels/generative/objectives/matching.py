@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from worldmodels.generative.networks.captions import TextConditional
 from worldmodels.generative.networks.modules import Critic, Generator
-from worldmodels.generative.objectives.gan import GAN, MakeOptimiser
+from worldmodels.generative.objectives.gan import GAN
 from worldmodels.generative.objectives.losses import Adversarial
+from worldmodels.generative.objectives.players import MakeOptimiser
 from worldmodels.generative.objectives.units import Batch, Loss
 
 
@@ -18,11 +20,25 @@ def captions_as_labels(batch: Batch) -> Batch:
     return batch._replace(labels=batch.condition)
 
 
+def wrong_captions(captions: Tensor) -> tuple[Tensor, Tensor]:
+    """Captions that belong to other pictures and differ: of each of ``[N, T]`` the next one in the batch that does.
+
+    Returns:
+        ``[M, T]``, and for which of all there is one, bool ``[N]`` (M times).
+    """
+    count = len(captions)
+    following = (torch.arange(count)[:, None] - torch.arange(1, count + 1)).to(captions.device) % count
+    differs = (captions[following] != captions[:, None]).any(2)
+    has_one = differs.any(1)
+    chosen = following.gather(1, differs.int().argmax(1, keepdim=True))[:, 0]
+    return captions[chosen[has_one]], has_one
+
+
 class MatchingGAN(GAN):
     """A generator that is conditional on captions, and a critic that is shown three kinds of pairs.
 
     Args:
-        matching: show the third kind, too: a real picture with the caption of another picture.
+        matching: show the third kind, too: a real picture with the caption of another picture, which is not its own.
     """
 
     def __init__(
@@ -47,13 +63,14 @@ class MatchingGAN(GAN):
             fake = self.generate(captions_as_labels(batch))
         pairs = [(real, captions), (fake, captions)]
         if self.matching:
-            pairs.append((real, captions.roll(1, 0)))
+            wrong_text, has_one = wrong_captions(captions)
+            pairs.append((real[has_one], wrong_text))
         logits = self.critic(torch.cat([x for x, _ in pairs]), torch.cat([text for _, text in pairs]))
-        right, *wrong = logits.split(len(real))
+        right, *wrong = logits.split([len(x) for x, _ in pairs])
         loss = self.game.critic(right, torch.cat(wrong))
         terms = {"critic": loss.total, "critic_real": loss.real, "critic_fake": loss.fake}
         if self.matching:
-            terms["told_apart"] = (right - wrong[1]).mean()
+            terms["told_apart"] = (right[has_one] - wrong[1]).sum() / max(len(wrong[1]), 1)
         return Loss(loss.total, terms)
 
     def generator_loss(self, batch: Batch) -> Loss:

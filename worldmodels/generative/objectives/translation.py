@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from worldmodels.generative.objectives.gan import MakeOptimiser, Penalty
+from worldmodels.generative.objectives.gan import Penalty
 from worldmodels.generative.objectives.losses import LEAST_SQUARES, Adversarial, wide
 from worldmodels.generative.objectives.penalties import refuse_batch_norm
+from worldmodels.generative.objectives.players import MakeOptimiser
 from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
 from worldmodels.training.loop import Stateful
 
@@ -125,7 +126,7 @@ class Buffer:
     """A pool of earlier fakes, so that a critic does not forget how to recognise them. Shrivastava et al. (2017), 2.3.
 
     Until the pool is full, it takes every fake, and returns it. Then each is, with probability 1/2, exchanged for one
-    of the pool.
+    of the pool. Processes that train together have one pool: all know all fakes, and each gets its part.
 
     Args:
         capacity: how many it keeps; with 0, fakes pass unchanged.
@@ -137,15 +138,16 @@ class Buffer:
 
     def exchange(self, fakes: Tensor, batch: Batch) -> Tensor:
         """As many fakes as ``fakes [N, ...]``, some of them earlier ones."""
-        result = []
-        for fake, chance, place in zip(fakes, *batch.uniform(2, len(fakes)).cpu(), strict=True):
+        result, joint = [], batch.of_all(fakes)
+        chances, places = torch.rand(2, len(joint), generator=batch.rng, dtype=batch.x.dtype)
+        for fake, chance, place in zip(joint, chances, places, strict=True):
             if len(self.pool) < self.capacity:
                 self.pool.append(fake.clone())
             elif self.pool and chance < 0.5:
                 index = min(int(place * self.capacity), self.capacity - 1)
                 fake, self.pool[index] = self.pool[index], fake.clone()
             result.append(fake)
-        return torch.stack(result)
+        return batch.own(torch.stack(result))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {str(index): fake for index, fake in enumerate(self.pool)}

@@ -52,6 +52,14 @@ class Batch(NamedTuple):
         total = Ranks.here().add_scalars({"total": values.detach().sum()})["total"]
         return values.new_tensor(total / self.part.whole)
 
+    def of_all(self, x: Tensor) -> Tensor:
+        """``x [N, ...]`` of these samples with that of all other processes' samples: of the joint batch."""
+        return x if self.part is None else Ranks.here().join(x, self.part.whole)
+
+    def own(self, joint: Tensor) -> Tensor:
+        """These samples' part of something that was made of the joint batch."""
+        return joint if self.part is None else joint[self.part.start : self.part.start + len(self.x)]
+
     def _own(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         """Of what is drawn for the joint batch, the part that belongs to these samples: then it does not matter how
         many processes there are."""
@@ -106,7 +114,8 @@ class Trainer:
         half: compute losses (not their gradients' sums, nor the weights) with bfloat16 where PyTorch deems it safe.
         ranks: this process among those that train together. Each takes its part of every batch and of the numbers that
             are drawn for it, and gradients are added up, so that for losses that are means over samples it does not
-            matter how many there are. What couples samples (batch normalisation, the pull-away term) sees a part only.
+            matter how many there are. What couples samples (batch normalisation, the pull-away term, a choice of wrong
+            captions) sees a part only, and dropout's masks are each process's own.
     """
 
     def __init__(
@@ -132,7 +141,8 @@ class Trainer:
                 group["lr"] = rate * self.learning_rate(step)
             for _ in range(unit.repeats):
                 rng = generator_for(self.seed, number)
-                torch.manual_seed(rng.initial_seed())  # dropout can only draw from the global generator
+                # Dropout can only draw from the global generator; processes must not all draw the same for their parts.
+                torch.manual_seed(rng.initial_seed() + self.ranks.rank)
                 terms.update(self._update(unit, self._part(Data(*self.batches(number)), rng)))
                 number += 1
         return terms

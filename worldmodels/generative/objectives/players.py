@@ -1,46 +1,56 @@
-"""What BEGAN and EBGAN share: a generator against an autoencoder, which judges samples by how well it copies them."""
+"""What all games of two players share: a generator, whatever judges its samples, and a step of each."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from worldmodels.generative.networks.modules import Autoencoder, Generator
-from worldmodels.generative.objectives.gan import Augment, MakeOptimiser
-from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit
+from torch import Tensor, nn, optim
+
+from worldmodels.generative.networks.modules import Generator
+from worldmodels.generative.objectives.units import Average, Batch, Loss, Unit, do_nothing
 from worldmodels.training.loop import Stateful
 
+Augment = Callable[[Tensor, Batch], Tensor]
+MakeOptimiser = Callable[[nn.Module], optim.Optimizer]
+Judge = TypeVar("Judge", bound=nn.Module)
 
-class AutoencoderGAN:
-    """Both networks, their optimisers, and a step of each; children have the losses.
+
+class Players(Generic[Judge]):
+    """Both networks and their optimisers; children have the losses.
 
     Args:
         average_decay: of the moving average of the generator, which is what samples are drawn from.
-        augment: disturbs whatever the autoencoder sees, real and fake, differentiably (``augment.py``).
+        augment: disturbs whatever the critic sees, real and fake, differentiably (``augment.py``).
     """
+
+    critic_steps = 1  #: critic updates before each generator update
+    after_critic: Callable[[], None] = staticmethod(do_nothing)  #: called after each of them
 
     def __init__(
         self,
         generator: Generator,
-        critic: Autoencoder,
+        critic: Judge,
         generator_optimiser: MakeOptimiser,
         critic_optimiser: MakeOptimiser,
-        average_decay: float,
-        augment: Augment | None,
+        average_decay: float = 0.0,
+        augment: Augment | None = None,
     ) -> None:
         self.generator, self.critic = generator, critic
         self.generator_optimiser, self.critic_optimiser = generator_optimiser(generator), critic_optimiser(critic)
         self.average, self.augment = Average(generator, average_decay), augment
 
     def generate(self, batch: Batch) -> Tensor:
-        """As many fakes as there are data in the batch."""
-        return self.generator(batch.normal(len(batch.x), self.generator.latent_size))
+        """As many fakes as there are data in the batch, with their labels."""
+        labels = batch.labels if self.generator.classes else None
+        return self.generator(batch.normal(len(batch.x), self.generator.latent_size), labels)
 
     def shown(self, x: Tensor, batch: Batch) -> Tensor:
-        """Samples as the autoencoder sees them."""
+        """Samples as the critic sees them."""
         return x if self.augment is None else self.augment(x, batch)
 
     def critic_loss(self, batch: Batch) -> Loss:
-        """The autoencoder's side, on detached fakes."""
+        """The critic's side, on detached fakes."""
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch) -> Loss:
@@ -48,9 +58,9 @@ class AutoencoderGAN:
         raise NotImplementedError
 
     def units(self) -> list[Unit]:
-        """The autoencoder's update, then the generator's."""
+        """The critic's updates, then the generator's."""
         return [
-            Unit("critic", self.critic_optimiser, self.critic_loss),
+            Unit("critic", self.critic_optimiser, self.critic_loss, self.critic_steps, self.after_critic),
             Unit("generator", self.generator_optimiser, self.generator_loss, after=self.average.update),
         ]
 
