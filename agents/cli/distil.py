@@ -48,14 +48,13 @@ def body(arguments: Arguments) -> None:
         raise UserError(f"--rounds must be positive, got {arguments.rounds}.")
     device, config = pick_device(arguments.device), arguments.controller
     options = replace(config.distil, teacher=arguments.teacher or config.distil.teacher)
-    replace(config, distil=options).check()  # of the evolution, before anything is imitated
-    imitation = replace(
-        config, learner="distil", world="real", distil=options, generations=arguments.rounds, restarts=0, average=1
-    )
-    imitation = replace(imitation, validation_every=min(2, arguments.rounds))
+    config = replace(config, distil=options, lessons=arguments.rounds)
+    config.check()  # of the evolution, before anything is imitated
+    if options.teacher is None:
+        options.own_teacher(arguments.run)
     where = (arguments.run, arguments.env, arguments.workers, device)
-    first = evolve(imitation, *where, into=Run(arguments.run).distilled.path)
-    evolve(replace(config, distil=options), *where, start_from=first)
+    first = evolve(config.imitation, *where, into=Run(arguments.run).distilled.path)
+    evolve(config, *where, start_from=first)
 
 
 COMMAND = Command(

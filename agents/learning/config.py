@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, cast
 
 from agents.controller import ControllerSpec, Spec
@@ -49,6 +49,13 @@ class ControllerConfig(EvolutionConfig):
     """First learn so many controllers for a while, each from its own seed, and go on with the best validated one."""
     restart_generations: int = 20
     """Generations of each of them."""
+    teacher: str | None = None
+    """Evolution: first let this other learner learn (RUN/teacher), then imitate it (RUN/distilled), and evolve from
+    there: 'sac', say, in a tenth of the episodes."""
+    teacher_generations: int = 100
+    """Iterations of that learner."""
+    lessons: int = 6
+    """Iterations of that imitation."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -101,6 +108,8 @@ class ControllerConfig(EvolutionConfig):
             "validation_episodes",
             "lanes_per_task",
             "restart_generations",
+            "teacher_generations",
+            "lessons",
         )
         require_positive(self, positive, "controller.")
         if self.world not in self.options.worlds:
@@ -113,6 +122,8 @@ class ControllerConfig(EvolutionConfig):
         _ = self.controller
         if self.restarts < 0 or self.restarts == 1:
             raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
+        if self.teacher is not None:
+            self._check_teacher()
         require_seed(self.seed, "controller.seed")
         require_at_least(0, self, ("temperature", "dropout"), "controller.")
         require_at_least(1, self, ("patience",), "controller.")
@@ -122,6 +133,44 @@ class ControllerConfig(EvolutionConfig):
             raise UserError("--controller.spread is of M's members: it needs --controller.world dream.")
         if self.dropout >= 1:
             raise UserError(f"--controller.dropout must be below 1, got {self.dropout}.")
+
+    def _check_teacher(self) -> None:
+        if self.learner != "evolution" or self.restarts:
+            what = "--controller.restarts" if self.restarts else f"--controller.learner {self.learner}"
+            raise UserError(f"--controller.teacher is of one evolution, not of several or none: leave out {what}.")
+        if self.teacher in ("evolution", "distil"):
+            raise UserError(f"--controller.teacher is a learner by gradients (sac, ppo ...), got {self.teacher!r}.")
+        self.teaching.check()
+        self.imitation.check()
+
+    @property
+    def teaching(self) -> ControllerConfig:
+        """How the teacher learns."""
+        assert self.teacher is not None
+        able, generations = replace(self, learner=self.teacher).options.worlds, self.teacher_generations
+        return replace(
+            self,
+            learner=self.teacher,
+            teacher=None,
+            world=self.world if self.world in able else "dream",
+            generations=generations,
+            average=max(1, min(10, generations // 4)),
+            validation_every=max(1, min(25, generations // 4)),
+        )
+
+    @property
+    def imitation(self) -> ControllerConfig:
+        """How C imitates its teacher, before it is evolved."""
+        return replace(
+            self,
+            learner="distil",
+            teacher=None,
+            world="real",
+            generations=self.lessons,
+            restarts=0,
+            average=1,
+            validation_every=min(2, self.lessons),
+        )
 
     @property
     def options(self) -> LearnerOptions:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from agents.senses import Senses
 from agents.standardiser import SD_FLOOR
 from rollouts.envs.actions import ActionSpec
 from rollouts.errors import UserError, require_positive
+from rollouts.runs.layout import Run
 from rollouts.seeds import evolution_seed
 from worldmodels.training.randomness import generator_for
 from worldmodels.training.threads import one_thread
@@ -41,7 +43,7 @@ class DistilConfig:
 
     worlds: ClassVar[Sequence[str]] = ("real",)
     teacher: str | None = None
-    """The agent to imitate: a run directory, or pretrained/NAME."""
+    """The agent to imitate: a run directory, or pretrained/NAME. Default: the run's own teacher (RUN/teacher)."""
     episodes: int = 8
     """Episodes per iteration; in the first one the teacher drives."""
     updates: int = 1000
@@ -63,13 +65,7 @@ class DistilConfig:
         require_positive(self, positive, "controller.distil.")
 
     def shape(self, spec: ControllerSpec) -> ControllerSpec:
-        """C as the options describe it, linear or with a hidden layer: evolution goes on with it.
-
-        Raises:
-            UserError: there is nobody to imitate.
-        """
-        if self.teacher is None:
-            raise UserError("Whom shall C imitate? Name an agent: --controller.distil.teacher RUN")
+        """C as the options describe it, linear or with a hidden layer: evolution goes on with it."""
         return spec
 
     def decisions(self, max_steps: int) -> int:
@@ -80,12 +76,22 @@ class DistilConfig:
         """Raises:
         UserError: there is no such agent, or it acts otherwise than C does.
         """
-        assert self.teacher is not None
-        teacher, ours = Agent.load(self.teacher), task.model.action_spec
+        name = self.teacher or self.own_teacher(task.folder.parent)
+        teacher, ours = Agent.load(name), task.model.action_spec
         teacher_spec = teacher.model.action_spec
         if (teacher_spec.kind, teacher_spec.low, teacher_spec.high) != (ours.kind, ours.low, ours.high):
-            raise UserError(f"{self.teacher} acts in another world: its action vector is not the one of this run's M.")
+            raise UserError(f"{name} acts in another world: its action vector is not the one of this run's M.")
         return Distillation(self, task, teacher)
+
+    @staticmethod
+    def own_teacher(run: Path) -> Path:
+        """Raises:
+        UserError: there is none in the run.
+        """
+        teacher = Run(run).home.teacher
+        if not teacher.controller.complete:
+            raise UserError("Whom shall C imitate? Name an agent: --controller.distil.teacher RUN")
+        return teacher.path
 
 
 class Distillation:

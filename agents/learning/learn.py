@@ -34,6 +34,7 @@ from agents.learning.history import (
     steps_taken,
 )
 from agents.learning.learner import Learner, Task, World
+from agents.learning.lessons import after_lessons, steps_of_lessons
 from agents.learning.restarts import best_of_tries, steps_of_tries
 from agents.networks import spec_of
 from agents.standardiser import Standardiser
@@ -95,6 +96,10 @@ def evolve(
     if config.restarts:
         start_from = best_of_tries(
             config, into or run, lambda options, folder: evolve(options, run, env, workers, device, start_from, folder)
+        )
+    if config.teacher:
+        start_from = after_lessons(
+            config, into or run, lambda options, folder: evolve(options, run, env, workers, device, None, folder)
         )
     initial = _initial_mean(controller, spec, model, start_from)
     task = Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path)
@@ -243,7 +248,7 @@ def _finish(
         stage.weights,
     )
     steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
-    for before in steps_of_tries(config, stage.run):
+    for before in [*steps_of_tries(config, stage.run), *steps_of_lessons(config, stage.run)]:
         steps = {name: count + before[name] for name, count in steps.items()}
     stage.finish(
         env=config_to_dict(env),

@@ -113,7 +113,7 @@ class SAC(GradientLearner):
         self.targets = deepcopy(self.critics).requires_grad_(False)
         self.log_alpha = torch.tensor(options.alpha, device=self.device).log().requires_grad_()
         parts = (self.actor.parameters(), self.critics.parameters(), [self.log_alpha])
-        self.optimisers = [torch.optim.Adam(part, options.learning_rate) for part in parts]
+        self.optimisers = [torch.optim.Adam(part, options.learning_rate, fused=True) for part in parts]
         self.entropy = -float(outputs) if options.entropy is None else options.entropy
         self.replay = Replay(task.folder / "replay", inputs, outputs, options.capacity)
 

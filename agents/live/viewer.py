@@ -23,17 +23,23 @@ LATE = 0.1  #: seconds that a show may be behind and still catch up
 
 
 class Outbox:
-    """Packets on their way to the page, filled by threads and emptied by the event loop. Never blocks a thread."""
+    """Packets on their way to the page, filled by threads and emptied by the event loop. Never waits for the page.
+
+    They keep their order: a moment that was late would be drawn over a newer one.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._ready = loop, asyncio.Event()
-        self._moments: deque[bytes] = deque(maxlen=MOMENTS)
-        self._others: deque[bytes] = deque(maxlen=OTHERS)
+        self._loop, self._ready, self._lock = loop, asyncio.Event(), threading.Lock()
+        self._waiting: deque[tuple[bytes, bool]] = deque()
         self._ended = False
 
     def put(self, packet: bytes, droppable: bool) -> None:
-        """From any thread; a closed loop is nobody to tell."""
-        (self._moments if droppable else self._others).append(packet)
+        """From any thread; a closed loop is nobody to tell. Of too many, the oldest is dropped."""
+        with self._lock:
+            self._waiting.append((packet, droppable))
+            alike = [index for index, (_, one) in enumerate(self._waiting) if one is droppable]
+            if len(alike) > (MOMENTS if droppable else OTHERS):
+                del self._waiting[alike[0]]
         self._wake()
 
     def end(self) -> None:
@@ -42,12 +48,12 @@ class Outbox:
         self._wake()
 
     async def get(self) -> bytes | None:
-        """The next packet, others before moments; None after the last."""
-        while not (self._others or self._moments or self._ended):
+        """The next packet; None after the last."""
+        while not (self._waiting or self._ended):
             self._ready.clear()
             await self._ready.wait()
-        waiting = self._others or self._moments
-        return waiting.popleft() if waiting else None
+        with self._lock:
+            return self._waiting.popleft()[0] if self._waiting else None
 
     def _wake(self) -> None:
         try:
@@ -67,7 +73,7 @@ class Viewer:
         self._begin, self.outbox = begin, outbox
         self._inbox: Queue[Command] = Queue(INBOX)
         self._closing = threading.Event()
-        self._job: threading.Thread | None = None
+        self._free = threading.Lock()  # held by the long task that is at work
         self.thread = threading.Thread(target=self._run, name="viewer", daemon=True)
         self.thread.start()
 
@@ -98,6 +104,8 @@ class Viewer:
             self._say("This view had to begin anew because of an error, which the terminal shows.")
         finally:
             self.outbox.end()
+            with self._free:  # a thread that still computes when Python ends would take the whole process down
+                pass
 
     def _play(self, session: Session) -> None:
         due = time.monotonic()
@@ -126,23 +134,31 @@ class Viewer:
 
     def _start(self, job: Job) -> None:
         """Long work in a thread of its own, one at a time."""
-        if self._job is not None and self._job.is_alive():
+        if not self._free.acquire(blocking=False):
             self._say("The last long task is still at work; ask again when it is done.")
             return
 
         def work() -> None:
-            try:
-                with one_thread():
-                    self.outbox.put(job(), droppable=False)
-            except UserError as error:
-                self._say(str(error))
-            except Exception:
-                traceback.print_exc()
-                self._say("That failed because of an error, which the terminal shows.")
+            answer = self._answer(job)
+            self._free.release()  # first, for whoever has the answer may ask again at once
+            self.outbox.put(answer, droppable=False)
 
-        self._job = threading.Thread(target=work, name="job", daemon=True)
-        self._job.start()
+        threading.Thread(target=work, name="job", daemon=True).start()
+
+    def _answer(self, job: Job) -> bytes:
+        try:
+            with one_thread():
+                return job()
+        except UserError as error:
+            return note(str(error))
+        except Exception:
+            traceback.print_exc()
+            return note("That failed because of an error, which the terminal shows.")
 
     def _say(self, sentence: str, refused: bool = False) -> None:
-        """A sentence for the page, and whether it is why there is no session."""
-        self.outbox.put(pack("note", {"text": sentence, "refused": refused}), droppable=False)
+        self.outbox.put(note(sentence, refused), droppable=False)
+
+
+def note(sentence: str, refused: bool = False) -> bytes:
+    """A sentence for the page, and whether it is why there is no session."""
+    return pack("note", {"text": sentence, "refused": refused})

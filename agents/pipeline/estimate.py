@@ -178,6 +178,8 @@ def _costs(config: Sections, pace: _Pace) -> Iterator[Cost]:
 
 
 def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int, real: float) -> float:
+    before = (options.teaching, options.imitation) if options.teacher else ()
+    lessons = sum(_evolution(lesson, pace, share, whole, real) for lesson in before)
     validations = options.generations // options.validation_every * options.validation_episodes
     steps = min(options.max_steps, whole) if options.world == "real" else options.max_steps
     decisions = options.generations * options.options.decisions(steps) * share
@@ -185,7 +187,7 @@ def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int,
     looked = options.gate if options.world == "dream" and options.learner == "evolution" else 0
     decisions += looked * DREAMS * steps
     real_decisions = validations * whole + looked * EPISODES * whole
-    return decisions * pace.decision(options) + learning + real_decisions * real
+    return lessons + decisions * pace.decision(options) + learning + real_decisions * real
 
 
 def _seconds(step: Callable[[], object], repeats: int = 3) -> float:

@@ -52,9 +52,10 @@ def costs(rounds: Sequence[Path]) -> list[Cost]:
 
 
 def stages_of(folder: Path) -> list[Stage]:
-    """A round's stages in the order in which they ran, those of a controller's tries before its own."""
+    """A round's stages in the order in which they ran, those of a controller's tries and teacher before its own."""
     run = Run(folder)
-    return [run.rollouts, *run.model, *(tried.controller for tried in run.restarts), run.controller]
+    lessons = [run_.controller for run_ in (run.teacher, run.distilled) if run_.controller.manifest_file.exists()]
+    return [run.rollouts, *run.model, *(tried.controller for tried in run.restarts), *lessons, run.controller]
 
 
 def history(stage: Stage) -> list[dict[str, Any]]:

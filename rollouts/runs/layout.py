@@ -10,7 +10,8 @@
         images/ vae-gan/       .images, .sharpened
         latents/               .latents
         restarts/0/            .restart(0), with a controller of its own
-        distilled/             .distilled, with the controller that imitated another agent
+        teacher/               .teacher, with what another learner found before an evolution
+        distilled/             .distilled, with the controller that imitated it, or another agent
         round-1/               .round(1), again with stages of its own
         human/                 .human, what people drove on the live page
         evaluation.json        .evaluation
@@ -94,8 +95,17 @@ class Run:
 
     @property
     def model(self) -> tuple[Stage, Stage]:
-        """V and M."""
-        return self.vae, self.mdnrnn
+        """V and M: its own, or those of the run that it lies in, if it has a controller alone."""
+        return self.home.vae, self.home.mdnrnn
+
+    @property
+    def home(self) -> Run:
+        """The run or the round that its controller sees with: another one if it is a restart, a teacher, a pupil."""
+        if self.vae.path.exists():
+            return self
+        if self.path.name in ("teacher", "distilled"):
+            return Run(self.path.parent)
+        return Run(self.path.parents[1]) if self.path.parent.name == "restarts" else self
 
     @property
     def stages(self) -> tuple[Stage, Stage, Stage, Stage]:
@@ -143,6 +153,11 @@ class Run:
     def restart(self, number: int) -> Run:
         """One of the tries that came before its controller."""
         return Run(self.path / "restarts" / str(number))
+
+    @property
+    def teacher(self) -> Run:
+        """Where another learner learned what its controller then imitated and evolved on."""
+        return Run(self.path / "teacher")
 
     @property
     def distilled(self) -> Run:

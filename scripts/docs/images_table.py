@@ -31,7 +31,7 @@ from rollouts.runs.layout import Run
 from rollouts.runs.options import config_from_dict, config_to_dict
 from worldmodels.generative.collapse import CollapseError
 from worldmodels.generative.data.batches import spread
-from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.data.datasets import STACKED, load_samples, to_tensor
 from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.fit import fit_images
@@ -48,10 +48,10 @@ from worldmodels.training.checkpoint import pick_device
 class Arguments:
     """What to train, for how long, and where the page goes."""
 
-    data: tuple[str, ...] = ("digits", "ring", "grid")
+    data: tuple[str, ...] = ("digits", STACKED, "ring", "grid")
     """Data sets, each a section of the page."""
     models: tuple[str, ...] = ()
-    """Rows. Default: all that make sense for the data."""
+    """Rows. Default: all that make sense for the data; of stacked digits, which tell who drops modes, two GANs."""
     steps: int = 3000
     """Training steps of every row on images."""
     point_steps: int = 5000
@@ -77,14 +77,16 @@ class Arguments:
     """cpu, cuda, mps or auto."""
 
 
+#: Of two kinds: one that may drop modes, and one that hardly should.
+DROPPING = ("sngan", "wgan-gp")
 #: Their data are pairs, words or clips.
 ELSEWHERE = ("pix2pix", "text-to-image", "video", "video-conditional")
 
 
 def rows_for(data: str, models: tuple[str, ...]) -> list[str]:
     """Models that make sense of these data by themselves: what translates pictures or words is measured elsewhere."""
-    samples = load_samples(data)
-    return [name for name in models or MODELS if suits(name, samples)]
+    samples, usual = load_samples(data), DROPPING if data == STACKED else MODELS
+    return [name for name in models or usual if suits(name, samples)]
 
 
 def suits(name: str, samples: Samples) -> bool:

@@ -141,12 +141,13 @@ def test_the_command_imitates_and_then_evolves(teacher: Path, tiny_run: Path, tm
 
 
 def test_mistakes_are_named(tiny_run: Path, teacher: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"Name an agent: --controller\.distil\.teacher"):
-        CONFIG.check()
     with pytest.raises(UserError, match=r"learns in the real world only: --controller\.world real"):
         dataclasses.replace(CONFIG, world="dream", distil=DistilConfig(str(teacher))).check()
     for stage in ("vae", "mdnrnn"):
         shutil.copytree(tiny_run / stage, tmp_path / "run" / stage)
+    with pytest.raises(UserError, match=r"Name an agent: --controller\.distil\.teacher"):
+        evolve(CONFIG, tmp_path / "run", TOY, 0, CPU)
+    shutil.rmtree(tmp_path / "run" / "controller")
     config = dataclasses.replace(CONFIG, distil=DistilConfig("pretrained/carracing"))
     with pytest.raises(UserError, match="pretrained/carracing acts in another world"):
         evolve(config, tmp_path / "run", TOY, 0, CPU)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,9 @@ def descendants(process: int) -> set[int]:
     """All processes below one, from /proc."""
     found = set[int]()
     for children in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            found |= {child} | descendants(child)
+        with suppress(FileNotFoundError, ProcessLookupError):  # of a thread that has just ended
+            for child in map(int, children.read_text().split()):
+                found |= {child} | descendants(child)
     return found
 
 
@@ -53,20 +55,21 @@ def wait_until(condition: object, seconds: float) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # eight starts of Python with torch
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 def test_killed_in_every_stage_the_run_ends_as_if_nothing_had_happened(finished: Path, tmp_path: Path):
     run, marker, stderr = tmp_path / "run", tmp_path / "marker", tmp_path / "stderr"
     for place, (hold, workers) in POINTS.items():
         process = start(run, workers, hold)
-        assert wait_until(lambda p=process: marker.exists() or p.poll() is not None, 60), place
+        assert wait_until(lambda p=process: marker.exists() or p.poll() is not None, 120), place
         assert process.poll() is None, (place, stderr.read_text())
         workers_alive = descendants(process.pid)
         assert len(workers_alive) >= workers
         process.kill()
         process.wait()
-        gone = wait_until(lambda ps=workers_alive: not any(Path(f"/proc/{p}").exists() for p in ps), 10)
+        gone = wait_until(lambda ps=workers_alive: not any(Path(f"/proc/{p}").exists() for p in ps), 30)
         assert gone, f"workers outlived their parent: {place}"
         marker.unlink()
-    assert start(run, 0).wait(120) == 0, stderr.read_text()
+    assert start(run, 0).wait(200) == 0, stderr.read_text()
     assert not list(run.rglob("*.tmp"))
     assert differences(finished, run) == []

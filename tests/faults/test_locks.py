@@ -205,7 +205,8 @@ def test_a_signal_outside_of_a_training_ends_a_command_at_once(monkeypatch: pyte
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
         tell_errors(work)
     assert end.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before

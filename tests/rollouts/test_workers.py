@@ -53,7 +53,7 @@ def add(one: int, other: int) -> int:
 
 
 def step_slowly(number: int) -> int:
-    for _ in range(7):
+    for _ in range(9):
         time.sleep(0.2)
         beat()
     return square(number)
@@ -75,14 +75,14 @@ def results(pool: WorkerPool, function: object, tasks: list[tuple]) -> list[obje
 
 @pytest.mark.parametrize("function", [die_once, stall_once])
 def test_tasks_of_a_worker_that_died_or_stalled_are_done_again(function, tmp_path: Path):
-    pool = WorkerPool(2, stall_s=2.5)
+    pool = WorkerPool(2, stall_s=4.0)  # longer than a worker's start, on a loaded machine too
     assert results(pool, function, [(n, tmp_path / "marker") for n in range(6)]) == [0, 1, 4, 9, 16, 25]
 
 
 def test_a_task_that_takes_steps_is_not_stuck_however_long_it_takes():
     with WorkerPool(1, retries=0) as pool:
         assert list(pool.run(square, [(2,)])) == [(0, 4)]  # its start, of some seconds, is no step
-        pool.stall_s = 0.6
+        pool.stall_s = 1.5
         assert list(pool.run(step_slowly, [(3,)])) == [(0, 9)]
 
 

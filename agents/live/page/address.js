@@ -2,10 +2,10 @@
 
 const NUMBERS = ["tau", "speed", "horizon"];
 
+// Anybody may have typed it: what cannot be decoded, e.g. #100%, is taken as it stands.
 export function read() {
-  const [scene, ...pairs] = location.hash.slice(1).split("&"), values = { scene: decodeURIComponent(scene) };
-  for (const pair of pairs) {
-    const [key, value = ""] = pair.split("=").map(decodeURIComponent);
+  const pairs = [...new URLSearchParams(location.hash.slice(1))], values = { scene: pairs[0]?.[0] ?? "" };
+  for (const [key, value] of pairs) {
     if (NUMBERS.includes(key) && Number.isFinite(Number(value))) values[key] = Number(value);
     if (key === "agent" || key === "start") values[key] = value;
   }

@@ -30,7 +30,7 @@ const fan = new Fan(link, () => { if (!state.paused) press.pause(); }, () => ["d
 new Gamepads(keys, () => press.pause());
 
 async function receive(header, blobs) {
-  if (header.kind === "moment") await watch.player.add(header, blobs);
+  if (header.kind === "moment") await watch.receive(header, blobs);
   else if (header.kind === "hello") hello(header);
   else if (header.kind === "note") told(header);
   else if (header.kind === "file") download(header.name, blobs[0]);
@@ -181,7 +181,7 @@ function obey({ scene, tau, speed, horizon, agent = "" }, fresh) {
   if (tau !== undefined) sliders.temperature.set(tau);
   if (speed > 0) sliders.speed.set(Math.log2(speed));
   if (horizon !== undefined) sliders.horizon.set(horizon);
-  turn(scene in SCENES ? scene : "real");
+  turn(Object.hasOwn(SCENES, scene) ? scene : "real");
   if (fresh) return;
   if (agent !== state.agent) { state.agent = agent; link.renew(); return; }
   for (const one of Object.values(sliders)) one.again();

@@ -17,7 +17,12 @@ export class Episodes {
 
   ask() { this.link.send("episodes"); }
 
-  reset() { this.chosen = null; }
+  reset() { this.choose(null); }
+
+  choose(one) {
+    this.chosen = one;
+    this.draw();
+  }
 
   receive({ episodes, all }) {
     Object.assign(this, { rows: episodes, all });
@@ -54,10 +59,9 @@ export class Episodes {
   }
 
   play({ store, seed }) {
-    this.chosen = { store, seed };
     this.link.send("episode_play", { store, seed });
     this.begun();
-    this.draw();
+    this.choose({ store, seed });
   }
 
   export(format) {
@@ -68,6 +72,6 @@ export class Episodes {
   delete() {
     if (!confirm(`Delete episode ${this.chosen.seed} for good?`)) return;
     this.link.send("episode_delete", { seed: this.chosen.seed });
-    this.chosen = null;
+    this.choose(null); // there is nothing to delete twice
   }
 }

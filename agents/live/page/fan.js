@@ -26,18 +26,23 @@ export class Fan {
   }
 
   close() {
-    this.stop();
-    for (const bitmap of this.told?.pictures ?? []) bitmap.close();
-    this.told = null;
+    this.forget();
     this.turn++;
     $("fan-box").hidden = true;
     clear($("overlay"));
     clear($("fan-sheet"));
   }
 
+  forget() {
+    this.stop();
+    for (const bitmap of this.told?.pictures ?? []) bitmap.close();
+    this.told = null;
+  }
+
   async receive(header, blobs) {
     const turn = this.turn, pictures = await bitmaps(blobs);
     if (turn !== this.turn || $("fan-box").hidden) return;
+    this.forget(); // who asked twice is answered twice
     this.told = { ...header, pictures };
     const { futures, seconds, least, most, ended } = header;
     const gain = least === most ? `all bring ${most} points` : `they bring ${least} to ${most} points`;

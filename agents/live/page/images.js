@@ -20,6 +20,7 @@ export class Images {
   }
 
   build(names) {
+    for (const stream of [this.sampling, this.changing]) stream.forget();
     if ($("image-run").options.length !== names.length) $("image-run").replaceChildren(...names.map((name) => new Option(name)));
   }
 

@@ -28,7 +28,10 @@ export class Latents {
 
   // A new session knows nothing of what the last one had captured.
   reset() {
-    Object.assign(this, { z: [], chosen: -1, first: null, second: null, picked: false });
+    for (const stream of [this.asking, this.mixing]) stream.forget();
+    this.walking?.bitmap.close();
+    Object.assign(this, { z: [], chosen: -1, first: null, second: null, picked: false, walking: null });
+    $("walk").replaceChildren();
     this.gallery([], []);
   }
 
@@ -87,13 +90,15 @@ export class Latents {
 
   key(event) {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key], change = { ArrowUp: .2, ArrowDown: -.2 }[event.key];
-    if (!move && !change) return;
+    if (!this.z.length || (!move && !change)) return;
     event.preventDefault();
     if (move) { this.chosen = (this.chosen + move + this.z.length) % this.z.length; this.draw(); }
     else { this.change(Math.max(this.chosen, 0), this.z[Math.max(this.chosen, 0)] + change); this.walk(); }
   }
 
+  // Until the first picture has come there is nothing to change.
   change(unit, value) {
+    if (!this.z.length) return;
     this.chosen = unit;
     this.z[unit] = Math.abs(value) < .05 ? 0 : value;
     this.draw();
@@ -101,6 +106,7 @@ export class Latents {
   }
 
   all(value) {
+    if (!this.z.length) return;
     this.z = this.z.map(value);
     this.draw();
     this.asking.send({ z: this.z });

@@ -16,7 +16,7 @@ export class Link {
     address.search = this.agent() ? `?${new URLSearchParams({ agent: this.agent() })}` : "";
     const socket = (this.socket = new WebSocket(address));
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.changed(true);
+    socket.onopen = () => { if (socket === this.socket) this.changed(true); else socket.close(); };
     socket.onmessage = ({ data }) => { this.order = this.order.then(() => this.open(data, socket)).catch(console.error); };
     socket.onclose = () => {
       if (socket !== this.socket) return; // another connection has taken its place
@@ -32,7 +32,7 @@ export class Link {
     const before = this.socket;
     this.changed(false);
     this.connect();
-    before.close();
+    if (before.readyState === WebSocket.OPEN) before.close(); // one that is on its way closes once it is open
   }
 
   send(name, values = {}) {
@@ -66,4 +66,6 @@ export class Stream {
     this.busy = false;
     if (this.next) { const values = this.next; this.next = null; this.send(values); }
   }
+  // A new session owes no answer to what the last one was asked.
+  forget() { this.busy = false; this.next = null; }
 }

@@ -8,7 +8,7 @@ const LONGEST_LAG = 300; // milliseconds that pictures may wait before the show 
 export class Player {
   constructor(main, twin, begun) {
     Object.assign(this, { main, twin, begun, queue: [], clock: 0, shown: [], told: [], turn: 0 });
-    const tick = (now) => { this.draw(now); requestAnimationFrame(tick); };
+    const tick = (now) => { requestAnimationFrame(tick); this.draw(now); };
     requestAnimationFrame(tick);
   }
 

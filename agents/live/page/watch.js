@@ -41,6 +41,9 @@ export class Watch {
     this.forget();
   }
 
+  // A moment that was on its way when the scene changed is of the last one.
+  async receive(moment, blobs) { if (moment.scene === this.scene) await this.player.add(moment, blobs); }
+
   forget() { for (const curve of Object.values(this.curves)) curve.clear(); }
   redraw() { for (const curve of Object.values(this.curves)) curve.stale = true; }
 
@@ -50,7 +53,6 @@ export class Watch {
   }
 
   show(moment, tiles) {
-    if (moment.scene !== this.scene) return;
     for (const [name, curve] of Object.entries(this.curves)) {
       curve.add(name === "apart" ? moment.dreamed_for : moment.step, moment[name], moment.by_hand);
       this.value(name, moment[name]);

@@ -98,7 +98,7 @@ class Running:
     def stop(self) -> None:
         if self.thread.is_alive():
             self._loop.call_soon_threadsafe(self.live.stop.set)
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -107,6 +107,16 @@ def server(shared: Shared) -> Iterator[Running]:
     running = Running(shared)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def page(browser: Any, server: Running) -> Iterator[Any]:
+    """A page of the server, in the real world; the browser must have had nothing to complain of."""
+    from tests.agents.live.browsing import Page  # needs Playwright
+
+    page = Page(browser, server.url)
+    yield page
+    page.close()
 
 
 def receive(socket: ClientConnection, kind: str, timeout: float = 30) -> tuple[dict[str, Any], list[bytes]]:

@@ -9,34 +9,45 @@ import signal
 import socket as socketlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from socket import SHUT_RDWR
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agents.live import ServeConfig, serve
+from agents.live.packets import pack, unpack
 from agents.live.server import FAILED, FULL, MOST_BYTES, PAGE, host_name, known_host
 from agents.live.session import Session, Shared
-from agents.live.viewer import MOMENTS, OTHERS, Outbox
+from agents.live.viewer import MOMENTS, OTHERS, Outbox, Viewer
 from rollouts.errors import UserError
 from tests.agents.live.conftest import Running, receive, send, viewer_threads
 from tests.faults.helpers import SCRIPTS
 
 
 def get(server: Running, path: str, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(server.authority, timeout=20)
+    connection = http.client.HTTPConnection(server.authority, timeout=60)
     connection.request(method, path, headers=headers)
     return connection.getresponse()
 
 
-def wait_until(condition, seconds: float = 20) -> bool:
+def wait_until(condition, seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.02)
     return condition()
+
+
+def elsewhere(work: Callable[[], Any]) -> Any:
+    """Do something in a thread of its own: in this one the browser of other tests may keep an event loop, and a thread
+    can have no second."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(60)
 
 
 def test_the_page_and_all_it_asks_for_are_served(server: Running):
@@ -208,7 +219,7 @@ def test_a_viewer_that_does_not_read_costs_nobody_anything(server: Running):
         assert wait_until(lambda: len(server.live.viewers) == 1)
 
 
-def test_an_outbox_keeps_the_newest_moments_and_is_bounded():
+def test_an_outbox_keeps_the_newest_moments_in_order_and_is_bounded():
     async def fill() -> list[bytes | None]:
         outbox = Outbox(asyncio.get_running_loop())
         for number in range(100):
@@ -216,9 +227,53 @@ def test_an_outbox_keeps_the_newest_moments_and_is_bounded():
             outbox.put(b"other %d" % number, droppable=False)
         return [await outbox.get() for _ in range(MOMENTS + OTHERS)]
 
-    packets = asyncio.run(fill())
-    assert packets[-MOMENTS:] == [b"moment 98", b"moment 99"]
-    assert packets[0] == b"other 68"
+    packets = elsewhere(lambda: asyncio.run(fill()))
+    assert packets[-4:] == [b"moment 98", b"other 98", b"moment 99", b"other 99"]
+    assert packets[:-4] == [b"other %d" % number for number in range(68, 98)]
+
+
+def test_whoever_has_the_answer_of_a_long_task_may_ask_for_the_next():
+    """Asks again in the very moment in which the first answer is handed over."""
+
+    class Asking(Outbox):
+        def put(self, packet: bytes, droppable: bool) -> None:
+            kinds.append(unpack(packet)[0]["kind"])
+            if kinds == ["file"]:
+                viewer._start(lambda: pack("file", {}))
+
+    def nothing() -> Session:
+        raise UserError("no session is needed")
+
+    async def begin() -> Viewer:
+        return Viewer(nothing, Asking(asyncio.get_running_loop()))
+
+    kinds: list[str] = []
+    viewer = elsewhere(lambda: asyncio.run(begin()))
+    viewer.thread.join(20)
+    kinds.clear()
+    viewer._start(lambda: pack("file", {}))
+    assert wait_until(lambda: len(kinds) == 2)
+    assert kinds == ["file", "file"]
+
+
+def test_a_view_ends_after_its_long_task(server: Running, monkeypatch: pytest.MonkeyPatch):
+    """A thread that computes while Python ends takes the process down, and its exit status with it."""
+    begun, ends = threading.Event(), threading.Event()
+
+    def film(*_: object) -> Callable[[], bytes]:
+        return lambda: begun.set() or pack("file", {"in_time": ends.wait(60)})
+
+    monkeypatch.setattr("agents.live.recorder.Clips.film", film)
+    with server.open() as socket:
+        receive(socket, "moment")
+        send(socket, "clip", format="gif", seconds=1)
+        assert begun.wait(20)
+    (viewer,) = server.live.viewers.values()
+    viewer.thread.join(0.3)
+    assert viewer.thread.is_alive()
+    ends.set()
+    viewer.thread.join(20)
+    assert not viewer.thread.is_alive()
 
 
 def test_the_server_ends_with_the_last_page_if_asked(shared: Shared, monkeypatch: pytest.MonkeyPatch):
@@ -227,9 +282,9 @@ def test_the_server_ends_with_the_last_page_if_asked(shared: Shared, monkeypatch
     with running.open() as socket:
         receive(socket, "moment")
         assert running.thread.is_alive()
-    running.thread.join(20)
+    running.thread.join(60)
     assert not running.thread.is_alive()
-    assert not viewer_threads()
+    assert wait_until(lambda: not viewer_threads())
 
 
 def test_stopping_closes_the_pages_and_ends_their_threads(shared: Shared):
@@ -239,7 +294,7 @@ def test_stopping_closes_the_pages_and_ends_their_threads(shared: Shared):
         running.stop()
         with pytest.raises(ConnectionClosed):
             receive(socket, "nothing")
-    assert not viewer_threads()
+    assert wait_until(lambda: not viewer_threads())
 
 
 def test_a_session_that_fails_says_so_and_leaves_the_others(
@@ -277,12 +332,13 @@ def test_a_task_that_fails_says_so_and_harms_nothing(server: Running, monkeypatc
 def test_a_taken_port_and_a_foreign_host_are_refused(server: Running, shared: Shared):
     port = int(server.authority.split(":")[1])
     with pytest.raises(UserError, match=rf"127\.0\.0\.1:{port} .* --port"):
-        serve(shared, ServeConfig(port=port))
+        elsewhere(lambda: serve(shared, ServeConfig(port=port)))
 
 
 def test_leaving_loopback_is_warned_of(shared: Shared, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(UserError, match="cannot be served"):
-        serve(shared, ServeConfig(host="192.0.2.1"))  # an address for documentation, which no machine has
+        # An address for documentation, which no machine has.
+        elsewhere(lambda: serve(shared, ServeConfig(host="192.0.2.1")))
     assert "Careful: on 192.0.2.1" in capsys.readouterr().err
 
 

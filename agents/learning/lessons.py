@@ -1,0 +1,35 @@
+"""Lessons before an evolution: an actor-critic learns to act, C imitates it, and evolution has the last word.
+
+Gradients find a way to drive in a tenth of the episodes that evolution needs for it, because every decision teaches
+them something and not only every episode; evolution then improves the small C on the return itself, which is what
+counts. The mixture is that of CEM-RL (Pourchot & Sigaud 2019), one after the other instead of side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agents.learning.config import ControllerConfig
+from rollouts.console import say
+from rollouts.runs.layout import Run
+
+
+def after_lessons(config: ControllerConfig, folder: Path, learn: Callable[[ControllerConfig, Path], Path]) -> Path:
+    """The controller's folder of C as its teacher's pupil, from where it is evolved.
+
+    Args:
+        folder: of the controller's run or round; both get folders in it, which a later command finds complete.
+        learn: learns with these options into this folder.
+    """
+    say(f"C: first a teacher, by {config.teacher}")
+    learn(config.teaching, Run(folder).teacher.path)
+    say("C: imitates its teacher")
+    return learn(config.imitation, Run(folder).distilled.path)
+
+
+def steps_of_lessons(config: ControllerConfig, folder: Path) -> list[dict[str, int]]:
+    """What the lessons of a controller cost, each in real and in imagined steps."""
+    lessons = (Run(folder).teacher, Run(folder).distilled) if config.teacher else ()
+    manifests = [run.controller.manifest for run in lessons]
+    return [{name: manifest[name] for name in ("environment_steps", "imagined_steps")} for manifest in manifests]

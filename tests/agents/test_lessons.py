@@ -1,0 +1,91 @@
+"""Lessons before an evolution: a teacher by gradients, its pupil, and evolution that has the last word."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents import Agent
+from agents.controller import ControllerSpec
+from agents.learning.config import ControllerConfig
+from agents.learning.distil import DistilConfig
+from agents.learning.learn import evolve
+from agents.learning.sac import SACConfig
+from agents.networks import NetworkSpec
+from agents.records.costs import costs, rounds_of
+from rollouts import EnvConfig, UserError
+from rollouts.runs.files import read_json_lines
+from rollouts.runs.layout import Run
+from tests.faults.helpers import differences, interrupted_at
+from worldmodels.training.checkpoint import load_tensors
+
+CPU, TOY = torch.device("cpu"), EnvConfig("toy")
+CONFIG = ControllerConfig(
+    teacher="sac",
+    teacher_generations=2,
+    lessons=2,
+    sac=SACConfig(layers=(8,), episodes=2, updates=0.1, warm_up=10, batch_size=8),
+    distil=DistilConfig(episodes=2, updates=20, batch_size=16),
+    spec=ControllerSpec("zh", latent="mean"),
+    generations=1,
+    population=4,
+    max_steps=20,
+    validation_episodes=2,
+)
+
+
+def world_model_of(tiny_run: Path, run: Path) -> Path:
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, run / stage)
+    return run
+
+
+def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path: Path):
+    run = world_model_of(tiny_run, tmp_path / "run")
+    evolve(CONFIG, run, TOY, 0, CPU)
+    taught = load_tensors(Run(run).distilled.controller.weights)["selected"]
+    first = read_json_lines(Run(run).controller.history, "fitness")[0]
+    assert "initial_validation" in first  # what it was taught is the agent until something better is found
+    pupil, teacher = Agent.load(run / "distilled"), Agent.load(run / "teacher")  # on the V and M of the run
+    assert isinstance(teacher.spec, NetworkSpec)
+    assert torch.equal(pupil.parameters, taught)
+    assert Agent.load(run).controller.parameter_count == len(taught)
+    parts = costs(rounds_of(run))
+    assert [("sac" in part.what, "distil" in part.what) for part in parts] == [(1, 0), (0, 1), (0, 0)]
+    assert Run(run).controller.manifest["environment_steps"] == sum(part.environment_steps for part in parts) > 0
+
+
+@pytest.mark.parametrize("where", ["agents.learning.sac.explore", "agents.learning.distil.demonstrate"])
+def test_whatever_breaks_off_is_continued_bit_by_bit(where: str, tiny_run: Path, tmp_path: Path):
+    whole, parts = (world_model_of(tiny_run, tmp_path / name) for name in ("whole", "parts"))
+    evolve(CONFIG, whole, TOY, 0, CPU)
+    with interrupted_at(where, 2):
+        evolve(CONFIG, parts, TOY, 0, CPU)
+    evolve(CONFIG, parts, TOY, 0, CPU)
+    assert differences(whole, parts) == []
+
+
+def test_a_dreamed_evolution_has_a_teacher_in_the_world_that_it_can_learn_in():
+    dreamed = dataclasses.replace(CONFIG, world="dream")
+    assert (dreamed.teaching.world, dreamed.imitation.world) == ("dream", "real")
+    assert dataclasses.replace(CONFIG, teacher="dreamer").teaching.world == "dream"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"teacher": "sack"}, "There is no learner 'sack'"),
+        ({"teacher": "distil"}, r"is a learner by gradients \(sac, ppo ...\), got 'distil'"),
+        ({"learner": "sac"}, "leave out --controller.learner sac"),
+        ({"restarts": 2}, "leave out --controller.restarts"),
+        ({"lessons": 0}, "controller.lessons must be positive"),
+        ({"sac": SACConfig(gamma=2.0)}, "controller.sac.gamma must be above 0"),
+    ],
+)
+def test_what_cannot_be_taught_is_refused(options: dict[str, object], sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        dataclasses.replace(CONFIG, **options).check()
