@@ -160,7 +160,7 @@ def shown_to(arguments: SampleOptions, trained: Trained) -> Batch:
 
 def outliers(model: ImageModel, batch: Batch, count: int) -> Frames:
     """The ``count`` pictures that the model accounts for worst, the worst first, above its copies; says how badly."""
-    if model.encode is None and model.nats is None:
+    if model.encode is None and model.nats is None and model.decode is not None:
         say(f"This model has no encoder: latents of {len(batch.x)} pictures are searched for, which takes a while.")
     found = sampling.surprise(model, batch.x, model.condition(batch))
     worst = found.score.argsort(descending=True)[:count]

@@ -15,7 +15,8 @@ import torch
 from rollouts.errors import UserError
 from rollouts.runs.files import read_json, write_json
 from worldmodels.generative.data.batches import Batches, spread
-from worldmodels.generative.data.datasets import load_samples, to_tensor
+from worldmodels.generative.data.datasets import load_samples
+from worldmodels.generative.data.samples import Samples, to_tensor
 from worldmodels.generative.fit import fit_images
 from worldmodels.generative.measures import evaluation
 from worldmodels.generative.measures.evaluation import (
@@ -263,6 +264,11 @@ def test_held_out_images_are_spread_over_all_classes(uneven):
 def test_too_few_samples_are_refused(uneven):
     with pytest.raises(UserError, match="from so few nothing can be said"):
         evaluate_reference(load_samples(uneven), Path("nowhere"), count=5)
+    clips = np.zeros((400, 2, 8, 8, 1), np.uint8)
+    assert evaluation.samples_of(Samples("clips", clips, clips), None) == 200
+    assert evaluation.samples_of(Samples("clips", clips, clips[:30]), None) == 30
+    with pytest.raises(UserError, match="clips has 5 held-out samples"):
+        evaluation.samples_of(Samples("clips", clips, clips[:5]), None)
 
 
 def test_pictures_in_a_file_are_measured_as_those_in_memory(uneven, cache):

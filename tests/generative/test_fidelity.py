@@ -1,5 +1,6 @@
 """The bridge to torch-fidelity, held to a stand-in: neither the package nor the Inception weights are needed here."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from rollouts.errors import UserError
 from worldmodels.generative.data.samples import Samples
-from worldmodels.generative.measures.inception import evaluate_inception, inception_measures
-from worldmodels.generative.models.base import ImageModel, Shape
+from worldmodels.generative.measures.inception import captions_of_all, evaluate_inception, inception_measures
+from worldmodels.generative.models.base import ImageModel, Shape, build
 from worldmodels.generative.models.registry import preset
 from worldmodels.generative.models.trained import Trained
 
@@ -92,3 +93,24 @@ def test_fid_is_taken_over_all_pictures_with_labels_by_their_shares(arguments: d
     conditions.clear()
     assert evaluate_inception(trained, tmp_path / "weights.pth", count=20)["fid_samples"] == 20
     assert len(arguments["input1"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("colourise", Shape(32, 3)), ("video", Shape(16, 1, frames=4)), ("ae", Shape(8, 1))]
+)
+def test_fid_is_refused_of_models_that_draw_no_pictures_by_themselves(name: str, shape: Shape, tmp_path: Path):
+    pictures = np.zeros((9, shape.size, shape.size, shape.channels), np.uint8)
+    config = dataclasses.replace(preset(name, "tiny"), width=4, **({"frames": 4} if shape.frames else {}))
+    model = build(config, shape, torch.device("cpu"))
+    trained = Trained(name, preset(name), model, tmp_path, shape, (), ())
+    trained.__dict__["samples"] = Samples("x", pictures, pictures)
+    with pytest.raises(UserError, match=f"which {name} does not do"):
+        evaluate_inception(trained, tmp_path / "weights.pth")
+
+
+def test_captions_for_fid_are_those_of_all_pictures():
+    pictures, tokens = np.zeros((6, 8, 8, 1), np.uint8), np.arange(36).reshape(6, 3, 2)
+    samples = Samples("x", pictures[:4], pictures[4:], train_condition=tokens[:4], test_condition=tokens[4:])
+    assert captions_of_all(samples, 6)[:, 0].tolist() == [0, 6, 12, 18, 24, 30]
+    assert captions_of_all(samples, 3)[:, 0].tolist() == [0, 12, 24]
+    assert captions_of_all(samples, 12)[:, 0].tolist() == [0, 0, 6, 6, 12, 12, 18, 18, 24, 24, 30, 30]

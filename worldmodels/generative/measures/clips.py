@@ -19,16 +19,14 @@ from worldmodels.generative.measures.metrics import classifier_score
 from worldmodels.generative.models.base import ImageModel
 from worldmodels.training.randomness import generator_for
 
-COUNT = 200  #: clips that are drawn, and held out ones beside them
 BEST_OF = 8  #: futures of which the best is compared with the real one
 DRAWN = 20  #: futures by which the directions of a first step are counted
 CENTRAL = 3.5  #: pixels from the middle within which a digit can go in all four directions
 CLEAR = 0.75  #: pixels by which a step may be longer or shorter along each axis
 
 
-def clip_measures(model: ImageModel, samples: Samples, cache: Path, count: int | None) -> dict[str, Any]:
-    """Measures of drawn clips, and the same of real ones (``floor``)."""
-    count = min(count or COUNT, len(samples.test))
+def clip_measures(model: ImageModel, samples: Samples, cache: Path, count: int) -> dict[str, Any]:
+    """Measures of ``count`` drawn clips, and the same of as many held-out ones (``floor``)."""
     real = to_tensor(samples.test[spread(count, len(samples.test))])
     labels = None
     if samples.test_labels is not None:

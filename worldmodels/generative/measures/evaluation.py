@@ -29,7 +29,7 @@ from worldmodels.training.randomness import generator_for, numpy_generator_for
 
 Measures = dict[str, Any]
 CPU = torch.device("cpu")
-COUNT = {"points": 2500, "images": 1000}
+COUNT = {"points": 2500, "images": 1000, "clips": 200}
 """Generated samples per evaluation, if no other number is chosen; as many real ones are compared with them."""
 OWN_COUNT = 500
 """Held-out samples for the model's own measures, such as bounds of the likelihood."""
@@ -145,9 +145,10 @@ def evaluate(trained: Trained, cache: Path, count: int | None = None) -> dict[st
     """
     samples, model = trained.samples, trained.model
     began = time.perf_counter()
-    measures = model.measures(held_out(samples, OWN_COUNT, model.device, model.condition_of))
+    known = held_out(samples, OWN_COUNT, model.device, model.condition_of)
+    measures = {**model.measures(known), "samples": len(known.x)}
     if model.frames:
-        measures |= clip_measures(model, samples, cache, count)
+        measures |= clip_measures(model, samples, cache, samples_of(samples, count))
     elif model.draws and not model.condition_channels:
         measures |= _generated(model, samples, cache, count)
     training = Run(trained.run).images.manifest.get("seconds", 0.0)
@@ -181,7 +182,8 @@ def samples_of(samples: Samples, count: int | None) -> int:
     Raises:
         UserError: that is too few to say anything.
     """
-    count = min(count or COUNT["images" if samples.are_images else "points"], len(samples.test), len(samples.train))
+    kind = "clips" if samples.frames else "images" if samples.are_images else "points"
+    count = min(count or COUNT[kind], len(samples.test), len(samples.train))
     if count < 8:
         raise UserError(
             f"{samples.name} has {len(samples.test)} held-out samples, and {count} are to be measured: from so few "

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from rollouts.console import extra
 from rollouts.errors import UserError
+from worldmodels.generative.data.samples import Samples
 from worldmodels.generative.data.store import Pictures
 from worldmodels.generative.measures.evaluation import labels_by_share
 from worldmodels.generative.models.trained import Trained
@@ -61,6 +62,15 @@ class StoredBytes(Dataset[Tensor]):
         raise IndexError(index)
 
 
+def captions_of_all(samples: Samples, count: int) -> Tensor:
+    """``count`` captions ``[count, T]``, spread evenly over all pictures: each picture's first one."""
+    assert isinstance(samples.train_condition, np.ndarray)
+    assert isinstance(samples.test_condition, np.ndarray)
+    captions = np.concatenate([samples.train_condition, samples.test_condition])
+    captions = captions[:, 0] if captions.ndim == 3 else captions
+    return torch.from_numpy(captions[np.arange(count) * len(captions) // count])
+
+
 def inception_measures(
     real: Tensor | StoredBytes, fake: Tensor, weights: Path, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
@@ -104,9 +114,12 @@ def evaluate_inception(trained: Trained, weights: Path, count: int | None = None
     samples, model = trained.samples, trained.model
     if not samples.are_images:
         raise UserError(f"FID is a measure of images; {samples.name} are points.")
+    if model.condition_channels or model.frames or not model.draws:
+        raise UserError(f"FID is a measure of pictures that are drawn from nothing, which {trained.name} does not do.")
     real = StoredBytes([samples.train, samples.test])
     count = min(count or len(real), MOST)
     labels = labels_by_share(count, samples.label_shares) if model.classes else None
+    labels = captions_of_all(samples, count) if model.read else labels
     rng, fake = generator_for(0, 2), list[Tensor]()
     for start in range(0, count, DRAWN):
         part_labels = None if labels is None else labels[start : start + DRAWN]
