@@ -48,7 +48,7 @@ EVERYTHING = """() => {
     tab.click();
     for (const code of ["KeyF", "KeyN", "KeyR", "KeyC", "KeyD", "KeyK", "KeyG", "KeyA"]) press(code);
   }
-  for (const one of document.querySelectorAll("button:not(#full, #help, [data-go])")) one.click();
+  for (const one of document.querySelectorAll("button:not(#help, [data-go])")) one.click();
   for (const one of document.querySelectorAll("input, select"))
     for (const type of ["input", "change"]) one.dispatchEvent(new Event(type));
   document.querySelector("[data-go=real]").click();
