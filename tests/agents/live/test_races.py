@@ -90,7 +90,9 @@ def test_a_picture_that_was_on_its_way_is_not_shown_in_the_next_scene(page: Page
     page.until(lambda: not page.page.locator("#main").evaluate(BLANK), "the dream's picture")
 
 
-def test_a_fan_that_was_asked_for_twice_is_shown_once(page: Page):
+def test_a_fan_that_was_asked_for_twice_is_shown_once(page: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agents.live.fan.AHEAD", 0.3)
+    monkeypatch.setattr("agents.live.fan.STOPS", 3)
     page.shown()
     page.js("window.held = []")
     for count in (1, 2):
