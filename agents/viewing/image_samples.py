@@ -17,6 +17,7 @@ from worldmodels.generative.data.batches import held_out
 from worldmodels.generative.data.clips import first_frames
 from worldmodels.generative.data.image_files import fit, read_image, to_channels
 from worldmodels.generative.data.samples import Samples, to_tensor
+from worldmodels.generative.models.base import ImageModel
 from worldmodels.generative.models.trained import Trained
 from worldmodels.generative.objectives.units import Batch
 from worldmodels.pictures import Frames, save_png, with_captions
@@ -26,16 +27,16 @@ ANIMATED = ("interpolation", "between", "walk", "attribute")
 OF_PICTURES = (*ANIMATED, "neighbours", "manifold", "latents", "arithmetic")
 SHOWN = (
     *("grid", "files", "captions", "reconstructions", *ANIMATED, "neighbours"),
-    *("translation", "manifold", "latents", "arithmetic"),
+    *("translation", "manifold", "latents", "arithmetic", "outliers"),
 )
 USED = {
     "label": (
         *("grid", "files", "interpolation", "walk", "between", "completion", "manifold", "arithmetic"),
-        *("futures", "clips"),
+        *("futures", "clips", "reconstructions", "outliers"),
     ),
     "truncation": ("grid", "files"),
     "caption": ("captions", "files"),
-    "pictures": ("between", "completion", "futures"),
+    "pictures": ("between", "completion", "futures", "reconstructions", "outliers"),
     "terms": ("arithmetic",),
     "attribute": ("attribute",),
     "unit": ("walk",),
@@ -59,9 +60,10 @@ class SampleOptions:
     """grid: samples, a class per row where there are classes; files: single pictures; reconstructions; interpolation
     between random samples; between: from one of your --pictures to the next; walk: one latent unit from -3 to 3;
     attribute: z + alpha v; neighbours: the closest training images; manifold: the plane of two latents; latents: a map
-    of held-out pictures, coloured by class; arithmetic: sums of latents; captions: samples for each --caption;
-    translation: what becomes of your --input. Or what the model itself has to show: completion of half pictures
-    (PixelCNN); futures of first frames, exchange of motions (video)."""
+    of held-out pictures, coloured by class; arithmetic: sums of latents; outliers: the held-out pictures (or yours)
+    that it accounts for worst, above its copies; captions: samples for each --caption; translation: what becomes of
+    your --input. Or what the model itself has to show: completion of half pictures (PixelCNN); futures of first frames,
+    exchange of motions (video)."""
     out: Path | None = None
     """A .png, or a .gif for interpolation, between, walk and attribute; also a .gif or .mp4 for a video model's futures
     and clips; a folder for files, or for single translations. Default: in the run."""
@@ -76,7 +78,8 @@ class SampleOptions:
     truncation: float = 0.0
     """Keep latents within plus or minus this, 1 say: better pictures, fewer kinds. 0 is none."""
     pictures: tuple[Path, ...] = ()
-    """Your own pictures, for between, completion and futures; films, too, for futures, which begin as these do."""
+    """Your own pictures, for between, reconstructions, outliers, completion and futures; films, too, for futures, which
+    begin as these do."""
     input: tuple[Path, ...] = ()
     """Your own pictures, for translation. Of what inpaint is to fill, the transparent parts are made."""
     samples: int = 1
@@ -111,7 +114,7 @@ def draw(arguments: SampleOptions, trained: Trained) -> Frames:
         raise UserError(f"{trained.config.data} are points; only --show grid and latents draw them.")
     if show == "grid" and not trained.shape.size:
         return sheets.picture(sampling.draw(model, 2500, rng, None, arguments.truncation), columns)
-    if model.frames and show in (*OF_PICTURES, "reconstructions"):
+    if model.frames and show in (*OF_PICTURES, "reconstructions", "outliers"):
         raise UserError(f"--show {show} is for pictures; of clips there are grid, files, {', '.join(model.views())}.")
     if show == "interpolation":
         return sampling.interpolation(model, rows, columns, rng, rows_of(arguments, trained))
@@ -134,6 +137,8 @@ def draw(arguments: SampleOptions, trained: Trained) -> Frames:
         z = model.latent(rows * columns, rng)
         return latent_pictures.arithmetic(model, z, terms, rng, only_label(arguments, trained))
     batch = shown_to(arguments, trained)
+    if show == "outliers":
+        return outliers(model, batch, columns)
     if show == "reconstructions":
         condition = model.condition(batch)
         codes = sampling.require_encoder(model)(batch.x, condition)
@@ -151,6 +156,17 @@ def shown_to(arguments: SampleOptions, trained: Trained) -> Batch:
         x, label = own_pictures(arguments, trained), only_label(arguments, trained)
         return Batch(x, None if label is None else label.expand(len(x)), rng)
     return held_out(trained.samples, 5 * arguments.rows, model.device, model.condition_of)._replace(rng=rng)
+
+
+def outliers(model: ImageModel, batch: Batch, count: int) -> Frames:
+    """The ``count`` pictures that the model accounts for worst, the worst first, above its copies; says how badly."""
+    if model.encode is None and model.nats is None:
+        say(f"This model has no encoder: latents of {len(batch.x)} pictures are searched for, which takes a while.")
+    found = sampling.surprise(model, batch.x, model.condition(batch))
+    worst = found.score.argsort(descending=True)[:count]
+    numbers = ", ".join(f"{float(found.score[index]):.4g} (number {int(index)})" for index in worst)
+    say(f"{found.of}: {numbers}; half of all have no more than {float(found.score.median()):.4g}.")
+    return sheets.rows_below([part[worst] for part in (batch.x, found.copies) if part is not None], count)
 
 
 def rows_of(arguments: SampleOptions, trained: Trained) -> Tensor | None:

@@ -28,7 +28,7 @@ from rollouts.errors import UserError
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import atomic_path, read_json, write_json
 from rollouts.runs.layout import Run
-from rollouts.runs.options import config_to_dict
+from rollouts.runs.options import config_from_dict, config_to_dict
 from worldmodels.generative.collapse import CollapseError
 from worldmodels.generative.data.batches import spread
 from worldmodels.generative.data.datasets import STACKED, load_samples, to_tensor
@@ -114,9 +114,19 @@ def configs(name: str, data: str, arguments: Arguments) -> list[ImageConfig]:
     return [dataclasses.replace(config, seed=seed) for seed in range(seeds)]
 
 
-def finished(path: Path, options: list[dict[str, Any]]) -> bool:
-    """Whether a row is there and was made with these options, which rows did not always keep."""
-    return path.exists() and read_evaluation(path).get("options", options) == options
+def finished(path: Path, configs: list[ImageConfig]) -> bool:
+    """Whether a row is there and was made with these options, which rows did not always keep; options that came since
+    have their defaults."""
+    if not path.exists():
+        return False
+    kept = read_evaluation(path).get("options")
+    if kept is None:
+        return True
+    try:
+        before = [config_from_dict(type(config), values) for config, values in zip(configs, kept, strict=True)]
+    except (UserError, ValueError):
+        return False
+    return before == configs
 
 
 def row(name: str, data: str, arguments: Arguments) -> Row:
@@ -173,14 +183,15 @@ def body(arguments: Arguments) -> None:
         for number, name in enumerate(names, 1):
             run = arguments.runs / f"{Path(data).name}-{name.replace(' ', '-')}"
             path = run.with_name(f"{run.name}.json")
-            options = [config_to_dict(config) for config in configs(name, data, arguments)]
-            if not finished(path, options):
+            by_seed = configs(name, data, arguments)
+            if not finished(path, by_seed):
                 spent = (time.perf_counter() - began) / 60
                 if arguments.budget_minutes is not None and spent >= arguments.budget_minutes:
                     missing += 1
                     continue
                 say(f"[{duration(time.perf_counter() - began)}] {data}: {name}, row {number} of {len(names)}")
                 result = (reference if name in REFERENCES else row)(name, data, arguments)
+                options = [config_to_dict(config) for config in by_seed]
                 write_json(path, {"measures": {}, **result, "options": options, "machine": machine})
             rows.append(read_evaluation(path))
             if (samples := Run(run).images.picture("samples")).exists():

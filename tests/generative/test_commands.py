@@ -90,6 +90,15 @@ def test_named_classes_single_files_and_own_pictures(animals, monkeypatch, capsy
     for model in ("vae", "ae"):
         assert sample(model, "--show", "between", *pictures, "--out", "between.gif") == 0
     assert sample("vae", "--show", "between", "--pictures", "one.png") == 2
+    assert sample("vae", "--show", "outliers", "--columns", "3") == 0
+    assert "squared error of a value: " in capsys.readouterr().err
+    with Image.open("runs/vae/outliers.png") as worst:
+        assert worst.size == (2 * (3 * 18 + 2), 2 * (2 * 18 + 2))
+    assert sample("ae", "--show", "outliers", *pictures) == 0
+    assert "(number 1)" in capsys.readouterr().err
+    assert sample("ae", "--show", "reconstructions", *pictures, "--out", "copies.png") == 0
+    with Image.open("copies.png") as copies:
+        assert copies.width == 2 * (2 * 18 + 2)
     shutil.rmtree(animals)  # from here on, nothing may need the data
     assert sample("cgan", "--out", "grid.png", "--columns", "3") == 0
     with Image.open("grid.png") as grid:
@@ -206,6 +215,12 @@ def test_a_row_that_was_made_with_other_options_is_made_again(images, tmp_path, 
     assert rows_of() == []
     others = (("--steps", "2"), ("--point-steps", "3"), ("--seeds", "2"), ("--precision", "bfloat16"))
     assert [rows_of(*option) for option in others] == [["gan"], ["gan", "gan"], ["gan"], ["gan", "gan"]]
+    for row in Path("t").glob("*.json"):  # rows that were made before there was an option
+        kept = json.loads(row.read_text())
+        for options in kept["options"]:
+            assert options.pop("noise") == "normal"
+        row.write_text(json.dumps(kept))
+    assert rows_of(*others[-1]) == []
     for row in Path("t").glob("*.json"):  # rows that were made before options were kept
         row.write_text(json.dumps({k: v for k, v in json.loads(row.read_text()).items() if k != "options"}))
     assert rows_of("--steps", "5") == []

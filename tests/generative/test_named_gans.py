@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rollouts.errors import UserError
 from worldmodels.generative.models.base import Shape, build
 from worldmodels.generative.models.registry import preset
-from worldmodels.generative.networks.heads import CodedGenerator
+from worldmodels.generative.networks.heads import CodedGenerator, UniformGenerator
 from worldmodels.generative.networks.modules import Generator
 from worldmodels.generative.networks.pyramid import doubled, halved
 from worldmodels.generative.objectives import f_divergences as f
@@ -165,6 +165,25 @@ def test_models_with_a_second_head_refuse_what_they_cannot_have():
             build(dataclasses.replace(preset(name, "tiny"), architecture="patchgan"), Shape(32, 1, 2), CPU)
     with pytest.raises(UserError, match="needs --latent-size of at least 12, not 8"):
         build(dataclasses.replace(preset("infogan"), latent_size=8), Shape(16, 1), CPU)
+
+
+# Uniform noise
+
+
+def test_uniform_noise_is_made_of_normal_latents():
+    generator = UniformGenerator(Generator(3, nn.Identity(), 2))
+    z = torch.randn(20_000, 3, generator=generator_for(0, 0))
+    noise = generator(z, torch.zeros(20_000, dtype=torch.long))
+    assert noise.shape == (20_000, 5)
+    for column in noise[:, :3].T:
+        assert (column.sort().values - torch.linspace(-1, 1, 20_000)).abs().max() < 0.02
+    assert torch.equal(noise[:, 3:], torch.tensor([[1.0, 0.0]]).expand(20_000, 2))
+    model = build(dataclasses.replace(preset("gan", "tiny"), noise="uniform"), Shape(16, 1), CPU)
+    plain = build(preset("gan", "tiny"), Shape(16, 1), CPU)
+    z = torch.randn(2, 64, generator=generator_for(0, 1))
+    torch.testing.assert_close(model.decode(z), plain.decode(2 * torch.special.ndtr(z) - 1))
+    with pytest.raises(UserError, match="leave out --noise"):
+        dataclasses.replace(preset("infogan"), noise="uniform").check_networks(False)
 
 
 # InfoGAN

@@ -13,6 +13,7 @@ from torch import nn
 from rollouts.errors import UserError
 from worldmodels.generative import sampling, sheets
 from worldmodels.generative.models.autoencoders import VAEModel
+from worldmodels.generative.models.base import LatentModel
 from worldmodels.generative.models.gan import GeneratorModel
 from worldmodels.generative.models.views import reconstructions
 from worldmodels.generative.networks.dcgan import dcgan_generator
@@ -168,3 +169,36 @@ def test_captions_stand_left_of_their_rows():
     for half in (captioned[:20, :margin], captioned[20:, :margin]):
         assert half.min() < 100
     assert with_captions(sheet, [], scale=1).shape[1] == 30
+
+
+# Outliers
+
+
+class Doubles(LatentModel):
+    """Codes are the pictures' two values; it can only copy what lies on the diagonal."""
+
+    latent_size = 2
+
+    def __init__(self, encoder: bool) -> None:
+        if encoder:
+            self.encode = lambda x, condition: x.flatten(1)
+        self.network = torch.nn.Linear(1, 1)
+
+    def decode(self, z, condition=None):
+        return z.mean(1, keepdim=True).expand(-1, 2).reshape(-1, 1, 1, 2)
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_what_a_model_cannot_copy_is_an_outlier(encoder):
+    x = torch.tensor([[0.2, 0.2], [0.9, 0.1], [0.4, 0.5]]).reshape(3, 1, 1, 2)
+    found = sampling.surprise(Doubles(encoder), x)
+    torch.testing.assert_close(found.score, torch.tensor([0.0, 0.16, 0.0025]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.copies[1].flatten(), torch.tensor([0.5, 0.5]), atol=0.02, rtol=0)
+
+
+def test_exact_likelihoods_are_the_score_where_there_are_such():
+    model = Doubles(True)
+    model.nats = lambda x, condition: 3 * x.flatten(1).sum(1) + condition
+    found = sampling.surprise(model, torch.ones(2, 1, 1, 2), torch.tensor([0, 1]))
+    assert found.score.tolist() == [6, 7]
+    assert found.copies is None

@@ -18,6 +18,7 @@ from worldmodels.generative.models.gan import GAMES
 from worldmodels.generative.models.translation import Pix2PixConfig
 from worldmodels.generative.networks.patchgan import HALVINGS, patchgan, patchgan_specs
 from worldmodels.generative.networks.resnet_translator import resnet_translator
+from worldmodels.generative.networks.spade import SpatiallyAdaptive
 from worldmodels.generative.networks.translator import Translator
 from worldmodels.generative.networks.unet import levels, unet
 from worldmodels.generative.objectives import translation
@@ -408,3 +409,44 @@ def test_a_distance_knows_both_errors():
     a, b = torch.tensor([0.0, 0.0]), torch.tensor([1.0, 3.0])
     assert translation.distance(a, b, "l1") == 2
     assert translation.distance(a, b, "squared") == 5
+
+
+# GauGAN's translator
+
+
+def test_what_a_normalisation_washes_away_a_spatially_adaptive_one_keeps():
+    """A map that is the same everywhere says what all of the picture is; after instance normalisation nothing is left
+    of it, which is why Park et al. (2019, section 3.2) tell every normalisation again."""
+    torch.manual_seed(0)
+    plans = torch.zeros(2, 3, 8, 8)
+    plans[0, 0], plans[1, 1] = 1, 1  # all sky, all road
+    first = nn.Conv2d(3, 4, 1)
+    washed = nn.InstanceNorm2d(4)(first(plans))
+    torch.testing.assert_close(washed[0], washed[1], atol=1e-3, rtol=0)
+    layer = SpatiallyAdaptive(4, 3, nn.InstanceNorm2d)
+    kept = layer(first(plans), plans)
+    assert (kept[0] - kept[1]).abs().max() > 0.05
+    x = torch.randn(2, 4, 4, 4)
+    for part in (layer.gamma, layer.beta):
+        nn.init.zeros_(part.weight)
+        nn.init.zeros_(part.bias)
+    torch.testing.assert_close(layer(x, plans), nn.InstanceNorm2d(4)(x))
+    nn.init.constant_(layer.gamma.bias, 1.0)
+    nn.init.constant_(layer.beta.bias, 3.0)
+    torch.testing.assert_close(layer(x, plans), 2 * nn.InstanceNorm2d(4)(x) + 3)
+
+
+@pytest.mark.parametrize(("size", "norm"), [(32, "instance"), (48, "batch")])
+def test_a_spade_makes_pictures_of_maps(size, norm):
+    config = Pix2PixConfig(translator="spade", norm=norm, width=4, pairs="road")
+    model = build(config, Shape(size, 3), torch.device("cpu"))
+    plan = torch.rand(2, 1, size, size)
+    once, again, other = (model.draw(2, generator_for(0, seed), plan) for seed in (1, 1, 2))
+    assert once.shape == (2, 3, size, size)
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)  # dropout is its noise
+    loss = model.game.generator_loss(batch_of(once, 2 * plan - 1))
+    loss.total.backward()
+    assert all(part.grad is not None for part in model.game.generator.parameters())
+    with pytest.raises(UserError, match="nothing to a spade"):
+        Pix2PixConfig(translator="spade", blocks=9, pairs="road").check()

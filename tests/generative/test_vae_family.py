@@ -151,6 +151,37 @@ def test_the_kl_that_is_reported_is_to_the_models_own_prior(images):
     assert found["kl"] == pytest.approx(torch.stack(terms).mean().item(), abs=0.2)
 
 
+@pytest.mark.parametrize("name", ["vae", "mixture-vae"])
+def test_several_draws_are_their_mean(name, images):
+    """With L draws the loss is the mean of L losses with one draw each, of the same random numbers."""
+    samples = load_samples(images)
+    batch = held_out(samples, 20, CPU)
+    single = build(preset(name, "tiny"), Shape.of(samples), CPU).objective
+    several = build(dataclasses.replace(preset(name, "tiny"), draws=3), Shape.of(samples), CPU).objective
+    one_after_the_other = batch._replace(rng=generator_for(0, 1))
+    expected = torch.stack([single.loss(one_after_the_other).total for _ in range(3)]).mean()
+    torch.testing.assert_close(several.loss(batch._replace(rng=generator_for(0, 1))).total, expected)
+
+
+@pytest.mark.parametrize("name", ["vae", "ae"])
+def test_weight_decay_is_a_gaussian_prior_on_the_weights(name, images):
+    """A step with it is a step on the loss + w / 2 |weights|^2 without it."""
+    samples = load_samples(images)
+    batch = held_out(samples, 20, CPU)._replace(rng=generator_for(0, 1))
+    config = dataclasses.replace(preset(name, "tiny"), weight_decay=0.3)
+    decayed = build(config, Shape.of(samples), CPU)
+    (unit,) = decayed.units()
+    plain = build(dataclasses.replace(config, weight_decay=0.0), Shape.of(samples), CPU)
+    (other,) = plain.units()
+    unit.loss(batch._replace(rng=generator_for(0, 1))).total.backward()
+    penalty = sum(weight.square().sum() for weight in plain.network.parameters())
+    (other.loss(batch._replace(rng=generator_for(0, 1))).total + 0.15 * penalty).backward()
+    unit.optimiser.step()
+    other.optimiser.step()
+    for one, two in zip(decayed.network.parameters(), plain.network.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+
+
 # Likelihoods
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -214,6 +215,34 @@ def attribute_rows(model: ImageModel, x: Tensor, vector: Tensor, strengths: Sequ
     z = apply_attribute(require_encoder(model)(x, None), vector, strengths)
     changed = require_decoder(model)(z.flatten(0, 1), None).reshape(len(x), len(strengths), *x.shape[1:])
     return picture(torch.cat([x[:, None], changed], 1).flatten(0, 1), 1 + len(strengths))
+
+
+# Outliers
+
+
+class Surprise(NamedTuple):
+    """How badly a model accounts for pictures ``[N, C, S, S]``, and what it makes of them; None where nothing is."""
+
+    score: Tensor  #: [N]
+    copies: Tensor | None
+    of: str  #: what the score is
+
+
+def surprise(model: ImageModel, x: Tensor, condition: Tensor | None = None) -> Surprise:
+    """Exact nats where the model has likelihoods; else the mean squared error of its copies, by its encoder or, as
+    AnoGAN does (Schlegl et al. 2017), by the latents that come closest.
+
+    Raises:
+        UserError: it has neither.
+    """
+    if model.nats is not None:
+        with torch.no_grad():
+            return Surprise(model.nats(x, condition), None, "nats")
+    decode = require_decoder(model)
+    codes = invert(model, x, condition) if model.encode is None else model.encode(x, condition)
+    with torch.no_grad():
+        copies = decode(codes, condition).clamp(0, 1)
+    return Surprise((copies - x).square().flatten(1).mean(1), copies, "squared error of a value")
 
 
 # Memorisation

@@ -43,16 +43,36 @@ IMPORTANCE_SAMPLES = 50
 
 
 @dataclass(frozen=True)
-class AutoencoderConfig(ImageConfig):
-    """A code and a reconstruction, without a prior."""
+class CoderConfig(ImageConfig):
+    """What autoencoders and VAEs share."""
 
     likelihood: LikelihoodName = "bernoulli"
-    """What the reconstruction error is: cross-entropy, or squared error by a variance, fixed or learned."""
+    """What the reconstruction error is: cross-entropy, or squared error by a variance: fixed, one that is learned, or
+    one for each pixel that the decoder gives (mu and sigma of z; the last two for a VAE only)."""
     architecture: CoderArchitecture = "conv"
     """Networks for images: convolutions of stride 2; pooled, as LeNet; dense (fully connected); or linear, whose code
     are principal components. Points take perceptrons, or linear."""
     variance: float = 0.1
-    """Of the fixed Gaussian likelihood, per pixel."""
+    """Of the Gaussian likelihood, per pixel; where it is learned, the start, which must be well below the data's own
+    variance: latents carry nothing until the likelihood is narrower than what they could explain."""
+    weight_decay: float = 0.0
+    """Times half the squared length of all weights, added to the loss: a Gaussian prior on them."""
+
+    def check(self) -> None:
+        super().check()
+        require_positive(self, ("variance",))
+        require_at_least(0, self, ("weight_decay",))
+
+    def check_networks(self, points: bool) -> None:
+        super().check_networks(points)
+        if points and self.architecture in ("pooled", "dense"):
+            raise UserError(f"--architecture {self.architecture} is for pictures, and these are points; leave it out.")
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(CoderConfig):
+    """A code and a reconstruction, without a prior."""
+
     noise: float = 0.0
     """Standard deviation of noise on the input but not on the target (denoising)."""
     sparsity_weight: float = 0.0
@@ -69,7 +89,7 @@ class AutoencoderConfig(ImageConfig):
         objective = AutoencoderObjective(
             network,
             likelihood,
-            adam(network, self.learning_rate),
+            adam(network, self.learning_rate, weight_decay=self.weight_decay),
             self.noise,
             self.sparsity_weight,
             self.sparsity,
@@ -82,39 +102,15 @@ class AutoencoderConfig(ImageConfig):
 
     def check(self) -> None:
         super().check()
-        require_positive(self, ("variance",))
         require_at_least(0, self, ("noise", "sparsity_weight"))
         if not 0 < self.sparsity < 1:
             raise UserError(f"--sparsity must be in (0, 1), got {self.sparsity}.")
 
-    def check_networks(self, points: bool) -> None:
-        super().check_networks(points)
-        refuse_architecture(self.architecture, points)
-
-
-def refuse_architecture(architecture: CoderArchitecture, points: bool) -> None:
-    """Points are no pictures.
-
-    Raises:
-        UserError: their network was to be one for pictures.
-    """
-    if points and architecture in ("pooled", "dense"):
-        raise UserError(f"--architecture {architecture} is for pictures, and these are points; leave it out.")
-
 
 @dataclass(frozen=True)
-class VAEConfig(ImageConfig):
+class VAEConfig(CoderConfig):
     """A variational autoencoder."""
 
-    likelihood: LikelihoodName = "bernoulli"
-    """What the reconstruction error is: cross-entropy, or squared error by a variance: fixed, one that is learned, or
-    one for each pixel that the decoder gives (mu and sigma of z)."""
-    architecture: CoderArchitecture = "conv"
-    """Networks for images: convolutions of stride 2; pooled, as LeNet; dense (fully connected); or linear. Points take
-    perceptrons, or linear."""
-    variance: float = 0.1
-    """Of the Gaussian likelihood, per pixel; where it is learned, the start, which must be well below the data's own
-    variance: latents carry nothing until the likelihood is narrower than what they could explain."""
     prior: PriorName = "normal"
     """Of the latents: N(0, 1), a mixture of Gaussians that is learned, or vamp, the mixture of the encoder's posteriors
     of pseudo-inputs that are learned."""
@@ -124,6 +120,8 @@ class VAEConfig(ImageConfig):
     """Trade-off between data and prior (lambda, beta): above 1 favours the prior."""
     free_nats: float = 0.0
     """KL per latent unit that costs nothing (free bits)."""
+    draws: int = 1
+    """Latents drawn for each picture in a step (L in the bound's first term): more are less noisy, and slower."""
     conditional: bool = False
     """Give the label to encoder and decoder."""
 
@@ -137,8 +135,8 @@ class VAEConfig(ImageConfig):
         if network.output_logvar is not None:
             nn.init.constant_(network.output_logvar, math.log(self.variance))
         likelihood = likelihood_of(self.likelihood, self.variance, network.output_logvar)
-        optimiser = adam(network, self.learning_rate)
-        return VAEModel(VAEObjective(network, likelihood, optimiser, self.kl_weight, self.free_nats))
+        optimiser = adam(network, self.learning_rate, weight_decay=self.weight_decay)
+        return VAEModel(VAEObjective(network, likelihood, optimiser, self.kl_weight, self.free_nats, self.draws))
 
     def _prior(self, shape: Shape) -> nn.Module | None:
         if self.prior == "normal":
@@ -161,14 +159,10 @@ class VAEConfig(ImageConfig):
 
     def check(self) -> None:
         super().check()
-        require_positive(self, ("variance", "components"))
+        require_positive(self, ("components", "draws"))
         require_at_least(0, self, ("kl_weight", "free_nats"))
         if self.free_nats and self.prior != "normal":
             raise UserError("--free-nats counts the KL of each unit, which only --prior normal has; drop one of them.")
-
-    def check_networks(self, points: bool) -> None:
-        super().check_networks(points)
-        refuse_architecture(self.architecture, points)
 
 
 def _coder(config: AutoencoderConfig | VAEConfig, shape: Shape, classes: int = 0) -> Coder:

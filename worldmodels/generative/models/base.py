@@ -23,6 +23,7 @@ condition)``              model of classes the condition is labels ``[count]``, 
                           ``futures(context, rng, labels)`` are clips that continue ``context [N, k, C, S, S]``
 ``films()``               name -> function of held-out data that gives the frames of an animation
 ``measures(batch)``       what only this model can say of held-out data (bounds, errors), beside the common measures
+``nats(x, labels)``       or None: exact negative log likelihoods of pictures ``[N, C, S, S]``, ``[N]``
 ``latents(batch)``        or None: which latent units carry information; no unit at all stops the training
 ``read(caption)``         or None: the condition ``[T]`` that a caption stands for, where captions are the condition;
                           then ``captions(count, rng)`` are random ones like those of its data
@@ -84,6 +85,7 @@ class ImageModel:
     encode: Encode | None = None
     decode: Encode | None = None
     read: Callable[[str], Tensor] | None = None
+    nats: Callable[[Tensor, Tensor | None], Tensor] | None = None
     condition_of: ConditionOf | None = None
     condition_channels: int = 0  #: more than 0: conditional on pictures
     frames: int = 0  #: more than 0: its samples are clips
@@ -300,7 +302,9 @@ def labelled_classes(shape: Shape) -> int:
     return shape.classes
 
 
-def adam(module: nn.Module, rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
+def adam(
+    module: nn.Module, rate: float, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0
+) -> torch.optim.Optimizer:
     """Adam, fused where that is possible: six times as fast for small networks, whose steps its own outlasts."""
     fused = next(module.parameters()).device.type in ("cpu", "cuda")
-    return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=fused)
+    return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, weight_decay=weight_decay, fused=fused)

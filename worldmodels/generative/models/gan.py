@@ -20,6 +20,7 @@ from worldmodels.generative.models.base import (
 )
 from worldmodels.generative.networks import foster
 from worldmodels.generative.networks.dcgan import Conditioning, Upsampling, dcgan_critic, dcgan_generator
+from worldmodels.generative.networks.heads import UniformGenerator
 from worldmodels.generative.networks.modules import Critic, Generator
 from worldmodels.generative.networks.patchgan import patchgan
 from worldmodels.generative.networks.perceptrons import mlp_critic, mlp_generator
@@ -99,6 +100,8 @@ class GANConfig(ImageConfig):
     """Networks for images ("foster" is the 28x28 GAN of the book); points always take perceptrons."""
     conditioning: Conditioning = "none"
     """How the critic learns the label: as input planes, or by projection. The generator gets it with its noise."""
+    noise: Literal["normal", "uniform"] = "normal"
+    """What the generator makes pictures of: from N(0, 1), or uniform in [-1, 1]."""
     penalty: PenaltyName = "none"
     """On the critic's gradient: between real and fake (WGAN-GP), or around real (DRAGAN)."""
     penalty_weight: float = 10.0
@@ -139,7 +142,7 @@ class GANConfig(ImageConfig):
         generator, critic = networks(shape, classes, critic_classes)
         if self.spectral_norm:
             spectrally_normalise(critic)
-        return generator, critic
+        return UniformGenerator(generator) if self.noise == "uniform" else generator, critic
 
     def rules(self) -> tuple[Any, ...]:
         """The arguments of :class:`GAN` after its networks, in its order."""

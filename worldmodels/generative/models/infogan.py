@@ -55,6 +55,8 @@ class InfoGANConfig(GANConfig):
         super().check_networks(points)
         if self.conditioning != "none":
             raise UserError("An InfoGAN finds its own classes: leave out --conditioning, or use cgan-projection.")
+        if self.noise != "normal":
+            raise UserError("Of an InfoGAN's noise, --numbers are uniform, and the rest is normal: leave out --noise.")
 
 
 class InfoGANModel(GANModel):

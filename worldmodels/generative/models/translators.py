@@ -16,10 +16,11 @@ from worldmodels.generative.data.synthetic import DISTRIBUTIONS
 from worldmodels.generative.models.base import ImageConfig, adam
 from worldmodels.generative.networks.patchgan import Patch, patchgan
 from worldmodels.generative.networks.resnet_translator import resnet_translator
+from worldmodels.generative.networks.spade import Spade
 from worldmodels.generative.networks.unet import unet
 
 NormName = Literal["instance", "batch"]
-TranslatorName = Literal["unet", "resnet"]
+TranslatorName = Literal["unet", "resnet", "spade"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class TranslatorConfig(ImageConfig):
     width: int = 16
     """Filters next to the image; deeper layers have more. 64 in the papers."""
     translator: TranslatorName = "unet"
-    """unet, pix2pix's, hands every level's detail across; resnet, CycleGAN's, takes several times as long."""
+    """unet, pix2pix's, hands every level's detail across; resnet, CycleGAN's, takes several times as long; spade,
+    GauGAN's, is for maps of what is where, which it tells every normalisation again."""
     blocks: int = 6
     """Residual blocks of a resnet; the paper has 6 up to 128x128 and 9 above."""
     norm: NormName = "instance"
@@ -56,6 +58,8 @@ class TranslatorConfig(ImageConfig):
         norm = nn.BatchNorm2d if self.norm == "batch" else nn.InstanceNorm2d
         if self.translator == "unet":
             return unet(size, channels, out, self.width, norm, self.dropout)
+        if self.translator == "spade":
+            return Spade(size, channels, out, self.width, norm, self.dropout)
         return resnet_translator(size, channels, out, self.width, self.blocks, norm, self.dropout)
 
     def critic(self, size: int, channels: int) -> nn.Module:
@@ -80,8 +84,8 @@ class TranslatorConfig(ImageConfig):
         require_below_one(self, ("dropout", "average_decay", "beta1"))
         if self.latent_size != ImageConfig.latent_size:
             raise UserError("--latent-size does nothing for a translator, whose noise is --dropout; leave it out.")
-        if self.translator == "unet" and self.blocks != TranslatorConfig.blocks:
-            raise UserError("--blocks is for --translator resnet, and does nothing for a unet; leave it out.")
+        if self.translator != "resnet" and self.blocks != TranslatorConfig.blocks:
+            raise UserError(f"--blocks is for --translator resnet, and nothing to a {self.translator}; leave it out.")
         if self.data in DISTRIBUTIONS:
             raise UserError(f"A translator is for pictures, and {self.data} are points; choose other --data.")
 

@@ -1,4 +1,4 @@
-"""A critic with a second opinion, and a generator part of whose noise is a code."""
+"""A critic with a second opinion, and generators whose noise is uniform, or in part a code."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ class TwoHeads(Critic):
         """Logits ``[N, 1]`` and the second opinion."""
         features = self.body(x)
         return self.head(features), self.second(features)
+
+
+class UniformGenerator(Generator):
+    """A generator whose noise is uniform in [-1, 1]: the distribution function makes it of latents from N(0, 1)."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__(generator.latent_size, generator.body, generator.classes)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(torch.erf(z / math.sqrt(2)), labels)
 
 
 class CodedGenerator(Generator):

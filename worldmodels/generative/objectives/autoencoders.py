@@ -124,6 +124,7 @@ class VAEObjective:
     Args:
         kl_weight: on the KL (λ, or β of the beta-VAE).
         free_nats: KL per latent unit that costs nothing.
+        draws: latents of each sample; the loss is the mean over them.
     """
 
     def __init__(
@@ -133,19 +134,21 @@ class VAEObjective:
         optimiser: torch.optim.Optimizer,
         kl_weight: float = 1.0,
         free_nats: float = 0.0,
+        draws: int = 1,
     ) -> None:
         self.model, self.likelihood, self.optimiser = model, likelihood, optimiser
-        self.kl_weight, self.free_nats = kl_weight, free_nats
+        self.kl_weight, self.free_nats, self.draws = kl_weight, free_nats, draws
 
     def loss(self, batch: Batch) -> Loss:
         labels = batch.labels if self.model.classes else None
         mean, logvar = (wide(part) for part in self.model.encode(batch.x, labels))
-        z = reparameterise(mean, logvar, batch.normal(*mean.shape))
-        nll = self.likelihood.nll(self.model.decode(z, labels), batch.x)
+        drawn = [reparameterise(mean, logvar, batch.normal(*mean.shape)) for _ in range(self.draws)]
+        nll = torch.stack([self.likelihood.nll(self.model.decode(z, labels), batch.x) for z in drawn]).mean(0)
         if self.model.prior is None:
             kl = kl_to_standard_normal(mean, logvar)
         else:
-            kl = sampled_kl(z, mean, logvar, self.model.prior(self.model.encode))[:, None]
+            prior = self.model.prior(self.model.encode)
+            kl = torch.stack([sampled_kl(z, mean, logvar, prior) for z in drawn]).mean(0)[:, None]
         bound = elbo(nll, kl, self.kl_weight, self.free_nats)
         return Loss(bound.loss, {"loss": bound.loss, "distortion": bound.distortion, "rate": bound.rate})
 
