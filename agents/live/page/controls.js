@@ -1,6 +1,6 @@
 // Buttons, sliders and their keys.
 
-import { $, fill } from "./dom.js";
+import { $, fill, note } from "./dom.js";
 import { toggleHelp } from "./help.js";
 
 // The page's own look, kept in this browser.
@@ -13,7 +13,10 @@ export function looks(redraw) {
   crisp(localStorage.getItem("crisp") !== "no");
   return {
     crisp: () => crisp(document.body.classList.contains("smooth")),
-    full: () => { if (document.fullscreenElement) document.exitFullscreen(); else document.documentElement.requestFullscreen?.(); },
+    full: () => { // which a browser may refuse, e.g. to a page within another
+      const done = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen?.();
+      done?.catch(() => note("This browser does not let the page fill the screen."));
+    },
     help: toggleHelp,
     theme: () => {
       const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
