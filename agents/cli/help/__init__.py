@@ -139,7 +139,7 @@ def docstrings(kind: type[Any]) -> dict[str, str]:
 def _lines(option: Option) -> list[str]:
     """An option with the first sentence of its help, shortened where that spares a line."""
     shown, default = f"  {option.flag} {option.takes}".rstrip(), _default(option)
-    sentence = re.split(r"(?<=[\w)'])\. (?=[A-Z])", option.text)[0].rstrip(".")
+    sentence = re.split(r"(?<=[\w)'\"])\. (?=[A-Z])", option.text)[0].rstrip(".")
     plain = re.sub(r" \([^)]*\)", "", sentence)
     shorter = (sentence, plain, plain.split(";")[0])
     text = next((text for text in shorter if len(text + default) <= WIDTH - INDENT), sentence)
