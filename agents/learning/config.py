@@ -152,6 +152,8 @@ class ControllerConfig(EvolutionConfig):
             self,
             learner=self.teacher,
             teacher=None,
+            teacher_generations=ControllerConfig.teacher_generations,  # of the evolution, and so is the next
+            lessons=ControllerConfig.lessons,
             world=self.world if self.world in able else "dream",
             generations=generations,
             average=max(1, min(10, generations // 4)),
@@ -165,6 +167,8 @@ class ControllerConfig(EvolutionConfig):
             self,
             learner="distil",
             teacher=None,
+            teacher_generations=ControllerConfig.teacher_generations,
+            lessons=ControllerConfig.lessons,
             world="real",
             generations=self.lessons,
             restarts=0,

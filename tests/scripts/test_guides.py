@@ -61,7 +61,8 @@ SHORT = {
     "diagnose": "--gate.controllers 4 --gate.dreams 2 --gate.episodes 2 --gate.temperatures 1 --gate.dropouts 0",
 }
 LEARNERS = ("sac", "dreamer", "ppo")
-ACTOR_CRITIC = " ".join(["--controller.generations 1", *(f"--controller.{one}.layers 4" for one in LEARNERS)])
+LESSONS = "--controller.teacher-generations 1 --controller.lessons 1 --controller.distil.updates 2"
+ACTOR_CRITIC = " ".join(["--controller.generations 1", LESSONS, *(f"--controller.{one}.layers 4" for one in LEARNERS)])
 MAKES = {"train-vae": "vae", "train-mdnrnn": "mdnrnn", "train-controller": "controller", "distil": "controller"}
 RUNS = ("runs/car", "runs/car-sac", "runs/car-ppo", "runs/new", "runs/mine", "runs/quickstart", "downloads/their-car")
 
@@ -120,9 +121,11 @@ def run(words: list[str], place: Path) -> None:
     values = dict(pairwise(typed))
     if name in MAKES:  # of other options than the stage that is there, on which a later round rests
         new_run = Run(Path(values["--run"]))
-        for folder in (new_run.stage(MAKES[name]).path, new_run.round(1).path):
+        before = (new_run.teacher.path, new_run.distilled.path) if MAKES[name] == "controller" else ()
+        for folder in (new_run.stage(MAKES[name]).path, new_run.round(1).path, *before):
             shutil.rmtree(folder, ignore_errors=True)
-    short = shlex.split(ACTOR_CRITIC if "--controller.learner" in typed else SHORT[name])
+    learns = {"--controller.learner", "--controller.teacher"} & set(typed)
+    short = shlex.split(ACTOR_CRITIC if learns else SHORT[name])
     if name == "train-images" and "--data" not in typed:
         short += ["--data", "digits.npz"]
     if name == "export-page" and "--images" in typed:
