@@ -94,17 +94,15 @@ def principal_components(samples: Samples, x: Tensor, arguments: Arguments) -> M
 
 
 def pythae_model(name: str, samples: Samples, x: Tensor, arguments: Arguments) -> Measures:
-    """One of pythae's, with its networks for 28x28 digits, on the batches and with the optimiser of ours."""
-    models, mnist = (import_module(f"pythae.models{part}") for part in ("", ".nn.benchmarks.mnist"))
+    """One of pythae's, with its usual networks (fully connected), on the batches and with the optimiser of ours."""
+    models = import_module("pythae.models")
     torch.manual_seed(0)
-    kind = "AE" if name == "AE" else "VAE"
     options = getattr(models, f"{name}Config")(
         input_dim=(samples.channels, samples.size, samples.size),
         latent_dim=arguments.latent_size,
         **({} if name == "AE" else {"reconstruction_loss": "bce"}),
     )
-    encoder = getattr(mnist, f"Encoder_Conv_{kind}_MNIST")(options)
-    model = getattr(models, name)(options, encoder=encoder, decoder=mnist.Decoder_Conv_AE_MNIST(options))
+    model = getattr(models, name)(options)
     config = preset("vae")
     batches, optimiser = Batches(samples, config.batch_size, 0, CPU), adam(model, config.learning_rate)
     for step in range(arguments.steps):
