@@ -97,8 +97,10 @@ GALLERY_WIDTH = 3
 POOR_RECALL = 0.1
 CAVEATS = {
     "images": "In one step a model's critic is updated once; that of wgan and wgan-gp, as published, five times: equal "
-    "steps are not equal time. “real data” are training images, scored as if they had been generated: what a perfect "
-    "sampler would reach.",
+    "steps are not equal time. The levels of lapgan learn apart, each from the true coarser picture: after so few steps "
+    "what it makes itself is no such picture yet. sigma-vae earns its nats on pixels that are always black, and draws "
+    "faint digits. “real data” are training images, scored as if they had been generated: what a perfect sampler would "
+    "reach.",
     "points": "“real data” are points of the training set; “perfect sampler” draws new ones from the distribution. "
     "Every critic learns twice as fast as its generator: with equal rates, which of the modes gan finds depends on its "
     "seed. sngan has the non-saturating loss and three critic updates per step here: with the hinge loss it was "
@@ -215,8 +217,8 @@ def outside_table(figures: Mapping[str, Any]) -> str:
         OUTSIDE,
         "",
         f"Digits, {steps:,} steps of the same batches and optimiser (PCA is exact), {latents} latents, measured "
-        f"on {figures['held_out']:,} held-out digits in one run of `python scripts/docs/images_outside.py "
-        f"--steps {steps}`. The networks differ in size.",
+        f"on {figures['held_out']:,} held-out digits by `python scripts/docs/images_outside.py "
+        f"--steps {steps}`. The networks differ in size; those of pythae are its usual ones.",
         "",
         "| | squared error / image ↓ | cross-entropy ELBO, nats ↑ | seconds |",
         "|---|---|---|---|",
