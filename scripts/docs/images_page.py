@@ -97,8 +97,8 @@ GALLERY_WIDTH = 3
 POOR_RECALL = 0.1
 CAVEATS = {
     "images": "In one step a model's critic is updated once; that of wgan and wgan-gp, as published, five times: equal "
-    "steps are not equal time. The levels of lapgan learn apart, each from the true coarser picture: after so few steps "
-    "what it makes itself is no such picture yet. sigma-vae earns its nats on pixels that are always black, and draws "
+    "steps are not equal time. The levels of lapgan learn apart, each from the true coarser picture: so early, what "
+    "it makes itself is no such picture. sigma-vae earns its nats on pixels that are always black, and draws "
     "faint digits. “real data” are training images, scored as if they had been generated: what a perfect sampler would "
     "reach.",
     "points": "“real data” are points of the training set; “perfect sampler” draws new ones from the distribution. "
