@@ -135,14 +135,17 @@ def row(name: str, data: str, arguments: Arguments) -> Row:
     by_seed = configs(name, data, arguments)
     budget = f"{by_seed[0].steps:,} generator steps of {by_seed[0].batch_size} samples for every model"
     budget += "" if data in DISTRIBUTIONS else f", in {by_seed[0].precision}"
-    trainings = [
-        training(name, config, run.with_name(f"{run.name}-{seed}" if seed else run.name), arguments)
-        for seed, config in enumerate(by_seed)
-    ]
+    runs = runs_of(run, len(by_seed))
+    trainings = [training(name, config, where, arguments) for config, where in zip(by_seed, runs, strict=True)]
     if len(by_seed) == 1:
         return {**trainings[0], "budget": f"{budget}."}
     budget += f", with {len(by_seed)} seeds: the median, and the range in brackets."
     return {**combine(trainings), "budget": budget}
+
+
+def runs_of(run: Path, trainings: int) -> list[Path]:
+    """The run of every seed, or of what no model made."""
+    return [run, *(run.with_name(f"{run.name}-{seed}") for seed in range(1, trainings))]
 
 
 def training(name: str, config: ImageConfig, run: Path, arguments: Arguments) -> Row:
@@ -194,7 +197,8 @@ def body(arguments: Arguments) -> None:
                 options = [config_to_dict(config) for config in by_seed]
                 write_json(path, {"measures": {}, **result, "options": options, "machine": machine})
             rows.append(read_evaluation(path))
-            if (samples := Run(run).images.picture("samples")).exists():
+            drawn = [Run(one).images.picture("samples") for one in runs_of(run, len(by_seed))]
+            if samples := next((picture for picture in drawn if picture.exists()), None):  # a collapsed run has none
                 shrink(samples, grids / picture_name(rows[-1]))
     threads = f"OMP_NUM_THREADS={value} " if (value := os.environ.get("OMP_NUM_THREADS")) else ""
     precision = f" --precision {arguments.precision}" if arguments.precision != "float32" else ""
