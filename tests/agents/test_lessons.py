@@ -59,6 +59,7 @@ def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path
     assert Run(run).controller.manifest["environment_steps"] == sum(part.environment_steps for part in parts) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["agents.learning.sac.explore", "agents.learning.distil.demonstrate"])
 def test_whatever_breaks_off_is_continued_bit_by_bit(where: str, tiny_run: Path, tmp_path: Path):
     whole, parts = (world_model_of(tiny_run, tmp_path / name) for name in ("whole", "parts"))

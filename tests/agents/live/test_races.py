@@ -25,7 +25,9 @@ def page(browser: Any, server: Running) -> Iterator[Page]:
     page.close()
 
 
-@pytest.mark.parametrize("way", ["a tab", "a key", "the address"])
+@pytest.mark.parametrize(
+    "way", [*(pytest.param(way, marks=pytest.mark.slow) for way in ("a tab", "a key")), "the address"]
+)
 def test_a_scene_can_be_chosen_before_the_server_has_said_hello(browser: Any, server: Running, way: str):
     page = Page(browser, server.url + "#dream", SLOW)
     page.page.reload()  # here nobody waits for the hello
@@ -68,7 +70,16 @@ def test_everything_may_be_pressed_before_the_hello(browser: Any, server: Runnin
     page.close()
 
 
-@pytest.mark.parametrize("address", ["#100%", "#%E4&tau=1.5%", "#constructor", "#&speed=&tau=x&agent="])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "#100%",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("#%E4&tau=1.5%", "#constructor", "#&speed=&tau=x&agent=")
+        ),
+    ],
+)
 def test_an_address_that_makes_no_sense_is_the_real_world(browser: Any, server: Running, address: str):
     page = Page(browser, server.url + address)
     expect(page.page.locator("[data-go=real]")).to_have_attribute("aria-current", "page")
