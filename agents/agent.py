@@ -94,18 +94,24 @@ class Agent:
         return cls(folder, model, spec, controller, parameters.float().to(device), env)
 
     @classmethod
-    def from_folder(cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False) -> Agent:
-        """As :meth:`load`, from exactly this folder: one round of a run."""
+    def from_folder(
+        cls, folder: Path, device: torch.device | str = "cpu", fast: bool = False, seeing: Path | None = None
+    ) -> Agent:
+        """As :meth:`load`, from exactly this folder: one round of a run.
+
+        Args:
+            seeing: the folder of V and M, if it is not the one that the controller's folder leads to.
+        """
         stage = Run(folder).controller
         manifest = stage.manifest
         env, validation = recorded_env(manifest), manifest.get("validation")
-        model = WorldModel.from_folder(folder, device, fast)
+        model = WorldModel.from_folder(seeing or folder, device, fast)
         try:
             model = model.act_through(env)
         except UserError as error:
             raise UserError(f"{stage.manifest_file} does not fit M: {error}") from error
         spec = stage.described("spec", spec_of)
-        _require_its_own_model(folder, manifest)
+        _require_its_own_model(folder, manifest, seeing or folder)
         kept = load_tensors(stage.weights)
         if "selected" not in kept:
             raise UserError(f"{stage.weights} holds no controller; evolve it again.")
@@ -180,7 +186,7 @@ class Agent:
         return Acting(self, seed)
 
 
-def _require_its_own_model(folder: Path, manifest: Mapping[str, Any]) -> None:
+def _require_its_own_model(folder: Path, manifest: Mapping[str, Any], seeing: Path) -> None:
     """Refuse a controller beside a V or an M that it was not made on.
 
     A release notes the hashes of its own files; those that C was made from are of full precision, elsewhere.
@@ -189,7 +195,7 @@ def _require_its_own_model(folder: Path, manifest: Mapping[str, Any]) -> None:
         UserError: it names the two.
     """
     controller = Run(folder).controller.path
-    for stage in Run(folder).model:
+    for stage in Run(seeing).model:
         name, weights = stage.name, stage.weights
         noted = manifest.get(name) or (manifest["inputs"].get(name) if is_whole(weights) else None)
         if noted is not None and noted != file_hash(weights):

@@ -77,7 +77,8 @@ class DistilConfig:
         UserError: there is no such agent, or it acts otherwise than C does.
         """
         name = self.teacher or self.own_teacher(task.folder.parent)
-        teacher, ours = Agent.load(name), task.model.action_spec
+        teacher = Agent.load(name) if self.teacher else Agent.from_folder(Path(name), seeing=task.run)
+        ours = task.model.action_spec
         teacher_spec = teacher.model.action_spec
         if (teacher_spec.kind, teacher_spec.low, teacher_spec.high) != (ours.kind, ours.low, ours.high):
             raise UserError(f"{name} acts in another world: its action vector is not the one of this run's M.")

@@ -34,8 +34,8 @@ from agents.learning.history import (
     steps_taken,
 )
 from agents.learning.learner import Learner, Task, World
-from agents.learning.lessons import after_lessons, steps_of_lessons
-from agents.learning.restarts import best_of_tries, steps_of_tries
+from agents.learning.lessons import after_lessons, lessons_in
+from agents.learning.restarts import best_of_tries, tries_in
 from agents.networks import spec_of
 from agents.standardiser import Standardiser
 from rollouts.console import command, duration, progress_bar, say
@@ -102,7 +102,7 @@ def evolve(
             config, into or run, lambda options, folder: evolve(options, run, env, workers, device, None, folder)
         )
     initial = _initial_mean(controller, spec, model, start_from)
-    task = Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path)
+    task = Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path, run)
     learner = config.options.begin(task)
     course = resume(stage, learner, config.average, initial)
     done = len(course.history)
@@ -248,8 +248,9 @@ def _finish(
         stage.weights,
     )
     steps = steps_taken(course.history, config.world, resolve(env).action_repeat)
-    for before in [*steps_of_tries(config, stage.run), *steps_of_lessons(config, stage.run)]:
-        steps = {name: count + before[name] for name, count in steps.items()}
+    for before in [*tries_in(config, stage.run), *lessons_in(config, stage.run)]:
+        noted = before.controller.manifest
+        steps = {name: count + noted[name] for name, count in steps.items()}
     stage.finish(
         env=config_to_dict(env),
         spec=config_to_dict(spec),

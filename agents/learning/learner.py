@@ -41,6 +41,7 @@ class Task:
     warm: bool  #: whether ``initial`` is an earlier agent's
     seed: int
     folder: Path  #: the stage's folder: a learner may keep files there
+    run: Path | None = None  #: the folder of V and M
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,6 @@ def after_lessons(config: ControllerConfig, folder: Path, learn: Callable[[Contr
     return learn(config.imitation, Run(folder).distilled.path)
 
 
-def steps_of_lessons(config: ControllerConfig, folder: Path) -> list[dict[str, int]]:
-    """What the lessons of a controller cost, each in real and in imagined steps."""
-    lessons = (Run(folder).teacher, Run(folder).distilled) if config.teacher else ()
-    manifests = [run.controller.manifest for run in lessons]
-    return [{name: manifest[name] for name in ("environment_steps", "imagined_steps")} for manifest in manifests]
+def lessons_in(config: ControllerConfig, folder: Path) -> list[Run]:
+    """Where the lessons of a controller are: its teacher, and what C learned from it."""
+    return [Run(folder).teacher, Run(folder).distilled] if config.teacher else []

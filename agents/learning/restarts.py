@@ -15,10 +15,9 @@ from rollouts.console import say
 from rollouts.runs.layout import Run
 
 
-def steps_of_tries(config: ControllerConfig, folder: Path) -> list[dict[str, int]]:
-    """What the tries of a controller cost, each in real and in imagined steps."""
-    manifests = [Run(folder).restart(number).controller.manifest for number in range(config.restarts)]
-    return [{name: manifest[name] for name in ("environment_steps", "imagined_steps")} for manifest in manifests]
+def tries_in(config: ControllerConfig, folder: Path) -> list[Run]:
+    """Where the tries of a controller are."""
+    return [Run(folder).restart(number) for number in range(config.restarts)]
 
 
 def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[ControllerConfig, Path], Path]) -> Path:
@@ -29,7 +28,7 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
         try_out: evolves with these options into this folder.
     """
     tries: list[tuple[float, Path]] = []
-    for number in range(config.restarts):
+    for number, into in enumerate(tries_in(config, folder)):
         say(f"C: try {number + 1} of {config.restarts}")
         options = replace(
             config,
@@ -39,7 +38,6 @@ def best_of_tries(config: ControllerConfig, folder: Path, try_out: Callable[[Con
             seed=config.seed + 1 + number,
             gate=0 if number and config.world == "dream" else config.gate,  # all of them begin alike
         )
-        into = Run(folder).restart(number)
         result = try_out(options, into.path)
         tries.append((into.controller.manifest["validation"], result))
     best = max(tries, key=lambda one: one[0])

@@ -60,6 +60,14 @@ def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path
 
 
 @pytest.mark.slow
+def test_a_trial_beside_the_world_model_has_lessons_of_its_own(tiny_run: Path, tmp_path: Path):
+    run = world_model_of(tiny_run, tmp_path / "run")
+    evolve(CONFIG, run, TOY, 0, CPU, into=run / "comparison" / "zh")
+    assert Run(run / "comparison" / "zh").distilled.controller.complete
+    assert not Run(run).teacher.path.exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["agents.learning.sac.explore", "agents.learning.distil.demonstrate"])
 def test_whatever_breaks_off_is_continued_bit_by_bit(where: str, tiny_run: Path, tmp_path: Path):
     whole, parts = (world_model_of(tiny_run, tmp_path / name) for name in ("whole", "parts"))
