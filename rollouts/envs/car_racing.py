@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
@@ -45,11 +45,14 @@ from gymnasium.envs.box2d.car_racing import (
     ZOOM,
     CarRacing,
 )
+from gymnasium.error import ResetNeeded
 from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from numpy.typing import NDArray
 
 from rollouts.envs import car_tracks
 from rollouts.envs.car_drawing import Painter, seen_at
+from rollouts.envs.car_physics import DT, Contacts, Drive, Road
 
 Points: TypeAlias = NDArray[Any]  #: complex numbers, a polygon a row
 Color: TypeAlias = tuple[int, ...]
@@ -128,11 +131,19 @@ class FastCarRacing(CarRacing):
         self._canvas = np.zeros((SCENE_ROWS * SUPERSAMPLING, STATE_W * SUPERSAMPLING, 3), np.uint8)
         self._ground = np.zeros_like(self._canvas)
         self._painter: Painter | None = None
+        self._road = Road(self.world)
+        self._contacts = Contacts(self, self._road)
+        self._drive: Drive | None = None
 
     def _create_track(self) -> bool:
         """Make a track as Gymnasium does, then lay out all that stands still as arrays, in drawing order."""
-        if not car_tracks.create(self, super()._create_track):
-            return False
+        world, self.world = self.world, self._road
+        try:
+            if not car_tracks.create(self, super()._create_track):
+                return False
+        finally:
+            self.world = world
+        self.world.contactListener = self._contacts  # reset() has put Gymnasium's there, which knows bodies only
         road = _points([polygon for polygon, _ in self.road_poly])
         self._polygons = np.concatenate([_GRASS, _narrowed(road)])  # [P, 4]
         self._centres = self._polygons.mean(axis=1)
@@ -149,6 +160,55 @@ class FastCarRacing(CarRacing):
         self._ground[:] = _darkened(self.bg_color)
         self._painter = None
         return True
+
+    def _destroy(self) -> None:
+        if self.road:
+            self._road.clear()
+            self.road = []
+            assert self.car is not None
+            self.car.destroy()
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As Gymnasium's."""
+        if not self.continuous or self.render_mode == "human":
+            return super().step(action)
+        self._advance(action)
+        self.state = self._render("state_pixels")
+        return self.state, *self._judge(action)
+
+    def step_unseen(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As ``step``, not drawn: drawing is most of its time."""
+        self._advance(action)
+        return None, *self._judge(action)
+
+    def _advance(self, action: Any) -> None:
+        """Move the world by one step; no action, none that is new."""
+        assert self.car is not None
+        if self._drive is None or self._drive.car is not self.car:
+            self._drive = Drive(self.car)
+        if action is not None:
+            chosen = action.astype(np.float64).tolist()
+            self._drive.control(-chosen[0], chosen[1], chosen[2])
+        self._drive.step()
+        self.world.Step(DT, 6 * 30, 2 * 30)
+        self.t += DT
+
+    def _judge(self, action: Any) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Reward, terminated, truncated and info of the step just done; without an action nothing is at stake."""
+        if action is None:
+            return 0, False, False, {}
+        car = self.car
+        assert car is not None
+        self.reward -= 0.1
+        car.fuel_spent = 0.0
+        gain, terminated, info = self.reward - self.prev_reward, False, {}
+        self.prev_reward = self.reward
+        if self.new_lap or self.tile_visited_count == len(self.track):
+            terminated, info = True, {"lap_finished": True}
+        place = car.hull.position
+        if abs(place.x) > PLAYFIELD or abs(place.y) > PLAYFIELD:
+            gain, terminated, info = -100, True, {"lap_finished": False}
+        return gain, terminated, False, info
 
     def sees(self, other: gym.Env[Any, Any]) -> tuple[float, float, float] | None:
         """Where another car is on this one's picture, see :func:`seen_at`; None for another kind of world."""
@@ -289,6 +349,8 @@ class UnseenSteps(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
+        self.many_steps = self._many if _is_plain(env) else None
+        """:meth:`_many`, where it is known what lies between this and the world; else None."""
 
     def step_unseen(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As ``step``; there is an observation only if the episode ends with it."""
@@ -301,3 +363,39 @@ class UnseenSteps(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if terminated or truncated:
             observation = world._render("state_pixels")
         return observation, reward, terminated, truncated, info
+
+    def _many(
+        self, action: Any, times: int, begun: Callable[[], None]
+    ) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As so many steps with one action, or fewer if the episode ends, of which only the last is drawn.
+
+        Args:
+            begun: called before each of them.
+
+        Returns:
+            as ``step``, the rewards added up.
+        """
+        limit: Any = self.env
+        order, total = limit.env, 0.0
+        if not order.has_reset:
+            raise ResetNeeded("Cannot call env.step() before calling env.reset()")
+        world = order.env
+        for left in reversed(range(times)):
+            begun()
+            observation, reward, terminated, truncated, info = (world.step if left == 0 else world.step_unseen)(action)
+            limit._elapsed_steps += 1
+            truncated = limit._elapsed_steps >= limit._max_episode_steps
+            total += reward
+            if terminated or truncated:
+                break
+        if observation is None:
+            observation = world._render("state_pixels")
+        return observation, total, terminated, truncated, info
+
+
+def _is_plain(env: gym.Env[Any, Any]) -> bool:
+    """Whether this is a FastCarRacing as ``gymnasium.make`` wraps it, without anything else."""
+    if type(env) is not TimeLimit or type(env.env) is not OrderEnforcing:
+        return False
+    world = env.env.env
+    return type(world) is FastCarRacing and world.continuous and world.render_mode != "human"

@@ -146,6 +146,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
             np.array(self.action_spec.low, np.float32), np.array(self.action_spec.high, np.float32), dtype=np.float32
         )
         self._step_unseen = getattr(env, "step_unseen", env.step)
+        self._many: Callable[..., Any] | None = getattr(env, "many_steps", None)
 
     @property
     def screen(self) -> tuple[int, int]:
@@ -171,6 +172,8 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One decision: the action is done ``action_repeat`` times, or until the episode ends."""
         beat()
+        if self._many is not None and self.between is None:
+            return self._at_once(action, self._many)
         total = 0.0
         for left in reversed(range(self.preset.action_repeat)):
             done = self.action_spec.to_env(action)  # a fresh one: an environment may change what it is handed
@@ -183,6 +186,18 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
             if self.between is not None:
                 self.between()
         return self._see(observation), total, terminated, truncated, info
+
+    def _at_once(
+        self, action: NDArray[np.float32], many: Callable[..., Any]
+    ) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """All repeats of an action in one call, by an environment that offers this and is known to keep the rules."""
+        done, times = self.action_spec.to_env(action), self.preset.action_repeat
+        observation, *outcome = self._mannerly(lambda: many(done, times, self._count))
+        reward, terminated, truncated, info = outcome
+        return self._see(observation), reward, terminated, truncated, info
+
+    def _count(self) -> None:
+        self._steps += 1
 
     def render(self) -> Any:
         """A large picture for people, ``[H, W, 3]``: the environment's drawing, or its observation if it draws none."""

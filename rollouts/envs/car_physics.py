@@ -1,0 +1,174 @@
+"""CarRacing's physics in less time: what Gymnasium computes, in the same order and to the last bit.
+
+Gymnasium's ``Car.step`` works on NumPy's single numbers and asks Box2D for the same things several times over, and its
+world has a body for each of 300 tiles, all of which Box2D visits in every step. Plain floats round as NumPy's do, and
+tiles that lie still can be the fixtures of one body.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from Box2D import b2Vec2
+from Box2D.b2 import contactListener
+from gymnasium.envs.box2d.car_dynamics import ENGINE_POWER, FRICTION_LIMIT, SIZE, WHEEL_MOMENT_OF_INERTIA, Car
+from gymnasium.envs.box2d.car_racing import FPS
+
+DT = 1.0 / FPS
+_POWER = DT * ENGINE_POWER
+_STIFFNESS = 205000 * SIZE * SIZE  #: force for a difference in speed between tyre and ground
+_BRAKE = 15.0  #: radians per second that full brakes take off in a step; above 0.9 they block the wheel
+_FORWARD = b2Vec2(0, 1)
+
+
+class Drive:
+    """One car's controls and tyres, instead of ``Car.steer``, ``gas``, ``brake`` and ``step``.
+
+    All that changes stays where Gymnasium keeps it, in the wheels' attributes; only ``Car.fuel_spent``, which
+    CarRacing sets to zero after every step, is left at that.
+    """
+
+    def __init__(self, car: Car) -> None:
+        self.car = car
+        self._wheels = [
+            (wheel, vars(wheel), wheel.joint, wheel.GetWorldVector, wheel.ApplyForceToCenter) for wheel in car.wheels
+        ]
+
+    def control(self, steer: float, gas: float, brake: float) -> None:
+        """Front wheels turn to ``steer``, the gas of the rear ones rises by 0.1 a step at most, all of them brake."""
+        gas = 0.0 if gas < 0 else 1.0 if gas > 1 else gas
+        for index, (_, state, *_) in enumerate(self._wheels):
+            state["brake"] = brake
+            if index < 2:
+                state["steer"] = steer
+            else:
+                more = gas - state["gas"]
+                state["gas"] += 0.1 if more > 0.1 else more
+
+    def step(self) -> None:
+        """Turn the wheels, and push the car with what the tyres hold; the world has not moved yet."""
+        for wheel, state, joint, world_vector, push in self._wheels:
+            off = state["steer"] - joint.angle
+            turn = min(50.0 * abs(off), 3.0)
+            joint.motorSpeed = -turn if off < 0 else turn
+
+            grass, limit = True, FRICTION_LIMIT * 0.6
+            for tile in state["tiles"]:
+                grass, limit = False, max(limit, FRICTION_LIMIT * tile.road_friction)
+
+            forward, velocity = world_vector(_FORWARD), wheel.linearVelocity
+            forward_x, forward_y = forward.x, forward.y
+            side_x, side_y = forward_y, 0.0 - forward_x  # the other axis of the same rotation, no zero negative
+            velocity_x, velocity_y = velocity.x, velocity.y
+
+            omega = state["omega"]
+            omega += _POWER * state["gas"] / WHEEL_MOMENT_OF_INERTIA / (abs(omega) + 5.0)
+            brake = state["brake"]
+            if brake >= 0.9:
+                omega = 0.0
+            elif brake > 0:
+                less = min(abs(omega), _BRAKE * brake)
+                omega += less if omega < 0 else -less
+            state["phase"] += omega * DT
+
+            radius = state["wheel_rad"]
+            along = -(forward_x * velocity_x + forward_y * velocity_y) + omega * radius
+            across = -(side_x * velocity_x + side_y * velocity_y)
+            along *= _STIFFNESS
+            across *= _STIFFNESS
+            force = math.sqrt(along * along + across * across)
+            if force > 2.0 * limit:
+                self._skid(wheel, state, grass)
+            else:
+                state["skid_start"] = state["skid_particle"] = None
+            if force > limit:
+                along = along / force * limit
+                across = across / force * limit
+            state["omega"] = omega - DT * along * radius / WHEEL_MOMENT_OF_INERTIA
+            push((across * side_x + along * forward_x, across * side_y + along * forward_y), True)
+
+    def _skid(self, wheel: Any, state: dict[str, Any], grass: bool) -> None:
+        """A sliding wheel goes on with its trace, or begins one, of which it needs two points."""
+        trace, start = state["skid_particle"], state["skid_start"]
+        if trace and trace.grass == grass and len(trace.poly) < 30:
+            trace.poly.append((wheel.position[0], wheel.position[1]))
+        elif start is None:
+            state["skid_start"] = wheel.position
+        else:
+            state["skid_particle"] = self.car._create_particle(start, wheel.position, grass)
+            state["skid_start"] = None
+
+
+class Tile:
+    """A tile of the road, as CarRacing keeps it, but for its body: a fixture of the one that all tiles share."""
+
+    idx: int
+    color: Any
+    road_visited: bool
+    road_friction: float
+
+    def __init__(self, fixture: Any) -> None:
+        self.fixtures = [fixture]
+        self.userData: Any = None
+
+
+class Road:
+    """The tiles of a world: one body. It takes the world's place where Gymnasium makes a body for each.
+
+    Fixtures come and go in the order in which Gymnasium's bodies do, so that Box2D numbers them alike and reports
+    contacts in the same order.
+    """
+
+    def __init__(self, world: Any) -> None:
+        self._body = world.CreateStaticBody()
+        self.tiles: dict[int, Tile] = {}  #: by their fixtures' hashes
+
+    def CreateStaticBody(self, fixtures: Any) -> Tile:  # noqa: N802 (Box2D's name)
+        """A tile where Gymnasium asks for a body."""
+        fixture = self._body.CreateFixture(fixtures)
+        tile = self.tiles[hash(fixture)] = Tile(fixture)
+        return tile
+
+    def clear(self) -> None:
+        """Take all tiles out of the world."""
+        for tile in self.tiles.values():
+            self._body.DestroyFixture(tile.fixtures[0])
+        self.tiles.clear()
+
+
+class Contacts(contactListener):
+    """What happens when a wheel comes onto a tile or leaves it: ``FrictionDetector`` for a :class:`Road`."""
+
+    def __init__(self, env: Any, road: Road) -> None:
+        contactListener.__init__(self)
+        self._env, self._tiles = env, road.tiles
+
+    def BeginContact(self, contact: Any) -> None:  # noqa: N802 (Box2D's name)
+        self._contact(contact, True)
+
+    def EndContact(self, contact: Any) -> None:  # noqa: N802 (Box2D's name)
+        self._contact(contact, False)
+
+    def _contact(self, contact: Any, begin: bool) -> None:
+        tile, other = self._tiles.get(hash(contact.fixtureA)), contact.fixtureB
+        if tile is None:
+            tile, other = self._tiles.get(hash(other)), contact.fixtureA
+        if tile is None:
+            return
+        env = self._env
+        tile.color[:] = env.road_color
+        touched = getattr(other.body.userData, "tiles", None)
+        if touched is None:  # the hull
+            return
+        if not begin:
+            touched.remove(tile)
+            return
+        touched.add(tile)
+        if tile.road_visited:
+            return
+        tile.road_visited = True
+        env.reward += 1000.0 / len(env.track)
+        env.tile_visited_count += 1
+        if tile.idx == 0 and env.tile_visited_count / len(env.track) > env.lap_complete_percent:
+            env.new_lap = True
