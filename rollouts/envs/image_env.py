@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from rollouts.console import say
 from rollouts.envs.actions import natural_action
+from rollouts.envs.areas import shrink
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
 from rollouts.envs.homes import import_home
 from rollouts.envs.manners import UNKNOWN_LIMIT, complaint, first_moment, next_moment, own_limit
@@ -265,8 +265,7 @@ def preprocess(frame: NDArray[np.uint8], preset: EnvPreset) -> Frame:
         frame = np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
     if frame.shape[:2] == (preset.size, preset.size):
         return np.array(frame, order="C")  # environments may draw the next picture into the same array
-    size = (preset.size, preset.size)
-    return np.asarray(cv2.resize(np.ascontiguousarray(frame), size, interpolation=cv2.INTER_AREA), np.uint8)
+    return shrink(frame, preset.size)
 
 
 def _drawing(picture: Any) -> Frame:
