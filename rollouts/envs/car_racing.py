@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
@@ -116,6 +116,9 @@ _WHEEL_COLORS = [_darkened(WHEEL_COLOR), _darkened(WHEEL_WHITE)]
 _WHITE, _BLUE, _VIOLET, _GREEN, _RED = (255, 255, 255), (0, 0, 255), (51, 0, 255), (0, 255, 0), (255, 0, 0)
 _BAR_COLORS = [_darkened(c) for c in (_WHITE, _BLUE, _BLUE, _VIOLET, _VIOLET, _GREEN, _RED)]
 _UNIT = SUPERSAMPLING * STATE_W / 40  #: the panel is laid out in 40ths of the window; in canvas pixels
+_STEERING, _TURNING = 20 * _UNIT, 30 * _UNIT  #: where the two level bars begin
+_EDGES = 56, 120  #: whole observation pixels, left of which there are only upright bars, and those and the steering's
+_BOTH = int(np.array([True, True]).view(np.uint16)[0])  #: two true values side by side, as one number
 
 
 class FastCarRacing(CarRacing):
@@ -148,6 +151,7 @@ class FastCarRacing(CarRacing):
         self._polygons = np.concatenate([_GRASS, _narrowed(road)])  # [P, 4]
         self._centres = self._polygons.mean(axis=1)
         self._reach = np.abs(self._polygons - self._centres[:, None]).max(axis=1)
+        self._limits = _limits(self._reach, ZOOM * SCALE)
         # Contacts repaint a tile in place. With each tile's colour a row of one matrix, no step has to go and
         # look; whole numbers, because Gymnasium drops the fractions when it draws.
         colors = [color for _, color in self.road_poly]
@@ -229,14 +233,14 @@ class FastCarRacing(CarRacing):
         camera = complex(*car.hull.position)
         turn = cmath.rect(zoom, -car.hull.angle)
         self._draw_ground(camera, turn)
-        self._draw_scenery(camera, turn)
+        self._draw_scenery(camera, turn, zoom)
         self._draw_car(car, zoom)
 
         frame = np.empty((STATE_H, STATE_W, 3), np.uint8)
         cv2.resize(self._canvas, (STATE_W, SCENE_ROWS), dst=frame[:SCENE_ROWS], interpolation=cv2.INTER_AREA)
         upright = [0.02 * car.hull.linearVelocity.length, *[0.01 * wheel.omega for wheel in car.wheels]]
         level = [-10 * car.wheels[0].joint.angle, -0.8 * car.hull.angularVelocity]
-        frame[SCENE_ROWS:] = _panel(*[round(_UNIT * value) for value in upright + level])
+        _draw_panel(frame[SCENE_ROWS:], [round(_UNIT * value) for value in upright + level])
         score = _score(f"{self.reward:04.0f}")
         frame[SCENE_ROWS:, : score.shape[1]] = score
         return frame
@@ -250,12 +254,12 @@ class FastCarRacing(CarRacing):
             self._canvas.fill(0)
             self._fill(_to_canvas((_FIELD - camera) * turn), [_darkened(self.bg_color)])
 
-    def _draw_scenery(self, camera: complex, turn: complex) -> None:
+    def _draw_scenery(self, camera: complex, turn: complex, zoom: float) -> None:
         """Grass squares, then road tiles, each with its kerb: those in view."""
-        offset = (self._centres - camera) * turn - 1j * (PANEL_H + SCENE_H / 2 - CAR_Y)
-        reach = self._reach * abs(turn)
-        in_view = (np.abs(offset.real) < WINDOW_W / 2 + reach) & (np.abs(offset.imag) < SCENE_H / 2 + reach)
-        indices = np.flatnonzero(in_view)
+        middle = camera + 1j * (PANEL_H + SCENE_H / 2 - CAR_Y) / turn
+        offset = np.abs(((self._centres - middle) * turn).view(np.float64))  # x, y, x, y, ...
+        within = offset < (self._limits if zoom == ZOOM * SCALE else _limits(self._reach, zoom))
+        indices = np.flatnonzero(within.view(np.uint16) == _BOTH)
         polygons = _to_canvas((self._polygons.take(indices, axis=0) - camera) * turn)
         colors = (self._colors.take(indices, axis=0) - DARKENING).tolist()
         squares = int(indices.searchsorted(len(_GRASS)))
@@ -282,6 +286,11 @@ class FastCarRacing(CarRacing):
             fill(canvas, polygon, color, line, SHIFT)
 
 
+def _limits(reach: NDArray[np.float64], zoom: float) -> NDArray[np.float64]:
+    """How far, in x and in y, polygons of this reach may be from the middle of the window to show in it, ``[2 N]``."""
+    return (np.array([WINDOW_W, SCENE_H]) / 2 + zoom * reach[:, None]).reshape(-1)
+
+
 def _to_canvas(window: Points) -> NDArray[np.int32]:
     """Window points [N, V] as OpenCV's fixed-point canvas coordinates [N, V, 2]."""
     return (window.view(np.float64).reshape(*window.shape, 2) * _SCALE + _ORIGIN).astype(np.int32)
@@ -304,6 +313,18 @@ def _wheel(centre: complex, angle: float, phase: float, zoom: float) -> list[NDA
 def _hull(zoom: float) -> list[NDArray[np.int32]]:
     """The four parts of the hull on the canvas, each [V, 2]."""
     return [_to_canvas(part * zoom)[0] for part in _HULL]
+
+
+def _draw_panel(rows: NDArray[np.uint8], lengths: Sequence[int]) -> None:
+    """Fill ``rows [12, 96, 3]`` with the panel; bars that keep to columns of their own come from what was drawn before."""
+    *upright, steering, turning = lengths
+    if not (_EDGES[0] <= _STEERING + steering <= _EDGES[1] and _EDGES[1] <= _TURNING + turning):
+        rows[:] = _panel(*lengths)
+        return
+    left, right = (edge // SUPERSAMPLING for edge in _EDGES)
+    rows[:, :left] = _panel(*upright, 0, 0)[:, :left]
+    rows[:, left:right] = _panel(0, 0, 0, 0, 0, steering, 0)[:, left:right]
+    rows[:, right:] = _panel(0, 0, 0, 0, 0, 0, turning)[:, right:]
 
 
 @lru_cache(maxsize=2**12)
