@@ -111,6 +111,7 @@ class Tile:
     def __init__(self, fixture: Any) -> None:
         self.fixtures = [fixture]
         self.userData: Any = None
+        self.painted = False  #: in the road's colour, as its first contact leaves it
 
 
 class Road:
@@ -138,36 +139,44 @@ class Road:
 
 
 class Contacts(contactListener):
-    """What happens when a wheel comes onto a tile or leaves it: ``FrictionDetector`` for a :class:`Road`."""
+    """What happens when something comes onto a tile or leaves it: ``FrictionDetector`` for a :class:`Road`."""
 
     def __init__(self, env: Any, road: Road) -> None:
         contactListener.__init__(self)
         self._env, self._tiles = env, road.tiles
+        self._touched: dict[int, set[Tile]] = {}
+
+    def watch(self, car: Car) -> None:
+        """From now on note which tiles the wheels of this car are on."""
+        self._touched = {hash(wheel.fixtures[0]): wheel.tiles for wheel in car.wheels}
 
     def BeginContact(self, contact: Any) -> None:  # noqa: N802 (Box2D's name)
-        self._contact(contact, True)
-
-    def EndContact(self, contact: Any) -> None:  # noqa: N802 (Box2D's name)
-        self._contact(contact, False)
-
-    def _contact(self, contact: Any, begin: bool) -> None:
-        tile, other = self._tiles.get(hash(contact.fixtureA)), contact.fixtureB
-        if tile is None:
-            tile, other = self._tiles.get(hash(other)), contact.fixtureA
+        tile, touched = self._between(contact)
         if tile is None:
             return
-        env = self._env
-        tile.color[:] = env.road_color
-        touched = getattr(other.body.userData, "tiles", None)
-        if touched is None:  # the hull
-            return
-        if not begin:
-            touched.remove(tile)
+        if not tile.painted:
+            tile.color[:], tile.painted = self._env.road_color, True
+        if touched is None:  # by the hull
             return
         touched.add(tile)
-        if tile.road_visited:
-            return
-        tile.road_visited = True
+        if not tile.road_visited:
+            tile.road_visited = True
+            self._visited(tile)
+
+    def EndContact(self, contact: Any) -> None:  # noqa: N802 (Box2D's name)
+        tile, touched = self._between(contact)
+        if tile is not None and touched is not None:
+            touched.remove(tile)
+
+    def _between(self, contact: Any) -> tuple[Tile | None, set[Tile] | None]:
+        """The tile, and the tiles that the wheel is on; none of these for other things."""
+        one, other = hash(contact.fixtureA), hash(contact.fixtureB)
+        if tile := self._tiles.get(one):
+            return tile, self._touched.get(other)
+        return self._tiles.get(other), self._touched.get(one)
+
+    def _visited(self, tile: Tile) -> None:
+        env = self._env
         env.reward += 1000.0 / len(env.track)
         env.tile_visited_count += 1
         if tile.idx == 0 and env.tile_visited_count / len(env.track) > env.lap_complete_percent:

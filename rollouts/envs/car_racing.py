@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
@@ -121,6 +122,22 @@ _EDGES = 56, 120  #: whole observation pixels, left of which there are only upri
 _BOTH = int(np.array([True, True]).view(np.uint16)[0])  #: two true values side by side, as one number
 
 
+class _Scratch(threading.local):
+    """What every thread draws on: one canvas for all environments stays in the processor's cache."""
+
+    def __init__(self) -> None:
+        self.canvas = np.zeros((SCENE_ROWS * SUPERSAMPLING, STATE_W * SUPERSAMPLING, 3), np.uint8)
+
+
+_scratch = _Scratch()
+
+
+@lru_cache(maxsize=4)
+def _bare(color: Color) -> NDArray[np.uint8]:
+    """A canvas of nothing but ground."""
+    return np.full_like(_scratch.canvas, color)
+
+
 class FastCarRacing(CarRacing):
     """Gymnasium's CarRacing at twenty to thirty times its speed; only the drawing is new.
 
@@ -131,8 +148,7 @@ class FastCarRacing(CarRacing):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._canvas = np.zeros((SCENE_ROWS * SUPERSAMPLING, STATE_W * SUPERSAMPLING, 3), np.uint8)
-        self._ground = np.zeros_like(self._canvas)
+        self._canvas = _scratch.canvas
         self._painter: Painter | None = None
         self._road = Road(self.world)
         self._contacts = Contacts(self, self._road)
@@ -161,7 +177,7 @@ class FastCarRacing(CarRacing):
         road_tiles: list[Any] = self.road or []
         for tile in road_tiles:
             tile.color = rows[id(tile.color)]
-        self._ground[:] = _darkened(self.bg_color)
+        self._ground_color = _darkened(self.bg_color)
         self._painter = None
         return True
 
@@ -175,6 +191,7 @@ class FastCarRacing(CarRacing):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As Gymnasium's."""
         if not self.continuous or self.render_mode == "human":
+            self._take_wheel()  # for the contacts alone
             return super().step(action)
         self._advance(action)
         self.state = self._render("state_pixels")
@@ -185,15 +202,21 @@ class FastCarRacing(CarRacing):
         self._advance(action)
         return None, *self._judge(action)
 
-    def _advance(self, action: Any) -> None:
-        """Move the world by one step; no action, none that is new."""
+    def _take_wheel(self) -> Drive:
+        """What drives this episode's car."""
         assert self.car is not None
         if self._drive is None or self._drive.car is not self.car:
             self._drive = Drive(self.car)
+            self._contacts.watch(self.car)
+        return self._drive
+
+    def _advance(self, action: Any) -> None:
+        """Move the world by one step; no action, none that is new."""
+        drive = self._take_wheel()
         if action is not None:
             chosen = action.astype(np.float64).tolist()
-            self._drive.control(-chosen[0], chosen[1], chosen[2])
-        self._drive.step()
+            drive.control(-chosen[0], chosen[1], chosen[2])
+        drive.step()
         self.world.Step(DT, 6 * 30, 2 * 30)
         self.t += DT
 
@@ -232,6 +255,7 @@ class FastCarRacing(CarRacing):
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
         camera = complex(*car.hull.position)
         turn = cmath.rect(zoom, -car.hull.angle)
+        self._canvas = _scratch.canvas
         self._draw_ground(camera, turn)
         self._draw_scenery(camera, turn, zoom)
         self._draw_car(car, zoom)
@@ -249,10 +273,10 @@ class FastCarRacing(CarRacing):
         """Bare ground within the playing field, black beyond it."""
         sight = math.hypot(WINDOW_W / 2, WINDOW_H - CAR_Y) / abs(turn)
         if max(abs(camera.real), abs(camera.imag)) + sight < PLAYFIELD:
-            np.copyto(self._canvas, self._ground)
+            np.copyto(self._canvas, _bare(self._ground_color))
         else:
             self._canvas.fill(0)
-            self._fill(_to_canvas((_FIELD - camera) * turn), [_darkened(self.bg_color)])
+            self._fill(_to_canvas((_FIELD - camera) * turn), [self._ground_color])
 
     def _draw_scenery(self, camera: complex, turn: complex, zoom: float) -> None:
         """Grass squares, then road tiles, each with its kerb: those in view."""
