@@ -55,7 +55,9 @@ class Drive:
 
             grass, limit = True, FRICTION_LIMIT * 0.6
             for tile in state["tiles"]:
-                grass, limit = False, max(limit, FRICTION_LIMIT * tile.road_friction)
+                grass, friction = False, FRICTION_LIMIT * tile.road_friction
+                if friction > limit:
+                    limit = friction
 
             forward, velocity = world_vector(_FORWARD), wheel.linearVelocity
             forward_x, forward_y = forward.x, forward.y

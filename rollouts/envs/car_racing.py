@@ -340,7 +340,7 @@ def _hull(zoom: float) -> list[NDArray[np.int32]]:
 
 
 def _draw_panel(rows: NDArray[np.uint8], lengths: Sequence[int]) -> None:
-    """Fill ``rows [12, 96, 3]`` with the panel; bars that keep to columns of their own come from what was drawn before."""
+    """Fill ``rows [12, 96, 3]`` with the panel; bars that keep to their own columns come from what was drawn before."""
     *upright, steering, turning = lengths
     if not (_EDGES[0] <= _STEERING + steering <= _EDGES[1] and _EDGES[1] <= _TURNING + turning):
         rows[:] = _panel(*lengths)
@@ -421,12 +421,11 @@ class UnseenSteps(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             as ``step``, the rewards added up.
         """
         limit: Any = self.env
-        order, total = limit.env, 0.0
-        if not order.has_reset:
-            raise ResetNeeded("Cannot call env.step() before calling env.reset()")
-        world = order.env
+        order, world, total = limit.env, limit.env.env, 0.0
         for left in reversed(range(times)):
             begun()
+            if not order.has_reset:
+                raise ResetNeeded("Cannot call env.step() before calling env.reset()")
             observation, reward, terminated, truncated, info = (world.step if left == 0 else world.step_unseen)(action)
             limit._elapsed_steps += 1
             truncated = limit._elapsed_steps >= limit._max_episode_steps
