@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 
-from rollouts.envs import car_racing
+from rollouts.envs.car_panel import _bars, draw_bars
 from rollouts.envs.car_physics import Drive
-from rollouts.envs.car_racing import ENV_ID, FastCarRacing, UnseenSteps
+from rollouts.envs.car_racing import ENV_ID, FastCarRacing
+from rollouts.envs.car_steps import UnseenSteps
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.image_env import ImageEnv, make_env
 from rollouts.errors import UserError
@@ -210,8 +211,8 @@ def test_the_panels_parts_make_the_panel():
     for _ in range(500):
         lengths = [*rng.integers(-30, 60, 5).tolist(), *rng.integers(-60, 60, 2).tolist()]
         rows = np.full((12, 96, 3), 77, np.uint8)
-        car_racing._draw_panel(rows, lengths)
-        np.testing.assert_array_equal(rows, car_racing._panel(*lengths))
+        draw_bars(rows, lengths)
+        np.testing.assert_array_equal(rows, _bars(*lengths))
 
 
 def test_environments_in_two_threads_draw_their_own_pictures():
