@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from Box2D import b2Vec2
+from Box2D import b2Filter, b2Vec2
 from Box2D.b2 import contactListener
 from gymnasium.envs.box2d.car_dynamics import ENGINE_POWER, FRICTION_LIMIT, SIZE, WHEEL_MOMENT_OF_INERTIA, Car
 from gymnasium.envs.box2d.car_racing import FPS
@@ -19,7 +19,7 @@ DT = 1.0 / FPS
 _POWER = DT * ENGINE_POWER
 _STIFFNESS = 205000 * SIZE * SIZE  #: force for a difference in speed between tyre and ground
 _BRAKE = 15.0  #: radians per second that full brakes take off in a step; above 0.9 they block the wheel
-_FORWARD = b2Vec2(0, 1)
+_NO_HULL = b2Filter(categoryBits=0x0001, maskBits=0xFFFE, groupIndex=0)  #: as a tile has it, but for the hull's bit
 
 
 class Drive:
@@ -31,9 +31,12 @@ class Drive:
 
     def __init__(self, car: Car) -> None:
         self.car = car
+        # A body's rotation and velocity are no copies: they are asked for once, and always show the present.
         self._wheels = [
-            (wheel, vars(wheel), wheel.joint, wheel.GetWorldVector, wheel.ApplyForceToCenter) for wheel in car.wheels
+            (wheel, vars(wheel), wheel.joint, wheel.transform.q, wheel.linearVelocity, wheel.ApplyForceToCenter)
+            for wheel in car.wheels
         ]
+        self.place: b2Vec2 = car.hull.position  #: where the car is, now and later
 
     def control(self, steer: float, gas: float, brake: float) -> None:
         """Front wheels turn to ``steer``, the gas of the rear ones rises by 0.1 a step at most, all of them brake."""
@@ -48,7 +51,7 @@ class Drive:
 
     def step(self) -> None:
         """Turn the wheels, and push the car with what the tyres hold; the world has not moved yet."""
-        for wheel, state, joint, world_vector, push in self._wheels:
+        for wheel, state, joint, rotation, velocity, push in self._wheels:
             off = state["steer"] - joint.angle
             turn = min(50.0 * abs(off), 3.0)
             joint.motorSpeed = -turn if off < 0 else turn
@@ -59,9 +62,9 @@ class Drive:
                 if friction > limit:
                     limit = friction
 
-            forward, velocity = world_vector(_FORWARD), wheel.linearVelocity
-            forward_x, forward_y = forward.x, forward.y
-            side_x, side_y = forward_y, 0.0 - forward_x  # the other axis of the same rotation, no zero negative
+            sine, cosine = rotation.s, rotation.c
+            forward_x, forward_y = 0.0 - sine, cosine  # Box2D turns (0, 1) and (1, 0): no zero is negative
+            side_x, side_y = cosine, 0.0 + sine
             velocity_x, velocity_y = velocity.x, velocity.y
 
             omega = state["omega"]
@@ -158,6 +161,7 @@ class Contacts(contactListener):
             return
         if not tile.painted:
             tile.color[:], tile.painted = self._env.road_color, True
+            tile.fixtures[0].filterData = _NO_HULL  # all that the hull can do is to paint
         if touched is None:  # by the hull
             return
         touched.add(tile)

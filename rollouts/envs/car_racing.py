@@ -213,7 +213,7 @@ class FastCarRacing(CarRacing):
         self.prev_reward = self.reward
         if self.new_lap or self.tile_visited_count == len(self.track):
             terminated, info = True, {"lap_finished": True}
-        place = car.hull.position
+        place = self._take_wheel().place
         if abs(place.x) > PLAYFIELD or abs(place.y) > PLAYFIELD:
             gain, terminated, info = -100, True, {"lap_finished": False}
         return gain, terminated, False, info
@@ -234,7 +234,8 @@ class FastCarRacing(CarRacing):
         if mode != "state_pixels" or car is None:
             return super()._render(mode)
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
-        camera = complex(*car.hull.position)
+        place = car.hull.position
+        camera = complex(place.x, place.y)
         turn = cmath.rect(zoom, -car.hull.angle)
         self._canvas = _scratch.canvas
         self._draw_ground(camera, turn)
