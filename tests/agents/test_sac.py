@@ -250,7 +250,18 @@ def test_it_finds_the_best_action_and_keeps_the_entropy_that_is_asked_for(tmp_pa
     assert first < -0.3 < -0.08 < progress.fitness.mean()
 
 
-SMALL = SACConfig(layers=(8,), episodes=5, updates=0.2, warm_up=20, batch_size=8, capacity=150)
+@pytest.mark.parametrize(("done", "share"), [(0, 1.0), (5, 0.525), (10, 0.05), (99, 0.05)])
+def test_the_rates_of_actor_and_critics_fall_by_half_a_cosine(
+    done: int, share: float, tmp_path: Path, make_model: Any
+):
+    options = SACConfig(layers=(8,), learning_rate=0.02, decay=10)
+    learner = SAC(options, task_of(tmp_path, options, make_model))
+    learner._set_rates(done)
+    actor, critics, temperature = (optimiser.param_groups[0]["lr"] for optimiser in learner.optimisers)
+    assert (actor, critics, temperature) == pytest.approx((0.02 * share, 0.02 * share, 0.02))
+
+
+SMALL = SACConfig(layers=(8,), episodes=5, updates=0.2, decay=3, warm_up=20, batch_size=8, capacity=150)
 CONFIG = ControllerConfig(
     learner="sac",
     spec=ControllerSpec("zh", latent="mean"),
