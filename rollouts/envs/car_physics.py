@@ -31,17 +31,17 @@ class Drive:
 
     def __init__(self, car: Car) -> None:
         self.car = car
-        # A body's rotation and velocity are no copies: they are asked for once, and always show the present.
+        # A body's place, rotation and velocity are no copies: asked for once, they always show the present.
         self._wheels = [
-            (wheel, vars(wheel), wheel.joint, wheel.transform.q, wheel.linearVelocity, wheel.ApplyForceToCenter)
-            for wheel in car.wheels
+            (vars(body), body.joint, body.position, body.transform.q, body.linearVelocity, body.ApplyForceToCenter)
+            for body in car.wheels
         ]
         self.place: b2Vec2 = car.hull.position  #: where the car is, now and later
 
     def control(self, steer: float, gas: float, brake: float) -> None:
         """Front wheels turn to ``steer``, the gas of the rear ones rises by 0.1 a step at most, all of them brake."""
         gas = 0.0 if gas < 0 else 1.0 if gas > 1 else gas
-        for index, (_, state, *_) in enumerate(self._wheels):
+        for index, (state, *_) in enumerate(self._wheels):
             state["brake"] = brake
             if index < 2:
                 state["steer"] = steer
@@ -51,10 +51,9 @@ class Drive:
 
     def step(self) -> None:
         """Turn the wheels, and push the car with what the tyres hold; the world has not moved yet."""
-        for wheel, state, joint, rotation, velocity, push in self._wheels:
-            off = state["steer"] - joint.angle
-            turn = min(50.0 * abs(off), 3.0)
-            joint.motorSpeed = -turn if off < 0 else turn
+        for state, joint, place, rotation, velocity, push in self._wheels:
+            turn = 50.0 * (state["steer"] - joint.angle) + 0.0  # no zero is negative
+            joint.motorSpeed = 3.0 if turn > 3.0 else -3.0 if turn < -3.0 else turn
 
             grass, limit = True, FRICTION_LIMIT * 0.6
             for tile in state["tiles"]:
@@ -84,7 +83,7 @@ class Drive:
             across *= _STIFFNESS
             force = math.sqrt(along * along + across * across)
             if force > 2.0 * limit:
-                self._skid(wheel, state, grass)
+                self._skid(state, place, grass)
             else:
                 state["skid_start"] = state["skid_particle"] = None
             if force > limit:
@@ -93,15 +92,15 @@ class Drive:
             state["omega"] = omega - DT * along * radius / WHEEL_MOMENT_OF_INERTIA
             push((across * side_x + along * forward_x, across * side_y + along * forward_y), True)
 
-    def _skid(self, wheel: Any, state: dict[str, Any], grass: bool) -> None:
+    def _skid(self, state: dict[str, Any], place: b2Vec2, grass: bool) -> None:
         """A sliding wheel goes on with its trace, or begins one, of which it needs two points."""
         trace, start = state["skid_particle"], state["skid_start"]
         if trace and trace.grass == grass and len(trace.poly) < 30:
-            trace.poly.append((wheel.position[0], wheel.position[1]))
+            trace.poly.append((place.x, place.y))
         elif start is None:
-            state["skid_start"] = wheel.position
+            state["skid_start"] = place
         else:
-            state["skid_particle"] = self.car._create_particle(start, wheel.position, grass)
+            state["skid_particle"] = self.car._create_particle(start, place, grass)
             state["skid_start"] = None
 
 
