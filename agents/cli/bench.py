@@ -152,11 +152,11 @@ def _mdn_rnn_training_row(device: torch.device, floor: float | None, precision: 
     return Row(f"M: training, {precision}, {n} windows of {t}", speed, "steps/s", floor)
 
 
-def real_row(model: WorldModel, fast: bool) -> Row:
-    """Real lanes with V and M in this process, on one thread, as a worker runs them."""
-    on_cpu = world_model(torch.device("cpu"))
+def real_row(fast: bool, repeat: int = 1) -> Row:
+    """Real lanes with V and M in this process, on one thread, as a worker runs them; actions last ``repeat`` steps."""
+    on_cpu = world_model(torch.device("cpu"), repeat=repeat)
     on_cpu.use_fast_encoder(fast)
-    lanes, spec = RealLanes(on_cpu, model.env), ControllerSpec("zh")
+    lanes, spec = RealLanes(on_cpu, on_cpu.env), ControllerSpec("zh")
     controller = spec.build(on_cpu)
     parameters = np.random.default_rng(0).standard_normal((4, controller.parameter_count)) * 0.05
     with one_thread():
@@ -168,7 +168,9 @@ def real_row(model: WorldModel, fast: bool) -> Row:
         done = int(run(150).lengths.sum())
         speed = done / (time.process_time() - start)
     kind = "bfloat16 V" if fast else "float32 V"
-    return Row(f"real lanes with V and M ({kind}), 16 lanes", speed, "steps/CPU-s")
+    lanes.close()
+    kind, unit = (kind, "steps") if repeat == 1 else (f"{kind}, action repeat {repeat}", "decisions")
+    return Row(f"real lanes with V and M ({kind}), 16 lanes", speed, f"{unit}/CPU-s")
 
 
 def cma_row() -> Row:
@@ -191,9 +193,10 @@ def all_rows(model: WorldModel, peak: float) -> Iterator[Row]:
     yield from environment_rows()
     yield Row("float32 matrix product, 1024 x 1024", peak / 1e9, "GFLOP/s")
     yield from network_rows(model, peak)
-    yield real_row(model, False)
-    if fast_encoder(model.vae) is not None:
-        yield real_row(model, True)
+    for repeat in (1, 4):
+        yield real_row(False, repeat)
+        if fast_encoder(model.vae) is not None:
+            yield real_row(True, repeat)
     yield cma_row()
 
 

@@ -40,6 +40,6 @@ def rate(step: Callable[[], object], amount: int, device: torch.device, clock: C
     return done / (clock() - start)
 
 
-def world_model(device: torch.device, core: str = "lstm") -> WorldModel:
-    """V and M of the paper's size; speed does not depend on what they know."""
-    return untrained_world_model(EnvConfig(), VAEConfig(), MDNRNNConfig(core=core), device)
+def world_model(device: torch.device, core: str = "lstm", repeat: int = 1) -> WorldModel:
+    """V and M of the paper's size, for actions of so many steps; speed does not depend on what they know."""
+    return untrained_world_model(EnvConfig(action_repeat=repeat), VAEConfig(), MDNRNNConfig(core=core), device)

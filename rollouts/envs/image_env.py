@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from rollouts.console import say
 from rollouts.envs.actions import natural_action
+from rollouts.envs.areas import shrink
 from rollouts.envs.config import EnvConfig, EnvPreset, Frame
 from rollouts.envs.homes import import_home
 from rollouts.envs.manners import UNKNOWN_LIMIT, complaint, first_moment, next_moment, own_limit
@@ -146,6 +146,7 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
             np.array(self.action_spec.low, np.float32), np.array(self.action_spec.high, np.float32), dtype=np.float32
         )
         self._step_unseen = getattr(env, "step_unseen", env.step)
+        self._many: Callable[..., Any] | None = getattr(env, "many_steps", None)
 
     @property
     def screen(self) -> tuple[int, int]:
@@ -171,6 +172,8 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One decision: the action is done ``action_repeat`` times, or until the episode ends."""
         beat()
+        if self._many is not None and self.between is None:
+            return self._at_once(action, self._many)
         total = 0.0
         for left in reversed(range(self.preset.action_repeat)):
             done = self.action_spec.to_env(action)  # a fresh one: an environment may change what it is handed
@@ -183,6 +186,18 @@ class ImageEnv(gym.Wrapper[Frame, NDArray[np.float32], Any, Any], RecordConstruc
             if self.between is not None:
                 self.between()
         return self._see(observation), total, terminated, truncated, info
+
+    def _at_once(
+        self, action: NDArray[np.float32], many: Callable[..., Any]
+    ) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """All repeats of an action in one call, by an environment that offers this and is known to keep the rules."""
+        done, times = self.action_spec.to_env(action), self.preset.action_repeat
+        observation, *outcome = self._mannerly(lambda: many(done, times, self._count))
+        reward, terminated, truncated, info = outcome
+        return self._see(observation), reward, terminated, truncated, info
+
+    def _count(self) -> None:
+        self._steps += 1
 
     def render(self) -> Any:
         """A large picture for people, ``[H, W, 3]``: the environment's drawing, or its observation if it draws none."""
@@ -250,8 +265,7 @@ def preprocess(frame: NDArray[np.uint8], preset: EnvPreset) -> Frame:
         frame = np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
     if frame.shape[:2] == (preset.size, preset.size):
         return np.array(frame, order="C")  # environments may draw the next picture into the same array
-    size = (preset.size, preset.size)
-    return np.asarray(cv2.resize(np.ascontiguousarray(frame), size, interpolation=cv2.INTER_AREA), np.uint8)
+    return shrink(frame, preset.size)
 
 
 def _drawing(picture: Any) -> Frame:

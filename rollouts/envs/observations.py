@@ -60,6 +60,8 @@ class Eye:
         array = np.asarray(observation)
         if array.shape != self.shape:
             raise NoPictureError(f"the observation has shape {_of(array.shape)}, its space says {_of(self.shape)}")
+        if self._plain and array.dtype == np.uint8:
+            return array
         picture = self._bytes(array)
         if self.stack is not None:
             picture = np.take(picture, [-1], self.stack).squeeze(self.stack)
@@ -68,6 +70,11 @@ class Eye:
         else:
             picture = np.moveaxis(picture, self.channels, -1)[..., -self.depth :]
         return picture.repeat(3, 2) if picture.shape[2] == 1 else picture[..., :3]
+
+    @property
+    def _plain(self) -> bool:
+        """Whether bytes are the picture as they are."""
+        return self.channels == 2 and self.depth == 3 == self.shape[2] and self.stack is None and self.kind != "f"
 
     @property
     def size(self) -> tuple[int, int]:

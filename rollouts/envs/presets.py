@@ -48,7 +48,7 @@ PRESETS: dict[str, EnvPreset] = {
             exploration="brownian",
             action_names=_CAR_NAMES,
             keys=_CAR_KEYS,
-            make="rollouts.envs.car_racing:make",
+            make="rollouts.envs.car_steps:make",
         ),
         EnvPreset(
             "carracing-fast",
@@ -61,7 +61,7 @@ PRESETS: dict[str, EnvPreset] = {
             reported_on="carracing",
             action_names=_CAR_NAMES,
             keys=_CAR_KEYS,
-            make="rollouts.envs.car_racing:make",
+            make="rollouts.envs.car_steps:make",
         ),
         # As ViZDoom ships it: skill 4, 320x240, no HUD, 1 point per tic survived. docs/takecover.md shows the crop:
         # above row 72 there is only ceiling, below row 200 only floor, and nothing of a fireball but its rim.
@@ -90,7 +90,7 @@ PRESETS: dict[str, EnvPreset] = {
             action_names=_CAR_NAMES,
             keys=_CAR_KEYS,
             shrink="rollouts.envs.pixels_2018:shrink",
-            make="rollouts.envs.car_racing:make",
+            make="rollouts.envs.car_steps:make",
         ),
         EnvPreset(
             "takecover-2018",
