@@ -83,12 +83,19 @@ class Replay:
         """Steps that can be drawn."""
         return len(self._usable) if self.rows else 0
 
-    def sample(self, count: int, steps: int, gamma: float, generator: torch.Generator) -> Batch:
-        """Draw ``count`` of the kept steps, all equally likely, each with its ``steps``-step return."""
+    def sample(self, count: int, steps: int, gamma: float, generator: torch.Generator, idle: float = 0.0) -> Batch:
+        """Draw ``count`` of the kept steps, all equally likely, each with its ``steps``-step return.
+
+        Args:
+            idle: cost of a step in which nothing was earned, as in the one before it.
+        """
         rows = self._usable[torch.randint(len(self._usable), (count,), generator=generator)]
         ahead = self.left[rows].clamp(max=steps)
         rewards, offsets = torch.zeros(count), torch.arange(steps)
-        ahead_rewards = self.rewards[(rows[:, None] + offsets) % self.capacity]
+        places = (rows[:, None] + offsets) % self.capacity
+        ahead_rewards = self.rewards[places]
+        if idle:
+            ahead_rewards = ahead_rewards - idle * self._idle(places)
         rewards = (ahead_rewards * gamma**offsets * (offsets < ahead[:, None])).sum(1)
         following = (rows + ahead) % self.capacity
         over = self.terminal[rows] & (self.left[following] == 0)
@@ -96,6 +103,12 @@ class Replay:
         return Batch(
             self.features[rows].float(), self.actions[rows], rewards, discounts, self.features[following].float()
         )
+
+    def _idle(self, places: Tensor) -> Tensor:
+        """Where neither this step nor the one before it, in the same episode, had a positive reward."""
+        before = (places - 1) % self.capacity
+        follows = self.left[before] == self.left[places] + 1
+        return follows & (self.rewards[places] <= 0) & (self.rewards[before] <= 0)
 
     @property
     def state(self) -> dict[str, list[Any]]:

@@ -174,6 +174,24 @@ def test_returns_over_steps_stop_at_ends_and_only_true_ends_are_worth_nothing(st
         assert batch.actions[row] == batch.features[row]
 
 
+def test_what_is_idle_costs_from_the_second_idle_step_of_an_episode_on(tmp_path: Path):
+    rewards = [[0.0, 3.0, 0.0, -1.0, 0.0, 2.0], [-0.5, -0.5], [4.0]]
+    known = {0: 0, 1: 3, 2: 0, 3: -1 - 10, 4: 0 - 10, 5: 2, 10: -0.5, 11: -0.5 - 10, 20: 4}
+    traces = [
+        Trace(10 * number + torch.arange(len(row) + 1.0)[:, None], torch.zeros(len(row), 1), torch.tensor(row), True)
+        for number, row in enumerate(rewards)
+    ]
+    replay = Replay(tmp_path, 1, 1, 40)
+    replay.add(traces)
+    batch = replay.sample(200, 1, 0.9, generator_for(0, 0), idle=10.0)
+    assert {int(step): float(reward) for step, reward in zip(batch.features[:, 0], batch.rewards, strict=True)} == known
+    two = replay.sample(200, 2, 0.5, generator_for(0, 0), idle=10.0)
+    sums = {int(step): float(reward) for step, reward in zip(two.features[:, 0], two.rewards, strict=True)}
+    assert sums[2] == 0 + 0.5 * -11
+    assert sums[11] == -10.5
+    assert replay.sample(200, 1, 0.9, generator_for(0, 0)).rewards.min() == -1
+
+
 def test_the_ring_forgets_the_oldest_and_is_the_same_when_it_is_read_again(tmp_path: Path):
     replay = Replay(tmp_path, 1, 1, 20)
     for iteration in range(12):
@@ -261,7 +279,7 @@ def test_the_rates_of_actor_and_critics_fall_by_half_a_cosine(
     assert (actor, critics, temperature) == pytest.approx((0.02 * share, 0.02 * share, 0.02))
 
 
-SMALL = SACConfig(layers=(8,), episodes=5, updates=0.2, decay=3, warm_up=20, batch_size=8, capacity=150)
+SMALL = SACConfig(layers=(8,), episodes=5, updates=0.2, decay=3, idle=0.5, idle_rise=2, warm_up=20, batch_size=8, capacity=150)
 CONFIG = ControllerConfig(
     learner="sac",
     spec=ControllerSpec("zh", latent="mean"),
