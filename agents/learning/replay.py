@@ -21,6 +21,9 @@ from rollouts.runs.files import file_hash
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 
 
+IDLE_ON = 0.2  #: what every further idle step costs, as a share of the second in a row
+
+
 class Batch(NamedTuple):
     """Steps to learn from, each with what came of the following ones."""
 
@@ -87,7 +90,8 @@ class Replay:
         """Draw ``count`` of the kept steps, all equally likely, each with its ``steps``-step return.
 
         Args:
-            idle: cost of a step in which nothing was earned, as in the one before it.
+            idle: cost of a second step in a row in which nothing is earned; each further one costs
+                :data:`IDLE_ON` of it.
         """
         rows = self._usable[torch.randint(len(self._usable), (count,), generator=generator)]
         ahead = self.left[rows].clamp(max=steps)
@@ -95,7 +99,7 @@ class Replay:
         places = (rows[:, None] + offsets) % self.capacity
         ahead_rewards = self.rewards[places]
         if idle:
-            ahead_rewards = ahead_rewards - idle * self._idle(places)
+            ahead_rewards = ahead_rewards - idle * self._idleness(places)
         rewards = (ahead_rewards * gamma**offsets * (offsets < ahead[:, None])).sum(1)
         following = (rows + ahead) % self.capacity
         over = self.terminal[rows] & (self.left[following] == 0)
@@ -104,11 +108,13 @@ class Replay:
             self.features[rows].float(), self.actions[rows], rewards, discounts, self.features[following].float()
         )
 
-    def _idle(self, places: Tensor) -> Tensor:
-        """Where neither this step nor the one before it, in the same episode, had a positive reward."""
-        before = (places - 1) % self.capacity
-        follows = self.left[before] == self.left[places] + 1
-        return follows & (self.rewards[places] <= 0) & (self.rewards[before] <= 0)
+    def _idleness(self, places: Tensor) -> Tensor:
+        """1 where a pause in the rewards of an episode becomes two steps long, IDLE_ON where longer, 0 elsewhere."""
+        dry = self.rewards <= 0
+        one, two = (places - 1) % self.capacity, (places - 2) % self.capacity
+        second = dry[places] & dry[one] & (self.left[one] == self.left[places] + 1)
+        third = dry[two] & (self.left[two] == self.left[places] + 2)
+        return torch.where(second, torch.where(third, IDLE_ON, 1.0), 0.0)
 
     @property
     def state(self) -> dict[str, list[Any]]:

@@ -61,9 +61,10 @@ class SACConfig:
     reward_scale: float = 0.2
     """Rewards are multiplied by it."""
     idle: float = 0.0
-    """Cost, in rewards, of a step in which nothing is earned, as in the one before it. Discounted reward is a rate: a
-    car that cuts a bend loses the tiles in it and is the quicker for it, but for the end of the lap nearly all tiles
-    are needed. This charges what lies beside the road; for learning only, never for scores."""
+    """Cost, in rewards, of a second step in a row in which nothing is earned; of each further one a fifth of it.
+    Discounted reward is a rate: a car that cuts a bend loses the tiles in it and is the quicker for it, but for the end
+    of the lap nearly all tiles are needed. This charges what lies beside the road; for learning only, not for scores.
+    """
     idle_rise: int = 40
     """Iterations in which that cost rises from nothing, so that it frightens nobody who has yet to learn to drive."""
     alpha: float = 0.1

@@ -47,9 +47,9 @@ def test_returns_over_steps_stop_at_ends_and_only_true_ends_are_worth_nothing(st
         assert batch.actions[row] == batch.features[row]
 
 
-def test_what_is_idle_costs_from_the_second_idle_step_of_an_episode_on(tmp_path: Path):
+def test_a_pause_costs_at_its_second_step_and_a_fifth_of_it_at_each_further_one(tmp_path: Path):
     rewards = [[0.0, 3.0, 0.0, -1.0, 0.0, 2.0], [-0.5, -0.5], [4.0]]
-    known = {0: 0, 1: 3, 2: 0, 3: -1 - 10, 4: 0 - 10, 5: 2, 10: -0.5, 11: -0.5 - 10, 20: 4}
+    known = {0: 0, 1: 3, 2: 0, 3: -1 - 10, 4: 0 - 2, 5: 2, 10: -0.5, 11: -0.5 - 10, 20: 4}
     traces = [
         Trace(
             10.0 * number + torch.arange(len(row) + 1.0)[:, None].half(),
