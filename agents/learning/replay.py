@@ -20,7 +20,6 @@ from rollouts.errors import UserError
 from rollouts.runs.files import file_hash
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 
-
 IDLE_ON = 0.2  #: what every further idle step costs, as a share of the second in a row
 
 
