@@ -43,6 +43,16 @@ class NetworkSpec:
         return NetworkController(feature_size(model, self.features), model.action_spec, self)
 
 
+def plain(spec: Spec) -> Spec:
+    """A network without hidden layers, whose outputs are squashed, as the linear controller that it is.
+
+    Its weights are laid out in the same way.
+    """
+    if isinstance(spec, NetworkSpec) and not spec.layers and spec.output == "squash":
+        return ControllerSpec(spec.features, latent=spec.latent)
+    return spec
+
+
 class NetworkController:
     """A perceptron on features. It owns no weights: they are a flat vector, layer by layer, as :func:`flatten` says."""
 

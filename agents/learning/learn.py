@@ -36,7 +36,7 @@ from agents.learning.history import (
 from agents.learning.learner import Learner, Task, World
 from agents.learning.lessons import after_lessons, lessons_in
 from agents.learning.restarts import best_of_tries, tries_in
-from agents.networks import spec_of
+from agents.networks import plain, spec_of
 from agents.standardiser import Standardiser
 from rollouts.console import command, duration, progress_bar, say
 from rollouts.envs.config import EnvConfig
@@ -273,7 +273,7 @@ def _initial_mean(
     begun = Run(start_from.parent).controller
     kept = load_tensors(begun.weights)
     parameters, standardiser = kept["selected"].cpu(), Standardiser.among(kept)
-    before = spec_of(begun.manifest["spec"])
+    before = plain(spec_of(begun.manifest["spec"]))
     if not isinstance(controller, LinearController) or not isinstance(before, ControllerSpec):
         if before != spec or len(parameters) != controller.parameter_count:
             raise UserError(

@@ -39,6 +39,9 @@ class SACConfig:
     worlds: ClassVar[Sequence[str]] = ("real", "dream")
     layers: tuple[int, ...] = (256, 256)
     """Units of the hidden layers, of the actor and of each critic."""
+    actor_layers: tuple[int, ...] | None = None
+    """Those of the actor, where it is to have others; none (the option without a number), and C is linear, which an
+    evolution can go on with."""
     episodes: int = 16
     """Episodes per iteration."""
     updates: float = 0.12
@@ -65,8 +68,8 @@ class SACConfig:
     Discounted reward is a rate: a car that cuts a bend loses the tiles in it and is the quicker for it, but for the end
     of the lap nearly all tiles are needed. This charges what lies beside the road; for learning only, not for scores.
     """
-    idle_rise: int = 40
-    """Iterations in which that cost rises from nothing, so that it frightens nobody who has yet to learn to drive."""
+    idle_after: int = 30
+    """Iterations without that cost: it would frighten somebody who has yet to learn to drive."""
     alpha: float = 0.1
     """Initial temperature: worth of entropy, in scaled rewards. It is then adapted."""
     entropy: float | None = None
@@ -85,15 +88,16 @@ class SACConfig:
         for name in ("gamma", "tau"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"--controller.sac.{name} must be above 0 and at most 1, got {getattr(self, name)}.")
-        require_at_least(1, self, ("decay", "idle_rise"), "controller.sac.")
-        require_at_least(0, self, ("idle",), "controller.sac.")
+        require_at_least(1, self, ("decay",), "controller.sac.")
+        require_at_least(0, self, ("idle", "idle_after"), "controller.sac.")
         if self.warm_up < 0:
             raise UserError(f"--controller.sac.warm-up cannot be negative, got {self.warm_up}.")
         require_units(self.layers, "controller.sac.layers")
+        require_units(self.actor_layers or (), "controller.sac.actor-layers")
 
     def shape(self, spec: ControllerSpec) -> NetworkSpec:
         """The actor's mean as a controller that sees the features of ``spec``."""
-        return NetworkSpec(spec.features, spec.latent, self.layers)
+        return NetworkSpec(spec.features, spec.latent, self.layers if self.actor_layers is None else self.actor_layers)
 
     def decisions(self, max_steps: int) -> int:
         """Of all episodes."""
@@ -119,7 +123,7 @@ class SAC(GradientLearner):
         self.options, self.seed, self.device = options, task.seed, task.model.device
         inputs, outputs = controller.inputs, controller.shapes[-1][0]
         generator = generator_for(task.seed, 0)
-        self.actor = Actor(inputs, outputs, options.layers, generator)
+        self.actor = Actor(inputs, outputs, controller.spec.layers, generator)
         if task.warm:
             self.actor.take_mean(torch.from_numpy(task.initial).float())
         self.critics = Critics(inputs, outputs, options.layers, generator).to(self.device)
@@ -151,7 +155,7 @@ class SAC(GradientLearner):
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
         updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
         self._set_rates(iteration)
-        idle = options.idle * min(1.0, (iteration + 1) / options.idle_rise)
+        idle = options.idle if iteration >= options.idle_after else 0.0
         sums = torch.zeros(len(NAMES))
         for _ in range(updates):
             sums += self.update(generator, idle)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from agents.controller import ControllerSpec
 from agents.evaluation import EvaluateConfig
 from agents.learning.config import ControllerConfig
+from agents.learning.sac import SACConfig
 from agents.pipeline.iterate import IterateConfig
 from agents.viewing.watch import WatchConfig
 from rollouts.collect import CollectConfig
@@ -151,12 +152,14 @@ SAC = replace(
         fresh=True,
         controller=ControllerConfig(
             learner="sac",
-            spec=_SEES_ZH,
-            generations=125,
+            spec=ControllerSpec("zha", latent="mean"),
+            generations=135,  # two million frames
             max_steps=250,
             patience=25,
-            validation_every=25,
+            average=10,
+            validation_every=15,
             validation_episodes=32,
+            sac=SACConfig(decay=135, idle=60.0),
         ),
     ),
 )

@@ -203,7 +203,7 @@ def test_the_rates_of_actor_and_critics_fall_by_half_a_cosine(done: int, share: 
 
 
 SMALL = SACConfig(
-    layers=(8,), episodes=5, updates=0.2, decay=3, idle=0.5, idle_rise=2, warm_up=20, batch_size=8, capacity=150
+    layers=(8,), episodes=5, updates=0.2, decay=3, idle=0.5, idle_after=2, warm_up=20, batch_size=8, capacity=150
 )
 CONFIG = ControllerConfig(
     learner="sac",
@@ -256,6 +256,23 @@ def test_it_goes_on_from_an_earlier_actor(tiny_run: Path, tmp_path: Path):
     torch.testing.assert_close(ends[1]["mean"], ends[0]["selected"])
     with pytest.raises(UserError, match=r"21 parameters; it cannot be the start of one with 177 of another kind"):
         evolve(never, tmp_path / "second", EnvConfig("toy"), 0, CPU, tiny_run / "controller", tmp_path / "third")
+
+
+def test_an_evolution_goes_on_from_an_actor_without_hidden_layers(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    options = dataclasses.replace(CONFIG, generations=1, sac=dataclasses.replace(SMALL, actor_layers=()))
+    actor = Agent.load(evolve(options, tmp_path, EnvConfig("toy"), 0, CPU, into=tmp_path / "teacher").parent)
+    assert actor.spec == NetworkSpec("zh", "mean", ())
+    evolution = dataclasses.replace(CONFIG, learner="evolution", generations=1, population=4, sigma=1e-9, rollouts=1)
+    folder = evolve(evolution, tmp_path, EnvConfig("toy"), 0, CPU, tmp_path / "teacher" / "controller")
+    evolved = Agent.load(tmp_path)
+    assert isinstance(evolved.spec, ControllerSpec)
+    torch.testing.assert_close(load_tensors(folder / "weights.safetensors")["mean"], actor.parameters)
+    features = torch.randn(9, actor.controller.inputs, generator=generator_for(0, 0))
+    torch.testing.assert_close(
+        evolved.controller.act(evolved.parameters, features), actor.controller.act(actor.parameters, features)
+    )
 
 
 def test_what_makes_no_sense_is_refused(tiny_run: Path, tmp_path: Path, make_model: Any):
