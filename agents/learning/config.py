@@ -44,7 +44,8 @@ class ControllerConfig(EvolutionConfig):
     distil: DistilConfig = field(default_factory=DistilConfig)
     """Imitation of another agent: --controller.learner distil."""
     generations: int = 1800
-    """Generations, or iterations of a learner. May be raised later to learn on."""
+    """Generations, or iterations of a learner. May be raised later to learn on, and lowered to as many as are done, to
+    end there."""
     restarts: int = 0
     """First learn so many controllers for a while, each from its own seed, and go on with the best validated one."""
     restart_generations: int = 20

@@ -90,7 +90,9 @@ def evolve(
     inputs["env"] = identity(env)
     if start_from is not None:
         inputs["start_from"] = file_hash(Run(start_from.parent).controller.weights)
-    stage = Run(into or run).controller.open(config, inputs, growable=("generations", "average"))
+    stage = Run(into or run).controller.open(
+        config, inputs, growable=("generations", "average"), shrinkable=("generations",)
+    )
     if stage.complete and stage.weights.exists():
         return stage.path
     if config.restarts:
@@ -106,6 +108,11 @@ def evolve(
     learner = config.options.begin(task)
     course = resume(stage, learner, config.average, initial)
     done = len(course.history)
+    if config.generations < done:
+        raise UserError(
+            f"{done} generations are done in {stage.path}: to end there, give --controller.generations {done}; fewer "
+            "cannot be had."
+        )
     say(
         f"C: {controller.parameter_count} parameters; {config.generations} generations of {config.learner} in the "
         f"{config.world} world" + (f", {done} of them done before." if done else ".")
@@ -145,7 +152,7 @@ def evolve(
                 say(f"C: about {duration(seconds * (config.generations - ESTIMATE_AFTER))} to go, validation apart.")
         log.close()
         last = course.history[-1]
-        if last.get("averaged", 1) != config.average:  # it alone was raised: the agent has no score yet
+        if "validation" not in last or last.get("averaged", 1) != config.average:  # ended early, or this was raised
             last = course.history[-1] = scored_again(
                 last, {"averaged": config.average, **validate(course.recent.average)}
             )

@@ -169,19 +169,19 @@ class Stage:
         inputs: Mapping[str, str] | None = None,
         growable: tuple[str, ...] = (),
         adopts: bool = False,
+        shrinkable: tuple[str, ...] = (),
     ) -> Stage:
         """Start the stage, or continue it if the folder holds the same configuration and inputs.
 
-        A folder in which nothing was made yet (its first command was refused, say) is started anew.
-        ``growable`` names the options that may be larger than before (``--vae.steps 20000`` trains on); an option
-        that is ``auto`` stays what it was. A stage that ``adopts`` takes over results that lie there and of which
-        nobody can tell what they were made with; others refuse them.
+        A folder in which nothing was made yet (its first command was refused, say) is started anew. ``growable``
+        options may be larger than before (``--vae.steps 20000`` trains on), and ``shrinkable`` ones of them smaller as
+        well while the stage is unfinished; one that is ``auto`` stays what it was. A stage that ``adopts`` takes over
+        results that lie there and of which nobody can tell what they were made with; others refuse them.
 
         Raises:
             UserError: the folder was made with other options, or from other inputs, or another process works in it.
         """
-        options, inputs = config_to_dict(config), dict(inputs or {})
-        typed = [line] if (line := command_line()) else []
+        options, inputs, typed = config_to_dict(config), dict(inputs or {}), [line] if (line := command_line()) else []
         sweep(self.run)
         if not adopts:
             self._refuse_unknown_results()
@@ -192,7 +192,8 @@ class Stage:
             before = self._options_before(type(config))
             options |= {k: before[k] for k, value in options.items() if value == "auto" and before.get(k)}
             both = [k for k in growable if before.get(k) is not None and options.get(k) is not None]
-            grown = [k for k in both if options[k] > before[k]]
+            free = () if self.complete else shrinkable
+            grown = [k for k in both if options[k] > before[k] or (k in free and options[k] < before[k])]
             changed = [
                 k for k in sorted(set(before) | set(options)) if before.get(k) != options.get(k) and k not in grown
             ]
