@@ -28,7 +28,7 @@ from rollouts.errors import UserError
 from rollouts.pools.processes import default_workers
 from rollouts.runs.files import atomic_path, read_json, write_json
 
-GoalName = Literal["full", "dream", "longest", "ablation", "strategy", "takecover", "reference"]
+GoalName = Literal["full", "dream", "longest", "actor", "ablation", "strategy", "takecover", "reference"]
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
 #: Reports that become tables of the page: their section, and what writes them.
 TABLES: dict[str, tuple[GoalName, Callable[[dict[str, Any]], str]]] = {

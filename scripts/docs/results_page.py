@@ -55,7 +55,11 @@ PAPER = {
     "Take Cover": "| Take Cover, Ha & Schmidhuber 2018 | 1,092 ± 556 | | |",
 }
 WORLDS = {
-    "CarRacing": {"full": "evolved in the real world", "dream": "learned in dreams only"},
+    "CarRacing": {
+        "full": "evolved in the real world",
+        "actor": "learned by an actor-critic in it",
+        "dream": "learned in dreams only",
+    },
     "Take Cover": {"takecover": "evolved in dreams only"},
 }
 

@@ -69,6 +69,14 @@ GOALS = {
         916,
         "915.9, no deviation given (Flydexo, `world-models-carracing-v3`)",
     ),
+    "actor": Goal(
+        "A gradient learner's own actor, in the real world",
+        900,
+        920,
+        "913 ± 26 (PPO with a Beta policy, `CarRacing-v0`); 924.6 ± 7.5 over 15 tracks by an SAC that is told its speed "
+        "(UltraLamb, `CarRacing-v3`)",
+        paper=(),
+    ),
     "ablation": Goal(
         "What the controller sees",
         None,
