@@ -73,8 +73,8 @@ GOALS = {
         "A gradient learner's own actor, in the real world",
         900,
         920,
-        "865 ± 159 (a public PPO, re-run by the attention agent's authors, `CarRacing-v0`); 924.6 ± 7.5 over 15 tracks by "
-        "an SAC that is told its speed (UltraLamb, `CarRacing-v3`)",
+        "865 ± 159 (a public PPO, re-run by the attention agent's authors, `CarRacing-v0`); 924.6 ± 7.5 over 15 tracks "
+        "by an SAC that is told its speed (UltraLamb, `CarRacing-v3`)",
         paper=(),
     ),
     "ablation": Goal(
