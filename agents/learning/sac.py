@@ -68,7 +68,7 @@ class SACConfig:
     Discounted reward is a rate: a car that cuts a bend loses the tiles in it and is the quicker for it, but for the end
     of the lap nearly all tiles are needed. This charges what lies beside the road; for learning only, not for scores.
     """
-    idle_after: int = 30
+    idle_after: int = 60
     """Iterations without that cost: it would frighten somebody who has yet to learn to drive."""
     alpha: float = 0.1
     """Initial temperature: worth of entropy, in scaled rewards. It is then adapted."""
