@@ -57,7 +57,7 @@ PAPER = {
 WORLDS = {
     "CarRacing": {
         "full": "evolved in the real world",
-        "actor": "learned by an actor-critic in it",
+        "actor": "by SAC",
         "dream": "learned in dreams only",
     },
     "Take Cover": {"takecover": "evolved in dreams only"},
