@@ -44,6 +44,7 @@ def world_model_of(tiny_run: Path, run: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path: Path):
     run = world_model_of(tiny_run, tmp_path / "run")
     evolve(CONFIG, run, TOY, 0, CPU)

@@ -115,7 +115,14 @@ def test_the_last_two_states_are_kept_and_each_flipped_bit_is_noticed(tmp_path: 
         (tmp_path / "state.pt").write_bytes(whole)
 
 
-@pytest.mark.parametrize("damage", [lambda path: flip(path, 0.3), Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: flip(path, 0.3),
+        pytest.param(Path.unlink, marks=pytest.mark.slow),
+        pytest.param(lambda path: path.write_bytes(b""), marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_state_costs_the_steps_since_the_one_before(
     damage: Callable[[Path], object], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

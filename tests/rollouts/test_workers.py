@@ -73,7 +73,7 @@ def results(pool: WorkerPool, function: object, tasks: list[tuple]) -> list[obje
         return [result for _, result in sorted(pool.run(function, tasks))]
 
 
-@pytest.mark.parametrize("function", [die_once, stall_once])
+@pytest.mark.parametrize("function", [die_once, pytest.param(stall_once, marks=pytest.mark.slow)])
 def test_tasks_of_a_worker_that_died_or_stalled_are_done_again(function, tmp_path: Path):
     pool = WorkerPool(2, stall_s=4.0)  # longer than a worker's start, on a loaded machine too
     assert results(pool, function, [(n, tmp_path / "marker") for n in range(6)]) == [0, 1, 4, 9, 16, 25]

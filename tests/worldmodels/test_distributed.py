@@ -84,7 +84,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         pytest.param("train_vae.py", "vae", VAE, fit_vae, id="V", marks=pytest.mark.slow),
         pytest.param("train_mdnrnn.py", "mdnrnn", MDNRNN, fit_mdn_rnn, id="M", marks=pytest.mark.slow),
-        pytest.param("train_mdnrnn.py", "mdnrnn", CARRIED, fit_mdn_rnn, id="M with its state carried along"),
+        pytest.param(
+            "train_mdnrnn.py",
+            "mdnrnn",
+            CARRIED,
+            fit_mdn_rnn,
+            id="M with its state carried along",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_two_processes_follow_the_curve_of_one_which_goes_on_where_they_stopped(

@@ -406,6 +406,7 @@ def test_axe_finds_nothing_to_complain_of(scheme: str, browser: Any, server: Run
     page.close()
 
 
+@pytest.mark.slow
 def test_images_appear_where_there_are_runs(browser: Any, shared: Shared):
     rng = np.random.default_rng(0)
     np.savez(shared.images / "noise.npz", images=rng.integers(0, 255, (40, 16, 16), np.uint8), labels=np.arange(40) % 2)
