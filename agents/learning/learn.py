@@ -280,7 +280,9 @@ def _initial_mean(
     begun = Run(start_from.parent).controller
     kept = load_tensors(begun.weights)
     parameters, standardiser = kept["selected"].cpu(), Standardiser.among(kept)
-    before = plain(spec_of(begun.manifest["spec"]))
+    before = spec_of(begun.manifest["spec"])
+    if isinstance(controller, LinearController):
+        before = plain(before)
     if not isinstance(controller, LinearController) or not isinstance(before, ControllerSpec):
         if before != spec or len(parameters) != controller.parameter_count:
             raise UserError(

@@ -109,10 +109,10 @@ class Replay:
 
     def _idleness(self, places: Tensor) -> Tensor:
         """1 where a pause in the rewards of an episode becomes two steps long, IDLE_ON where longer, 0 elsewhere."""
-        dry = self.rewards <= 0
         one, two = (places - 1) % self.capacity, (places - 2) % self.capacity
-        second = dry[places] & dry[one] & (self.left[one] == self.left[places] + 1)
-        third = dry[two] & (self.left[two] == self.left[places] + 2)
+        dry, dry_one, dry_two = (self.rewards[where] <= 0 for where in (places, one, two))
+        second = dry & dry_one & (self.left[one] == self.left[places] + 1)
+        third = dry_two & (self.left[two] == self.left[places] + 2)
         return torch.where(second, torch.where(third, IDLE_ON, 1.0), 0.0)
 
     @property
