@@ -46,6 +46,8 @@ class SACConfig:
     updates: float = 0.12
     """Updates per decision. New decisions cost little beside updates, and more updates of fewer decisions learn worse
     drivers in more time: after 113,000 decisions of CarRacing 816 with 0.12 of them, 756 with 0.5."""
+    least_updates: int = 0
+    """Updates of an iteration at least, however few decisions the episodes of a beginner have."""
     warm_up: int = 2000
     """Decisions before the first update."""
     batch_size: int = 256
@@ -88,7 +90,7 @@ class SACConfig:
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"--controller.sac.{name} must be above 0 and at most 1, got {getattr(self, name)}.")
         require_at_least(1, self, ("decay",), "controller.sac.")
-        require_at_least(0, self, ("idle", "idle_after"), "controller.sac.")
+        require_at_least(0, self, ("idle", "idle_after", "least_updates"), "controller.sac.")
         if self.warm_up < 0:
             raise UserError(f"--controller.sac.warm-up cannot be negative, got {self.warm_up}.")
         require_units(self.layers, "controller.sac.layers")
@@ -152,7 +154,8 @@ class SAC(GradientLearner):
         traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
-        updates = round(options.updates * decisions) if sum(self.replay.rows) >= options.warm_up else 0
+        wanted = max(options.least_updates, round(options.updates * decisions))
+        updates = wanted if sum(self.replay.rows) >= options.warm_up else 0
         self._set_rates(iteration)
         idle = options.idle if iteration >= options.idle_after else 0.0
         sums = torch.zeros(len(NAMES))

@@ -159,7 +159,7 @@ SAC = replace(
             average=10,
             validation_every=15,
             validation_episodes=32,
-            sac=SACConfig(decay=135, idle=60.0),
+            sac=SACConfig(least_updates=400, decay=135, idle=60.0),
         ),
     ),
 )
