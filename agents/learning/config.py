@@ -51,12 +51,13 @@ class ControllerConfig(EvolutionConfig):
     restart_generations: int = 20
     """Generations of each of them."""
     teacher: str | None = None
-    """Evolution: first let this other learner learn (RUN/teacher), then imitate it (RUN/distilled), and evolve from
-    there: 'sac', say, in a tenth of the episodes."""
+    """Evolution: first let this other learner learn (RUN/teacher), then make C its pupil (RUN/distilled), and evolve
+    from there: 'sac', say, in a tenth of the episodes."""
     teacher_generations: int = 100
     """Iterations of that learner."""
     lessons: int = 6
-    """Iterations of that imitation."""
+    """Iterations in which C learns from it: imitates it, or, if C is linear and the teacher an SAC, learns by its
+    critics."""
     max_steps: int = 1000
     """Steps per episode, in the real world and in the dream."""
     patience: int | None = None
@@ -163,8 +164,12 @@ class ControllerConfig(EvolutionConfig):
 
     @property
     def imitation(self) -> ControllerConfig:
-        """How C imitates its teacher, before it is evolved."""
-        return replace(
+        """How C becomes its teacher's pupil, before it is evolved.
+
+        A linear C has the critics of an SAC for a teacher: they tell it what everything that it does is worth. Others
+        imitate what their teacher does.
+        """
+        pupil = replace(
             self,
             learner="distil",
             teacher=None,
@@ -176,6 +181,18 @@ class ControllerConfig(EvolutionConfig):
             average=1,
             validation_every=min(2, self.lessons),
         )
+        linear = EvolutionConfig.shape(self, self.spec) == ControllerSpec(self.spec.features, latent=self.spec.latent)
+        if self.teacher != "sac" or not linear:
+            return pupil
+        sac = replace(
+            self.sac,
+            actor_layers=(),
+            experience="teacher",
+            decay=None if self.sac.decay is None else self.lessons,
+            idle_after=max(0, self.sac.idle_after - self.teacher_generations),
+        )
+        every = max(1, min(10, self.lessons // 3))
+        return replace(pupil, learner="sac", sac=sac, world=self.world, average=every, validation_every=every)
 
     @property
     def options(self) -> LearnerOptions:

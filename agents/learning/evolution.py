@@ -93,8 +93,8 @@ class EvolutionConfig:
             raise UserError("--controller.centred is for a linear controller with a bias; principal directions are so.")
         if spec.standardised and not spec.bias:
             raise UserError("Standardised features need --controller.spec.bias: their means are taken off.")
-        if (self.principal is not None or self.centred) and (spec.standardised or "a" in spec.features):
-            raise UserError("Principal and centred are of plain z, c and h: no standardised features, no action.")
+        if (self.principal is not None or self.centred) and spec.standardised:
+            raise UserError("Principal and centred directions are of plain features, not of standardised ones.")
         return spec
 
     def decisions(self, max_steps: int) -> int:

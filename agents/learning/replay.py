@@ -6,6 +6,7 @@ to write however much is kept.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,6 +150,17 @@ class Replay:
         for iteration in needed:
             self._write(load_tensors(self._file(iteration)))
         return True
+
+    def take_over(self, folder: Path, state: Mapping[str, Any] | Sequence[int]) -> bool:
+        """Begin with what another replay holds: its files are copied. False if some are missing.
+
+        Args:
+            folder: of that replay; state: as :attr:`state` was there.
+        """
+        if not folder.exists():
+            return False
+        shutil.copytree(folder, self.folder, dirs_exist_ok=True)
+        return self.restore(state)
 
     def _oldest(self, rows: Sequence[int]) -> int:
         """The first iteration of which anything is kept in memory."""

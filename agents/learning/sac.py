@@ -21,9 +21,12 @@ from agents.learning.actors import Actor, Critics, GradientLearner, descend, dra
 from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.learning.replay import Replay
-from agents.networks import NetworkController, NetworkSpec, require_units
+from agents.networks import NetworkController, NetworkSpec, require_units, spec_of
 from rollouts.errors import UserError, require_at_least, require_positive
+from rollouts.runs.files import file_hash, read_json
+from rollouts.runs.layout import Run
 from rollouts.seeds import evolution_seed
+from worldmodels.training.checkpoint import load_newest_state
 from worldmodels.training.optimiser import learning_rate
 from worldmodels.training.randomness import generator_for
 from worldmodels.training.threads import one_thread
@@ -77,6 +80,10 @@ class SACConfig:
     """Entropy to keep, in nats. Default: minus the number of outputs."""
     capacity: int = 300_000
     """Moments to learn from; each takes two bytes per feature, in memory and on disk."""
+    experience: str | None = None
+    """Begin with the critics and the replay of another run that learned so, on the same V and M: a run directory, or
+    'teacher' for the run's own (RUN/teacher). Only the actor is new, and may be a smaller one: with critics that know
+    what is good, a linear actor learns in minutes what it could not find alone."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -135,6 +142,7 @@ class SAC(GradientLearner):
         self.optimisers = [torch.optim.Adam(part, options.learning_rate, fused=True) for part in parts]
         self.entropy = -float(outputs) if options.entropy is None else options.entropy
         self.replay = Replay(task.folder / "replay", inputs, outputs, options.capacity)
+        self.before = None if options.experience is None else experienced(options.experience, task, options.layers)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -150,6 +158,8 @@ class SAC(GradientLearner):
     def improve(self, world: World, iteration: int) -> Progress:
         """Explore, keep, learn."""
         options = self.options
+        if iteration == 0 and self.before is not None:
+            self._take_over(self.before)
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
         traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
         self.replay.add(traces)
@@ -164,6 +174,19 @@ class SAC(GradientLearner):
         facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
         facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
         return Progress(returns_of(traces), decisions, facts)
+
+    def _take_over(self, before: Run) -> None:
+        """All but the actor, as it stood at the end of another learning."""
+        state = load_newest_state(before.controller, self.device)
+        if state is None or not self.replay.take_over(before.controller.path / "replay", state["learner"]["replay"]):
+            raise UserError(
+                f"{before.controller.path} has not kept what is to be learned from (state.pt and replay/), or less than "
+                f"--controller.sac.capacity {self.options.capacity} asks for."
+            )
+        self.critics.load_state_dict(state["learner"]["critics"])
+        self.targets.load_state_dict(state["learner"]["targets"])
+        with torch.no_grad():
+            self.log_alpha.copy_(state["learner"]["log_alpha"])
 
     def _set_rates(self, iteration: int) -> None:
         """The rates of actor and critics fall as the options say; the temperature goes on as fast as ever."""
@@ -201,6 +224,31 @@ class SAC(GradientLearner):
 
 
 NAMES = ("critic_loss", "value", "entropy")
+
+
+def experienced(name: str, task: Task, layers: Sequence[int]) -> Run:
+    """The run whose experience is to be taken over, if it is of use for this task.
+
+    Raises:
+        UserError: it is not of an SAC on the same features of the same world model, with critics of these layers.
+    """
+    run = Run(task.folder.parent).home.teacher if name == "teacher" else Run.named(name)
+    stage = run.controller.require()
+    spec, options = spec_of(stage.manifest["spec"]), stage.config_file
+    learned = read_json(options)
+    if learned.get("learner") != "sac" or tuple(learned["sac"]["layers"]) != tuple(layers):
+        raise UserError(
+            f"--controller.sac.experience {name}: C was not learned by SAC there, with critics of "
+            f"--controller.sac.layers {' '.join(map(str, layers))}."
+        )
+    seen = (task.spec.features, task.spec.latent)
+    model = {one.name: file_hash(one.weights) for one in Run(task.run or run.home.path).model}
+    if (spec.features, spec.latent) != seen or any(stage.manifest["inputs"][part] != model[part] for part in model):
+        raise UserError(
+            f"--controller.sac.experience {name}: it was learned on another V or M, or C saw other features there "
+            f"(--controller.spec.features {spec.features} --controller.spec.latent {spec.latent})."
+        )
+    return run
 
 
 def explore(

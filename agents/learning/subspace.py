@@ -21,6 +21,7 @@ from worldmodels.dream import join_features
 from worldmodels.world_model import WorldModel
 
 Array = NDArray[np.float64]
+ACTED = 0.5  #: deviation, about 0, that is taken for what was done before: recorded moments do not keep it
 
 
 def principal_weights(model: WorldModel, spec: ControllerSpec, count: int, power: float = 1.0) -> Array:
@@ -35,13 +36,14 @@ def principal_weights(model: WorldModel, spec: ControllerSpec, count: int, power
             seen, with 0.5 its loudness (a deviation) is the root of that.
 
     Returns:
-        ``[P, Q]`` with ``Q = outputs x (count + 1)``, the one more being the bias, where the controller has it.
+        ``[P, Q]`` with ``Q = outputs x (count + 1)``, the one more being the bias, where the controller has it; and as
+        many more as a previous action has components, if that is seen, each a direction of its own.
 
     Raises:
         UserError: M keeps no starts, or there are not ``count`` directions.
     """
     outputs = model.outputs(model.initial_state(1))
-    parts = [model.latent_size, *(outputs[name].shape[1] for name in spec.features[1:])]
+    parts = [model.latent_size, *(outputs[name].shape[1] for name in spec.features[1:].removesuffix("a"))]
     return whitening(_recorded(model, spec), parts, count, spec.bias, spec.build(model), power)
 
 
@@ -57,23 +59,32 @@ def centred_weights(model: WorldModel, spec: ControllerSpec) -> Array:
         UserError: M keeps no starts.
     """
     middle = _recorded(model, spec).mean(0)
+    if spec.features.endswith("a"):
+        middle = np.concatenate([middle, np.zeros(model.action_spec.size)])
     block = np.eye(len(middle) + 1)
     block[-1, :-1] = -middle
     return np.asarray(np.kron(np.eye(model.action_spec.outputs), block), np.float64)
 
 
 def _recorded(model: WorldModel, spec: ControllerSpec) -> Array:
-    """What a controller would have seen in the recorded moments that M keeps as starts of dreams ``[N, inputs]``."""
+    """What a controller would have seen in the recorded moments that M keeps as starts of dreams ``[N, inputs]``.
+
+    Without the previous action, which is not kept.
+    """
     if model.starts is None:
         raise UserError("This world model was saved without starting points; fit M again.")
     starts = model.starts.only("recorded")
-    return join_features(starts.mean, model.outputs(starts.state), spec.features).double().cpu().numpy()
+    seen = spec.features.removesuffix("a")
+    return join_features(starts.mean, model.outputs(starts.state), seen).double().cpu().numpy()
 
 
 def whitening(
     features: Array, parts: Sequence[int], count: int, bias: bool, controller: LinearController, power: float = 1.0
 ) -> Array:
-    """:func:`principal_weights` of features ``[N, inputs]``, in parts of these sizes that count equally."""
+    """:func:`principal_weights` of features ``[N, inputs]``, in parts of these sizes that count equally.
+
+    What the controller sees beyond them is the previous action.
+    """
     size = np.concatenate([np.full(part.shape[1], np.sqrt(part.var(0).sum())) for part in _cut(features, parts)])
     middle = features.mean(0) if bias else np.zeros(features.shape[1])
     _, lengths, axes = np.linalg.svd((features - middle) / size, full_matrices=False)
@@ -84,9 +95,14 @@ def whitening(
     louder = spread[:count] ** -power
     louder /= np.sqrt(np.mean((louder * spread[:count]) ** 2))  # a deviation of 1 on average, as with a power of 1
     block = (axes[:count] * louder[:, None] / size).T
+    acted = controller.inputs - features.shape[1]
+    if acted:
+        nothing = np.zeros((len(block), acted))
+        block = np.block([[block, nothing], [np.zeros((acted, count)), np.eye(acted) / ACTED]])
+        middle = np.concatenate([middle, np.zeros(acted)])
     if bias:  # the last row: a direction's mean is taken off, and the bias itself is searched too
         block = np.block([[block, np.zeros((len(block), 1))], [-middle @ block, np.ones((1, 1))]])
-    loudness = (features**2).sum(1).mean() + bias  # of an action, were every weight disturbed by 1
+    loudness = (features**2).sum(1).mean() + acted * ACTED**2 + bias  # of an action, were every weight disturbed by 1
     return np.kron(np.eye(controller.action_spec.outputs), block * np.sqrt(loudness / block.shape[1]))
 
 

@@ -56,7 +56,7 @@ def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path
     assert torch.equal(pupil.parameters, taught)
     assert Agent.load(run).controller.parameter_count == len(taught)
     parts = costs(rounds_of(run))
-    assert [("sac" in part.what, "distil" in part.what) for part in parts] == [(1, 0), (0, 1), (0, 0)]
+    assert ["sac" in part.what for part in parts] == [True, True, False]
     assert Run(run).controller.manifest["environment_steps"] == sum(part.environment_steps for part in parts) > 0
 
 
@@ -69,19 +69,36 @@ def test_a_trial_beside_the_world_model_has_lessons_of_its_own(tiny_run: Path, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["agents.learning.sac.explore", "agents.learning.distil.demonstrate"])
-def test_whatever_breaks_off_is_continued_bit_by_bit(where: str, tiny_run: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("where", "hidden"),
+    [
+        ("agents.learning.sac.explore", 0),
+        ("agents.learning.replay.Replay.take_over", 0),
+        ("agents.learning.distil.demonstrate", 3),
+    ],
+)
+def test_whatever_breaks_off_is_continued_bit_by_bit(where: str, hidden: int, tiny_run: Path, tmp_path: Path):
     whole, parts = (world_model_of(tiny_run, tmp_path / name) for name in ("whole", "parts"))
-    evolve(CONFIG, whole, TOY, 0, CPU)
-    with interrupted_at(where, 2):
-        evolve(CONFIG, parts, TOY, 0, CPU)
-    evolve(CONFIG, parts, TOY, 0, CPU)
+    config = dataclasses.replace(CONFIG, spec=dataclasses.replace(CONFIG.spec, hidden=hidden))
+    evolve(config, whole, TOY, 0, CPU)
+    with interrupted_at(where, 1 if "take_over" in where else 2):
+        evolve(config, parts, TOY, 0, CPU)
+    evolve(config, parts, TOY, 0, CPU)
     assert differences(whole, parts) == []
+
+
+def test_a_linear_pupil_learns_by_its_teachers_critics_and_another_one_imitates():
+    pupil = dataclasses.replace(CONFIG, sac=dataclasses.replace(CONFIG.sac, idle_after=60, decay=9)).imitation
+    assert (pupil.learner, pupil.sac.experience, pupil.sac.actor_layers) == ("sac", "teacher", ())
+    assert (pupil.sac.idle_after, pupil.sac.decay, pupil.generations) == (58, 2, 2)
+    small = dataclasses.replace(CONFIG, spec=dataclasses.replace(CONFIG.spec, hidden=3))
+    assert small.imitation.learner == dataclasses.replace(CONFIG, teacher="ppo").imitation.learner == "distil"
 
 
 def test_a_dreamed_evolution_has_a_teacher_in_the_world_that_it_can_learn_in():
     dreamed = dataclasses.replace(CONFIG, world="dream")
-    assert (dreamed.teaching.world, dreamed.imitation.world) == ("dream", "real")
+    assert (dreamed.teaching.world, dreamed.imitation.world) == ("dream", "dream")
+    assert dataclasses.replace(dreamed, teacher="ppo").imitation.world == "real"  # what a teacher sees are frames
     assert dataclasses.replace(CONFIG, teacher="dreamer").teaching.world == "dream"
 
 

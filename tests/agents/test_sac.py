@@ -278,6 +278,49 @@ def test_an_evolution_goes_on_from_an_actor_without_hidden_layers(tiny_run: Path
     )
 
 
+def test_a_smaller_actor_learns_on_with_the_critics_and_the_replay_of_another(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    teacher, pupil = tmp_path / "teacher", tmp_path / "distilled"
+    evolve(CONFIG, tmp_path, EnvConfig("toy"), 0, CPU, into=teacher)
+    options = dataclasses.replace(SMALL, actor_layers=(), experience=str(teacher), tau=1e-9, learning_rate=1e-9)
+    config = dataclasses.replace(CONFIG, generations=2, sac=options)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, CPU, into=pupil)
+    before, after = (torch.load(run / "controller" / "state.pt")["learner"] for run in (teacher, pupil))
+    for name in ("critics", "targets"):  # at such rates they stay what they were
+        for key, value in before[name].items():
+            torch.testing.assert_close(after[name][key], value)
+    assert after["replay"]["rows"][: len(before["replay"]["rows"])] == before["replay"]["rows"]
+    assert len(after["replay"]["rows"]) == len(before["replay"]["rows"]) + 2
+    torch.testing.assert_close(after["log_alpha"], before["log_alpha"])
+    assert Agent.load(pupil).spec == NetworkSpec("zh", "mean", ())
+    parts = tmp_path / "parts"
+    with interrupted_at("agents.learning.sac.explore", 2):
+        evolve(config, tmp_path, EnvConfig("toy"), 0, CPU, into=parts)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, CPU, into=parts)
+    assert differences(pupil, parts) == []
+
+
+def test_experience_that_is_of_no_use_is_refused(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    teacher = tmp_path / "teacher"
+    once = dataclasses.replace(CONFIG, generations=1)
+    evolve(once, tmp_path, EnvConfig("toy"), 0, CPU, into=teacher)
+
+    def refused(sentence: str, **options: Any) -> None:
+        spec = options.pop("spec", once.spec)
+        sac = dataclasses.replace(SMALL, **{"experience": str(teacher), **options})
+        with pytest.raises(UserError, match=sentence):
+            evolve(dataclasses.replace(once, spec=spec, sac=sac), tmp_path, EnvConfig("toy"), 0, CPU, into=tmp_path / "x")
+
+    refused("not learned by SAC there, with critics of --controller.sac.layers 9", layers=(9,))
+    refused("not learned by SAC there", experience=str(tiny_run))
+    refused("C saw other features there .--controller.spec.features zh", spec=ControllerSpec("z", latent="mean"))
+    shutil.rmtree(teacher / "controller" / "replay")
+    refused("has not kept what is to be learned from")
+
+
 def test_what_makes_no_sense_is_refused(tiny_run: Path, tmp_path: Path, make_model: Any):
     for change, message in (
         ({"gamma": 1.5}, r"--controller\.sac\.gamma must be above 0 and at most 1, got 1\.5"),

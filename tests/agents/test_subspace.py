@@ -99,6 +99,30 @@ def test_the_recorded_moments_of_the_world_model_are_what_is_whitened(make_model
     )
 
 
+def test_a_previous_action_has_directions_of_its_own_that_move_outputs_as_much_as_others():
+    controller = LinearController(9, TWO)  # seven features, and an action of two components
+    directions = whitening(SEEN, [7], 3, True, controller)
+    assert directions.shape == (controller.parameter_count, 2 * (3 + 2 + 1))
+    acted = 0.5 * RNG.standard_normal((500, 2))
+    acted = 0.5 * np.linalg.qr(acted - acted.mean(0))[0] * np.sqrt(500)  # deviation 0.5, uncorrelated
+    seen = np.concatenate([SEEN, acted], 1)
+    moved = seen @ directions.reshape(2, 10, 12)[0, :9, :6] + directions.reshape(2, 10, 12)[0, 9, :6]
+    np.testing.assert_allclose(directions.reshape(2, 10, 12)[0, :7, 3:5], 0)  # they look at the action alone
+    np.testing.assert_allclose((moved**2).mean(0), (seen**2).sum(1).mean() / 6 + 1 / 6)
+
+
+def test_a_previous_action_is_seen_beside_principal_directions_and_stays_where_features_are_centred(make_model):
+    model: WorldModel = make_model()
+    spec, plain = ControllerSpec("zha"), ControllerSpec("zh")
+    size, actions = model.latent_size + 8, model.action_spec.size
+    found = principal_weights(model, spec, 2).reshape(-1, size + actions + 1, 3 + actions)
+    alone = principal_weights(model, plain, 2).reshape(-1, size + 1, 3)
+    np.testing.assert_allclose(found[0, :size, :2] / found[0, 0, 0], alone[0, :size, :2] / alone[0, 0, 0])
+    centred = centred_weights(model, spec).reshape(found.shape[0], size + actions + 1, -1)[0, :, : size + actions]
+    np.testing.assert_array_equal(centred[-1, size:], np.zeros(actions))
+    np.testing.assert_array_equal(centred[size:-1, size:], np.eye(actions))
+
+
 def test_centred_weights_act_on_what_is_seen_less_its_mean(make_model):
     model: WorldModel = make_model()
     spec = ControllerSpec("zh")
