@@ -180,8 +180,8 @@ class SAC(GradientLearner):
         state = load_newest_state(before.controller, self.device)
         if state is None or not self.replay.take_over(before.controller.path / "replay", state["learner"]["replay"]):
             raise UserError(
-                f"{before.controller.path} has not kept what is to be learned from (state.pt and replay/), or less than "
-                f"--controller.sac.capacity {self.options.capacity} asks for."
+                f"{before.controller.path} has not kept what is to be learned from (state.pt and replay/), or less of "
+                f"it than --controller.sac.capacity {self.options.capacity} asks for."
             )
         self.critics.load_state_dict(state["learner"]["critics"])
         self.targets.load_state_dict(state["learner"]["targets"])

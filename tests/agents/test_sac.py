@@ -311,8 +311,9 @@ def test_experience_that_is_of_no_use_is_refused(tiny_run: Path, tmp_path: Path)
     def refused(sentence: str, **options: Any) -> None:
         spec = options.pop("spec", once.spec)
         sac = dataclasses.replace(SMALL, **{"experience": str(teacher), **options})
+        config = dataclasses.replace(once, spec=spec, sac=sac)
         with pytest.raises(UserError, match=sentence):
-            evolve(dataclasses.replace(once, spec=spec, sac=sac), tmp_path, EnvConfig("toy"), 0, CPU, into=tmp_path / "x")
+            evolve(config, tmp_path, EnvConfig("toy"), 0, CPU, into=tmp_path / "x")
 
     refused("not learned by SAC there, with critics of --controller.sac.layers 9", layers=(9,))
     refused("not learned by SAC there", experience=str(tiny_run))
