@@ -22,6 +22,7 @@ from rollouts.runs.files import file_hash
 from worldmodels.training.checkpoint import load_tensors, save_tensors
 
 IDLE_ON = 0.2  #: what every further idle step costs, as a share of the second in a row
+LONGEST = 8  #: steps of a pause that cost something: whoever gets lost shall come back, and not rather end it
 
 
 class Batch(NamedTuple):
@@ -48,6 +49,7 @@ class Replay:
         self.rewards = torch.zeros(capacity)
         self.left = torch.zeros(capacity, dtype=torch.int32)  #: steps to the end of the episode; 0 for its last state
         self.terminal = torch.zeros(capacity, dtype=torch.bool)
+        self.idle = torch.zeros(capacity)  #: see :func:`idleness`
         self.rows: list[int] = []  #: moments of every iteration so far
         self.hashes: list[str | None] = []  #: of their files
         self._unneeded = 0
@@ -79,6 +81,9 @@ class Replay:
         places = (sum(self.rows) + torch.arange(len(tensors["left"]))) % self.capacity
         for name, values in tensors.items():
             getattr(self, name)[places] = values
+        last = torch.nonzero(tensors["left"] == 0).flatten()
+        lengths = torch.diff(last, prepend=torch.tensor([-1])).tolist()
+        self.idle[places] = torch.cat([idleness(episode) for episode in tensors["rewards"].split(lengths)])
         self.rows.append(len(places))
         self._usable = torch.nonzero(self.left > 0).flatten()
 
@@ -90,31 +95,20 @@ class Replay:
         """Draw ``count`` of the kept steps, all equally likely, each with its ``steps``-step return.
 
         Args:
-            idle: cost of a second step in a row in which nothing is earned; each further one costs
-                :data:`IDLE_ON` of it.
+            idle: cost of idle steps, see :func:`idleness`.
         """
         rows = self._usable[torch.randint(len(self._usable), (count,), generator=generator)]
         ahead = self.left[rows].clamp(max=steps)
-        rewards, offsets = torch.zeros(count), torch.arange(steps)
+        offsets = torch.arange(steps)
         places = (rows[:, None] + offsets) % self.capacity
-        ahead_rewards = self.rewards[places]
-        if idle:
-            ahead_rewards = ahead_rewards - idle * self._idleness(places)
-        rewards = (ahead_rewards * gamma**offsets * (offsets < ahead[:, None])).sum(1)
+        charged = self.rewards[places] - idle * self.idle[places]
+        rewards = (charged * gamma**offsets * (offsets < ahead[:, None])).sum(1)
         following = (rows + ahead) % self.capacity
         over = self.terminal[rows] & (self.left[following] == 0)
         discounts = torch.where(over, 0.0, gamma**ahead)
         return Batch(
             self.features[rows].float(), self.actions[rows], rewards, discounts, self.features[following].float()
         )
-
-    def _idleness(self, places: Tensor) -> Tensor:
-        """1 where a pause in the rewards of an episode becomes two steps long, IDLE_ON where longer, 0 elsewhere."""
-        one, two = (places - 1) % self.capacity, (places - 2) % self.capacity
-        dry, dry_one, dry_two = (self.rewards[where] <= 0 for where in (places, one, two))
-        second = dry & dry_one & (self.left[one] == self.left[places] + 1)
-        third = dry_two & (self.left[two] == self.left[places] + 2)
-        return torch.where(second, torch.where(third, IDLE_ON, 1.0), 0.0)
 
     @property
     def state(self) -> dict[str, list[Any]]:
@@ -169,6 +163,21 @@ class Replay:
 
     def _file(self, iteration: int) -> Path:
         return self.folder / f"{iteration:06d}.safetensors"
+
+
+def idleness(rewards: Tensor) -> Tensor:
+    """How much of the cost of pauses falls on each step of an episode with these rewards: both ``[T]``.
+
+    All of it on the second step in a row in which nothing is earned, :data:`IDLE_ON` of it on further ones, up to the
+    :data:`LONGEST`-th. Nothing where nothing is earned any more: the end of all reward is cost enough, and a lap on
+    which a tile was missed ends so too, by no fault of its last steps.
+    """
+    steps = torch.arange(len(rewards))
+    gains = rewards > 0
+    since = steps - torch.where(gains, steps, -1).cummax(0).values if len(rewards) else steps
+    still = gains.flip(0).cumsum(0).flip(0) > 0
+    cost = torch.where(since == 2, 1.0, torch.where((since > 2) & (since <= LONGEST), IDLE_ON, 0.0))
+    return torch.where(still, cost, 0.0)
 
 
 def _padded(values: Tensor) -> Tensor:

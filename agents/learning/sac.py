@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -31,6 +31,7 @@ from worldmodels.training.optimiser import learning_rate
 from worldmodels.training.randomness import generator_for
 from worldmodels.training.threads import one_thread
 
+LONGEST_STUMBLE = 8  #: steps
 LANES_PER_TASK = 8  #: episodes that one worker explores side by side; results depend on it, so it is no option
 
 
@@ -68,12 +69,17 @@ class SACConfig:
     reward_scale: float = 0.2
     """Rewards are multiplied by it."""
     idle: float = 0.0
-    """Cost, in rewards, of a second step in a row in which nothing is earned; of each further one a fifth of it.
-    Discounted reward is a rate: a car that cuts a bend loses the tiles in it and is the quicker for it, but for the end
-    of the lap nearly all tiles are needed. This charges what lies beside the road; for learning only, not for scores.
-    """
+    """Cost, in rewards, of a second step in a row in which nothing is earned, a fifth of it for each of the next six;
+    nothing if nothing is earned any more. Discounted reward is a rate: a car that cuts a bend loses the tiles in it and
+    is the quicker for it, but for the end of the lap nearly all tiles are needed. This charges what lies beside the
+    road; for learning only, not for scores."""
     idle_after: int = 60
-    """Iterations without that cost: it would frighten somebody who has yet to learn to drive."""
+    """Iterations without that cost, and without stumbles: both would frighten who has yet to learn to drive."""
+    stumbles: float = 0.0
+    """Share of exploring steps at which the actor stumbles: it does one random thing for up to eight steps, and has to
+    come back from wherever that led. A good driver leaves the road too seldom to learn what to do there."""
+    later_patience: int | None = None
+    """Instead of --controller.patience once the actor stumbles: to come back takes longer."""
     alpha: float = 0.1
     """Initial temperature: worth of entropy, in scaled rewards. It is then adapted."""
     entropy: float | None = None
@@ -93,10 +99,12 @@ class SACConfig:
         """
         positive = ("episodes", "updates", "batch_size", "learning_rate", "steps", "reward_scale", "alpha", "capacity")
         require_positive(self, positive, "controller.sac.")
+        if not 0 <= self.stumbles < 1:
+            raise UserError(f"--controller.sac.stumbles must be at least 0 and below 1, got {self.stumbles}.")
         for name in ("gamma", "tau"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"--controller.sac.{name} must be above 0 and at most 1, got {getattr(self, name)}.")
-        require_at_least(1, self, ("decay",), "controller.sac.")
+        require_at_least(1, self, ("decay", "later_patience"), "controller.sac.")
         require_at_least(0, self, ("idle", "idle_after", "least_updates"), "controller.sac.")
         if self.warm_up < 0:
             raise UserError(f"--controller.sac.warm-up cannot be negative, got {self.warm_up}.")
@@ -161,13 +169,17 @@ class SAC(GradientLearner):
         if iteration == 0 and self.before is not None:
             self._take_over(self.before)
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
-        traces = gather(world, explore, [self.actor.weights().cpu()], seeds, LANES_PER_TASK)
+        later = iteration >= options.idle_after
+        if later and options.later_patience is not None:
+            world = replace(world, patience=options.later_patience)
+        task = [self.actor.weights().cpu(), options.stumbles if later else 0.0]
+        traces = gather(world, explore, task, seeds, LANES_PER_TASK)
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
         wanted = max(options.least_updates, round(options.updates * decisions))
         updates = wanted if sum(self.replay.rows) >= options.warm_up else 0
         self._set_rates(iteration)
-        idle = options.idle if iteration >= options.idle_after else 0.0
+        idle = options.idle if later else 0.0
         sums = torch.zeros(len(NAMES))
         for _ in range(updates):
             sums += self.update(generator, idle)
@@ -254,6 +266,7 @@ def experienced(name: str, task: Task, layers: Sequence[int]) -> Run:
 def explore(
     setup: tuple[Lanes, Controller, torch.device],
     weights: Tensor,
+    stumbles: float,
     seeds: Sequence[int],
     max_steps: int,
     patience: int | None,
@@ -264,12 +277,38 @@ def explore(
     *hidden, (outputs, columns) = controller.shapes
     shapes, weights = [*hidden, (2 * outputs, columns)], weights.to(device)
     chance = [generator_for(seed, 1) for seed in seeds]
+    missteps = [Missteps(stumbles, outputs, generator_for(seed, 2)) for seed in seeds]
 
     def act(features: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = split(perceptron(weights, features, shapes, True, torch.relu))
         noise = torch.stack([torch.randn(outputs, generator=chance[lane]) for lane in running.tolist()])
         raw = mean + log_std.exp() * noise.to(device)
+        if stumbles:
+            raw = torch.stack([missteps[lane].instead_of(one) for lane, one in zip(running.tolist(), raw, strict=True)])
         return squash(raw, controller.action_spec), torch.tanh(raw)
 
     with one_thread():
         return experience(lanes, act, seeds, max_steps, patience)
+
+
+class Missteps:
+    """Stumbles of one episode: random raw outputs, each held for one to :data:`LONGEST_STUMBLE` steps.
+
+    Args:
+        rate: share of steps at which one begins, of those that are not part of one.
+    """
+
+    def __init__(self, rate: float, outputs: int, generator: torch.Generator) -> None:
+        self.rate, self.outputs, self.generator = rate, outputs, generator
+        self.left, self.held = 0, torch.zeros(outputs)
+
+    def instead_of(self, raw: Tensor) -> Tensor:
+        """Raw outputs ``[A]``, or those of a stumble."""
+        begins, length, *directions = torch.rand(2 + self.outputs, generator=self.generator).tolist()
+        if not self.left and begins < self.rate:
+            self.left = 1 + int(length * LONGEST_STUMBLE)
+            self.held = torch.atanh(0.99 * (2 * torch.tensor(directions) - 1))
+        if not self.left:
+            return raw
+        self.left -= 1
+        return self.held.to(raw)

@@ -183,7 +183,8 @@ def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int,
     validations = options.generations // options.validation_every * options.validation_episodes
     steps = min(options.max_steps, whole) if options.world == "real" else options.max_steps
     decisions = options.generations * options.options.decisions(steps) * share
-    learning = decisions * options.sac.updates * pace.update(options) if options.learner == "sac" else 0.0
+    updates = max(options.generations * options.sac.least_updates, decisions * options.sac.updates)
+    learning = updates * pace.update(options) if options.learner == "sac" else 0.0
     looked = options.gate if options.world == "dream" and options.learner == "evolution" else 0
     decisions += looked * DREAMS * steps
     real_decisions = validations * whole + looked * EPISODES * whole

@@ -70,7 +70,7 @@ TINY = PipelineConfig(
 # A driver that decides 12.5 times a second instead of 50: episodes are four times shorter for V, M, C and the dream.
 _CAR = EnvConfig("carracing-fast", action_repeat=4)
 # The mean of z instead of a sample: with a fraction of the noise in what C sees, evolution takes half the generations.
-_SEES_Z, _SEES_ZH = ControllerSpec("z", latent="mean"), ControllerSpec("zh", latent="mean")
+_SEES_Z, _SEES_ZHA = ControllerSpec("z", latent="mean"), ControllerSpec("zha", latent="mean")
 _SHORT_V = VAEConfig(batch_size=128, learning_rate=1e-3, decay=True, log_every=20, checkpoint_every=100)
 _SHORT_M = MDNRNNConfig(
     batch_size=64,
@@ -93,12 +93,13 @@ _SHORT_C = ControllerConfig(
     validation_every=10,
     validation_episodes=16,
 )
-# Of later rounds: V learns on with smaller steps, and C sees M's memory too.
+# Of later rounds: V learns on with smaller steps, and C sees M's memory and what it did last too. A soft actor-critic
+# finds out how to drive, a linear C learns by its critics, and evolution has the last word on all of its weights.
 _LATER_V = replace(_SHORT_V, learning_rate=5e-4)
-_LATER_C = replace(_SHORT_C, spec=_SEES_ZH)
+_LATER_C = replace(_SHORT_C, spec=_SEES_ZHA, principal=64, whitening=0.5, teacher="sac")
 
 #: CarRacing in a quarter of an hour or less on 2 cores. A first pass on drifting actions gives eyes and a driver that
-#: sees only z; its drives then teach V and M what a road looks like at speed, and it grows a memory: [z] -> [z, h].
+#: sees only z; its drives then teach V and M what a road looks like at speed, for a driver that learns from nothing.
 QUICK = PipelineConfig(
     env=replace(_CAR, pedal=True),
     collect=CollectConfig(episodes=80),
@@ -110,49 +111,62 @@ QUICK = PipelineConfig(
         episodes=60,
         vae=replace(_LATER_V, steps=400).training,
         mdnrnn=replace(_SHORT_M, steps=300).training,
-        controller=replace(_LATER_C, population=48, rollouts=1, sigma=0.08, centred=True, average=5),
+        controller=replace(
+            _LATER_C,
+            teacher_generations=32,
+            lessons=9,
+            sac=SACConfig(least_updates=500),
+            generations=8,
+            population=48,
+            rollouts=2,
+            racing=0.5,
+            sigma=0.02,
+            average=4,
+            validation_every=4,
+        ),
     ),
     evaluate=EvaluateConfig(episodes=20),
     watch=WatchConfig(seed=3),
 )
 
-#: The same within an hour on 2 cores. C goes on along half-whitened directions, several tracks a generation, so that a
-#: single hard one does not pull it away; those that lead race on; the agent is an average of twenty means.
+#: The same within an hour on 2 cores: longer lessons, then several tracks a generation, so that a single hard one does
+#: not pull C away; those that lead race on, and the agent is an average of ten means.
 LAPTOP = replace(
     QUICK,
     iterate=IterateConfig(
-        rounds=2,
+        rounds=1,
         episodes=100,
         noise=0.2,
-        refit_vae=1,
-        vae=replace(_LATER_V, steps=800).training,
-        mdnrnn=replace(_SHORT_M, steps=600).training,
+        vae=replace(_LATER_V, steps=1000).training,
+        mdnrnn=replace(_SHORT_M, steps=800).training,
         controller=replace(
             _LATER_C,
-            generations=60,
-            population=64,
+            teacher_generations=75,
+            lessons=24,
+            sac=SACConfig(least_updates=500, decay=90, idle=60.0, idle_after=50),
+            generations=40,
+            population=96,
+            rollouts=4,
             racing=0.5,
-            principal=64,
-            whitening=0.5,
-            sigma=0.05,
-            average=20,
-            validation_every=20,
+            sigma=0.02,
+            average=10,
+            validation_every=10,
             validation_episodes=32,
+            lanes_per_task=48,
         ),
     ),
     evaluate=EvaluateConfig(),
 )
 
-#: As laptop, but that a soft actor-critic learns the driver, from nothing, on the V and M of its first round.
+#: As laptop, but that a soft actor-critic's own actor, a network, is the driver.
 SAC = replace(
     LAPTOP,
     iterate=replace(
         LAPTOP.iterate,
-        rounds=1,
         fresh=True,
         controller=ControllerConfig(
             learner="sac",
-            spec=ControllerSpec("zha", latent="mean"),
+            spec=_SEES_ZHA,
             generations=135,  # two million frames
             max_steps=250,
             patience=25,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.learning.experience import Trace
-from agents.learning.replay import Replay
+from agents.learning.replay import Replay, idleness
 from rollouts import UserError
 from worldmodels.training.randomness import generator_for
 
@@ -47,9 +47,20 @@ def test_returns_over_steps_stop_at_ends_and_only_true_ends_are_worth_nothing(st
         assert batch.actions[row] == batch.features[row]
 
 
-def test_a_pause_costs_at_its_second_step_and_a_fifth_of_it_at_each_further_one(tmp_path: Path):
+def test_a_pause_costs_at_its_second_step_and_less_on_until_it_has_lasted_for_eight():
+    def costs(*rewards: float) -> list[float]:
+        return idleness(torch.tensor(rewards)).tolist()
+
+    assert costs(0, 3, 0, -1, 0, 2, 0, 2) == pytest.approx([0, 0, 0, 1, 0.2, 0, 0, 0])
+    assert costs(-0.5, -0.5, 4) == [0, 1, 0]  # an episode that begins with a pause
+    assert costs(*[0.0] * 12, 1) == pytest.approx([0, 1, *[0.2] * 6, *[0] * 5])
+    assert costs(4, 0, 0, 0) == costs(0, 0, 0, 0) == [0, 0, 0, 0]  # nothing more is to be earned
+    assert costs() == []
+
+
+def test_what_idle_steps_cost_is_taken_off_what_is_drawn(tmp_path: Path):
     rewards = [[0.0, 3.0, 0.0, -1.0, 0.0, 2.0], [-0.5, -0.5], [4.0]]
-    known = {0: 0, 1: 3, 2: 0, 3: -1 - 10, 4: 0 - 2, 5: 2, 10: -0.5, 11: -0.5 - 10, 20: 4}
+    known = {0: 0, 1: 3, 2: 0, 3: -1 - 10, 4: 0 - 2, 5: 2, 10: -0.5, 11: -0.5, 20: 4}
     traces = [
         Trace(
             10.0 * number + torch.arange(len(row) + 1.0)[:, None].half(),
@@ -66,7 +77,7 @@ def test_a_pause_costs_at_its_second_step_and_a_fifth_of_it_at_each_further_one(
     two = replay.sample(200, 2, 0.5, generator_for(0, 0), idle=10.0)
     sums = {int(step): float(reward) for step, reward in zip(two.features[:, 0], two.rewards, strict=True)}
     assert sums[2] == 0 + 0.5 * -11
-    assert sums[11] == -10.5
+    assert sums[3] == -11 + 0.5 * -2
     assert replay.sample(200, 1, 0.9, generator_for(0, 0)).rewards.min() == -1
 
 

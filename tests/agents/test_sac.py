@@ -20,7 +20,7 @@ from agents.learning.config import ControllerConfig
 from agents.learning.experience import experience
 from agents.learning.learn import evolve
 from agents.learning.learner import Task, World
-from agents.learning.sac import SAC, SACConfig
+from agents.learning.sac import LONGEST_STUMBLE, SAC, Missteps, SACConfig
 from agents.networks import NetworkController, NetworkSpec
 from agents.records.costs import cost_of
 from rollouts import EnvConfig, UserError
@@ -140,6 +140,31 @@ def test_episodes_are_kept_lane_by_lane_and_only_ends_and_hopeless_ones_are_term
         assert one.actions[:, 0].tolist() == [10 * lane + t for t in range(len(one.rewards))]
 
 
+def test_stumbles_begin_as_often_as_asked_and_hold_one_random_thing_each():
+    steps, actor = Missteps(0.05, 2, generator_for(0, 2)), torch.tensor([9.0, -9.0])  # beyond what a stumble does
+    done = [steps.instead_of(actor) for _ in range(20_000)]
+    lengths, before, seen = list[int](), actor, list[torch.Tensor]()
+    for one in done:
+        if torch.equal(one, actor):
+            before = actor
+        elif torch.equal(one, before):
+            lengths[-1] += 1
+        else:
+            lengths.append(1)
+            seen.append(one)
+            before = one
+    assert set(lengths) == set(range(1, LONGEST_STUMBLE + 1))
+    stumbling = sum(lengths)
+    assert len(lengths) / (20_000 - stumbling + len(lengths)) == pytest.approx(0.05, rel=0.1)
+    held = torch.tanh(torch.stack(seen))
+    assert held.abs().max() <= 0.99
+    torch.testing.assert_close(held.mean(0), torch.zeros(2), atol=0.06, rtol=0)
+    torch.testing.assert_close(held.std(0), torch.full((2,), 0.99 / 3**0.5), atol=0.04, rtol=0)
+    same = Missteps(0.05, 2, generator_for(0, 2))
+    assert all(torch.equal(same.instead_of(actor), one) for one in done[:500])
+    assert torch.equal(Missteps(0.0, 2, generator_for(0, 2)).instead_of(actor), actor)
+
+
 class Guess:
     """Lanes of one step each, where action u earns -(u - 0.5)^2, whatever is seen."""
 
@@ -203,7 +228,17 @@ def test_the_rates_of_actor_and_critics_fall_by_half_a_cosine(done: int, share: 
 
 
 SMALL = SACConfig(
-    layers=(8,), episodes=5, updates=0.2, decay=3, idle=0.5, idle_after=2, warm_up=20, batch_size=8, capacity=150
+    layers=(8,),
+    episodes=5,
+    updates=0.2,
+    decay=3,
+    idle=0.5,
+    idle_after=2,
+    stumbles=0.1,
+    later_patience=9,
+    warm_up=20,
+    batch_size=8,
+    capacity=150,
 )
 CONFIG = ControllerConfig(
     learner="sac",
