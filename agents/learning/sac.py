@@ -18,12 +18,12 @@ from torch import Tensor
 from agents.controller import Controller, ControllerSpec, perceptron, squash
 from agents.lanes import Lanes
 from agents.learning.actors import Actor, Critics, GradientLearner, descend, draw, follow, soft_target, split
+from agents.learning.elsewhere import experienced, recorded
 from agents.learning.experience import Trace, experience, gather, returns_of
 from agents.learning.learner import Progress, Task, World
 from agents.learning.replay import Replay
-from agents.networks import NetworkController, NetworkSpec, require_units, spec_of
+from agents.networks import NetworkController, NetworkSpec, require_units
 from rollouts.errors import UserError, require_at_least, require_positive
-from rollouts.runs.files import file_hash, read_json
 from rollouts.runs.layout import Run
 from rollouts.seeds import evolution_seed
 from worldmodels.training.checkpoint import load_newest_state
@@ -86,6 +86,9 @@ class SACConfig:
     """Entropy to keep, in nats. Default: minus the number of outputs."""
     capacity: int = 300_000
     """Moments to learn from; each takes two bytes per feature, in memory and on disk."""
+    recorded: bool = False
+    """Begin with the episodes in the replay that V and M learned from (those of the newest round), whoever drove: a
+    beginner then knows what earns something."""
     experience: str | None = None
     """Begin with the critics and the replay of another run that learned so, on the same V and M: a run directory, or
     'teacher' for the run's own (RUN/teacher). Only the actor is new, and may be a smaller one: with critics that know
@@ -150,6 +153,7 @@ class SAC(GradientLearner):
         self.optimisers = [torch.optim.Adam(part, options.learning_rate, fused=True) for part in parts]
         self.entropy = -float(outputs) if options.entropy is None else options.entropy
         self.replay = Replay(task.folder / "replay", inputs, outputs, options.capacity)
+        self.task = task
         self.before = None if options.experience is None else experienced(options.experience, task, options.layers)
 
     @property
@@ -168,6 +172,9 @@ class SAC(GradientLearner):
         options = self.options
         if iteration == 0 and self.before is not None:
             self._take_over(self.before)
+        if iteration == 0 and options.recorded:
+            assert self.task.run is not None
+            self.replay.add(recorded(self.task.run, self.task.model, self.task.spec))
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
         later = iteration >= options.idle_after
         if later and options.later_patience is not None:
@@ -176,7 +183,8 @@ class SAC(GradientLearner):
         traces = gather(world, explore, task, seeds, LANES_PER_TASK)
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
-        wanted = max(options.least_updates, round(options.updates * decisions))
+        new = sum(self.replay.rows) if iteration == 0 and options.recorded else decisions
+        wanted = max(options.least_updates, round(options.updates * new))
         updates = wanted if sum(self.replay.rows) >= options.warm_up else 0
         self._set_rates(iteration)
         idle = options.idle if later else 0.0
@@ -236,31 +244,6 @@ class SAC(GradientLearner):
 
 
 NAMES = ("critic_loss", "value", "entropy")
-
-
-def experienced(name: str, task: Task, layers: Sequence[int]) -> Run:
-    """The run whose experience is to be taken over, if it is of use for this task.
-
-    Raises:
-        UserError: it is not of an SAC on the same features of the same world model, with critics of these layers.
-    """
-    run = Run(task.folder.parent).home.teacher if name == "teacher" else Run.named(name)
-    stage = run.controller.require()
-    spec, options = spec_of(stage.manifest["spec"]), stage.config_file
-    learned = read_json(options)
-    if learned.get("learner") != "sac" or tuple(learned["sac"]["layers"]) != tuple(layers):
-        raise UserError(
-            f"--controller.sac.experience {name}: C was not learned by SAC there, with critics of "
-            f"--controller.sac.layers {' '.join(map(str, layers))}."
-        )
-    seen = (task.spec.features, task.spec.latent)
-    model = {one.name: file_hash(one.weights) for one in Run(task.run or run.home.path).model}
-    if (spec.features, spec.latent) != seen or any(stage.manifest["inputs"][part] != model[part] for part in model):
-        raise UserError(
-            f"--controller.sac.experience {name}: it was learned on another V or M, or C saw other features there "
-            f"(--controller.spec.features {spec.features} --controller.spec.latent {spec.latent})."
-        )
-    return run
 
 
 def explore(
