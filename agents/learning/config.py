@@ -19,6 +19,8 @@ from worldmodels.dream import EndKind, FallKind, StartKind
 from worldmodels.training.precision import Precision
 from worldmodels.world_model import WorldModel
 
+PUPIL_UPDATES = 800  #: of an iteration at least, where critics and replay know more than a few new episodes tell
+
 
 @dataclass(frozen=True)
 class ControllerConfig(EvolutionConfig):
@@ -188,6 +190,8 @@ class ControllerConfig(EvolutionConfig):
             self.sac,
             actor_layers=(),
             experience="teacher",
+            recorded=False,  # its teacher has known that
+            least_updates=max(self.sac.least_updates, PUPIL_UPDATES),
             decay=None if self.sac.decay is None else self.lessons,
             idle_after=max(0, self.sac.idle_after - self.teacher_generations),
         )
