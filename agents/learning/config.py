@@ -126,7 +126,7 @@ class ControllerConfig(EvolutionConfig):
         _ = self.controller
         if self.restarts < 0 or self.restarts == 1:
             raise UserError(f"--controller.restarts must be 0 or at least 2, to choose among, got {self.restarts}.")
-        if self.teacher is not None:
+        if self.taught:
             self._check_teacher()
         require_seed(self.seed, "controller.seed")
         require_at_least(0, self, ("temperature", "dropout"), "controller.")
@@ -138,10 +138,17 @@ class ControllerConfig(EvolutionConfig):
         if self.dropout >= 1:
             raise UserError(f"--controller.dropout must be below 1, got {self.dropout}.")
 
+    @property
+    def taught(self) -> bool:
+        """Whether C has a teacher before it is evolved."""
+        return self.teacher is not None and self.learner == "evolution"
+
     def _check_teacher(self) -> None:
-        if self.learner != "evolution" or self.restarts:
-            what = "--controller.restarts" if self.restarts else f"--controller.learner {self.learner}"
-            raise UserError(f"--controller.teacher is of one evolution, not of several or none: leave out {what}.")
+        if self.restarts:
+            raise UserError(
+                "--controller.teacher is of one evolution, not of several: leave out --controller.restarts, or ask for "
+                "--controller.teacher None."
+            )
         if self.teacher in ("evolution", "distil"):
             raise UserError(f"--controller.teacher is a learner by gradients (sac, ppo ...), got {self.teacher!r}.")
         self.teaching.check()

@@ -99,7 +99,7 @@ def evolve(
         start_from = best_of_tries(
             config, into or run, lambda options, folder: evolve(options, run, env, workers, device, start_from, folder)
         )
-    if config.teacher:
+    if config.taught:
         start_from = after_lessons(
             config, into or run, lambda options, folder: evolve(options, run, env, workers, device, None, folder)
         )

@@ -30,4 +30,4 @@ def after_lessons(config: ControllerConfig, folder: Path, learn: Callable[[Contr
 
 def lessons_in(config: ControllerConfig, folder: Path) -> list[Run]:
     """Where the lessons of a controller are: its teacher, and what C learned from it."""
-    return [Run(folder).teacher, Run(folder).distilled] if config.teacher else []
+    return [Run(folder).teacher, Run(folder).distilled] if config.taught else []

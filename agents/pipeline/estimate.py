@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -137,7 +138,8 @@ class _Pace:
             terminal=False,
         )
         with TemporaryDirectory() as folder, one_thread():
-            learner = SAC(options.sac, Task(model, spec, controller, nothing, False, 0, Path(folder)))
+            alone = replace(options.sac, experience=None)  # nobody has learned anything yet
+            learner = SAC(alone, Task(model, spec, controller, nothing, False, 0, Path(folder)))
             learner.replay.add([trace])
             return _seconds(lambda: learner.update(generator_for(0, 0)))
 
@@ -178,7 +180,7 @@ def _costs(config: Sections, pace: _Pace) -> Iterator[Cost]:
 
 
 def _evolution(options: ControllerConfig, pace: _Pace, share: float, whole: int, real: float) -> float:
-    before = (options.teaching, options.imitation) if options.teacher else ()
+    before = (options.teaching, options.imitation) if options.taught else ()
     lessons = sum(_evolution(lesson, pace, share, whole, real) for lesson in before)
     validations = options.generations // options.validation_every * options.validation_episodes
     steps = min(options.max_steps, whole) if options.world == "real" else options.max_steps

@@ -105,6 +105,6 @@ def iterate(config: IterateConfig, run: Path, workers: Workers, device: torch.de
             reuse_vae(folder, before.path)
         latents = first.round(min(number, config.refit_vae)).latents  # beside the V they were made with
         fit_mdn_rnn(mdnrnn, folder, stores, device, before.mdnrnn.weights, latents)
-        start_from = None if config.fresh or config.controller.teacher else before.controller.path
+        start_from = None if config.fresh or config.controller.taught else before.controller.path
         evolve(config.controller, folder, env, workers, device, start_from)
     return first.round(config.rounds).path

@@ -282,4 +282,8 @@ def _world(env_id: str) -> str:
 
 def _whole_episodes(config: ControllerConfig, env: EnvConfig) -> ControllerConfig:
     steps = config.max_steps * (env.action_repeat or 1)
+    if config.teacher is not None:  # which may not be able to act there, as SAC where actions are discrete
+        config = replace(
+            config, teacher=None, generations=config.generations + config.teacher_generations + config.lessons
+        )
     return replace(config, patience=None, max_steps=steps, falls="ignored")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from agents.controller import ControllerSpec
+from agents.learning.racing import episodes_of
 from agents.learning.sac import SACConfig
 from agents.pipeline import estimate as module
 from agents.pipeline.estimate import FIRST, LATER, estimate
@@ -38,7 +39,14 @@ def test_steps_are_counted_as_the_stages_take_them(monkeypatch):
     validated = c.generations // c.validation_every * c.validation_episodes * whole
     assert costs["C"] == pytest.approx(c.generations * c.population * c.rollouts * whole * FIRST + validated)
     validated = again.generations // again.validation_every * again.validation_episodes * whole
-    expected = again.generations * again.population * again.rollouts * whole * LATER + validated
+    raced = episodes_of(again.population, again.rollouts, again.racing)
+    lessons = 0.0
+    for lesson in (again.teaching, again.imitation):
+        explored = lesson.generations * lesson.sac.episodes * whole * LATER
+        updates = max(lesson.generations * lesson.sac.least_updates, explored * lesson.sac.updates)
+        tested = lesson.generations // lesson.validation_every * lesson.validation_episodes * whole
+        lessons += explored + updates + tested
+    expected = lessons + again.generations * raced * whole * LATER + validated
     assert costs["C again"] == pytest.approx(expected)
     filmed = 2 * module.FILM * whole
     assert costs["score and films"] == pytest.approx(quick.evaluate.episodes * whole + filmed)
@@ -61,3 +69,5 @@ def test_an_update_of_an_actor_critic_is_measured():
     config = replace(MICRO.controller, learner="sac", spec=spec, sac=SACConfig(layers=(8,), batch_size=4, capacity=50))
     model = untrained_world_model(MICRO.env, MICRO.vae, MICRO.mdnrnn, CPU)
     assert 0 < module._Pace(model, MICRO, 0).update(config) < 5
+    pupil = replace(config, sac=replace(config.sac, experience="teacher"))  # of one who has yet to learn anything
+    assert 0 < module._Pace(model, MICRO, 0).update(pupil) < 5

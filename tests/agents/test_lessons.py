@@ -102,12 +102,17 @@ def test_a_dreamed_evolution_has_a_teacher_in_the_world_that_it_can_learn_in():
     assert dataclasses.replace(CONFIG, teacher="dreamer").teaching.world == "dream"
 
 
+def test_only_an_evolution_has_a_teacher():
+    assert CONFIG.taught
+    assert not dataclasses.replace(CONFIG, learner="sac").taught
+    dataclasses.replace(CONFIG, learner="sac", restarts=2).check()  # a preset's teacher is in nobody's way
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"teacher": "sack"}, "There is no learner 'sack'"),
         ({"teacher": "distil"}, r"is a learner by gradients \(sac, ppo ...\), got 'distil'"),
-        ({"learner": "sac"}, "leave out --controller.learner sac"),
         ({"restarts": 2}, "leave out --controller.restarts"),
         ({"lessons": 0}, "controller.lessons must be positive"),
         ({"sac": SACConfig(gamma=2.0)}, "controller.sac.gamma must be above 0"),
