@@ -169,31 +169,35 @@ class SAC(GradientLearner):
 
     def improve(self, world: World, iteration: int) -> Progress:
         """Explore, keep, learn."""
-        options = self.options
-        if iteration == 0 and self.before is not None:
-            self._take_over(self.before)
-        if iteration == 0 and options.recorded:
-            assert self.task.run is not None
-            self.replay.add(recorded(self.task.run, self.task.model, self.task.spec))
+        options, later = self.options, iteration >= self.options.idle_after
+        new = self._begin() if iteration == 0 else 0
         seeds = [evolution_seed(self.seed, iteration, episode) for episode in range(options.episodes)]
-        later = iteration >= options.idle_after
         if later and options.later_patience is not None:
             world = replace(world, patience=options.later_patience)
-        task = [self.actor.weights().cpu(), options.stumbles if later else 0.0]
-        traces = gather(world, explore, task, seeds, LANES_PER_TASK)
+        how = [self.actor.weights().cpu(), options.stumbles if later else 0.0]
+        traces = gather(world, explore, how, seeds, LANES_PER_TASK)
         self.replay.add(traces)
         decisions, generator = sum(len(trace.rewards) for trace in traces), generator_for(self.seed, 1 + iteration)
-        new = sum(self.replay.rows) if iteration == 0 and options.recorded else decisions
-        wanted = max(options.least_updates, round(options.updates * new))
+        wanted = max(options.least_updates, round(options.updates * (new + decisions)))
         updates = wanted if sum(self.replay.rows) >= options.warm_up else 0
         self._set_rates(iteration)
-        idle = options.idle if later else 0.0
         sums = torch.zeros(len(NAMES))
         for _ in range(updates):
-            sums += self.update(generator, idle)
+            sums += self.update(generator, options.idle if later else 0.0)
         facts = dict(zip(NAMES, (sums / max(updates, 1)).tolist(), strict=True)) if updates else {}
         facts |= {"alpha": float(self.log_alpha.detach().exp()), "updates": updates}
         return Progress(returns_of(traces), decisions, facts)
+
+    def _begin(self) -> int:
+        """Take over what others have lived through, if that is asked for; how much of it is new to these critics."""
+        if self.before is not None:
+            self._take_over(self.before)
+        if not self.options.recorded:
+            return 0
+        assert self.task.run is not None
+        traces = recorded(self.task.run, self.task.model, self.task.spec)
+        self.replay.add(traces)
+        return sum(len(trace.rewards) for trace in traces)
 
     def _take_over(self, before: Run) -> None:
         """All but the actor, as it stood at the end of another learning."""
