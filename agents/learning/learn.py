@@ -103,6 +103,7 @@ def evolve(
         start_from = after_lessons(
             config, into or run, lambda options, folder: evolve(options, run, env, workers, device, None, folder)
         )
+    stage.start_clock()  # tries and lessons have their own
     initial = _initial_mean(controller, spec, model, start_from)
     task = Task(model, spec, controller, initial, start_from is not None, config.seed, stage.path, run)
     learner = config.options.begin(task)

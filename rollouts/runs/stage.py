@@ -1,10 +1,8 @@
 """Run directories: what a stage was asked to do, and what it was made from.
 
 A run is a folder; each stage owns one sub-folder with
-
 * ``config.json``: the resolved configuration of the stage,
-* ``manifest.json``: format version, inputs and their hashes, package versions, git commit, what was
-  typed, completeness,
+* ``manifest.json``: format version, inputs and their hashes, package versions, git commit, what was typed, completeness,
 * its results, always written under a temporary name and then moved into place.
 """
 
@@ -284,12 +282,15 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the stage was opened, and what its earlier processes noted before they were stopped."""
+        """Wall time since its clock was started, and what its earlier processes noted before they were stopped."""
         return round(self._before + time.perf_counter() - self._opened, 3)
 
+    def start_clock(self) -> None:
+        """Its time counts from now on: what came before is another stage's."""
+        self._opened = time.perf_counter()
+
     def tick(self) -> None:
-        """To be called while the stage works: notes the time it has taken, so that no more than a few seconds of it
-        are forgotten when the process is killed."""
+        """To be called while the stage works: notes its time, so that a kill makes it forget only seconds of it."""
         if time.perf_counter() - self._noted >= NOTE_EVERY:
             write_json(self.manifest_file, {**self.manifest, **self._typed, "seconds": self.seconds})
             self._noted = time.perf_counter()
@@ -299,8 +300,7 @@ class Stage:
         write_json(self.manifest_file, {**self.manifest, **facts})
 
     def finish(self, **facts: Any) -> None:
-        """Mark the stage complete and add ``facts`` (totals) and its time to its manifest, with the hashes of its
-        weights; other processes may then work in it."""
+        """Mark the stage complete, with ``facts``, its time and its weights' hashes; others may then work in it."""
         ended = {"seconds": self.seconds, "complete": True}
         files = {name: self.path / f"{name}.safetensors" for name in HASHED}
         hashes = {name: file_hash(file) for name, file in files.items() if file.exists()}

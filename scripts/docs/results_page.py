@@ -56,7 +56,7 @@ PAPER = {
 }
 WORLDS = {
     "CarRacing": {
-        "full": "evolved in the real world",
+        "full": "evolved in the real world, after lessons by SAC",
         "actor": "by SAC",
         "dream": "learned in dreams only",
     },

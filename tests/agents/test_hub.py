@@ -36,7 +36,7 @@ def test_an_agent_comes_back_as_it_was(saved: Path):
 def test_the_folder_is_laid_out_for_the_hub(saved: Path):
     config = json.loads((saved / "config.json").read_text())
     assert config["library_name"] == "worldmodels-toolkit"
-    assert config["controller"]["parameters"] == 578
+    assert config["controller"]["parameters"] == 584
     assert {file.suffix for file in saved.rglob("*") if file.is_file()} == {".json", ".md", ".safetensors"}
     card = ModelCard.load(saved / "README.md")
     assert card.data.library_name == "worldmodels-toolkit"

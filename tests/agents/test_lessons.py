@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def world_model_of(tiny_run: Path, run: Path) -> Path:
 
 @pytest.mark.slow
 def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path: Path):
-    run = world_model_of(tiny_run, tmp_path / "run")
+    run, begun = world_model_of(tiny_run, tmp_path / "run"), time.perf_counter()
     evolve(CONFIG, run, TOY, 0, CPU)
     taught = load_tensors(Run(run).distilled.controller.weights)["selected"]
     first = read_json_lines(Run(run).controller.history, "fitness")[0]
@@ -58,6 +59,7 @@ def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path
     parts = costs(rounds_of(run))
     assert ["sac" in part.what for part in parts] == [True, True, False]
     assert Run(run).controller.manifest["environment_steps"] == sum(part.environment_steps for part in parts) > 0
+    assert 0 < sum(part.seconds for part in parts) < time.perf_counter() - begun
 
 
 @pytest.mark.slow

@@ -198,9 +198,9 @@ def test_the_card_of_a_release_tells_its_making():
     run = read_run("pretrained/carracing")
     rows = released.card_rows(run)
     assert released.is_release(run)
-    assert sum(row.environment_steps for row in rows) == 9_635_912  # as its card adds up
-    assert sum(row.seconds for row in rows) == pytest.approx(2 * 3600 + 6 * 60, abs=90)
-    assert released.card_commands(run)[1] == "mkdir -p runs/pedal"
+    assert sum(row.environment_steps for row in rows) == 7_138_216  # as its card adds up
+    assert sum(row.seconds for row in rows) == pytest.approx(45 * 60, abs=30)
+    assert any("--preset laptop" in line for line in released.card_commands(run))
 
 
 def test_every_stage_has_a_name():

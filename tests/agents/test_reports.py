@@ -218,11 +218,11 @@ def test_time_that_is_used_up_is_told(run: Path, tmp_path: Path):
 def test_a_released_agent_has_its_card_and_a_dream(tmp_path: Path):
     page = report_of(tmp_path / "p.html", "pretrained/carracing")
     for words in (
-        "831.1 ± 126.7",
-        "9.64 million",
+        "889.7 ± 84.4",
+        "7.14 million",
         "The agent in its dream",
-        "578 weights on [z, h]",
-        "mkdir -p runs/pedal",
+        "584 weights on [z, h, a]",
+        "--preset laptop",
     ):
         assert words in page.text, words
     assert str(Path.home()) not in page.text
