@@ -2,7 +2,7 @@
 
 A run is a folder; each stage owns one sub-folder with
 * ``config.json``: the resolved configuration of the stage,
-* ``manifest.json``: format version, inputs and their hashes, package versions, git commit, what was typed, completeness,
+* ``manifest.json``: format version, inputs and their hashes, package versions, git commit, commands, completeness,
 * its results, always written under a temporary name and then moved into place.
 """
 
