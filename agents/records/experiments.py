@@ -257,8 +257,8 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _before(books: Sequence[Cost], number: int) -> dict[str, Any]:
-    """What was spent before the evolution of a round began."""
-    earlier = [c for c in books if c.round < number or (c.round == number and c.stage != "controller")]
+    """What was spent before the evolution of a round began: all but the last cost of it, which is the evolution's."""
+    *earlier, _ = [cost for cost in books if cost.round <= number]
     return {
         "environment_steps": sum(cost.environment_steps for cost in earlier),
         "imagined_steps": sum(cost.imagined_steps for cost in earlier),

@@ -18,6 +18,7 @@ from agents.learning.learn import evolve
 from agents.learning.sac import SACConfig
 from agents.networks import NetworkSpec
 from agents.records.costs import costs, rounds_of
+from agents.records.experiments import curve
 from rollouts import EnvConfig, UserError
 from rollouts.runs.files import read_json_lines
 from rollouts.runs.layout import Run
@@ -60,6 +61,9 @@ def test_evolution_goes_on_from_what_its_teacher_taught(tiny_run: Path, tmp_path
     assert ["sac" in part.what for part in parts] == [True, True, False]
     assert Run(run).controller.manifest["environment_steps"] == sum(part.environment_steps for part in parts) > 0
     assert 0 < sum(part.seconds for part in parts) < time.perf_counter() - begun
+    (point,) = curve(rounds_of(run))  # its lessons are what was spent before its one generation
+    assert point["environment_steps"] == sum(part.environment_steps for part in parts)
+    assert point["seconds"] > sum(part.seconds for part in parts[:-1])
 
 
 @pytest.mark.slow
