@@ -63,6 +63,7 @@ def test_a_recording_is_what_its_agent_would_have_lived_through(tiny_run: Path, 
         torch.testing.assert_close(meant, torch.from_numpy(episode.actions), atol=2e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_learning_begins_with_it_and_is_continued_bit_by_bit(tiny_run: Path, tmp_path: Path):
     sac = SACConfig(layers=(8,), episodes=2, updates=0.1, warm_up=10, batch_size=8, recorded=True)
     config = ControllerConfig(learner="sac", sac=sac, generations=2, max_steps=20, validation_episodes=2)

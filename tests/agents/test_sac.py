@@ -313,6 +313,7 @@ def test_an_evolution_goes_on_from_an_actor_without_hidden_layers(tiny_run: Path
     )
 
 
+@pytest.mark.slow
 def test_a_smaller_actor_learns_on_with_the_critics_and_the_replay_of_another(tiny_run: Path, tmp_path: Path):
     for stage in ("vae", "mdnrnn"):
         shutil.copytree(tiny_run / stage, tmp_path / stage)
