@@ -35,9 +35,13 @@ def experienced(name: str, task: Task, layers: Sequence[int]) -> Run:
         UserError: it is not of an SAC on the same features of the same world model, with critics of these layers.
     """
     run = Run(task.folder.parent).home.teacher if name == "teacher" else Run.named(name)
+    if name == "teacher" and not run.controller.complete:
+        raise UserError(
+            f"--controller.sac.experience teacher: there is no finished teacher in {run.path}; --controller.teacher "
+            "sac makes one. Or name another run."
+        )
     stage = run.controller.require()
-    spec, options = spec_of(stage.manifest["spec"]), stage.config_file
-    learned = read_json(options)
+    spec, learned = spec_of(stage.manifest["spec"]), read_json(stage.config_file)
     if learned.get("learner") != "sac" or tuple(learned["sac"]["layers"]) != tuple(layers):
         raise UserError(
             f"--controller.sac.experience {name}: C was not learned by SAC there, with critics of "

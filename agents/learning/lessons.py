@@ -1,4 +1,4 @@
-"""Lessons before an evolution: an actor-critic learns to act, C imitates it, and evolution has the last word.
+"""Lessons before an evolution: an actor-critic learns to act, C becomes its pupil, and evolution has the last word.
 
 Gradients find a way to drive in a tenth of the episodes that evolution needs for it, because every decision teaches
 them something and not only every episode; evolution then improves the small C on the return itself, which is what
@@ -24,7 +24,7 @@ def after_lessons(config: ControllerConfig, folder: Path, learn: Callable[[Contr
     """
     say(f"C: first a teacher, by {config.teacher}")
     learn(config.teaching, Run(folder).teacher.path)
-    say("C: imitates its teacher")
+    say("C: becomes its teacher's pupil")
     return learn(config.imitation, Run(folder).distilled.path)
 
 

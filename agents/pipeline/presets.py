@@ -82,6 +82,7 @@ _SHORT_M = MDNRNNConfig(
     log_every=10,
     checkpoint_every=100,
 )
+ALONE = 0.05  #: step size of a later evolution without lessons, which has more to find than a last word
 _SHORT_C = ControllerConfig(
     spec=_SEES_Z,
     generations=40,
@@ -283,7 +284,6 @@ def _world(env_id: str) -> str:
 def _whole_episodes(config: ControllerConfig, env: EnvConfig) -> ControllerConfig:
     steps = config.max_steps * (env.action_repeat or 1)
     if config.teacher is not None:  # which may not be able to act there, as SAC where actions are discrete
-        config = replace(
-            config, teacher=None, generations=config.generations + config.teacher_generations + config.lessons
-        )
+        generations = config.generations + config.teacher_generations + config.lessons
+        config = replace(config, teacher=None, generations=generations, sigma=ALONE)
     return replace(config, patience=None, max_steps=steps, falls="ignored")

@@ -1,6 +1,7 @@
 """Run directories: what a stage was asked to do, and what it was made from.
 
 A run is a folder; each stage owns one sub-folder with
+
 * ``config.json``: the resolved configuration of the stage,
 * ``manifest.json``: format version, inputs and their hashes, package versions, git commit, commands, completeness,
 * its results, always written under a temporary name and then moved into place.
@@ -69,8 +70,7 @@ class Stage:
         self.starts = self.path / "starts.safetensors"  #: of M: the moments that dreams begin at
         self.value = self.path / "value.safetensors"  #: of M: what is still to come where dreams end
         self.inventory = self.path / "episodes.jsonl"  #: of a recording: its episodes with their checksums
-        self._before, self._opened = 0.0, time.perf_counter()
-        self._noted = self._opened
+        self._before, self._opened, self._noted = 0.0, time.perf_counter(), time.perf_counter()
         self._typed: dict[str, Any] = {}  #: noted once something was done, not by a command that is refused
         self._lock: Lock | None = None
 

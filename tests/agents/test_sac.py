@@ -353,6 +353,7 @@ def test_experience_that_is_of_no_use_is_refused(tiny_run: Path, tmp_path: Path)
 
     refused("not learned by SAC there, with critics of --controller.sac.layers 9", layers=(9,))
     refused("not learned by SAC there", experience=str(tiny_run))
+    refused("there is no finished teacher in .*x.teacher", experience="teacher")
     refused("C saw other features there .--controller.spec.features zh", spec=ControllerSpec("z", latent="mean"))
     shutil.rmtree(teacher / "controller" / "replay")
     refused("has not kept what is to be learned from")

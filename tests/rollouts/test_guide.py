@@ -107,4 +107,7 @@ def test_a_preset_is_neutral_to_other_worlds_and_itself_to_its_own(name: str):
     assert other.env.action_repeat is None
     assert other.mdnrnn.reward_head or other.controller.world == "real"
     assert other.vae == own.vae
+    later = other.iterate.controller
+    assert not later.taught
+    assert not own.iterate.controller.taught or (later.sigma > own.iterate.controller.sigma)
     assert preset_for("laptop", "carracing") is LAPTOP
