@@ -91,8 +91,9 @@ class SACConfig:
     beginner then knows what earns something."""
     experience: str | None = None
     """Begin with the critics and the replay of another run that learned so, on the same V and M: a run directory, or
-    'teacher' for the run's own (RUN/teacher). Only the actor is new, and may be a smaller one: with critics that know
-    what is good, a linear actor learns in minutes what it could not find alone."""
+    'teacher' for the run's own (RUN/teacher). An actor of the same layers goes on too, with other options than before;
+    one of others is new: with critics that know what is good, a linear actor learns in minutes what it could not find
+    alone."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -200,7 +201,7 @@ class SAC(GradientLearner):
         return sum(len(trace.rewards) for trace in traces)
 
     def _take_over(self, before: Run) -> None:
-        """All but the actor, as it stood at the end of another learning."""
+        """As it all stood at the end of another learning; the actor too, if it has the same layers."""
         state = load_newest_state(before.controller, self.device)
         if state is None or not self.replay.take_over(before.controller.path / "replay", state["learner"]["replay"]):
             raise UserError(
@@ -209,6 +210,9 @@ class SAC(GradientLearner):
             )
         self.critics.load_state_dict(state["learner"]["critics"])
         self.targets.load_state_dict(state["learner"]["targets"])
+        actor = state["learner"]["actor"]
+        if not self.task.warm and _shapes(actor) == _shapes(self.actor.state_dict()):
+            self.actor.load_state_dict(actor)
         with torch.no_grad():
             self.log_alpha.copy_(state["learner"]["log_alpha"])
 
@@ -248,6 +252,10 @@ class SAC(GradientLearner):
 
 
 NAMES = ("critic_loss", "value", "entropy")
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: one.shape for name, one in weights.items()}
 
 
 def explore(

@@ -337,6 +337,23 @@ def test_a_smaller_actor_learns_on_with_the_critics_and_the_replay_of_another(ti
     assert differences(pupil, parts) == []
 
 
+@pytest.mark.slow
+def test_an_actor_of_the_same_layers_goes_on_with_other_options(tiny_run: Path, tmp_path: Path):
+    for stage in ("vae", "mdnrnn"):
+        shutil.copytree(tiny_run / stage, tmp_path / stage)
+    first = evolve(CONFIG, tmp_path, EnvConfig("toy"), 0, CPU, into=tmp_path / "teacher")
+    options = dataclasses.replace(SMALL, experience=str(tmp_path / "teacher"), tau=1e-9, learning_rate=1e-9, idle=3.0)
+    config = dataclasses.replace(CONFIG, generations=1, sac=options)
+    further = evolve(config, tmp_path, EnvConfig("toy"), 0, CPU, into=tmp_path / "further")
+    before, after = (torch.load(folder / "state.pt")["learner"]["actor"] for folder in (first, further))
+    for name, weights in before.items():  # its noise as well as its mean
+        torch.testing.assert_close(after[name], weights)
+    evolve(config, tmp_path, EnvConfig("toy"), 0, CPU, first, tmp_path / "distilled")  # from what was validated
+    torch.testing.assert_close(
+        Agent.load(tmp_path / "distilled").parameters, Agent.load(tmp_path / "teacher").parameters, rtol=0, atol=1e-5
+    )
+
+
 def test_experience_that_is_of_no_use_is_refused(tiny_run: Path, tmp_path: Path):
     for stage in ("vae", "mdnrnn"):
         shutil.copytree(tiny_run / stage, tmp_path / stage)
