@@ -41,7 +41,7 @@ RunDirectory = Annotated[
     ),
 ]
 PresetName = Annotated[
-    Literal["tiny", "quick", "laptop", "sac", "paper", "takecover"],
+    Literal["tiny", "quick", "laptop", "sac", "paper", "takecover", "takecover-ppo"],
     tyro.conf.arg(help="Where options come from that are not given. Default: the run's own preset, else laptop."),
 ]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps, for training and dreaming.")]

@@ -1,34 +1,21 @@
-"""The whole pipeline's configuration, and presets of it with a stated budget."""
+"""Presets of the whole pipeline, each with a stated budget."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from agents.controller import ControllerSpec
 from agents.evaluation import EvaluateConfig
 from agents.learning.config import ControllerConfig
 from agents.learning.sac import SACConfig
+from agents.pipeline.config import PipelineConfig
 from agents.pipeline.iterate import IterateConfig
+from agents.pipeline.takecover import TAKECOVER, TAKECOVER_PPO
 from agents.viewing.watch import WatchConfig
 from rollouts.collect import CollectConfig
 from rollouts.envs.config import EnvConfig
 from rollouts.envs.presets import PRESETS as WORLDS
 from worldmodels.configs import MDNRNNConfig, VAEConfig
-
-
-@dataclass(frozen=True)
-class PipelineConfig:
-    """All stages, in order."""
-
-    env: EnvConfig = field(default_factory=EnvConfig)
-    collect: CollectConfig = field(default_factory=CollectConfig)
-    vae: VAEConfig = field(default_factory=VAEConfig)
-    mdnrnn: MDNRNNConfig = field(default_factory=MDNRNNConfig)
-    controller: ControllerConfig = field(default_factory=ControllerConfig)
-    iterate: IterateConfig = field(default_factory=lambda: IterateConfig(rounds=0))
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    watch: WatchConfig = field(default_factory=WatchConfig)
-
 
 #: The toy environment, everything in well under a minute: for tests, and to see how the pieces fit.
 _TINY_V = VAEConfig(
@@ -186,70 +173,15 @@ PAPER = PipelineConfig(
     mdnrnn=MDNRNNConfig(reward_head=False, termination_head=False),
 )
 
-_DODGER = ControllerSpec("zch", bias=False)
-_DOOM_V = VAEConfig(
-    latent_size=64,
-    batch_size=128,
-    learning_rate=1e-3,
-    decay=True,
-    motion_weight=16.0,  # a ball's pixels weigh seven times a wall's
-    motion_lag=4,
-    checkpoint_every=250,
-)
-_DOOM_M = MDNRNNConfig(
-    hidden_size=512,
-    reward_head=False,
-    fall_head=True,
-    start_flag=True,
-    dropout=0.1,
-    batch_size=32,
-    sequence_length=128,
-    carry_state=True,
-    decay=True,
-)
-# Fitness is minus the hits to be expected in 300 tics from recorded moments. Survival is told by a die on top of each
-# hit: its deviation is as large as its mean. For the paper's way: --controller.falls ignored, with --controller.ends
-# sampled --controller.starts episode --controller.max-steps 2100, or with --controller.ends paid. No dropout: without
-# some of its units M sees death everywhere, and as nothing ends an episode, such ones outweigh all others.
-_DOOM_C = ControllerConfig(
-    world="dream",
-    spec=_DODGER,
-    population=32,
-    principal=64,
-    sigma=0.01,
-    max_steps=300,
-    starts="recorded",
-    ends="sampled",
-    falls="paid",
-    average=3,
-    validation_every=5,
-    validation_episodes=64,
-)
-
-#: Take Cover, learned in the dream alone, with the paper's V, M and C. Two to three hours on 2 cores; docs/takecover.md
-#: has the measured times. Latents of 4,000 games are M's data in all rounds, so V stays what it is.
-TAKECOVER = PipelineConfig(
-    env=EnvConfig("takecover"),
-    collect=CollectConfig(episodes=4000, max_steps=2100),
-    vae=replace(_DOOM_V, steps=3000),
-    mdnrnn=replace(_DOOM_M, steps=3000),
-    controller=replace(_DOOM_C, generations=20),
-    iterate=IterateConfig(
-        rounds=2,
-        episodes=250,
-        max_steps=2100,
-        noise=0.3,
-        refit_vae=0,
-        vae=_DOOM_V.training,
-        mdnrnn=replace(_DOOM_M, steps=1000, learning_rate=7e-4).training,
-        fresh=True,
-        controller=replace(_DOOM_C, generations=120, average=5, validation_every=10),
-    ),
-    evaluate=EvaluateConfig(episodes=400),
-    watch=WatchConfig(max_steps=2100, starts="episode"),
-)
-
-PRESETS = {"tiny": TINY, "quick": QUICK, "laptop": LAPTOP, "sac": SAC, "paper": PAPER, "takecover": TAKECOVER}
+PRESETS = {
+    "tiny": TINY,
+    "quick": QUICK,
+    "laptop": LAPTOP,
+    "sac": SAC,
+    "paper": PAPER,
+    "takecover": TAKECOVER,
+    "takecover-ppo": TAKECOVER_PPO,
+}
 
 
 def preset_for(name: str, env_id: str | None) -> PipelineConfig:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.learning.config import ControllerConfig
-from agents.pipeline.presets import PRESETS, PipelineConfig
+from agents.pipeline.config import PipelineConfig
+from agents.pipeline.presets import PRESETS
 from agents.records.costs import only_controller
 from rollouts.collect import CollectConfig
 from rollouts.envs.trust import recorded_env

@@ -13,8 +13,8 @@ import pytest
 from agents.evaluation import EvaluateConfig
 from agents.learning.config import ControllerConfig
 from agents.learning.learn import evolve
+from agents.pipeline.config import PipelineConfig
 from agents.pipeline.iterate import iterate
-from agents.pipeline.presets import PipelineConfig
 from agents.pipeline.run import run_pipeline
 from rollouts.collect import collect
 from rollouts.episodes import EpisodeStore

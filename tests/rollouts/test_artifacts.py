@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from agents.pipeline.presets import PRESETS, PipelineConfig
+from agents.pipeline.config import PipelineConfig
+from agents.pipeline.presets import PRESETS
 from rollouts import UserError
 from rollouts.runs.files import atomic_path, file_hash, fingerprint, read_json, replace_folder, write_json
 from rollouts.runs.options import config_from_dict, config_to_dict

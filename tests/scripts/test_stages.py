@@ -15,7 +15,8 @@ import av
 import pytest
 from PIL import Image
 
-from agents.pipeline.presets import PRESETS, PipelineConfig
+from agents.pipeline.config import PipelineConfig
+from agents.pipeline.presets import PRESETS
 from rollouts.runs.files import file_hash
 from tests.faults.helpers import SCRIPTS, call
 from tests.scripts.conftest import COMMON
