@@ -48,6 +48,7 @@ class Experiment:
     validation: float | None
     curve: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
+    repeats: str | None = None  #: the experiment of which this is the same again, from other seeds
 
     def total(self, what: str) -> float:
         """``environment_steps``, ``imagined_steps`` or ``seconds`` of all stages."""
@@ -69,6 +70,7 @@ def keep(
     evaluation: Path | None = None,
     note: str = "",
     after: str | None = None,
+    repeats: str | None = None,
 ) -> Path:
     """Copy the essentials of a run, of an evaluation, or of both, to ``folder/NAME``.
 
@@ -76,10 +78,11 @@ def keep(
         evaluation: the report; the one in the run's newest round if None.
         after: another experiment that is kept already, whose episodes, V and M the run began with, or for a run of C
             alone also the controller: what they cost is counted here too.
+        repeats: another experiment that is kept already, of which this is the same again, from other seeds.
 
     Raises:
         UserError: there is neither a run nor a report, the run's report is of other weights than its agent, or the
-            experiment ``after`` is not there.
+            experiment ``after`` or ``repeats`` is not there.
     """
     if not name.replace("-", "_").isidentifier():
         raise UserError(f"An experiment's name is letters, digits and hyphens, not {name!r}.")
@@ -95,6 +98,8 @@ def keep(
             f"{run} learned C alone: its V and M cost something too. Keep the run that they come from first, and name "
             "it with --after."
         )
+    if repeats is not None:
+        _experiment(folder, repeats)
     if after is not None:
         before = _experiment(folder, after)
         if only_controller(rounds):
@@ -115,7 +120,8 @@ def keep(
             "costs": books,
             "versions": stage.manifest["versions"] if stage else (report or {})["versions"],
             "validation": stage.manifest["validation"] if stage else None,
-        },
+        }
+        | ({} if repeats is None else {"repeats": repeats}),
     )
     if rounds:
         write_json_lines(new_folder / "history.jsonl", points)

@@ -46,6 +46,7 @@ def add(
     machine: str | None = None,
     note: str = "",
     after: str | None = None,
+    repeats: str | None = None,
     folder: Path = FOLDER,
 ) -> None:
     """Copy the essentials of an experiment to docs/results/NAME.
@@ -60,10 +61,11 @@ def add(
         note: A sentence for the page: what limits it, say.
         after: An experiment kept before, whose episodes, V and M this one began with; its costs count here too. A run
             of C alone (train-controller on a copy of V and M) needs it.
+        repeats: An experiment kept before, of which this is the same again, from other seeds.
         folder: Where experiments are kept.
     """
     here = f"{default_workers()} cores, {processor()}"
-    say(f"Kept: {keep(folder, name, title, goal, machine or here, run, evaluation, note, after)}")
+    say(f"Kept: {keep(folder, name, title, goal, machine or here, run, evaluation, note, after, repeats)}")
 
 
 def table(report: Path, note: str = "", folder: Path = FOLDER) -> None:

@@ -60,7 +60,7 @@ WORLDS = {
         "actor": "by SAC",
         "dream": "learned in dreams only",
     },
-    "Take Cover": {"takecover": "evolved in dreams only"},
+    "Take Cover": {"takecover": "learned in dreams only"},
 }
 
 
@@ -72,15 +72,18 @@ def summary(experiments: Sequence[Experiment]) -> str:
         for goal, how in kinds.items():
             of_its_kind = [e for e in experiments if e.goal == goal and e.commands]
             if scored := sorted((e for e in of_its_kind if e.evaluation and e.evaluation["is_score"]), key=_rank):
-                lines.append(_best(f"{world}, {how}", scored[0]))
+                first = scored[0].repeats or scored[0].name
+                again = [e for e in scored[1:] if first in (e.name, e.repeats)]
+                lines.append(_best(f"{world}, {how}", scored[0], again))
     return "\n".join(lines)
 
 
-def _best(title: str, experiment: Experiment) -> str:
+def _best(title: str, experiment: Experiment, again: Sequence[Experiment]) -> str:
     report, seconds = experiment.evaluation, experiment.total("seconds")
     assert report is not None
+    others = ", ".join(f"{one.evaluation['mean']:.1f}" for one in again if one.evaluation)
     cells = [
-        f"{report['mean']:.1f} ± {report['sd']:.1f}",
+        f"{report['mean']:.1f} ± {report['sd']:.1f}" + (f" (other seeds: {others})" if others else ""),
         f"{report['interval_95_low']:.0f} to {report['interval_95_high']:.0f}",
         f"{_count(experiment.total('environment_steps'))} frames, {duration(seconds)}",
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from rollouts.errors import UserError
 from rollouts.runs.files import read_json_lines
 from rollouts.runs.layout import Run
 from rollouts.runs.stage import Stage
-from tests.faults.helpers import call, interrupted_at
+from tests.faults.helpers import SCRIPTS, call, interrupted_at
 
 
 @pytest.fixture
@@ -165,6 +167,26 @@ def test_the_page_shows_every_experiment_with_its_figures(
     with Image.open(folder / "full.png") as picture:
         assert picture.width > 1000
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 50  # curves, not an empty canvas
+
+
+def test_other_seeds_of_the_best_stand_beside_it(
+    scripted_run: Path, report: dict[str, Any], tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "path", [str(SCRIPTS / "docs"), *sys.path])
+    summary = importlib.import_module("results_page").summary
+
+    def kept(name: str, mean: float, repeats: str | None = None) -> None:
+        (tmp_path / "score.json").write_text(json.dumps(report | {"is_score": True, "mean": mean}))
+        keep(folder, name, name, "full", "a machine", scripted_run, tmp_path / "score.json", repeats=repeats)
+
+    kept("seed-0", 800.0)
+    kept("seed-1", 850.0, repeats="seed-0")
+    kept("seed-2", 700.0, repeats="seed-0")
+    kept("other", 825.0)
+    row = next(line for line in summary(read(folder)).splitlines() if "evolved in the real world" in line)
+    assert f"| 850.0 ± {report['sd']:.1f} (other seeds: 800.0, 700.0) |" in row
+    with pytest.raises(UserError, match="keep it first"):
+        kept("seed-3", 900.0, repeats="nobody")
 
 
 def test_a_dream_is_drawn_beside_reality(folder: Path):
