@@ -67,7 +67,10 @@ def test_without_any_run_the_way_to_start_one_is_told(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--preset", "huge"), "There is no preset 'huge'; choose one of tiny, quick, laptop, sac, paper, takecover, takecover-ppo."),
+        (
+            ("--preset", "huge"),
+            "no preset 'huge'; choose one of tiny, quick, laptop, sac, paper, takecover, takecover-ppo.",
+        ),
         (("--env.id", "NoSuchWorld-v0"), "'NoSuchWorld-v0' could not be made"),
         (("--env.id", "no_such_module:World-v0"), "could not be made"),
         (("--env.id", "CartPole-v1"), "CartPole-v1 has no image observations"),
