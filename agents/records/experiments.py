@@ -231,7 +231,8 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
     """The learning curve over all rounds: fitness and validation, with what had been spent by then.
 
     ``environment_steps``, ``imagined_steps`` and ``seconds`` count everything since the beginning: recordings, the
-    fitting of V and M, fitness and validation.
+    fitting of V and M, fitness and validation. Where a dream paid for hits or ends, ``hits`` tells that fitness is
+    minus their number, and no return.
     """
     points: list[dict[str, Any]] = []
     books = costs(rounds)
@@ -239,6 +240,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
         before = _before(books, number)
         stage = Run(folder).controller
         config = stage.config(ControllerConfig)
+        hits = config.world == "dream" and "paid" in (config.falls, config.ends)
         repeat = resolve(recorded_env(stage.manifest)).action_repeat
         seconds, records = before["seconds"], history(stage)
         for index, record in enumerate(records):
@@ -249,6 +251,7 @@ def curve(rounds: Sequence[Path]) -> list[dict[str, Any]]:
                 "round": number,
                 "generation": record["generation"] + 1,
                 "world": config.world,
+                **({"hits": True} if hits else {}),
                 "fitness_min": round(float(fitness.min()), 2),
                 "fitness_mean": round(float(fitness.mean()), 2),
                 "fitness_max": round(float(fitness.max()), 2),

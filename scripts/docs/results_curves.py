@@ -65,8 +65,9 @@ def draw_curves(experiments: Sequence[Experiment], paper: Sequence[Point], path:
                     ms=3.5,
                     label=experiment.title,
                 )
-                x = [of_point_below(point) for point in points]
-                means, best = ([point[f"fitness_{name}"] for point in points] for name in ("mean", "max"))
+                paid = _in_returns(points)
+                x = [of_point_below(point) for point in paid]
+                means, best = ([point[f"fitness_{name}"] for point in paid] for name in ("mean", "max"))
                 lower.plot(x, means, color=colour, label=experiment.title)
                 lower.fill_between(x, means, best, color=colour, alpha=0.15, lw=0)
             if experiment.evaluation:
@@ -84,7 +85,7 @@ def draw_dreams(experiments: Sequence[Experiment], path: Path) -> None:
     for row, experiment in zip(axes, experiments, strict=True):
         for axis, (label, of_point) in zip(row, (ALL_STEPS, HOURS), strict=True):
             for points in _rounds(experiment):
-                dreamed = [point for point in points if point["world"] == "dream"]
+                dreamed = [point for point in _in_returns(points) if point["world"] == "dream"]
                 real = [point for point in points if "validation" in point]
                 axis.plot(
                     [of_point(point) for point in dreamed],
@@ -111,6 +112,11 @@ def _rounds(experiment: Experiment) -> list[list[dict[str, Any]]]:
     """The curve in pieces: nothing is drawn across the time in which V and M were fitted again."""
     numbers = sorted({point["round"] for point in experiment.curve})
     return [[point for point in experiment.curve if point["round"] == number] for number in numbers]
+
+
+def _in_returns(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose fitness is a return: minus the expected hits of a dream has no place on that axis."""
+    return [point for point in points if not point.get("hits")]
 
 
 def _figure(rows: int, entries: int) -> tuple[Figure, Any]:

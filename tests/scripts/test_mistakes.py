@@ -69,7 +69,7 @@ def test_without_any_run_the_way_to_start_one_is_told(
     [
         (
             ("--preset", "huge"),
-            "no preset 'huge'; choose one of tiny, quick, laptop, sac, paper, takecover, takecover-ppo.",
+            "There is no preset 'huge'; choose one of tiny, quick, laptop, sac, paper, takecover, takecover-ppo.",
         ),
         (("--env.id", "NoSuchWorld-v0"), "'NoSuchWorld-v0' could not be made"),
         (("--env.id", "no_such_module:World-v0"), "could not be made"),

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from agents.evaluation import evaluate, save_report
+from agents.learning.config import ControllerConfig
 from agents.records.costs import history, rounds_of
 from agents.records.experiments import curve, keep, read
 from rollouts.errors import UserError
@@ -187,6 +188,21 @@ def test_other_seeds_of_the_best_stand_beside_it(
     assert f"| 850.0 ± {report['sd']:.1f} (other seeds: 800.0, 700.0) |" in row
     with pytest.raises(UserError, match="keep it first"):
         kept("seed-3", 900.0, repeats="nobody")
+
+
+@pytest.mark.parametrize(
+    ("falls", "ends", "hits"), [("paid", "sampled", True), ("ignored", "paid", True), ("rolled", "sampled", False)]
+)
+def test_fitness_that_is_hits_is_not_drawn_as_a_return(
+    scripted_run: Path, monkeypatch: pytest.MonkeyPatch, falls: str, ends: str, hits: bool
+):
+    paid = ControllerConfig(world="dream", falls=falls, ends=ends)
+    monkeypatch.setattr(Stage, "config", lambda *_: paid)
+    points = curve(rounds_of(scripted_run))
+    assert {point.get("hits", False) for point in points} == {hits}
+    monkeypatch.setattr(sys, "path", [str(SCRIPTS / "docs"), *sys.path])
+    drawn = importlib.import_module("results_curves")._in_returns(points)
+    assert drawn == ([] if hits else points)
 
 
 def test_a_dream_is_drawn_beside_reality(folder: Path):
